@@ -1,0 +1,114 @@
+"""Settings of every stage, as frozen data: the only place that holds defaults.
+
+A field has the same name here, as a ROS parameter (``decoder.score_threshold``), in YAML and on the command line.
+Its description, unit and range travel with it, so that parameters, help texts and documents are made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002 - the word that typer, click and argparse use
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that describes itself."""
+    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices})
+
+
+def check_settings(config: Any) -> None:
+    """Hold every field of a settings object against its own type, range and choices.
+
+    Raises:
+        TypeError: If a value has another type than the default.
+        ValueError: If a value lies outside its range or choices.
+    """
+    for entry in fields(config):
+        if "help" not in entry.metadata:
+            continue
+        name, value = f"{type(config).__name__}.{entry.name}", getattr(config, entry.name)
+        wanted = type(entry.default)
+        if not isinstance(value, (int, float) if wanted is float else wanted) or (
+            isinstance(value, bool) and wanted is not bool
+        ):
+            raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__} {value!r}")
+        low, high, choices = (entry.metadata[key] for key in ("low", "high", "choices"))
+        if choices and value not in choices:
+            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+        if low is not None and not low <= value <= (float("inf") if high is None else high):
+            raise ValueError(f"{name}: expected {low} to {'any' if high is None else high}, got {value}")
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How an image is brought to the network's input size."""
+
+    short_side: int = setting(
+        0, "Shorter side of the network input; 0 takes the model's own.", unit="px", low=0, high=4096
+    )
+    max_long_side: int = setting(
+        1312, "Longest allowed side of the network input, against extreme aspect ratios.", unit="px", low=32, high=8192
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """What runs the network."""
+
+    backend: str = setting("auto", "Runtime of the network.", choices=("auto", "onnx"))
+    threads: int = setting(0, "Threads of the network; 0 lets the runtime choose.", low=0, high=256)
+    warm_up: bool = setting(True, "Run the network once on an empty image when it is loaded.")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """How fields become people. Distances are in field cells."""
+
+    score_threshold: float = setting(0.1, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
+    max_peaks: int = setting(100, "Most keypoints of one kind; the strongest are kept.", low=1, high=1000)
+    subpixel: str = setting(
+        "quadratic", "Refinement of keypoints between field cells.", choices=("none", "quadratic")
+    )
+    paf_threshold: float = setting(0.05, "Lowest field value along a limb.", low=0.0, high=1.0)
+    paf_fraction: float = setting(0.7, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
+    min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
+    min_person_score: float = setting(0.1, "Lowest score of a person.", low=0.0, high=1.0)
+    max_people: int = setting(100, "Most people of one image; the best are kept.", low=1, high=1000)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class OverlayConfig:
+    """How skeletons are drawn."""
+
+    score_threshold: float = setting(0.05, "Lowest score of a drawn keypoint.", low=0.0, high=1.0)
+    thickness: float = setting(1.0, "Line width, relative to the one fitted to the image.", low=0.1, high=10.0)
+    boxes: bool = setting(False, "Draw the box of each person.")
+    ids: bool = setting(False, "Write id and score beside each person.")
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class EstimatorConfig:
+    """The settings of all stages between an image and its people."""
+
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)

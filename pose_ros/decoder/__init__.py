@@ -1,0 +1,38 @@
+"""Decoders: the fields of one image become people. Pure functions of arrays, without state, safe in any thread."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pose_ros.config import DecoderConfig
+from pose_ros.fields import GROUPING_HEADS, Fields, ModelSpec
+from pose_ros.people import People
+
+
+class Decoder(Protocol):
+    """What ``make_decoder`` returns: ``people = decoder(fields)``, in network-input pixels."""
+
+    def __call__(self, fields: Fields) -> People: ...
+
+
+def make_decoder(spec: ModelSpec, grouping: str | None = None, config: DecoderConfig | None = None) -> Decoder:
+    """Choose the decoder of a model.
+
+    Args:
+        spec: The model: its skeleton, limbs, stride and cell origin.
+        grouping: ``"paf"``; None takes the one that the spec prefers.
+        config: Thresholds and limits.
+
+    Raises:
+        ValueError: If the grouping is unknown, or the model lacks the fields it needs.
+    """
+    grouping, config = grouping or spec.grouping, config or DecoderConfig()
+    if grouping != "paf":
+        raise ValueError(f"grouping: expected paf, got {grouping!r} (other groupings have no decoder yet)")
+    heads = {head.field for head in spec.heads}
+    missing = [name for name in GROUPING_HEADS[grouping] if heads and name not in heads]
+    if missing:
+        raise ValueError(f"model {spec.name}: expected heads {missing} for grouping {grouping!r}, got {sorted(heads)}")
+    from pose_ros.decoder.paf import PafDecoder  # loads numba, 0.2 s; only who decodes pays it
+
+    return PafDecoder(spec, config)

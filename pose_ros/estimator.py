@@ -1,0 +1,151 @@
+"""The pose estimator: image in, people out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import EstimatorConfig
+from pose_ros.decoder import make_decoder
+from pose_ros.fields import ModelSpec
+from pose_ros.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.people import People
+from pose_ros.preprocess import Preprocessor
+from pose_ros.runtime import load_runner
+from pose_ros.runtime.runner import Runner
+from pose_ros.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The people of one image and where the time went, in milliseconds."""
+
+    people: People
+    preprocess_ms: float
+    network_ms: float
+    decode_ms: float
+
+
+class PoseEstimator:
+    """Finds the people in images. ``estimate`` may be called from several threads.
+
+    Attributes:
+        spec: Description of the model.
+        runner: The loaded network.
+        model_name: Name and short hash of the model, e.g. ``"default-1f0c2a9b"``.
+    """
+
+    def __init__(
+        self, runner: Runner, spec: ModelSpec, config: EstimatorConfig, grouping: str | None = None, model_name: str = ""
+    ) -> None:
+        self.runner = runner
+        self.spec = _checked(spec, runner)
+        self.model_name = model_name or spec.name
+        self._preprocess = Preprocessor(self.spec.input, config.preprocess)
+        self._decode = make_decoder(self.spec, grouping, config.decoder)
+        if config.runtime.warm_up:
+            side = self.spec.input.short_side
+            self.estimate(np.zeros((side, side, 3), np.uint8))
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        runtime: str = "auto",
+        grouping: str | None = None,
+        spec: ModelSpec | str | Path | None = None,
+        config: EstimatorConfig | None = None,
+    ) -> PoseEstimator:
+        """Load a model file.
+
+        Args:
+            model: ONNX file; None is the default model of this package.
+            runtime: ``"auto"`` or ``"onnx"``; anything but auto overrides ``config.runtime.backend``.
+            grouping: ``"paf"``; None takes the one that the model prefers.
+            spec: Description of the model, or a YAML file of it; None reads the one in the model's metadata, or the
+                YAML file beside the model.
+            config: Settings of all stages.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If the model cannot be read, has no description, or does not fit it.
+        """
+        path = Path(model) if model is not None else DEFAULT_MODEL
+        config = config or EstimatorConfig()
+        if runtime != "auto":
+            config = replace(config, runtime=replace(config.runtime, backend=runtime))
+        runner = load_runner(path, config.runtime)
+        if not isinstance(spec, ModelSpec):
+            spec = read_spec(path, runner.metadata, spec)
+        return cls(runner, spec, config, grouping, f"{spec.name}-{_short_hash(path)}")
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The keypoints that this model finds."""
+        return self.spec.skeleton
+
+    def estimate(self, image_bgr: npt.NDArray[np.uint8]) -> People:
+        """Find the people in an image.
+
+        Args:
+            image_bgr: (H, W, 3) uint8, or (H, W) grey. Not modified.
+
+        Returns:
+            The people, the best first, in pixels of this image.
+
+        Raises:
+            TypeError: If the image is not an array.
+            ValueError: If it is not uint8 of that shape, or is empty.
+        """
+        return self.process(image_bgr).people
+
+    def process(self, image: npt.NDArray[np.uint8], colour: str = "bgr") -> Estimate:
+        """Like ``estimate``, for either channel order (``"bgr"`` or ``"rgb"``), with the time of each stage."""
+        start = time.perf_counter()
+        tensor, transform = self._preprocess(image, colour)
+        prepared = time.perf_counter()
+        outputs = self.runner.run({self.spec.input.tensor: tensor})
+        inferred = time.perf_counter()
+        people = self._decode(self.spec.fields(outputs))
+        people = people.with_keypoints(transform.to_image(people.keypoints))
+        done = time.perf_counter()
+        return Estimate(people, 1e3 * (prepared - start), 1e3 * (inferred - prepared), 1e3 * (done - inferred))
+
+    def close(self) -> None:
+        """Give back the network's memory; the estimator is unusable afterwards."""
+        self.runner.close()
+
+
+def _short_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+
+
+def _checked(spec: ModelSpec, runner: Runner) -> ModelSpec:
+    """Hold a description against the network, and take its fixed input size over.
+
+    Raises:
+        ValueError: If the description names an input or output that the network has not, or of another type.
+    """
+    inputs = {tensor.name: tensor for tensor in runner.inputs}
+    outputs = {tensor.name for tensor in runner.outputs}
+    if set(inputs) != {spec.input.tensor}:
+        raise ValueError(f"model {spec.name}: expected the one input {spec.input.tensor!r}, got {sorted(inputs)}")
+    unknown = sorted({head.tensor for head in spec.heads} - outputs)
+    if unknown or not spec.heads:
+        raise ValueError(f"model {spec.name}: expected heads among the outputs {sorted(outputs)}, got {unknown}")
+    tensor = inputs[spec.input.tensor]
+    if tensor.dtype.name != spec.input.dtype or len(tensor.shape) != 4:
+        raise ValueError(
+            f"model {spec.name}: expected a 4-D {spec.input.dtype} input, got {len(tensor.shape)}-D {tensor.dtype}"
+        )
+    height, width = tensor.shape[1:3] if spec.input.layout == "NHWC" else tensor.shape[2:4]
+    if height is None or width is None:
+        return spec
+    return replace(spec, input=replace(spec.input, size_wh=(width, height)))

@@ -1,0 +1,221 @@
+"""What a network says about one image (Fields), and how a model file describes itself (ModelSpec).
+
+A model carries its description with it, as JSON under the key ``pose_ros`` of its ONNX metadata; a YAML file of the
+same content, ``<model>.yaml`` beside ``<model>.onnx``, serves public models that have none. Nothing downstream knows
+a channel number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.skeleton import SKELETONS, Limb, Skeleton
+
+METADATA_KEY = "pose_ros"
+GROUPING_HEADS = {"paf": ("heatmaps", "pafs"), "tag": ("heatmaps", "tags")}
+"""The fields that each way of grouping needs."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """The output arrays of one image, channels first, all on one grid of H rows and W columns.
+
+    Attributes:
+        heatmaps: (K or more, H, W) confidence of each keypoint; further channels (background) are ignored.
+        pafs: (2 L, H, W) part affinity fields: x and y of the unit vector along each limb, limb by limb.
+        tags: (K D, H, W) associative embeddings, D numbers per keypoint: channel k D + d.
+    """
+
+    heatmaps: npt.NDArray[Any] | None = None
+    pafs: npt.NDArray[Any] | None = None
+    tags: npt.NDArray[Any] | None = None
+
+
+def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt.NDArray[np.float32]:
+    """A field as C-contiguous float32 with exactly the wanted channels; not copied when it already is.
+
+    Raises:
+        ValueError: If the field is missing, not numeric, not (C, H, W), empty, or has too few channels.
+    """
+    if array is None:
+        raise ValueError(f"{name}: expected an array of {channels} channels, got None: the model has no such head")
+    array = np.asarray(array)
+    if array.ndim != 3 or array.shape[0] < channels or 0 in array.shape:
+        raise ValueError(f"{name}: expected shape ({channels} or more, H, W), got {array.shape}")
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
+    return np.ascontiguousarray(array[:channels], np.float32)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """The image tensor of a network: value = (pixel - mean) / std, per channel in the network's colour order.
+
+    Attributes:
+        tensor: Name of the input.
+        layout: ``"NHWC"`` or ``"NCHW"``.
+        dtype: ``"uint8"`` or ``"float32"``.
+        colour: ``"rgb"`` or ``"bgr"``.
+        mean: Subtracted from each channel; (0, 0, 0) for a network that normalises inside.
+        std: Divides each channel.
+        multiple: Width and height are multiples of this, pixels.
+        short_side: Shorter side that the model works best at, pixels.
+        size_wh: Width and height, for a network of fixed size.
+    """
+
+    tensor: str = "image"
+    layout: str = "NHWC"
+    dtype: str = "uint8"
+    colour: str = "rgb"
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    multiple: int = 32
+    short_side: int = 368
+    size_wh: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("input.layout", self.layout, ("NHWC", "NCHW"))
+        _one_of("input.dtype", self.dtype, ("uint8", "float32"))
+        _one_of("input.colour", self.colour, ("rgb", "bgr"))
+        if self.dtype == "uint8" and (any(self.mean) or set(self.std) != {1.0}):
+            raise ValueError("input: expected mean 0 and std 1 with dtype uint8 (the network normalises inside)")
+        if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
+            raise ValueError(f"input: expected 3 means and 3 positive stds, got {self.mean} and {self.std}")
+        if self.multiple < 1 or self.short_side < self.multiple:
+            raise ValueError(
+                f"input: expected short_side >= multiple >= 1, got short_side {self.short_side}, multiple {self.multiple}"
+            )
+        if self.size_wh is not None and (len(self.size_wh) != 2 or min(self.size_wh) < 1):
+            raise ValueError(f"input.size_wh: expected (width, height), got {self.size_wh}")
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """Where a field stands in the network's outputs.
+
+    Attributes:
+        field: Attribute of Fields that it fills.
+        tensor: Name of the output, one image per batch entry.
+        layout: ``"NCHW"`` or ``"NHWC"``.
+        channels: The output's channels in the order of Fields; empty takes all as they are.
+    """
+
+    field: str
+    tensor: str
+    layout: str = "NCHW"
+    channels: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _one_of("head.field", self.field, tuple(f.name for f in fields(Fields)))
+        _one_of("head.layout", self.layout, ("NCHW", "NHWC"))
+
+    def read(self, outputs: Mapping[str, npt.NDArray[Any]], index: int) -> npt.NDArray[Any]:
+        """The field of image ``index``: (C, H, W), a view where the channels allow it."""
+        array = outputs[self.tensor][index]
+        if self.layout == "NHWC":
+            array = array.transpose(2, 0, 1)
+        if not self.channels:
+            return array
+        first, last = self.channels[0], self.channels[-1]
+        if self.channels == tuple(range(first, last + 1)):
+            return array[first : last + 1]
+        return array[list(self.channels)]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything a program must know to use a pose network.
+
+    Attributes:
+        name: Name of the model.
+        skeleton: Its keypoints.
+        stride: Pixels of the network input per field cell.
+        origin: Where the field begins: cell (row, col) lies at x = col stride + origin, y = row stride + origin.
+        limbs: (from, to) keypoints of each part affinity field; by default the skeleton's limbs.
+        input: The image tensor.
+        heads: The outputs.
+        grouping: The way of grouping to prefer: ``"paf"`` or ``"tag"``.
+        licence: Licence of the weights.
+    """
+
+    name: str
+    skeleton: Skeleton
+    stride: float
+    origin: float = 0.0
+    limbs: tuple[Limb, ...] = ()
+    input: InputSpec = field(default_factory=InputSpec)
+    heads: tuple[HeadSpec, ...] = ()
+    grouping: str = "paf"
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        if not self.limbs:
+            object.__setattr__(self, "limbs", self.skeleton.limbs)
+        if not all(0 <= k < len(self.skeleton) for limb in self.limbs for k in limb):
+            raise ValueError(f"limbs: expected keypoint indices below {len(self.skeleton)}, got {self.limbs}")
+        if not self.stride > 0:
+            raise ValueError(f"stride: expected a positive number, got {self.stride}")
+        _one_of("grouping", self.grouping, tuple(GROUPING_HEADS))
+
+    def fields(self, outputs: Mapping[str, npt.NDArray[Any]], index: int = 0) -> Fields:
+        """Name the outputs of a network run: the fields of image ``index`` of the batch."""
+        return Fields(**{head.field: head.read(outputs, index) for head in self.heads})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for YAML or JSON; ``from_dict`` reads it back."""
+        skeleton = self.skeleton
+        known = SKELETONS.get(skeleton.name) == skeleton
+        data = {**_plain(self), "skeleton": skeleton.name if known else _plain(skeleton)}
+        return {**data, "input": _plain(self.input), "heads": [_plain(head) for head in self.heads]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """Read a description written by ``to_dict`` or by hand.
+
+        Raises:
+            ValueError: On unknown or missing entries, or values of the wrong form.
+        """
+        try:
+            entries = dict(data)
+            entries["skeleton"] = _skeleton(entries["skeleton"])
+            entries["input"] = _build(InputSpec, entries.get("input", {}))
+            entries["heads"] = tuple(_build(HeadSpec, head) for head in entries.get("heads", ()))
+            spec = _build(cls, entries)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"model description: expected the entries of ModelSpec, got {error}") from error
+        return replace(spec, stride=float(spec.stride), origin=float(spec.origin))
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _plain(entry: Any) -> dict[str, Any]:
+    return {f.name: _listed(getattr(entry, f.name)) for f in fields(entry)}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def _build(kind: Any, data: Mapping[str, Any]) -> Any:
+    return kind(**{name: _tupled(value) for name, value in data.items()})
+
+
+def _skeleton(data: str | Mapping[str, Any] | Skeleton) -> Skeleton:
+    if isinstance(data, Skeleton):
+        return data
+    if isinstance(data, str):
+        _one_of("skeleton", data, tuple(SKELETONS))
+        return SKELETONS[data]
+    return _build(Skeleton, data)  # type: ignore[no-any-return]

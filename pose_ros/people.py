@@ -1,0 +1,102 @@
+"""People: the result of pose estimation as a validated struct of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int32]
+
+NOT_TRACKED = -1
+"""The id of a person that no tracker has named."""
+
+
+def _array(name: str, value: npt.ArrayLike, dtype: type[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    array = np.asarray(value, dtype)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return array
+
+
+def _in_unit_range(name: str, array: FloatArray) -> None:
+    if array.size and not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails too
+        raise ValueError(f"{name}: expected values in [0, 1], got {array.min()} to {array.max()}")
+
+
+@dataclass(frozen=True)
+class People:
+    """N people of K keypoints each.
+
+    An absent keypoint has score 0 and position (0, 0); a present one has a score above 0. Every number is finite.
+    The arrays are not copied.
+
+    Attributes:
+        keypoints: (N, K, 2) float32, x and y in pixels, pixel centres at integers.
+        scores: (N, K) float32, confidence in [0, 1].
+        person_scores: (N,) float32, confidence of the person in [0, 1].
+        ids: (N,) int32, track ids; -1 where not tracked. By default all -1.
+
+    Raises:
+        ValueError: On a wrong shape, a score outside [0, 1] or a coordinate that is not finite.
+    """
+
+    keypoints: FloatArray
+    scores: FloatArray
+    person_scores: FloatArray
+    ids: IntArray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        keypoints = np.asarray(self.keypoints, np.float32)
+        if keypoints.ndim != 3 or keypoints.shape[2] != 2:
+            raise ValueError(f"keypoints: expected shape (N, K, 2), got {keypoints.shape}")
+        n, k, _ = keypoints.shape
+        ids = np.full(n, NOT_TRACKED, np.int32) if self.ids is None else self.ids
+        set_field = object.__setattr__
+        set_field(self, "keypoints", keypoints)
+        set_field(self, "scores", _array("scores", self.scores, np.float32, (n, k)))
+        set_field(self, "person_scores", _array("person_scores", self.person_scores, np.float32, (n,)))
+        set_field(self, "ids", _array("ids", ids, np.int32, (n,)))
+        if not np.isfinite(keypoints).all():
+            raise ValueError("keypoints: expected finite coordinates, got NaN or Inf (absent is (0, 0) with score 0)")
+        _in_unit_range("scores", self.scores)
+        _in_unit_range("person_scores", self.person_scores)
+
+    @classmethod
+    def empty(cls, keypoint_count: int) -> People:
+        """Nobody, with K columns."""
+        zero = np.zeros
+        return cls(zero((0, keypoint_count, 2), np.float32), zero((0, keypoint_count), np.float32), zero(0, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, index: int | slice | npt.NDArray[Any] | list[int]) -> People:
+        """Some of the people, by index, slice, index array or mask; an integer gives one person (N = 1)."""
+        if isinstance(index, (int, np.integer)):
+            index = [range(len(self))[index]]  # IndexError when out of range, so that iteration ends
+        return People(self.keypoints[index], self.scores[index], self.person_scores[index], self.ids[index])
+
+    def __iter__(self) -> Iterator[People]:
+        return (self[i] for i in range(len(self)))
+
+    @property
+    def visible(self) -> npt.NDArray[np.bool_]:
+        """(N, K): which keypoints are present."""
+        return self.scores > 0
+
+    def boxes(self) -> FloatArray:
+        """(N, 4) x_min, y_min, x_max, y_max of the visible keypoints, pixels; zeros for a person without any."""
+        visible = self.visible[..., None]
+        low = np.where(visible, self.keypoints, np.inf).min(axis=1, initial=np.inf)
+        high = np.where(visible, self.keypoints, -np.inf).max(axis=1, initial=-np.inf)
+        boxes = np.concatenate([low, high], axis=1)
+        return np.where(np.isfinite(boxes), boxes, 0).astype(np.float32)
+
+    def with_keypoints(self, keypoints: FloatArray) -> People:
+        """The same people at other positions; absent keypoints stay at (0, 0)."""
+        return replace(self, keypoints=np.where(self.visible[..., None], keypoints, 0).astype(np.float32))

@@ -1,0 +1,137 @@
+"""An image brought to a network's input, and the exact way back.
+
+The image keeps its aspect: it is scaled to fit, anchored at the top left, and padded on the right and at the bottom.
+Scaling follows the pixel-centre convention: pixel x of the image lies at (x + 0.5) s - 0.5 of the input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import PreprocessConfig
+from pose_ros.fields import InputSpec
+
+SizeWH = tuple[int, int]
+PADDING = 128
+"""Grey level of the padding: near every network's mean, so the border makes no edge."""
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """The map between the pixels of an image and those of a network input.
+
+    Attributes:
+        image_wh: Width and height of the image, pixels.
+        scaled_wh: Width and height of the scaled image inside the network input.
+        input_wh: Width and height of the network input, padding included.
+    """
+
+    image_wh: SizeWH
+    scaled_wh: SizeWH
+    input_wh: SizeWH
+
+    @property
+    def scale_xy(self) -> npt.NDArray[np.float64]:
+        """(2,) input pixels per image pixel."""
+        return np.divide(self.scaled_wh, self.image_wh)
+
+    def to_input(self, xy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Image pixels (..., 2) to network-input pixels."""
+        return (np.asarray(xy) + 0.5) * self.scale_xy - 0.5
+
+    def to_image(self, xy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Network-input pixels (..., 2) to image pixels."""
+        return (np.asarray(xy) + 0.5) / self.scale_xy - 0.5
+
+
+def _round_up(value: float, multiple: int) -> int:
+    return max(multiple, -int(-value // multiple) * multiple)
+
+
+def fit(image_wh: SizeWH, spec: InputSpec, config: PreprocessConfig) -> ImageTransform:
+    """Choose the input size for an image size.
+
+    A network of fixed size is filled as far as the aspect allows; another gets the short side that is asked for
+    (or fits its longest side), rounded up to the network's multiple.
+    """
+    width, height = image_wh
+    if spec.size_wh is not None:
+        scale = min(spec.size_wh[0] / width, spec.size_wh[1] / height)
+    else:
+        short = config.short_side or spec.short_side
+        scale = min(short / min(image_wh), config.max_long_side / max(image_wh))
+    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
+    padded = (_round_up(scaled[0], spec.multiple), _round_up(scaled[1], spec.multiple))
+    return ImageTransform(image_wh, scaled, spec.size_wh or padded)
+
+
+def check_image(image: npt.NDArray[Any]) -> None:
+    """Raise unless the array is a picture this library can read.
+
+    Raises:
+        TypeError: If it is not an array.
+        ValueError: If it is not uint8 of shape (H, W, 3) or (H, W), or is empty.
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"image: expected a NumPy array, got {type(image).__name__} (an unreadable file gives None)")
+    if image.dtype != np.uint8:
+        raise ValueError(f"image: expected uint8, got {image.dtype}")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or 0 in image.shape:
+        raise ValueError(f"image: expected shape (H, W, 3) or (H, W), not empty, got {image.shape}")
+
+
+class Preprocessor:
+    """Turns images into the input tensor of one network. Holds no state between images."""
+
+    def __init__(self, spec: InputSpec, config: PreprocessConfig) -> None:
+        self.spec = spec
+        self.config = config
+
+    def __call__(
+        self, image: npt.NDArray[np.uint8], colour: str = "bgr"
+    ) -> tuple[npt.NDArray[Any], ImageTransform]:
+        """Letterbox one image.
+
+        Args:
+            image: (H, W, 3) uint8, or (H, W) grey. Not modified.
+            colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+
+        Returns:
+            The tensor with its batch axis, (1, h, w, 3) or (1, 3, h, w), and the transform.
+
+        Raises:
+            TypeError: If the image is not an array.
+            ValueError: If it is not uint8 of that shape, or is empty.
+        """
+        check_image(image)
+        transform = fit((image.shape[1], image.shape[0]), self.spec, self.config)
+        scaled = _resize(image, transform.scaled_wh)
+        canvas = np.full((transform.input_wh[1], transform.input_wh[0], 3), PADDING, np.uint8)
+        inner = canvas[: transform.scaled_wh[1], : transform.scaled_wh[0]]
+        if scaled.ndim == 2:
+            cv2.cvtColor(scaled, cv2.COLOR_GRAY2BGR, dst=inner)
+        elif colour == self.spec.colour:
+            inner[:] = scaled
+        else:
+            cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=inner)
+        return self._tensor(canvas), transform
+
+    def _tensor(self, canvas: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+        spec, tensor = self.spec, canvas[None]
+        if spec.dtype == "float32":
+            tensor = (tensor.astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
+        return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
+
+
+def _resize(image: npt.NDArray[Any], size_wh: SizeWH) -> npt.NDArray[Any]:
+    """Scale without aliasing at little cost: halve by averages as long as that fits, then interpolate."""
+    while image.shape[1] >= 2 * size_wh[0] and image.shape[0] >= 2 * size_wh[1]:
+        image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    if (image.shape[1], image.shape[0]) == size_wh:
+        return image
+    return cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,90 @@
+"""The one interface of all runtimes: named arrays in, named arrays out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape and type of one input or output; a free dimension is None."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: np.dtype[Any]
+
+    def check(self, array: npt.NDArray[Any]) -> None:
+        """Raise unless the array fits.
+
+        Raises:
+            TypeError: If it is not an array of this type.
+            ValueError: If its shape differs.
+        """
+        got = getattr(array, "dtype", type(array).__name__)
+        if got != self.dtype:
+            raise TypeError(f"input {self.name!r}: expected {self.dtype}, got {got}")
+        fits = len(array.shape) == len(self.shape) and all(
+            wanted in (None, size) for wanted, size in zip(self.shape, array.shape, strict=True)
+        )
+        if not fits:
+            wanted_shape = ", ".join("any" if d is None else str(d) for d in self.shape)
+            raise ValueError(f"input {self.name!r}: expected shape ({wanted_shape}), got {array.shape}")
+
+
+class Runner(ABC):
+    """A loaded network. Use it as a context manager, or call ``close``.
+
+    Attributes:
+        inputs: What ``run`` takes.
+        outputs: What ``run`` gives.
+        metadata: Text entries stored in the model file.
+        description: Runtime and device, for people.
+    """
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+    description: str
+
+    def run(self, feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Run the network once.
+
+        Args:
+            feeds: One array per input, by name.
+
+        Returns:
+            One array per output, by name; they belong to the caller.
+
+        Raises:
+            ValueError: If an input is missing, unknown or of the wrong shape.
+            TypeError: If an input has the wrong type.
+        """
+        expected = {spec.name for spec in self.inputs}
+        if expected != set(feeds):
+            raise ValueError(f"inputs: expected {sorted(expected)}, got {sorted(feeds)}")
+        for spec in self.inputs:
+            spec.check(feeds[spec.name])
+        return self._run(feeds)
+
+    @abstractmethod
+    def _run(self, feeds: Arrays) -> dict[str, npt.NDArray[Any]]: ...
+
+    def close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
+        """Give back memory and device; the runner is unusable afterwards."""
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
