@@ -83,9 +83,9 @@ class DecoderConfig:
         "quadratic", "Refinement of keypoints between field cells.", choices=("none", "quadratic")
     )
     paf_threshold: float = setting(0.05, "Lowest field value along a limb.", low=0.0, high=1.0)
-    paf_fraction: float = setting(0.7, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
+    paf_fraction: float = setting(0.8, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
-    min_person_score: float = setting(0.1, "Lowest score of a person.", low=0.0, high=1.0)
+    min_person_score: float = setting(0.05, "Lowest score of a person.", low=0.0, high=1.0)
     max_people: int = setting(100, "Most people of one image; the best are kept.", low=1, high=1000)
 
     def __post_init__(self) -> None:

@@ -27,7 +27,7 @@ from pose_ros.people import People
 
 MIN_SAMPLES, MAX_SAMPLES = 5, 25
 RESCUE_CELLS = 1.0
-"""Peaks closer than this have no direction to test: their limb is accepted, as the weakest."""
+"""Peaks closer than this have no direction to test: their limb is accepted as the weakest, to complete a person."""
 
 
 class PafDecoder:
@@ -59,7 +59,9 @@ class PafDecoder:
         peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel)
         match = _match if COMPILED else _match_numpy
         links, values = match(pafs, peaks.xy, peaks.counts, self._limbs, config.paf_threshold, config.paf_fraction)
-        members, limb_sums = _assemble(links, values, self._limbs, peaks.scores.shape[1], self._keypoint_count)
+        members, limb_sums = _assemble(
+            links, values, self._limbs, config.paf_threshold, peaks.scores.shape[1], self._keypoint_count
+        )
         return self._people(peaks, members, limb_sums)
 
     def _people(self, peaks: Peaks, members: npt.NDArray[np.int64], limb_sums: npt.NDArray[np.float64]) -> People:
@@ -86,59 +88,88 @@ def _person_scores(
 
 
 @jit
-def _line_integral(x_field: Any, y_field: Any, a: Any, b: Any, threshold: Any, fraction: Any) -> Any:
-    """Confidence that a limb joins two points, eq. 10 and 11; -1 if too few samples agree.
+def _may_join(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any) -> Any:
+    """Whether the field agrees at the nearest cells of two of the points at 1/4, 1/2 and 3/4 of the way.
 
-    The samples begin in the middle: the ends lie on limbs even where the points belong to different people, so
-    a wrong pair is found out sooner.
+    Most pairs of a crowd fail here, for a tenth of the cost of the integral.
     """
-    rows, cols = x_field.shape
-    dx, dy = np.float64(b[0]) - np.float64(a[0]), np.float64(b[1]) - np.float64(a[1])
+    least, agreeing = threshold * threshold * (dx * dx + dy * dy), 0
+    for quarter in range(1, 4):
+        row, col = int(y + 0.25 * quarter * dy + 0.5), int(x + 0.25 * quarter * dx + 0.5)
+        along = pafs[channel, row, col] * dx + pafs[channel + 1, row, col] * dy
+        agreeing += along > 0 and along * along > least
+        if agreeing + 3 - quarter < 2:
+            return False
+    return True
+
+
+@jit
+def _sample(pafs: Any, channel: Any, x: Any, y: Any) -> Any:
+    """Bilinear interpolation of a channel."""
+    _, rows, cols = pafs.shape
+    x0, y0 = min(int(x), cols - 1), min(int(y), rows - 1)
+    x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
+    fx, fy = x - x0, y - y0
+    top = (1 - fx) * pafs[channel, y0, x0] + fx * pafs[channel, y0, x1]
+    bottom = (1 - fx) * pafs[channel, y1, x0] + fx * pafs[channel, y1, x1]
+    return (1 - fy) * top + fy * bottom
+
+
+@jit
+def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any, fraction: Any) -> Any:
+    """Confidence that a limb leads from (x, y) to (x + dx, y + dy), eq. 10 and 11; -1 if too few samples agree."""
     length = math.sqrt(dx * dx + dy * dy)
     if length < RESCUE_CELLS:
         return threshold
     samples = min(max(int(math.ceil(length)) + 1, MIN_SAMPLES), MAX_SAMPLES)
     misses = samples - int(math.ceil(fraction * samples - 1e-9))
-    total, i = 0.0, samples // 2
-    for _ in range(samples):
-        x, y = a[0] + dx * i / (samples - 1), a[1] + dy * i / (samples - 1)
-        x0, y0 = min(int(x), cols - 1), min(int(y), rows - 1)
-        x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
-        fx, fy = x - x0, y - y0
-        w00, w01, w10, w11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
-        u = w00 * x_field[y0, x0] + w01 * x_field[y0, x1] + w10 * x_field[y1, x0] + w11 * x_field[y1, x1]
-        v = w00 * y_field[y0, x0] + w01 * y_field[y0, x1] + w10 * y_field[y1, x0] + w11 * y_field[y1, x1]
-        along = (u * dx + v * dy) / length
+    total, step = 0.0, 1.0 / (samples - 1)
+    for i in range(samples):
+        at_x, at_y = x + i * step * dx, y + i * step * dy
+        along = (_sample(pafs, channel, at_x, at_y) * dx + _sample(pafs, channel + 1, at_x, at_y) * dy) / length
         if threshold < along < np.inf:
             total += along
         else:
             misses -= 1
             if misses < 0:
                 return -1.0
-        i = i + 1 if i + 1 < samples else 0
     # A limb longer than half the image is unlikely: the prior of the authors' code.
-    return min(total / samples, 1.0) + min(0.5 * max(rows, cols) / length - 1.0, 0.0)
+    return min(total / samples, 1.0) + min(0.5 * max(pafs.shape[1], pafs.shape[2]) / length - 1.0, 0.0)
 
 
 @jit
 def _match(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
     """Greedy bipartite matching of every limb: links (n, 3) of limb, from, to; and their values (n,)."""
-    most = 0
-    for a, b in limbs:
-        most += min(counts[a], counts[b])
-    links, values, found = np.empty((most, 3), np.int64), np.empty(most), 0
+    most, most_pairs = 0, 0
     for limb in range(len(limbs)):
         a, b = limbs[limb, 0], limbs[limb, 1]
-        scores = np.empty(counts[a] * counts[b])
-        pairs, accepted = np.empty(counts[a] * counts[b], np.int64), 0
-        for i in range(counts[a]):
-            for j in range(counts[b]):
-                value = _line_integral(pafs[2 * limb], pafs[2 * limb + 1], xy[a, i], xy[b, j], threshold, fraction)
+        most, most_pairs = most + min(counts[a], counts[b]), max(most_pairs, counts[a] * counts[b])
+    links, values, found = np.empty((most, 3), np.int64), np.empty(most), 0
+    scores, pairs = np.empty(most_pairs), np.empty(most_pairs, np.int64)
+    for limb in range(len(limbs)):
+        a, b = limbs[limb, 0], limbs[limb, 1]
+        accepted = _score_pairs(pafs, xy, counts, limb, a, b, threshold, fraction, scores, pairs)
+        found = _take_best(scores[:accepted], pairs[:accepted], limb, counts[a], counts[b], links, values, found)
+    return links[:found], values[:found]
+
+
+@jit
+def _score_pairs(
+    pafs: Any, xy: Any, counts: Any, limb: Any, a: Any, b: Any, threshold: Any, fraction: Any, scores: Any, pairs: Any
+) -> Any:
+    """Line integrals of all pairs of a limb; fills those above 0 and returns their number."""
+    accepted, channel = 0, 2 * limb
+    for i in range(counts[a]):
+        x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
+        for j in range(counts[b]):
+            dx, dy = xy[b, j, 0] - x, xy[b, j, 1] - y
+            near = dx * dx + dy * dy < RESCUE_CELLS * RESCUE_CELLS
+            if near or _may_join(pafs, channel, x, y, dx, dy, threshold):
+                value = _line_integral(pafs, channel, x, y, dx, dy, threshold, fraction)
                 if value > 0:
                     scores[accepted], pairs[accepted] = value, i * counts[b] + j
                     accepted += 1
-        found = _take_best(scores[:accepted], pairs[:accepted], limb, counts[a], counts[b], links, values, found)
-    return links[:found], values[:found]
+    return accepted
 
 
 def _match_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, fraction: float) -> Any:
@@ -149,37 +180,42 @@ def _match_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, 
         if counts[a] == 0 or counts[b] == 0:
             continue
         ends = xy[a, : counts[a], None, :], xy[b, None, : counts[b], :]
-        scores = _line_integrals(pafs[2 * limb], pafs[2 * limb + 1], *ends, threshold, fraction).ravel()
+        scores = _line_integrals(pafs[2 * limb : 2 * limb + 2], *ends, threshold, fraction).ravel()
         pairs = np.flatnonzero(scores > 0)
         found = _take_best(scores[pairs], pairs, limb, counts[a], counts[b], links, values, found)
     return links[:found], values[:found]
 
 
-def _line_integrals(x_field: Any, y_field: Any, a: Any, b: Any, threshold: float, fraction: float) -> Any:
-    """``_line_integral`` of all pairs of points, (A, 1, 2) and (1, B, 2): (A, B)."""
-    rows, cols = x_field.shape
+def _line_integrals(field: Any, a: Any, b: Any, threshold: float, fraction: float) -> Any:
+    """``_score_pairs`` of all pairs of points, (A, 1, 2) and (1, B, 2): (A, B)."""
+    _, rows, cols = field.shape
     dx, dy = np.moveaxis(b.astype(np.float64) - a, -1, 0)
     length = np.sqrt(dx * dx + dy * dy)
     near = length < RESCUE_CELLS
     length = np.where(near, RESCUE_CELLS, length)
+    probes = np.zeros(length.shape, np.int64)
+    for part in (0.25, 0.5, 0.75):
+        row, col = (a[..., 1] + part * dy + 0.5).astype(np.int64), (a[..., 0] + part * dx + 0.5).astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            along = field[0, row, col] * dx + field[1, row, col] * dy
+            probes += (along > 0) & (along * along > threshold * threshold * (dx * dx + dy * dy))
     samples = np.clip(np.ceil(length).astype(np.int64) + 1, MIN_SAMPLES, MAX_SAMPLES)
-    total, agreeing, i = np.zeros(length.shape), np.zeros(length.shape, np.int64), samples // 2
-    for step in range(samples.max()):
-        x, y = a[..., 0] + dx * i / (samples - 1), a[..., 1] + dy * i / (samples - 1)
+    total, agreeing, step = np.zeros(length.shape), np.zeros(length.shape, np.int64), 1.0 / (samples - 1)
+    for i in range(samples.max()):
+        x, y = a[..., 0] + i * step * dx, a[..., 1] + i * step * dy
         x0, y0 = np.minimum(x.astype(np.int64), cols - 1), np.minimum(y.astype(np.int64), rows - 1)
         x1, y1 = np.minimum(x0 + 1, cols - 1), np.minimum(y0 + 1, rows - 1)
         fx, fy = x - x0, y - y0
-        w00, w01, w10, w11 = (1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx
         with np.errstate(invalid="ignore"):  # fields may hold NaN and Inf; such samples do not agree
-            u = w00 * x_field[y0, x0] + w01 * x_field[y0, x1] + w10 * x_field[y1, x0] + w11 * x_field[y1, x1]
-            v = w00 * y_field[y0, x0] + w01 * y_field[y0, x1] + w10 * y_field[y1, x0] + w11 * y_field[y1, x1]
+            top = (1 - fx) * field[:, y0, x0] + fx * field[:, y0, x1]
+            bottom = (1 - fx) * field[:, y1, x0] + fx * field[:, y1, x1]
+            u, v = (1 - fy) * top + fy * bottom
             along = (u * dx + v * dy) / length
-            agrees = (threshold < along) & (along < np.inf) & (step < samples)
+            agrees = (threshold < along) & (along < np.inf) & (i < samples)
         total += np.where(agrees, along, 0)
         agreeing += agrees
-        i = np.where(i + 1 < samples, i + 1, 0)
     value = np.minimum(total / samples, 1.0) + np.minimum(0.5 * max(rows, cols) / length - 1.0, 0.0)
-    value = np.where(agreeing >= np.ceil(fraction * samples - 1e-9), value, -1.0)
+    value = np.where((probes >= 2) & (agreeing >= np.ceil(fraction * samples - 1e-9)), value, -1.0)
     return np.where(near, threshold, value)
 
 
@@ -200,8 +236,8 @@ def _take_best(
 
 
 @jit
-def _assemble(links: Any, values: Any, limbs: Any, max_peaks: Any, keypoint_count: Any) -> Any:
-    """Join linked peaks into groups, the best link first.
+def _assemble(links: Any, values: Any, limbs: Any, least: Any, max_peaks: Any, keypoint_count: Any) -> Any:
+    """Join linked peaks into groups, the best link first. A link no better than ``least`` cannot begin a group.
 
     Returns:
         members (G, K), the peak of each keypoint or -1, and the sum (G,) of the values of each group's links.
@@ -215,6 +251,8 @@ def _assemble(links: Any, values: Any, limbs: Any, max_peaks: Any, keypoint_coun
         a, b = limbs[limb]
         first, second = owner[a, i], owner[b, j]
         if first < 0 and second < 0:
+            if values[rank] <= least:
+                continue
             first, groups = groups, groups + 1
             members[first, a], members[first, b] = i, j
             owner[a, i], owner[b, j] = first, first

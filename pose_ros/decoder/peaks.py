@@ -20,10 +20,6 @@ from pose_ros.decoder.jit import COMPILED, jit
 
 FloatArray = npt.NDArray[np.float32]
 
-BLOCK = 32
-"""Cells that are skipped together when none of them is above the threshold."""
-
-
 @dataclass(frozen=True)
 class Peaks:
     """The peaks of K heatmaps, the strongest first; rows at or beyond ``counts[k]`` are unused.
@@ -44,7 +40,7 @@ def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel:
 
     Args:
         heatmaps: (K, H, W) C-contiguous float32; not modified.
-        threshold: A peak is strictly above it.
+        threshold: A peak is strictly above it; not negative.
         max_peaks: Most peaks per channel (M).
         subpixel: ``"none"`` or ``"quadratic"``, a parabola through the neighbours in x and in y.
     """
@@ -53,33 +49,46 @@ def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel:
     scores = np.zeros((channels, max_peaks), np.float32)
     counts = np.zeros(channels, np.int64)
     scan = _scan if COMPILED else _scan_numpy
-    scan(heatmaps, np.float32(threshold), subpixel == "quadratic", xy, scores, counts)
+    if scan(heatmaps, np.float32(threshold), subpixel == "quadratic", xy, scores, counts) > 0:
+        seen = np.zeros(heatmaps.shape[1:], np.int64)
+        scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
+        scan_plateaus(heatmaps, np.float32(threshold), seen, xy, scores, counts)
     return Peaks(xy, scores, counts)
 
 
 @jit
-def _scan(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Visit the cells above the threshold, block by block, and keep the peaks among them."""
+def _scan(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> Any:
+    """Keep the peaks of a single cell; returns the number of highest cells that have an equal neighbour."""
+    channels, rows, cols = heatmaps.shape
+    bits, threshold_bits = heatmaps.view(np.int32), np.float32(threshold).view(np.int32)
+    tied = 0
+    for k in range(channels):
+        for row in range(rows):
+            # Non-negative floats have the order of their bits, and integers have a vector instruction for this.
+            highest = np.int32(0)
+            for col in range(cols):
+                highest = max(highest, bits[k, row, col])
+            if highest <= threshold_bits:
+                continue
+            for col in range(cols):
+                if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
+                    tied += _keep_single(heatmaps, k, row, col, refine, xy, scores, counts)
+    return tied
+
+
+@jit
+def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Keep the peaks of several equal cells."""
     channels, rows, cols = heatmaps.shape
     for k in range(channels):
-        heat = heatmaps[k]
-        seen = np.empty((0, 0), np.bool_)
         for row in range(rows):
-            line = heat[row]
-            for start in range(0, cols, BLOCK):
-                stop = min(start + BLOCK, cols)
-                above = 0
-                for col in range(start, stop):
-                    above += line[col] > threshold
-                if above == 0:
-                    continue
-                for col in range(start, stop):
-                    if line[col] > threshold and _is_highest(heat, row, col):
-                        seen = _keep(heat, row, col, refine, seen, xy[k], scores[k], counts[k : k + 1])
+            for col in range(cols):
+                if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
+                    _keep_plateau(heatmaps, k, row, col, seen, xy, scores, counts)
 
 
-def _scan_numpy(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """The same as ``_scan`` where there is no compiler: whole-array comparisons first."""
+def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
+    """(P, 3) channel, row and column of the finite cells above the threshold that no neighbour exceeds."""
     valid = np.where(np.isfinite(heatmaps), heatmaps, -np.inf)
     padded = np.pad(valid, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
     _, rows, cols = heatmaps.shape
@@ -87,66 +96,78 @@ def _scan_numpy(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any
     for dy in range(3):
         for dx in range(3):
             highest &= valid >= padded[:, dy : dy + rows, dx : dx + cols]
-    seen = [np.empty((0, 0), np.bool_)] * len(heatmaps)
-    for k, row, col in np.argwhere(highest):
-        seen[k] = _keep(heatmaps[k], row, col, refine, seen[k], xy[k], scores[k], counts[k : k + 1])
+    return np.argwhere(highest)
+
+
+def _scan_numpy(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> int:
+    """The same as ``_scan`` where there is no compiler: whole-array comparisons first."""
+    cells = _highest_cells(heatmaps, threshold)
+    return sum(_keep_single(heatmaps, k, row, col, refine, xy, scores, counts) for k, row, col in cells)
+
+
+def _scan_plateaus_numpy(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """The same as ``_scan_plateaus`` where there is no compiler."""
+    for k, row, col in _highest_cells(heatmaps, threshold):
+        _keep_plateau(heatmaps, k, row, col, seen, xy, scores, counts)
 
 
 @jit
-def _is_highest(heat: Any, row: Any, col: Any) -> Any:
+def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     """Whether a cell is finite and no finite neighbour exceeds it."""
-    value = heat[row, col]
+    value = heatmaps[k, row, col]
     if not value < np.inf:
         return False
-    for r in range(max(row - 1, 0), min(row + 2, heat.shape[0])):
-        for c in range(max(col - 1, 0), min(col + 2, heat.shape[1])):
-            if value < heat[r, c] < np.inf:
+    for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
+        for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
+            if value < heatmaps[k, r, c] < np.inf:
                 return False
     return True
 
 
 @jit
-def _keep(heat: Any, row: Any, col: Any, refine: Any, seen: Any, xy: Any, scores: Any, count: Any) -> Any:
-    """Store one peak; a cell of a plateau stands for the whole of it. Returns the plateau cells seen so far."""
-    x, y = np.float64(col), np.float64(row)
-    if _has_equal(heat, row, col):
-        if seen.size == 0:
-            seen = np.zeros(heat.shape, np.bool_)
-        if seen[row, col]:
-            return seen
-        whole, x, y = _plateau(heat, row, col, seen)
-        if not whole:
-            return seen
-    elif refine:
-        x, y = _refined(heat, row, col)
-    _store(x, y, min(heat[row, col], np.float32(1)), xy, scores, count)
-    return seen
+def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> Any:
+    """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
+    if _has_equal(heatmaps, k, row, col):
+        return 1
+    x, y = _refined(heatmaps, k, row, col) if refine else (np.float64(col), np.float64(row))
+    _store(k, x, y, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
+    return 0
 
 
 @jit
-def _has_equal(heat: Any, row: Any, col: Any) -> Any:
+def _keep_plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Store the peak of the plateau around a highest cell, once, unless a part of the plateau has a higher neighbour."""
+    if seen[row, col] == k + 1 or not _has_equal(heatmaps, k, row, col):
+        return
+    whole, x, y = _plateau(heatmaps, k, row, col, seen)
+    if whole:
+        _store(k, x, y, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
+
+
+@jit
+def _has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     equal = 0
-    for r in range(max(row - 1, 0), min(row + 2, heat.shape[0])):
-        for c in range(max(col - 1, 0), min(col + 2, heat.shape[1])):
-            equal += heat[r, c] == heat[row, col]
+    for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
+        for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
+            equal += heatmaps[k, r, c] == heatmaps[k, row, col]
     return equal > 1
 
 
 @jit
-def _plateau(heat: Any, row: Any, col: Any, seen: Any) -> Any:
-    """Flood the equal cells around one: (no neighbour is higher, mean column, mean row)."""
-    rows, cols = heat.shape
+def _plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any) -> Any:
+    """Flood the equal cells around one: (no neighbour is higher, mean column, mean row). Marks them with k + 1."""
+    _, rows, cols = heatmaps.shape
     stack = [(np.int64(row), np.int64(col))]
-    seen[row, col] = True
+    seen[row, col] = k + 1
     whole, cells, x, y = True, 0, 0.0, 0.0
     while len(stack) > 0:
         r0, c0 = stack.pop()
-        whole &= bool(_is_highest(heat, r0, c0))
+        whole &= bool(_is_highest(heatmaps, k, r0, c0))
         cells, x, y = cells + 1, x + c0, y + r0
         for r in range(max(r0 - 1, 0), min(r0 + 2, rows)):
             for c in range(max(c0 - 1, 0), min(c0 + 2, cols)):
-                if heat[r, c] == heat[row, col] and not seen[r, c]:
-                    seen[r, c] = True
+                if heatmaps[k, r, c] == heatmaps[k, row, col] and seen[r, c] != k + 1:
+                    seen[r, c] = k + 1
                     stack.append((np.int64(r), np.int64(c)))
     return whole, x / cells, y / cells
 
@@ -161,27 +182,29 @@ def _vertex(low: Any, middle: Any, high: Any) -> Any:
 
 
 @jit
-def _refined(heat: Any, row: Any, col: Any) -> Any:
+def _refined(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     """Column and row of the maximum, below a cell. At the border a cell stays where it is in that direction."""
     x, y = np.float64(col), np.float64(row)
-    if 0 < col < heat.shape[1] - 1:
-        x += _vertex(heat[row, col - 1], heat[row, col], heat[row, col + 1])
-    if 0 < row < heat.shape[0] - 1:
-        y += _vertex(heat[row - 1, col], heat[row, col], heat[row + 1, col])
+    middle = heatmaps[k, row, col]
+    if 0 < col < heatmaps.shape[2] - 1:
+        x += _vertex(heatmaps[k, row, col - 1], middle, heatmaps[k, row, col + 1])
+    if 0 < row < heatmaps.shape[1] - 1:
+        y += _vertex(heatmaps[k, row - 1, col], middle, heatmaps[k, row + 1, col])
     return x, y
 
 
 @jit
-def _store(x: Any, y: Any, score: Any, xy: Any, scores: Any, count: Any) -> None:
+def _store(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
     """Insert a peak behind those at least as strong; when all places are taken, the weakest falls out."""
-    place = count[0]
-    if place < len(scores):
-        count[0] += 1
+    place = counts[k]
+    if place < scores.shape[1]:
+        counts[k] += 1
     else:
         place -= 1
-        if not score > scores[place]:
+        if not score > scores[k, place]:
             return
-    while place > 0 and scores[place - 1] < score:
-        xy[place, 0], xy[place, 1], scores[place] = xy[place - 1, 0], xy[place - 1, 1], scores[place - 1]
+    while place > 0 and scores[k, place - 1] < score:
+        xy[k, place, 0], xy[k, place, 1] = xy[k, place - 1, 0], xy[k, place - 1, 1]
+        scores[k, place] = scores[k, place - 1]
         place -= 1
-    xy[place, 0], xy[place, 1], scores[place] = x, y, score
+    xy[k, place, 0], xy[k, place, 1], scores[k, place] = x, y, score

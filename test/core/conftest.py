@@ -1,0 +1,23 @@
+"""Fixtures of the tests that need no ROS."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("pose_ros", deadline=None, derandomize=True)  # the first example compiles
+settings.load_profile("pose_ros")
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Photos and public models, where they are at hand."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the folder of photos and public models is not here ({SHARED})")
+    return SHARED

@@ -1,0 +1,45 @@
+"""Settings: checked on construction, described for parameters and help texts."""
+
+import dataclasses
+
+import pytest
+
+from pose_ros.config import DecoderConfig, EstimatorConfig, OverlayConfig, PreprocessConfig, RuntimeConfig
+
+ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig)
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_setting_describes_itself_and_its_default_is_valid(kind: type) -> None:
+    config = kind()
+    for entry in dataclasses.fields(config):
+        assert entry.metadata["help"].endswith("."), entry.name
+        assert isinstance(entry.default, (bool, int, float, str)), entry.name
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: DecoderConfig(score_threshold=1.5), ValueError, "DecoderConfig.score_threshold: expected 0.0 to 1.0"),
+        (lambda: DecoderConfig(score_threshold=float("nan")), ValueError, "score_threshold"),
+        (lambda: DecoderConfig(max_peaks=0), ValueError, "max_peaks: expected 1 to 1000, got 0"),
+        (lambda: DecoderConfig(max_peaks=2.5), TypeError, "max_peaks: expected int, got float 2.5"),
+        (lambda: DecoderConfig(max_peaks=True), TypeError, "max_peaks: expected int, got bool"),
+        (lambda: DecoderConfig(subpixel="cubic"), ValueError, "subpixel: expected one of none, quadratic"),
+        (lambda: RuntimeConfig(backend="cuda"), ValueError, "backend: expected one of auto, onnx, got 'cuda'"),
+        (lambda: RuntimeConfig(warm_up=1), TypeError, "warm_up: expected bool"),
+        (lambda: OverlayConfig(thickness=0.0), ValueError, "thickness"),
+    ],
+)
+def test_bad_values_are_refused(make: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_whole_numbers_serve_as_floats() -> None:
+    assert DecoderConfig(score_threshold=1).score_threshold == 1
+
+
+def test_configs_are_immutable() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        EstimatorConfig().decoder.max_peaks = 3  # type: ignore[misc]

@@ -1,0 +1,77 @@
+"""People: a validated struct of arrays."""
+
+import numpy as np
+import pytest
+
+from pose_ros.people import NOT_TRACKED, People
+
+
+def some(n: int = 3, k: int = 4) -> People:
+    random = np.random.default_rng(0)
+    scores = random.uniform(0.1, 1, (n, k)).astype(np.float32)
+    scores[:, -1] = 0
+    keypoints = np.where(scores[..., None] > 0, random.uniform(0, 100, (n, k, 2)), 0).astype(np.float32)
+    return People(keypoints, scores, np.linspace(1, 0.2, n, dtype=np.float32))
+
+
+def test_empty_has_columns_and_nobody() -> None:
+    people = People.empty(18)
+    assert len(people) == 0 and people.keypoints.shape == (0, 18, 2)
+    assert people.boxes().shape == (0, 4) and list(people) == []
+
+
+def test_untracked_by_default() -> None:
+    assert some().ids.tolist() == [NOT_TRACKED] * 3
+
+
+@pytest.mark.parametrize("index", [1, -1, slice(0, 2), [2, 0], np.array([True, False, True])], ids=str)
+def test_indexing_keeps_the_columns_together(index: object) -> None:
+    people = some()
+    part = people[index]
+    rows = np.arange(3)[[index] if isinstance(index, int) else index]
+    assert part.person_scores.tolist() == people.person_scores[rows].tolist()
+    assert np.array_equal(part.keypoints, people.keypoints[rows])
+
+
+def test_index_beyond_the_end_raises() -> None:
+    with pytest.raises(IndexError):
+        some()[3]
+
+
+def test_iteration_gives_each_person() -> None:
+    assert [float(p.person_scores[0]) for p in some()] == pytest.approx([1, 0.6, 0.2])
+
+
+def test_boxes_hold_the_visible_keypoints_only() -> None:
+    people = some()
+    for person, box in zip(people, people.boxes(), strict=True):
+        xy = person.keypoints[0, :3]
+        assert box.tolist() == [*xy.min(axis=0).tolist(), *xy.max(axis=0).tolist()]
+
+
+def test_a_person_without_keypoints_has_an_empty_box() -> None:
+    assert People(np.zeros((1, 2, 2)), np.zeros((1, 2)), np.zeros(1)).boxes().tolist() == [[0, 0, 0, 0]]
+
+
+def test_moving_keypoints_leaves_absent_ones_at_zero() -> None:
+    moved = some().with_keypoints(np.full((3, 4, 2), 7, np.float32))
+    assert (moved.keypoints[:, :3] == 7).all() and (moved.keypoints[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": np.zeros((3, 4))}, r"keypoints: expected shape \(N, K, 2\), got \(3, 4\)"),
+        ({"scores": np.zeros((3, 5))}, r"scores: expected shape \(3, 4\), got \(3, 5\)"),
+        ({"person_scores": np.zeros(2)}, r"person_scores: expected shape \(3,\), got \(2,\)"),
+        ({"ids": np.zeros(2)}, r"ids: expected shape \(3,\), got \(2,\)"),
+        ({"scores": np.full((3, 4), 1.5)}, r"scores: expected values in \[0, 1\]"),
+        ({"scores": np.full((3, 4), np.nan)}, r"scores: expected values in \[0, 1\], got nan"),
+        ({"person_scores": np.full(3, -0.5)}, r"person_scores: expected values in \[0, 1\]"),
+        ({"keypoints": np.full((3, 4, 2), np.inf)}, "keypoints: expected finite"),
+    ],
+)
+def test_wrong_arrays_are_refused(change: dict, message: str) -> None:
+    arrays = {"keypoints": np.zeros((3, 4, 2)), "scores": np.zeros((3, 4)), "person_scores": np.zeros(3), **change}
+    with pytest.raises(ValueError, match=message):
+        People(**arrays)

@@ -1,0 +1,126 @@
+"""Letterboxing: aspect, multiples, exact inverse, colours."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pose_ros.config import PreprocessConfig
+from pose_ros.fields import InputSpec
+from pose_ros.preprocess import PADDING, Preprocessor, fit
+
+SIDES = st.integers(1, 5000)
+
+
+@given(SIDES, SIDES, st.sampled_from([1, 8, 16, 32]), st.integers(32, 640))
+def test_sizes_are_multiples_and_keep_the_aspect(width: int, height: int, multiple: int, short: int) -> None:
+    spec = InputSpec(multiple=multiple, short_side=short)
+    transform = fit((width, height), spec, PreprocessConfig())
+    for padded, scaled in zip(transform.input_wh, transform.scaled_wh, strict=True):
+        assert padded % multiple == 0 and 0 <= padded - scaled < multiple
+    scale = min(short / min(width, height), 1312 / max(width, height))
+    wanted = np.maximum(1, (width * scale, height * scale))
+    assert np.abs(wanted - transform.scaled_wh).max() <= 0.5
+
+
+@given(SIDES, SIDES, st.tuples(st.integers(1, 2000), st.integers(1, 2000)))
+def test_fixed_size_is_filled_in_one_direction(width: int, height: int, size_wh: tuple[int, int]) -> None:
+    transform = fit((width, height), InputSpec(size_wh=size_wh), PreprocessConfig(short_side=100))
+    assert transform.input_wh == size_wh
+    assert all(s <= i for s, i in zip(transform.scaled_wh, size_wh, strict=True))
+    assert any(s == i for s, i in zip(transform.scaled_wh, size_wh, strict=True))
+
+
+@given(SIDES, SIDES, st.lists(st.tuples(st.floats(-100, 6000), st.floats(-100, 6000)), min_size=1, max_size=20))
+def test_the_way_back_is_exact(width: int, height: int, points: list[tuple[float, float]]) -> None:
+    transform = fit((width, height), InputSpec(), PreprocessConfig())
+    there_and_back = transform.to_image(transform.to_input(points))
+    np.testing.assert_allclose(there_and_back, points, rtol=1e-9, atol=1e-6)
+
+
+@given(SIDES, SIDES)
+def test_image_borders_map_to_the_borders_of_the_scaled_image(width: int, height: int) -> None:
+    transform = fit((width, height), InputSpec(), PreprocessConfig())
+    corners = transform.to_input([(-0.5, -0.5), (width - 0.5, height - 0.5)])
+    expected = [(-0.5, -0.5), (transform.scaled_wh[0] - 0.5, transform.scaled_wh[1] - 0.5)]
+    np.testing.assert_allclose(corners, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("size_wh", [(640, 480), (1280, 720), (1921, 1081), (300, 900), (97, 61)], ids=str)
+def test_a_spot_lands_where_the_transform_says(size_wh: tuple[int, int]) -> None:
+    """The resampled picture and the transform agree to a tenth of a pixel, enlarged, shrunk and halved."""
+    width, height = size_wh
+    spot = np.array([0.37 * width, 0.61 * height])
+    sigma = max(6.0, max(size_wh) / 60)
+    y, x = np.mgrid[:height, :width]
+    image = (255 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * sigma**2))).astype(np.uint8)
+    tensor, transform = Preprocessor(InputSpec(), PreprocessConfig())(image)
+    weights = tensor[0, : transform.scaled_wh[1], : transform.scaled_wh[0], 0].astype(np.float64)
+    rows, cols = np.mgrid[: weights.shape[0], : weights.shape[1]]
+    found = np.array([(weights * cols).sum(), (weights * rows).sum()]) / weights.sum()
+    np.testing.assert_allclose(found, transform.to_input(spot), atol=0.1)
+
+
+def colour_image() -> np.ndarray:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:] = (10, 20, 30)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("colour", "wanted", "expected"),
+    [("bgr", "bgr", (10, 20, 30)), ("bgr", "rgb", (30, 20, 10)), ("rgb", "rgb", (10, 20, 30)), ("rgb", "bgr", (30, 20, 10))],
+)
+def test_colours_reach_the_network_in_its_order(colour: str, wanted: str, expected: tuple[int, ...]) -> None:
+    tensor, _ = Preprocessor(InputSpec(colour=wanted), PreprocessConfig(short_side=96))(colour_image(), colour)
+    assert tensor[0, 5, 5].tolist() == list(expected)
+
+
+def test_grey_becomes_three_channels() -> None:
+    tensor, _ = Preprocessor(InputSpec(), PreprocessConfig())(np.full((50, 60), 99, np.uint8))
+    assert tensor[0, 0, 0].tolist() == [99, 99, 99]
+
+
+def test_float_planes_are_normalised() -> None:
+    spec = InputSpec(layout="NCHW", dtype="float32", colour="bgr", mean=(1, 2, 3), std=(2, 4, 8))
+    tensor, transform = Preprocessor(spec, PreprocessConfig())(colour_image())
+    assert tensor.shape == (1, 3, *transform.input_wh[::-1]) and tensor.flags.c_contiguous
+    np.testing.assert_allclose(tensor[0, :, 0, 0], [4.5, 4.5, 27 / 8])
+
+
+def test_padding_is_grey_and_at_the_right_and_bottom() -> None:
+    tensor, transform = Preprocessor(InputSpec(size_wh=(100, 100)), PreprocessConfig())(colour_image())
+    assert transform.scaled_wh == (100, 75)
+    assert (tensor[0, 75:] == PADDING).all() and (tensor[0, :75] != PADDING).all()
+
+
+def test_views_and_the_input_stay_as_they_are() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (480, 1280, 3), np.uint8)
+    view, before = image[::2, ::2], image.copy()
+    tensor, _ = Preprocessor(InputSpec(), PreprocessConfig())(view)
+    again, _ = Preprocessor(InputSpec(), PreprocessConfig())(np.ascontiguousarray(view))
+    assert np.array_equal(tensor, again) and np.array_equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (None, TypeError, "image: expected a NumPy array, got NoneType"),
+        (np.zeros((4, 4, 3), np.float32), ValueError, "image: expected uint8, got float32"),
+        (np.zeros((4, 4, 4), np.uint8), ValueError, "got \\(4, 4, 4\\)"),
+        (np.zeros((0, 4, 3), np.uint8), ValueError, "not empty"),
+        (np.zeros(4, np.uint8), ValueError, "got \\(4,\\)"),
+    ],
+)
+def test_what_is_not_a_picture_is_refused(image: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Preprocessor(InputSpec(), PreprocessConfig())(image)
+
+
+def test_cv2_is_given_what_it_can_read() -> None:
+    """A negative stride (an RGB view of BGR memory) works as well as the copy of it."""
+    image = np.random.default_rng(1).integers(0, 255, (64, 80, 3), np.uint8)
+    flipped, _ = Preprocessor(InputSpec(), PreprocessConfig())(image[..., ::-1], "rgb")
+    straight, _ = Preprocessor(InputSpec(), PreprocessConfig())(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), "rgb")
+    assert np.array_equal(flipped, straight)
