@@ -1,0 +1,31 @@
+# make demo · make test · make lint · make bench. Each sets up what it needs first: `make help`.
+# Options:  VIDEO=my.mp4 make demo     PYTHON=python3.12 make setup
+
+PYTHON ?=
+VIDEO ?=
+CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis pose_ros.egg-info
+
+.PHONY: help setup demo test lint bench clean
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
+
+setup:  ## install what is missing into .venv, build the messages into .colcon
+	@python3 underlay/install.py $(if $(PYTHON),--python "$(PYTHON)")
+
+demo: setup  ## find the people in a video; VIDEO=path for your own
+	@. .venv/ros.sh && python demo/run.py $(if $(VIDEO),--video "$(VIDEO)")
+
+test: setup  ## run all tests; those for ROS or a GPU are skipped where there is none
+	@. .venv/ros.sh && pytest
+
+lint: setup  ## check style and types
+	@. .venv/ros.sh && ruff check && ruff format --check && mypy
+
+bench: setup  ## run every benchmark
+	@. .venv/ros.sh && for script in benchmarks/*.py; do echo "== $$script"; python "$$script" || exit 1; done
+
+clean:  ## remove everything that these commands have made
+	rm -rf .venv .colcon output $(CACHES)
+	find . -name __pycache__ -prune -exec rm -rf {} +

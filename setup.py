@@ -1,0 +1,9 @@
+"""Gives pip the version that package.xml states; everything else stands in pyproject.toml."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import setup
+
+manifest = ElementTree.parse(Path(__file__).parent / "package.xml")
+setup(version=manifest.findtext("version"))

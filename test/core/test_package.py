@@ -1,0 +1,226 @@
+"""The two faces of the package, colcon's and pip's, agree; and the set-up does each step when it has to."""
+
+import ast
+import fcntl
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
+MODULES = sorted((ROOT / "pose_ros").rglob("*.py"))
+DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
+# Used where they are, and never required: the first two come with the GPU's software, the others with some ROS systems.
+NEVER_REQUIRED = {"tensorrt", "cuda", "cv_bridge", "hri_msgs"}
+
+MESSAGES = {
+    "Keypoint": "float32 x, float32 y, float32 score",
+    "PersonPose": (
+        "int32 id, float32 score, float32[4] box, Keypoint[] keypoints, geometry_msgs/Point32[] keypoints_3d"
+    ),
+    "PersonPoseArray": (
+        "std_msgs/Header header, uint32 image_width, uint32 image_height, string model, string[] keypoint_names, "
+        "PersonPose[] people, float32 preprocess_ms, float32 network_ms, float32 decode_ms, float32 latency_ms, "
+        "uint32 dropped"
+    ),
+}
+
+
+def test_pip_and_colcon_see_one_version() -> None:
+    try:
+        installed = importlib.metadata.version("pose_ros")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("pose_ros is not installed")
+    assert installed == MANIFEST.findtext("version")
+
+
+def test_changelog_begins_with_this_version() -> None:
+    changelog = ROOT / "CHANGELOG.rst"
+    if not changelog.exists():
+        pytest.skip("there is no CHANGELOG.rst yet")
+    headings = re.findall(r"^(\d+\.\d+\.\d+)\b.*\n[-=~^]{3,}$", changelog.read_text(), re.MULTILINE)
+    assert headings[0] == MANIFEST.findtext("version")
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_message_has_exactly_these_fields(name: str) -> None:
+    lines = (ROOT / "msg" / f"{name}.msg").read_text().splitlines()
+    statements = [line.partition("#")[0].split() for line in lines]
+    assert [" ".join(words) for words in statements if words] == MESSAGES[name].split(", ")
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_cmake_builds_every_message(name: str) -> None:
+    assert f"msg/{name}.msg" in (ROOT / "CMakeLists.txt").read_text()
+
+
+def test_manifest_is_valid() -> None:
+    assert MANIFEST.get("format") == "3"
+    assert MANIFEST.findtext("export/build_type") == "ament_cmake"
+    assert MANIFEST.findtext("member_of_group") == "rosidl_interface_packages"
+    catkin_package = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg checks the rest; it comes with ROS")
+    warnings: list[str] = []
+    catkin_package.parse_package(str(ROOT), warnings=warnings)
+    assert warnings == []
+
+
+def test_manifest_declares_what_cmake_finds() -> None:
+    found = re.findall(r"find_package\((\w+)", (ROOT / "CMakeLists.txt").read_text())
+    assert set(found) <= _manifest_dependencies()
+
+
+def _manifest_dependencies() -> set[str]:
+    return {element.text or "" for element in MANIFEST if element.tag.endswith("depend")}
+
+
+def _pip_dependencies() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = sum(project["optional-dependencies"].values(), project["dependencies"])
+    return {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requirements}
+
+
+def _imports(module: Path) -> set[str]:
+    """The top-level names that a module imports, wherever in it; relative imports are its own."""
+    found = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module or "")
+    return {name.partition(".")[0] for name in found}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_import_is_declared(module: Path) -> None:
+    declared = _pip_dependencies() | _manifest_dependencies() | NEVER_REQUIRED
+    foreign = _imports(module) - set(sys.stdlib_module_names) - {"pose_ros"}
+    assert {DISTRIBUTION_OF.get(name, name) for name in foreign} <= declared
+
+
+def test_colcon_gets_what_the_core_imports_too() -> None:
+    """Every core dependency of pip has its rosdep key, so that rosdep installs a working node."""
+    names = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    core = {re.split(r"[^\w.-]", name)[0] for name in names}
+    keys = {"opencv-python-headless": "opencv", "pyyaml": "yaml"}
+    declared = {key.removeprefix("python3-").removesuffix("-pip") for key in _manifest_dependencies()}
+    assert {keys.get(name, name) for name in core} <= declared
+
+
+def test_package_init_is_only_a_docstring() -> None:
+    """Generated code is installed over or beside it, depending on the ROS distribution: it must not matter."""
+    body = ast.parse((ROOT / "pose_ros/__init__.py").read_text()).body
+    assert len(body) == 1
+    assert isinstance(body[0], ast.Expr)
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    folders = {module.parent for module in MODULES}
+    assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("program", [".ci/run", "scripts/pose_node", "scripts/pose_ros"])
+def test_program_can_be_executed(program: str) -> None:
+    assert os.access(ROOT / program, os.X_OK)
+
+
+# The steps of the set-up -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def steps() -> Iterator[ModuleType]:
+    """underlay/steps.py, which lies in no package."""
+    spec = importlib.util.spec_from_file_location("underlay_steps", ROOT / "underlay/steps.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
+
+
+class Recorder:
+    """An action that counts how often it was done, and raises what it is told to."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.error: BaseException | None = None
+
+    def __call__(self) -> None:
+        self.count += 1
+        if self.error:
+            raise self.error
+
+
+def test_step_is_done_once(steps: ModuleType, tmp_path: Path) -> None:
+    action = Recorder()
+    for _ in range(3):
+        steps.Step("work", tmp_path / "product/stamps/work", ("a", "b"), action).run()
+    assert action.count == 1
+
+
+def test_step_is_done_again_when_an_input_changes(steps: ModuleType, tmp_path: Path) -> None:
+    action = Recorder()
+    for inputs in [("a", "b"), ("a", "c"), ("ac", ""), ("a", "b")]:
+        steps.Step("work", tmp_path / "product/stamps/work", inputs, action).run()
+    assert action.count == 4
+
+
+def test_failed_step_leaves_no_stamp_and_is_done_again(steps: ModuleType, tmp_path: Path) -> None:
+    action = Recorder()
+    step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), action)
+    action.error = steps.SetupError("no network")
+    with pytest.raises(steps.SetupError, match="no network"):
+        step.run()
+    assert not step.stamp.exists()
+    action.error = None
+    step.run()
+    assert action.count == 2
+    assert step.is_done()
+
+
+def test_interrupted_step_condemns_its_product(steps: ModuleType, tmp_path: Path) -> None:
+    action = Recorder()
+    step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), action)
+    action.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        step.run()
+    assert not step.is_done()
+    steps.discard_unfinished(tmp_path / "product")
+    assert not (tmp_path / "product").exists()
+
+
+def test_finished_product_is_kept(steps: ModuleType, tmp_path: Path) -> None:
+    step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), Recorder())
+    step.run()
+    steps.discard_unfinished(tmp_path / "product")
+    assert step.is_done()
+
+
+def test_lock_makes_the_second_wait(steps: ModuleType, tmp_path: Path) -> None:
+    other = os.open(tmp_path, os.O_RDONLY)
+    with steps.lock(tmp_path), pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_do_not_count_byte_code(steps: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("module.py", "__pycache__/module.pyc", "__pycache__/module.nbi"):
+        (tmp_path / name).touch()
+    assert steps.names(tmp_path) == str(tmp_path / "module.py")

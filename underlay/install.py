@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""Sets up a checkout: everything that is needed to run, test and change it, without touching the system.
+
+Makes .venv (the Python packages, and a ROS 2 from wheels unless one is sourced), .colcon (the built messages) and
+.venv/ros.sh (source it to use both). Run again, it does only what has changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import shell
+import workspace
+from environment import Environment, write_if_changed
+from pythons import choose, require_tools
+from steps import SetupError, Step, contents, discard_unfinished, lock, names
+
+ROOT = Path(__file__).resolve().parents[1]
+PINS = Path(__file__).resolve().with_name("pins.txt")
+
+
+def origin(env: Environment) -> tuple[str, ...]:
+    """What nothing that was made survives a change of."""
+    return (str(ROOT), os.path.realpath(env.python.executable), str(env.python.version), str(env.distro))
+
+
+def environment_steps(env: Environment) -> list[Step]:
+    """The virtual environment and the packages in it."""
+    basis = (*origin(env), str(env.python.numpy))
+    requirements = (ROOT / "pyproject.toml").read_text().partition("[tool.")[0]
+    packages = (*basis, contents([PINS, ROOT / "setup.py", ROOT / "package.xml"]), requirements)
+    ros = f"ROS 2 {env.distro}" if env.distro else "ROS 2 from wheels"
+    return [
+        Step(f"virtual environment on {env.python.name}", env.stamp("venv"), basis, env.create),
+        Step(f"packages ({ros}; a minute or two)", env.stamp("packages"), packages, lambda: env.install(PINS)),
+    ]
+
+
+def workspace_steps(env: Environment) -> list[Step]:
+    """The workspace and the build in it."""
+    basis = (*origin(env), PINS.read_text())
+    manifests = contents([ROOT / "CMakeLists.txt", ROOT / "package.xml", *(ROOT / "msg").glob("*.msg")])
+    files = "\n".join(names(ROOT / folder) for folder in ("pose_ros", "scripts", "launch", "config", "rviz"))
+    inputs = (*basis, manifests, files)
+    return [
+        Step("workspace", workspace.stamp(ROOT, "workspace"), basis, lambda: workspace.lay_out(ROOT)),
+        Step("build of the messages", workspace.stamp(ROOT, "build"), inputs, lambda: workspace.build(ROOT, env)),
+    ]
+
+
+def set_up(wanted: str | None) -> None:
+    """Brings the checkout up to date.
+
+    Args:
+        wanted: The Python to build on; None = the best one on this machine.
+    """
+    distro = os.environ.get("ROS_DISTRO") or None
+    env = Environment(ROOT, choose(wanted, ROOT / ".venv", distro), distro)
+    for product in (env.prefix, ROOT / ".colcon"):
+        discard_unfinished(product)
+    require_tools(env.python, builds=env.python.surely_has_ros_wheels or bool(distro))
+    for step in environment_steps(env):
+        step.run()
+    if env.has_ros:
+        require_tools(env.python, builds=True)
+        for step in workspace_steps(env):
+            step.run()
+    write_if_changed(env.prefix / "ros.sh", shell.script(ROOT, env))
+
+
+def main() -> int:
+    """Returns the exit status: 1 when something is missing, said in one sentence."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--python", help="the Python to build on, by name or path (default: the best one found)")
+    wanted = parser.parse_args().python
+    started_s = time.monotonic()
+    try:
+        with lock(ROOT):
+            set_up(wanted)
+    except SetupError as error:
+        print(f"set-up stopped: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nset-up interrupted: run it again to go on", file=sys.stderr)
+        return 130
+    print(f"set-up is up to date ({time.monotonic() - started_s:.1f} s)", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

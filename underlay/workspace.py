@@ -1,0 +1,46 @@
+"""The colcon workspace .colcon: the messages, built, with the Python modules linked beside them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from environment import Environment, run
+
+SOURCE = ".colcon/src/pose_ros"
+
+
+def stamp(root: Path, step: str) -> Path:
+    """Where a step that changes the workspace leaves its stamp."""
+    return root / ".colcon/stamps" / step
+
+
+def lay_out(root: Path) -> None:
+    """Makes the workspace anew: CMake does not survive another Python, another ROS or another path."""
+    shutil.rmtree(root / ".colcon", ignore_errors=True)
+    # Seen through this link, .venv lies outside the source folder: CMake rejects include folders inside it.
+    source = root / SOURCE
+    source.parent.mkdir(parents=True)
+    source.symlink_to("../..", target_is_directory=True)
+
+
+def build(root: Path, env: Environment) -> None:
+    """Builds the package on the ROS 2 of the environment."""
+    variables = env.variables()
+    if env.distro:
+        python, search = env.python.executable, []
+    else:
+        python, search = str(env.executable), ["-DPython3_FIND_VIRTUALENV=ONLY"]
+        variables.update(AMENT_PREFIX_PATH=str(env.prefix), CMAKE_PREFIX_PATH=str(env.prefix))
+    _forget_removed_modules(root)
+    colcon = shutil.which("colcon", path=variables["PATH"]) or "colcon"
+    folders = ["--build-base", ".colcon/build", "--install-base", ".colcon/install", "--symlink-install"]
+    cmake = [f"-DPython3_EXECUTABLE={python}", *search, "-DBUILD_TESTING=OFF"]
+    command = [colcon, "--log-base", ".colcon/log", "build", "--paths", SOURCE, *folders, "--cmake-args", *cmake]
+    run(command, variables, folder=root)
+
+
+def _forget_removed_modules(root: Path) -> None:
+    for link in (root / ".colcon/install").rglob("*"):
+        if link.is_symlink() and not link.exists():
+            link.unlink()
