@@ -12,7 +12,7 @@ from typing import Any
 
 def setting(
     default: Any,
-    help: str,  # noqa: A002 - the word that typer, click and argparse use
+    help: str,
     *,
     unit: str = "",
     low: float | None = None,
@@ -34,16 +34,16 @@ def check_settings(config: Any) -> None:
         if "help" not in entry.metadata:
             continue
         name, value = f"{type(config).__name__}.{entry.name}", getattr(config, entry.name)
-        wanted = type(entry.default)
+        wanted: type = type(entry.default)
         if not isinstance(value, (int, float) if wanted is float else wanted) or (
             isinstance(value, bool) and wanted is not bool
         ):
             raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__} {value!r}")
-        low, high, choices = (entry.metadata[key] for key in ("low", "high", "choices"))
+        choices, low, high = entry.metadata["choices"], entry.metadata["low"], entry.metadata["high"]
         if choices and value not in choices:
             raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-        if low is not None and not low <= value <= (float("inf") if high is None else high):
-            raise ValueError(f"{name}: expected {low} to {'any' if high is None else high}, got {value}")
+        if low is not None and not low <= value <= high:
+            raise ValueError(f"{name}: expected {low} to {high}, got {value}")
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,7 @@ class DecoderConfig:
 
     score_threshold: float = setting(0.1, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
     max_peaks: int = setting(100, "Most keypoints of one kind; the strongest are kept.", low=1, high=1000)
-    subpixel: str = setting(
-        "quadratic", "Refinement of keypoints between field cells.", choices=("none", "quadratic")
-    )
+    subpixel: str = setting("quadratic", "Refinement of keypoints between field cells.", choices=("none", "quadratic"))
     paf_threshold: float = setting(0.05, "Lowest field value along a limb.", low=0.0, high=1.0)
     paf_fraction: float = setting(0.8, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)

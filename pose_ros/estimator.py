@@ -6,7 +6,6 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,14 +37,21 @@ class PoseEstimator:
     Attributes:
         spec: Description of the model.
         runner: The loaded network.
+        config: The settings it was made with.
         model_name: Name and short hash of the model, e.g. ``"default-1f0c2a9b"``.
     """
 
     def __init__(
-        self, runner: Runner, spec: ModelSpec, config: EstimatorConfig, grouping: str | None = None, model_name: str = ""
+        self,
+        runner: Runner,
+        spec: ModelSpec,
+        config: EstimatorConfig,
+        grouping: str | None = None,
+        model_name: str = "",
     ) -> None:
         self.runner = runner
         self.spec = _checked(spec, runner)
+        self.config = config
         self.model_name = model_name or spec.name
         self._preprocess = Preprocessor(self.spec.input, config.preprocess)
         self._decode = make_decoder(self.spec, grouping, config.decoder)

@@ -87,9 +87,7 @@ class InputSpec:
         if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
             raise ValueError(f"input: expected 3 means and 3 positive stds, got {self.mean} and {self.std}")
         if self.multiple < 1 or self.short_side < self.multiple:
-            raise ValueError(
-                f"input: expected short_side >= multiple >= 1, got short_side {self.short_side}, multiple {self.multiple}"
-            )
+            raise ValueError(f"input: expected short_side >= multiple >= 1, got {self.short_side} and {self.multiple}")
         if self.size_wh is not None and (len(self.size_wh) != 2 or min(self.size_wh) < 1):
             raise ValueError(f"input.size_wh: expected (width, height), got {self.size_wh}")
 
@@ -218,4 +216,4 @@ def _skeleton(data: str | Mapping[str, Any] | Skeleton) -> Skeleton:
     if isinstance(data, str):
         _one_of("skeleton", data, tuple(SKELETONS))
         return SKELETONS[data]
-    return _build(Skeleton, data)  # type: ignore[no-any-return]
+    return _build(Skeleton, data)

@@ -97,6 +97,6 @@ class People:
         boxes = np.concatenate([low, high], axis=1)
         return np.where(np.isfinite(boxes), boxes, 0).astype(np.float32)
 
-    def with_keypoints(self, keypoints: FloatArray) -> People:
+    def with_keypoints(self, keypoints: npt.NDArray[Any]) -> People:
         """The same people at other positions; absent keypoints stay at (0, 0)."""
         return replace(self, keypoints=np.where(self.visible[..., None], keypoints, 0).astype(np.float32))

@@ -92,9 +92,7 @@ class Preprocessor:
         self.spec = spec
         self.config = config
 
-    def __call__(
-        self, image: npt.NDArray[np.uint8], colour: str = "bgr"
-    ) -> tuple[npt.NDArray[Any], ImageTransform]:
+    def __call__(self, image: npt.NDArray[np.uint8], colour: str = "bgr") -> tuple[npt.NDArray[Any], ImageTransform]:
         """Letterbox one image.
 
         Args:
@@ -122,9 +120,11 @@ class Preprocessor:
         return self._tensor(canvas), transform
 
     def _tensor(self, canvas: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
-        spec, tensor = self.spec, canvas[None]
+        spec = self.spec
+        tensor: npt.NDArray[Any] = canvas[None]
         if spec.dtype == "float32":
-            tensor = (tensor.astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
+            mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+            tensor = (tensor.astype(np.float32) - mean) / std
         return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
 
 

@@ -12,7 +12,9 @@ from pose_ros.people import People
 class Decoder(Protocol):
     """What ``make_decoder`` returns: ``people = decoder(fields)``, in network-input pixels."""
 
-    def __call__(self, fields: Fields) -> People: ...
+    def __call__(self, fields: Fields) -> People:
+        """Decode the fields of one image."""
+        ...
 
 
 def make_decoder(spec: ModelSpec, grouping: str | None = None, config: DecoderConfig | None = None) -> Decoder:

@@ -20,6 +20,7 @@ from pose_ros.decoder.jit import COMPILED, jit
 
 FloatArray = npt.NDArray[np.float32]
 
+
 @dataclass(frozen=True)
 class Peaks:
     """The peaks of K heatmaps, the strongest first; rows at or beyond ``counts[k]`` are unused.
@@ -89,14 +90,14 @@ def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: An
 
 def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
     """(P, 3) channel, row and column of the finite cells above the threshold that no neighbour exceeds."""
-    valid = np.where(np.isfinite(heatmaps), heatmaps, -np.inf)
-    padded = np.pad(valid, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    _, rows, cols = heatmaps.shape
-    highest = valid > threshold
-    for dy in range(3):
-        for dx in range(3):
-            highest &= valid >= padded[:, dy : dy + rows, dx : dx + cols]
-    return np.argwhere(highest)
+    k, row, col = np.nonzero((heatmaps > threshold) & (heatmaps < np.inf))
+    value, highest = heatmaps[k, row, col], np.ones(len(k), np.bool_)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            r, c = np.clip(row + dy, 0, heatmaps.shape[1] - 1), np.clip(col + dx, 0, heatmaps.shape[2] - 1)
+            neighbour = heatmaps[k, r, c]
+            highest &= ~((value < neighbour) & (neighbour < np.inf))
+    return np.stack([k, row, col], axis=1)[highest]
 
 
 def _scan_numpy(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> int:
@@ -136,7 +137,7 @@ def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, refine: Any, xy: Any
 
 @jit
 def _keep_plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Store the peak of the plateau around a highest cell, once, unless a part of the plateau has a higher neighbour."""
+    """Store the peak of the plateau around a highest cell, once, unless any of its cells has a higher neighbour."""
     if seen[row, col] == k + 1 or not _has_equal(heatmaps, k, row, col):
         return
     whole, x, y = _plateau(heatmaps, k, row, col, seen)
@@ -157,7 +158,7 @@ def _has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
 def _plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any) -> Any:
     """Flood the equal cells around one: (no neighbour is higher, mean column, mean row). Marks them with k + 1."""
     _, rows, cols = heatmaps.shape
-    stack = [(np.int64(row), np.int64(col))]
+    stack: Any = [(np.int64(row), np.int64(col))]
     seen[row, col] = k + 1
     whole, cells, x, y = True, 0, 0.0, 0.0
     while len(stack) > 0:

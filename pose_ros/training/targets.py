@@ -20,7 +20,9 @@ def _window(centre: npt.NDArray[np.float64], radius: float, size: int, axis: int
     return np.arange(max(0, int(np.ceil(low))), min(size, int(np.floor(high)) + 1))
 
 
-def confidence_maps(keypoints_xy: FloatArray, visible: npt.NDArray[np.bool_], shape_hw: tuple[int, int], sigma: float) -> FloatArray:
+def confidence_maps(
+    keypoints_xy: FloatArray, visible: npt.NDArray[np.bool_], shape_hw: tuple[int, int], sigma: float
+) -> FloatArray:
     """Gaussians around keypoints, the maximum over people.
 
     Args:

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.decoder import make_decoder
 from pose_ros.config import DecoderConfig
+from pose_ros.decoder import make_decoder
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -84,7 +84,9 @@ class Agreement:
         people = people[(people[..., 2] > 0).sum(axis=1) >= 3]
         self.reference, self.people = self.reference + len(reference), self.people + len(people)
         self.distances = self.distances if self.distances is not None else []
-        similar = np.array([[oks(r, p, sigmas) for p in people] for r in reference]).reshape(len(reference), len(people))
+        similar = np.array([[oks(r, p, sigmas) for p in people] for r in reference]).reshape(
+            len(reference), len(people)
+        )
         while similar.size and similar.max() >= 0.5:
             i, j = np.unravel_index(similar.argmax(), similar.shape)
             self.found, self.found_75 = self.found + 1, self.found_75 + (similar[i, j] >= 0.75)

@@ -94,7 +94,9 @@ def _check_count(check: dict[str, Any], people: np.ndarray, *_: Any) -> None:
 def _check_match(check: dict[str, Any], people: np.ndarray, data: dict[str, np.ndarray], _: Any) -> None:
     for person in data[check["array"]]:
         used = person[:, 2] > 0
-        near = (np.linalg.norm(people[:, used, :2] - person[used, :2], axis=2) <= check["px_tol"]) & (people[:, used, 2] > 0)
+        near = (np.linalg.norm(people[:, used, :2] - person[used, :2], axis=2) <= check["px_tol"]) & (
+            people[:, used, 2] > 0
+        )
         assert near.mean(axis=1).max() >= check["min_joint_fraction"]
 
 
@@ -112,7 +114,9 @@ def _check_transpose(check: dict[str, Any], people: np.ndarray, _: Any, __: Any)
     assert len(people) == len(expected) and gap.min(axis=1).max() <= check["px_tol"]
 
 
-def _check_variants(check: dict[str, Any], people: np.ndarray, data: dict[str, np.ndarray], case: dict[str, Any]) -> None:
+def _check_variants(
+    check: dict[str, Any], people: np.ndarray, data: dict[str, np.ndarray], case: dict[str, Any]
+) -> None:
     heat, paf = data["heat"], data["paf"]
     for change in (lambda a: a.astype(np.float32), lambda a: a.astype(np.float64), np.asfortranarray, _every_other):
         other = golden.as_array(golden.decode_paf(case, change(heat), change(paf)))

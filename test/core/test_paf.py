@@ -183,11 +183,17 @@ def test_limits_keep_the_best() -> None:
     ("fields", "message"),
     [
         (Fields(), "heatmaps: expected an array of 3 channels, got None"),
-        (Fields(heatmaps=np.zeros((2, 8, 8)), pafs=np.zeros((4, 8, 8))), r"heatmaps: expected shape \(3 or more, H, W\)"),
+        (
+            Fields(heatmaps=np.zeros((2, 8, 8)), pafs=np.zeros((4, 8, 8))),
+            r"heatmaps: expected shape \(3 or more, H, W\)",
+        ),
         (Fields(heatmaps=np.zeros((3, 8)), pafs=np.zeros((4, 8, 8))), r"got \(3, 8\)"),
         (Fields(heatmaps=np.zeros((3, 0, 8)), pafs=np.zeros((4, 0, 8))), r"got \(3, 0, 8\)"),
         (Fields(heatmaps=np.zeros((3, 8, 8))), "pafs: expected an array of 4 channels, got None"),
-        (Fields(heatmaps=np.zeros((3, 8, 8)), pafs=np.zeros((4, 8, 9))), r"pafs: expected the grid of the heatmaps, \(8, 8\)"),
+        (
+            Fields(heatmaps=np.zeros((3, 8, 8)), pafs=np.zeros((4, 8, 9))),
+            r"pafs: expected the grid of the heatmaps, \(8, 8\)",
+        ),
         (Fields(heatmaps=np.full((3, 8, 8), "x"), pafs=np.zeros((4, 8, 8))), "real numbers"),
         (Fields(heatmaps=np.zeros((3, 8, 8), complex), pafs=np.zeros((4, 8, 8))), "real numbers, got complex"),
     ],

@@ -70,7 +70,12 @@ def colour_image() -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("colour", "wanted", "expected"),
-    [("bgr", "bgr", (10, 20, 30)), ("bgr", "rgb", (30, 20, 10)), ("rgb", "rgb", (10, 20, 30)), ("rgb", "bgr", (30, 20, 10))],
+    [
+        ("bgr", "bgr", (10, 20, 30)),
+        ("bgr", "rgb", (30, 20, 10)),
+        ("rgb", "rgb", (10, 20, 30)),
+        ("rgb", "bgr", (30, 20, 10)),
+    ],
 )
 def test_colours_reach_the_network_in_its_order(colour: str, wanted: str, expected: tuple[int, ...]) -> None:
     tensor, _ = Preprocessor(InputSpec(colour=wanted), PreprocessConfig(short_side=96))(colour_image(), colour)

@@ -1,0 +1,73 @@
+"""PAF decoding of [18 + background, 92, 164] heatmaps and 38 PAF channels, one thread.
+
+The peer is the same algorithm in NumPy, which the library itself falls back to where numba is absent; it runs in the
+same minute on the same arrays. The yardstick (cv2.dilate, 5 x 5, on the same heatmaps) lets machines be compared.
+
+    python benchmarks/decode.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import scene
+from measure import median_ms, show
+
+from pose_ros.decoder import make_decoder
+from pose_ros.fields import ModelSpec
+from pose_ros.skeleton import OPENPOSE_18
+
+LIMITS_MS = {1: 0.20, 5: 0.25, 20: 0.50, 50: 1.60}
+PLAIN = "--plain"
+
+
+def times(repeats: int) -> dict[str, float]:
+    """Milliseconds per decode, by number of people."""
+    decoder = make_decoder(ModelSpec("benchmark", OPENPOSE_18, stride=4), "paf")
+    results = {}
+    for people in LIMITS_MS:
+        fields, _ = scene.fields(people)
+        found = len(decoder(fields))
+        if found != people:
+            raise RuntimeError(f"people: expected {people}, got {found}: the figure would mean nothing")
+        results[str(people)] = median_ms(lambda fields=fields: decoder(fields), repeats)
+    return results
+
+
+def yardstick_ms() -> float:
+    """cv2.dilate of the same heatmaps."""
+    heatmaps, kernel = scene.fields(20)[0].heatmaps[:18], np.ones((5, 5))
+    return median_ms(lambda: [cv2.dilate(heatmap, kernel) for heatmap in heatmaps])
+
+
+def main() -> None:
+    """Measure both, print the table."""
+    cv2.setNumThreads(1)
+    if PLAIN in sys.argv:
+        sys.modules["numba"] = None  # type: ignore[assignment]
+        print(json.dumps(times(repeats=20)))
+        return
+    ours = times(repeats=300)
+    plain = json.loads(subprocess.run([sys.executable, __file__, PLAIN], capture_output=True, check=True).stdout)
+    yard = yardstick_ms()
+    rows = [
+        (
+            n,
+            f"{ours[n]:.3f}",
+            f"{LIMITS_MS[int(n)]:.2f}",
+            f"{plain[n]:.2f}",
+            f"{plain[n] / ours[n]:.0f} x",
+            f"{ours[n] / yard:.2f}",
+        )
+        for n in ours
+    ]
+    columns = ("people", "pose_ros, ms", "limit, ms", "NumPy, ms", "ratio", f"of cv2.dilate ({yard:.3f} ms)")
+    show("PAF decode, 92 x 164, one thread, medians", columns, rows)
+
+
+if __name__ == "__main__":
+    main()

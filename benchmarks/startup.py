@@ -1,0 +1,71 @@
+"""Import time, time to the first result, memory: each in a fresh process.
+
+python benchmarks/startup.py
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+from measure import show
+
+IMPORT = """
+import time
+start = time.perf_counter()
+import pose_ros.estimator
+print(time.perf_counter() - start)
+"""
+FIRST_RESULT = """
+import time
+start = time.perf_counter()
+import numpy as np
+from pose_ros.estimator import PoseEstimator
+PoseEstimator.load().estimate(np.zeros((480, 640, 3), np.uint8))
+print(time.perf_counter() - start)
+"""
+MEMORY = """
+import resource
+import numpy as np
+from pose_ros.estimator import PoseEstimator
+estimator = PoseEstimator.load()
+image = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+for _ in range(20):
+    estimator.estimate(image)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def run(script: str, cache: str) -> float:
+    """The number that a script prints, in a process whose compiled decoders lie in ``cache``."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+    command = [sys.executable, "-c", script]
+    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def main() -> None:
+    """Measure and print the table."""
+    cold = []
+    for _ in range(3):
+        with tempfile.TemporaryDirectory() as cache:
+            cold.append(run(FIRST_RESULT, cache))
+    with tempfile.TemporaryDirectory() as cache:
+        run(FIRST_RESULT, cache)
+        warm = [run(FIRST_RESULT, cache) for _ in range(5)]
+        imports = [run(IMPORT, cache) for _ in range(5)]
+        memory = run(MEMORY, cache)
+    median = statistics.median
+    rows = [
+        ("import pose_ros.estimator", f"{median(imports):.2f} s", "0.5 s"),
+        ("first result, nothing compiled yet", f"{median(cold):.2f} s", "5 s"),
+        ("first result, compiled before", f"{median(warm):.2f} s", "2 s"),
+        ("peak memory of a process that estimates", f"{memory:.0f} MB", "350 MB"),
+    ]
+    show("Start-up, default model, 640 x 480", ("what", "median", "limit"), rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Limbs: which peaks a part affinity field joins.
+
+Every pair of peaks that a limb could join is scored by the mean of the field's projection on the line between them;
+of each limb's pairs the best is taken, both its ends are struck out, and so on.
+
+References:
+    Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050:
+    eq. 10 and 11 (line integral), section 2.4 (greedy matching).
+    Cao et al., OpenPose, arXiv:1812.08008, section 5 (short limbs).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.decoder.jit import COMPILED, jit
+from pose_ros.decoder.peaks import Peaks
+
+MIN_SAMPLES, MAX_SAMPLES = 5, 25
+RESCUE_CELLS = 1.0
+"""Peaks closer than this have no direction to test: their limb gets the threshold as its value."""
+
+
+def match_limbs(
+    pafs: npt.NDArray[np.float32], peaks: Peaks, limbs: npt.NDArray[np.int64], threshold: float, fraction: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Match the peaks of every limb, each peak at most once per limb.
+
+    Args:
+        pafs: (2 L, H, W) C-contiguous, x and y of each limb; not modified.
+        peaks: The peaks of the K keypoints.
+        limbs: (L, 2) from and to.
+        threshold: Lowest projection of a sample that agrees.
+        fraction: Share of samples that must agree.
+
+    Returns:
+        Links (n, 3) of limb, peak of its first and of its second end, and their values (n,) in (0, 1], the best first.
+    """
+    match = _match if COMPILED else _match_numpy
+    links, values = match(pafs, peaks.xy, peaks.counts, limbs, threshold, fraction)
+    order = _descending(values)
+    return links[order], values[order]
+
+
+@jit
+def _may_join(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any) -> Any:
+    """Whether the field agrees at the nearest cells of two of the points at 1/4, 1/2 and 3/4 of the way.
+
+    Most pairs of a crowd fail here, for a tenth of the cost of the integral.
+    """
+    least, agreeing = threshold * threshold * (dx * dx + dy * dy), 0
+    for quarter in range(1, 4):
+        row, col = int(y + 0.25 * quarter * dy + 0.5), int(x + 0.25 * quarter * dx + 0.5)
+        along = pafs[channel, row, col] * dx + pafs[channel + 1, row, col] * dy
+        agreeing += along > 0 and along * along > least
+        if agreeing + 3 - quarter < 2:
+            return False
+    return True
+
+
+@jit
+def _sample(pafs: Any, channel: Any, x: Any, y: Any) -> Any:
+    """Bilinear interpolation of a channel."""
+    _, rows, cols = pafs.shape
+    x0, y0 = min(int(x), cols - 1), min(int(y), rows - 1)
+    x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
+    fx, fy = x - x0, y - y0
+    top = (1 - fx) * pafs[channel, y0, x0] + fx * pafs[channel, y0, x1]
+    bottom = (1 - fx) * pafs[channel, y1, x0] + fx * pafs[channel, y1, x1]
+    return (1 - fy) * top + fy * bottom
+
+
+@jit
+def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any, fraction: Any) -> Any:
+    """Confidence that a limb leads from (x, y) to (x + dx, y + dy), eq. 10 and 11; -1 if too few samples agree."""
+    length = math.sqrt(dx * dx + dy * dy)
+    if length < RESCUE_CELLS:
+        return threshold
+    samples = min(max(int(math.ceil(length)) + 1, MIN_SAMPLES), MAX_SAMPLES)
+    misses = samples - int(math.ceil(fraction * samples - 1e-9))
+    total, step = 0.0, 1.0 / (samples - 1)
+    for i in range(samples):
+        at_x, at_y = x + i * step * dx, y + i * step * dy
+        along = (_sample(pafs, channel, at_x, at_y) * dx + _sample(pafs, channel + 1, at_x, at_y) * dy) / length
+        if threshold < along < np.inf:
+            total += along
+        else:
+            misses -= 1
+            if misses < 0:
+                return -1.0
+    # A limb longer than half the image is unlikely: the prior of the authors' code.
+    return min(total / samples, 1.0) + min(0.5 * max(pafs.shape[1], pafs.shape[2]) / length - 1.0, 0.0)
+
+
+@jit
+def _match(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
+    """Greedy bipartite matching of every limb: links (n, 3) of limb, from, to; and their values (n,)."""
+    most, most_pairs = 0, 0
+    for limb in range(len(limbs)):
+        a, b = limbs[limb, 0], limbs[limb, 1]
+        most, most_pairs = most + min(counts[a], counts[b]), max(most_pairs, counts[a] * counts[b])
+    links, values, found = np.empty((most, 3), np.int64), np.empty(most), np.int64(0)
+    scores, pairs = np.empty(most_pairs), np.empty(most_pairs, np.int64)
+    for limb in range(len(limbs)):
+        a, b = limbs[limb, 0], limbs[limb, 1]
+        accepted = _score_pairs(pafs, xy, counts, limb, a, b, threshold, fraction, scores, pairs)
+        found = _take_best(scores[:accepted], pairs[:accepted], limb, counts[a], counts[b], links, values, found)
+    return links[:found], values[:found]
+
+
+@jit
+def _score_pairs(
+    pafs: Any, xy: Any, counts: Any, limb: Any, a: Any, b: Any, threshold: Any, fraction: Any, scores: Any, pairs: Any
+) -> Any:
+    """Line integrals of all pairs of a limb; fills those above 0 and returns their number."""
+    accepted, channel = 0, 2 * limb
+    for i in range(counts[a]):
+        x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
+        for j in range(counts[b]):
+            dx, dy = xy[b, j, 0] - x, xy[b, j, 1] - y
+            near = dx * dx + dy * dy < RESCUE_CELLS * RESCUE_CELLS
+            if near or _may_join(pafs, channel, x, y, dx, dy, threshold):
+                value = _line_integral(pafs, channel, x, y, dx, dy, threshold, fraction)
+                if value > 0:
+                    scores[accepted], pairs[accepted] = value, i * counts[b] + j
+                    accepted += 1
+    return accepted
+
+
+def _match_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, fraction: float) -> Any:
+    """The same as ``_match`` where there is no compiler: all pairs of a limb at once."""
+    most = int(np.minimum(counts[limbs[:, 0]], counts[limbs[:, 1]]).sum())
+    links, values, found = np.empty((most, 3), np.int64), np.empty(most), 0
+    for limb, (a, b) in enumerate(limbs):
+        if counts[a] == 0 or counts[b] == 0:
+            continue
+        ends = xy[a, : counts[a], None, :], xy[b, None, : counts[b], :]
+        scores = _line_integrals(pafs[2 * limb : 2 * limb + 2], *ends, threshold, fraction).ravel()
+        pairs = np.flatnonzero(scores > 0)
+        found = _take_best(scores[pairs], pairs, limb, counts[a], counts[b], links, values, found)
+    return links[:found], values[:found]
+
+
+def _line_integrals(field: Any, a: Any, b: Any, threshold: float, fraction: float) -> Any:
+    """The confidences of ``_score_pairs`` for all pairs of points, (A, 1, 2) and (1, B, 2): (A, B)."""
+    _, rows, cols = field.shape
+    x, y = a[..., 0, None].astype(np.float64), a[..., 1, None].astype(np.float64)
+    dx, dy = b[..., 0, None] - x, b[..., 1, None] - y
+    length = np.sqrt(dx * dx + dy * dy)
+    near = length < RESCUE_CELLS
+    length = np.where(near, RESCUE_CELLS, length)
+    quarters = 0.25 * np.arange(1, 4)
+    nearest = (y + quarters * dy + 0.5).astype(np.int64), (x + quarters * dx + 0.5).astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        along = field[0][nearest] * dx + field[1][nearest] * dy
+        may_join = ((along > 0) & (along * along > threshold * threshold * (dx * dx + dy * dy))).sum(axis=2) >= 2
+    samples = np.clip(np.ceil(length).astype(np.int64) + 1, MIN_SAMPLES, MAX_SAMPLES)
+    i, step = np.arange(samples.max()), 1.0 / (samples - 1)
+    parts = np.minimum(i * step, 1)  # beyond the last sample: counted out below
+    along = _projections(field, x + parts * dx, y + parts * dy, dx, dy) / length
+    agrees = (threshold < along) & (along < np.inf) & (i < samples)
+    mean = np.where(agrees, along, 0).sum(axis=2) / samples[..., 0]
+    value = np.minimum(mean, 1.0) + np.minimum(0.5 * max(rows, cols) / length[..., 0] - 1.0, 0.0)
+    enough = agrees.sum(axis=2) >= np.ceil(fraction * samples[..., 0] - 1e-9)
+    return np.where(near[..., 0], threshold, np.where(may_join & enough, value, -1.0))
+
+
+def _projections(field: Any, x: Any, y: Any, dx: Any, dy: Any) -> Any:
+    """(field at (x, y), interpolated) . (dx, dy), for arrays of points; NaN and Inf where the field has them."""
+    _, rows, cols = field.shape
+    x0, y0 = np.minimum(x.astype(np.int64), cols - 1), np.minimum(y.astype(np.int64), rows - 1)
+    x1, y1 = np.minimum(x0 + 1, cols - 1), np.minimum(y0 + 1, rows - 1)
+    fx, fy = x - x0, y - y0
+    with np.errstate(invalid="ignore"):
+        top = (1 - fx) * field[:, y0, x0] + fx * field[:, y0, x1]
+        bottom = (1 - fx) * field[:, y1, x0] + fx * field[:, y1, x1]
+        u, v = (1 - fy) * top + fy * bottom
+        return u * dx + v * dy
+
+
+@jit
+def _descending(values: Any) -> Any:
+    """Indices of the values, the highest first, equal ones as they are. A Shell sort: argsort compiles for a second."""
+    order = np.empty(len(values), np.int64)
+    for i in range(len(values)):
+        order[i] = i
+    gap = len(values) // 2
+    while gap > 0:
+        for i in range(gap, len(values)):
+            moved, place = order[i], i
+            while place >= gap and _comes_first(values, moved, order[place - gap]):
+                order[place] = order[place - gap]
+                place -= gap
+            order[place] = moved
+        gap //= 2
+    return order
+
+
+@jit
+def _comes_first(values: Any, i: Any, j: Any) -> Any:
+    return values[i] > values[j] or (values[i] == values[j] and i < j)
+
+
+@jit
+def _take_best(
+    scores: Any, pairs: Any, limb: Any, count_a: Any, count_b: Any, links: Any, values: Any, found: Any
+) -> Any:
+    """Append a limb's pairs, the best first, each peak once. Returns the new number of links."""
+    free_a, free_b = np.ones(count_a, np.bool_), np.ones(count_b, np.bool_)
+    for rank in _descending(scores):
+        i, j = pairs[rank] // count_b, pairs[rank] % count_b
+        if free_a[i] and free_b[j]:
+            free_a[i], free_b[j] = False, False
+            links[found, 0], links[found, 1], links[found, 2] = limb, i, j
+            values[found] = scores[rank]
+            found += 1
+    return found

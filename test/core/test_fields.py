@@ -1,0 +1,85 @@
+"""ModelSpec: reads what it writes, picks channels, refuses nonsense."""
+
+import numpy as np
+import pytest
+import yaml
+
+from pose_ros.fields import Fields, HeadSpec, InputSpec, ModelSpec, field_array
+from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
+
+FULL = ModelSpec(
+    "full",
+    Skeleton("two", ("head", "tail"), ((0, 1),), sigmas=(0.1, 0.2)),
+    stride=4,
+    origin=1.5,
+    input=InputSpec("x", "NCHW", "float32", "bgr", (1.0, 2.0, 3.0), (4.0, 5.0, 6.0), 8, 256, (320, 256)),
+    heads=(HeadSpec("heatmaps", "y", "NHWC", (0, 2)), HeadSpec("pafs", "y", "NHWC", (4, 3))),
+    grouping="tag",
+    licence="MIT",
+)
+
+
+@pytest.mark.parametrize("spec", [FULL, ModelSpec("small", COCO_17, 8)], ids=lambda spec: spec.name)
+def test_a_spec_survives_yaml(spec: ModelSpec) -> None:
+    assert ModelSpec.from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict()))) == spec
+
+
+def test_a_known_skeleton_is_written_by_name() -> None:
+    assert ModelSpec("m", OPENPOSE_18, 8).to_dict()["skeleton"] == "openpose_18"
+
+
+def test_limbs_default_to_those_of_the_skeleton() -> None:
+    assert ModelSpec("m", OPENPOSE_18, 8).limbs == OPENPOSE_18.limbs
+    assert ModelSpec("m", OPENPOSE_18, 8, limbs=((0, 1),)).limbs == ((0, 1),)
+
+
+def test_heads_pick_reorder_and_transpose() -> None:
+    output = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)  # NHWC, batch of 2
+    fields = FULL.fields({"y": output}, index=1)
+    assert fields.heatmaps.shape == (2, 3, 4)
+    assert np.array_equal(fields.heatmaps, output[1, :, :, [0, 2]])
+    assert np.array_equal(fields.pafs, output[1, :, :, [4, 3]])
+
+
+@pytest.mark.parametrize("channels", [(), (0, 1, 2, 3), (1, 2)])
+def test_consecutive_channels_are_not_copied(channels: tuple[int, ...]) -> None:
+    output = np.zeros((1, 4, 6, 7), np.float32)
+    assert np.shares_memory(HeadSpec("heatmaps", "y", channels=channels).read({"y": output}, 0), output)
+
+
+def test_float32_fields_are_not_copied() -> None:
+    array = np.zeros((5, 6, 7), np.float32)
+    assert np.shares_memory(field_array("heatmaps", array, 4), array)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"skeleton": "dog"}, "skeleton: expected one of coco_17, openpose_18"),
+        ({"stride": 0}, "stride: expected a positive number, got 0"),
+        ({"stride": None}, "model description"),
+        ({"grouping": "magic"}, "grouping: expected one of paf, tag, got 'magic'"),
+        ({"limbs": [[0, 99]]}, "limbs: expected keypoint indices below 18"),
+        ({"heads": [{"field": "masks", "tensor": "y"}]}, "head.field: expected one of heatmaps"),
+        ({"heads": [{"field": "pafs"}]}, "model description.*tensor"),
+        ({"heads": 3}, "model description"),
+        ({"input": {"layout": "CHWN"}}, "input.layout: expected one of NHWC, NCHW"),
+        ({"input": {"dtype": "uint8", "mean": [1, 1, 1]}}, "mean 0 and std 1 with dtype uint8"),
+        ({"input": {"dtype": "float32", "std": [0, 1, 1]}}, "positive stds"),
+        ({"input": {"short_side": 8}}, "short_side >= multiple"),
+        ({"input": {"size_wh": [0, 4]}}, "input.size_wh"),
+        ({"colour": "rgb"}, "model description.*colour"),
+    ],
+)
+def test_wrong_descriptions_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ModelSpec.from_dict({"name": "m", "skeleton": "openpose_18", "stride": 8, **change})
+
+
+def test_missing_entries_are_named() -> None:
+    with pytest.raises(ValueError, match="stride"):
+        ModelSpec.from_dict({"name": "m", "skeleton": "openpose_18"})
+
+
+def test_fields_may_be_absent() -> None:
+    assert Fields().heatmaps is None

@@ -1,0 +1,85 @@
+"""Who may import whom: every room but its own works with ROS, torch and the GPU libraries locked out."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "pose_ros"
+FOUNDATION = {"people", "skeleton", "fields", "config"}
+MIDDLE = {"preprocess", "decoder", "runtime"}
+ALLOWED = {  # room -> rooms of this package that it may import
+    "people": set(),
+    "skeleton": set(),
+    "config": set(),
+    "fields": {"skeleton"},
+    "preprocess": FOUNDATION,
+    "decoder": FOUNDATION,
+    "runtime": FOUNDATION,
+    "model_file": FOUNDATION,
+    "overlay": FOUNDATION | {"preprocess"},
+    "estimator": FOUNDATION | MIDDLE | {"model_file"},
+}
+ROS = ("rclpy", "sensor_msgs", "std_msgs", "geometry_msgs", "builtin_interfaces", "pose_ros.msg", "cv_bridge", "launch")
+LOCKED = (*ROS, "torch", "tensorrt", "openvino", "onnx")
+
+LOCKED_OUT = """
+import importlib, sys
+for name in {locked}:
+    sys.modules[name] = None
+for name in {modules}:
+    importlib.import_module(name)
+"""
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def modules() -> list[tuple[str, Path]]:
+    files = sorted(p for p in PACKAGE.rglob("*.py") if "msg" not in p.parts)
+    dotted = [".".join(("pose_ros", *p.relative_to(PACKAGE).with_suffix("").parts)) for p in files]
+    return [(name.removesuffix(".__init__"), path) for name, path in zip(dotted, files, strict=True)]
+
+
+def imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_everything_outside_ros_imports_without_ros_torch_or_a_gpu() -> None:
+    names = [name for name, path in modules() if room(path) not in ("ros", "network", "checkpoint")]
+    assert "pose_ros.estimator" in names and "pose_ros.decoder.paf" in names
+    script = LOCKED_OUT.format(locked=LOCKED, modules=names)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_rooms_import_only_what_lies_below(name: str) -> None:
+    inside = [path for _, path in modules() if room(path) == name]
+    assert inside
+    for path in inside:
+        own = {imported.split(".")[1] for imported in imports(path) if imported.startswith("pose_ros.")}
+        assert own - {name} <= ALLOWED[name], f"{path.name} imports {own - {name} - ALLOWED[name]}"
+
+
+def test_only_ros_names_ros() -> None:
+    for dotted, path in modules():
+        if room(path) in ("ros", "cli"):
+            continue
+        assert not {name for name in imports(path) if name.startswith((*ROS, "pose_ros.ros"))}, dotted
+
+
+def test_the_package_itself_is_a_docstring() -> None:
+    """Generated message code is installed beside it, and another __init__ may win."""
+    (statement,) = ast.parse((PACKAGE / "__init__.py").read_text()).body
+    assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
