@@ -79,7 +79,12 @@ class DecoderConfig:
 
     score_threshold: float = setting(0.1, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
     max_peaks: int = setting(100, "Most keypoints of one kind; the strongest are kept.", low=1, high=1000)
-    subpixel: str = setting("quadratic", "Refinement of keypoints between field cells.", choices=("none", "quadratic"))
+    subpixel: str = setting(
+        "quadratic",
+        "Refinement of keypoints between field cells.",
+        choices=("none", "quarter", "centroid", "quadratic", "dark"),
+    )
+    dark_kernel: int = setting(11, "Width of the blur of subpixel dark, odd; 1 is none.", unit="cells", low=1, high=31)
     paf_threshold: float = setting(0.05, "Lowest field value along a limb.", low=0.0, high=1.0)
     paf_fraction: float = setting(0.8, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
@@ -88,6 +93,8 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.dark_kernel % 2 == 0:
+            raise ValueError(f"DecoderConfig.dark_kernel: expected an odd number, got {self.dark_kernel}")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ import numpy.typing as npt
 from pose_ros.skeleton import SKELETONS, Limb, Skeleton
 
 METADATA_KEY = "pose_ros"
-GROUPING_HEADS = {"paf": ("heatmaps", "pafs"), "tag": ("heatmaps", "tags")}
+GROUPING_HEADS = {
+    "paf": ("heatmaps", "pafs"),
+    "tag": ("heatmaps", "tags"),
+    "personlab": ("heatmaps", "short_offsets", "mid_offsets"),
+    "centernet": ("centres", "keypoint_offsets"),
+    "single": ("heatmaps",),
+}
 """The fields that each way of grouping needs."""
 
 
@@ -29,11 +35,30 @@ class Fields:
         heatmaps: (K or more, H, W) confidence of each keypoint; further channels (background) are ignored.
         pafs: (2 L, H, W) part affinity fields: x and y of the unit vector along each limb, limb by limb.
         tags: (K D, H, W) associative embeddings, D numbers per keypoint: channel k D + d.
+        short_offsets: (2 K, H, W) x and y from a cell to the keypoint beside it, px; keypoint by keypoint.
+        mid_offsets: (4 E, H, W) from a keypoint to its neighbour along an edge, px: x and y of each edge forward
+            (from its first keypoint to its second), then x and y of each edge backward.
+        long_offsets: (2 K, H, W) x and y from a cell of a person to that person's keypoint, px.
+        segmentation: (1, H, W) probability that a cell shows a person.
+        centres: (1, H, W) confidence of a person's centre.
+        centre_offsets: (2, H, W) x and y from a centre's cell to the centre, cells.
+        sizes: (2, H, W) width and height of the person centred at a cell, cells.
+        keypoint_offsets: (2 K, H, W) x and y from a centre's cell to the person's keypoint, cells.
+        heatmap_offsets: (2, H, W) x and y from a heatmap's peak cell to the keypoint, cells.
     """
 
     heatmaps: npt.NDArray[Any] | None = None
     pafs: npt.NDArray[Any] | None = None
     tags: npt.NDArray[Any] | None = None
+    short_offsets: npt.NDArray[Any] | None = None
+    mid_offsets: npt.NDArray[Any] | None = None
+    long_offsets: npt.NDArray[Any] | None = None
+    segmentation: npt.NDArray[Any] | None = None
+    centres: npt.NDArray[Any] | None = None
+    centre_offsets: npt.NDArray[Any] | None = None
+    sizes: npt.NDArray[Any] | None = None
+    keypoint_offsets: npt.NDArray[Any] | None = None
+    heatmap_offsets: npt.NDArray[Any] | None = None
 
 
 def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt.NDArray[np.float32]:
@@ -50,6 +75,12 @@ def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
     return np.ascontiguousarray(array[:channels], np.float32)
+
+
+def sigmoid(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Probabilities of logits; NaN stays NaN."""
+    with np.errstate(over="ignore"):
+        return np.float32(1) / (1 + np.exp(-np.asarray(logits, np.float32), dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -101,20 +132,26 @@ class HeadSpec:
         tensor: Name of the output, one image per batch entry.
         layout: ``"NCHW"`` or ``"NHWC"``.
         channels: The output's channels in the order of Fields; empty takes all as they are.
+        activation: ``"sigmoid"`` where the output is a logit, else ``"none"``.
     """
 
     field: str
     tensor: str
     layout: str = "NCHW"
     channels: tuple[int, ...] = ()
+    activation: str = "none"
 
     def __post_init__(self) -> None:
+        _one_of("head.activation", self.activation, ("none", "sigmoid"))
         _one_of("head.field", self.field, tuple(f.name for f in fields(Fields)))
         _one_of("head.layout", self.layout, ("NCHW", "NHWC"))
 
     def read(self, outputs: Mapping[str, npt.NDArray[Any]], index: int) -> npt.NDArray[Any]:
-        """The field of image ``index``: (C, H, W), a view where the channels allow it."""
-        array = outputs[self.tensor][index]
+        """The field of image ``index``: (C, H, W), a view where channels and activation allow it."""
+        array = self._channels(outputs[self.tensor][index])
+        return array if self.activation == "none" else sigmoid(array)
+
+    def _channels(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         if self.layout == "NHWC":
             array = array.transpose(2, 0, 1)
         if not self.channels:
@@ -137,7 +174,7 @@ class ModelSpec:
         limbs: (from, to) keypoints of each part affinity field; by default the skeleton's limbs.
         input: The image tensor.
         heads: The outputs.
-        grouping: The way of grouping to prefer: ``"paf"`` or ``"tag"``.
+        grouping: The way of grouping to prefer, a key of GROUPING_HEADS.
         licence: Licence of the weights.
     """
 

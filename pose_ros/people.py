@@ -40,6 +40,7 @@ class People:
         scores: (N, K) float32, confidence in [0, 1].
         person_scores: (N,) float32, confidence of the person in [0, 1].
         ids: (N,) int32, track ids; -1 where not tracked. By default all -1.
+        masks: (N, H, W) bool, which pixels show the person; None where nobody asked for them.
 
     Raises:
         ValueError: On a wrong shape, a score outside [0, 1] or a coordinate that is not finite.
@@ -49,6 +50,7 @@ class People:
     scores: FloatArray
     person_scores: FloatArray
     ids: IntArray = None  # type: ignore[assignment]
+    masks: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, np.float32)
@@ -61,6 +63,8 @@ class People:
         set_field(self, "scores", _array("scores", self.scores, np.float32, (n, k)))
         set_field(self, "person_scores", _array("person_scores", self.person_scores, np.float32, (n,)))
         set_field(self, "ids", _array("ids", ids, np.int32, (n,)))
+        if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != n):
+            raise ValueError(f"masks: expected shape ({n}, H, W), got {self.masks.shape}")
         if not np.isfinite(keypoints).all():
             raise ValueError("keypoints: expected finite coordinates, got NaN or Inf (absent is (0, 0) with score 0)")
         _in_unit_range("scores", self.scores)
@@ -79,7 +83,8 @@ class People:
         """Some of the people, by index, slice, index array or mask; an integer gives one person (N = 1)."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]  # IndexError when out of range, so that iteration ends
-        return People(self.keypoints[index], self.scores[index], self.person_scores[index], self.ids[index])
+        masks = None if self.masks is None else self.masks[index]
+        return People(self.keypoints[index], self.scores[index], self.person_scores[index], self.ids[index], masks)
 
     def __iter__(self) -> Iterator[People]:
         return (self[i] for i in range(len(self)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 try:
@@ -25,6 +26,23 @@ def jit(function: Function) -> Function:
     if numba is None:
         return function
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        compiled = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:  # "no locator available": nowhere to write a cache
         return numba.njit(nogil=True)(function)
+    _date_by_all_files(compiled)
+    return compiled
+
+
+def _date_by_all_files(compiled: Any) -> None:
+    """Make the cache valid only while every file of this folder is the same.
+
+    numba looks at the file of the function alone, but its machine code holds that of the functions it calls, too.
+    """
+    cache: Any = getattr(compiled._cache, "_cache_file", None)
+    if hasattr(cache, "_source_stamp"):
+        cache._source_stamp = _STAMP
+
+
+_STAMP = tuple(
+    (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py"))
+)

@@ -49,7 +49,7 @@ class PafDecoder:
         if pafs.shape[1:] != heatmaps.shape[1:]:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
         config = self._config
-        peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel)
+        peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
         links, values = match_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
         members, limb_sums = _assemble(
             links, values, self._limbs, config.paf_threshold, peaks.scores.shape[1], self._keypoint_count

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.decoder.jit import COMPILED, jit
+from pose_ros.decoder.subpixel import METHODS, gaussian_kernel, refine
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -36,21 +37,25 @@ class Peaks:
     counts: npt.NDArray[np.int64]
 
 
-def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel: str = "quadratic") -> Peaks:
+def find_peaks(
+    heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel: str = "quadratic", dark_kernel: int = 11
+) -> Peaks:
     """Find the peaks of every channel.
 
     Args:
         heatmaps: (K, H, W) C-contiguous float32; not modified.
         threshold: A peak is strictly above it; not negative.
         max_peaks: Most peaks per channel (M).
-        subpixel: ``"none"`` or ``"quadratic"``, a parabola through the neighbours in x and in y.
+        subpixel: One of subpixel.METHODS; a plateau's centre is not refined further.
+        dark_kernel: Width of the blur of ``"dark"``, cells, odd; 1 does not blur.
     """
     channels = len(heatmaps)
     xy = np.zeros((channels, max_peaks, 2), np.float32)
     scores = np.zeros((channels, max_peaks), np.float32)
     counts = np.zeros(channels, np.int64)
+    method, blur = METHODS.index(subpixel), gaussian_kernel(dark_kernel)
     scan = _scan if COMPILED else _scan_numpy
-    if scan(heatmaps, np.float32(threshold), subpixel == "quadratic", xy, scores, counts) > 0:
+    if scan(heatmaps, np.float32(threshold), method, blur, xy, scores, counts) > 0:
         seen = np.zeros(heatmaps.shape[1:], np.int64)
         scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
         scan_plateaus(heatmaps, np.float32(threshold), seen, xy, scores, counts)
@@ -58,7 +63,7 @@ def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel:
 
 
 @jit
-def _scan(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> Any:
+def _scan(heatmaps: Any, threshold: Any, method: Any, blur: Any, xy: Any, scores: Any, counts: Any) -> Any:
     """Keep the peaks of a single cell; returns the number of highest cells that have an equal neighbour."""
     channels, rows, cols = heatmaps.shape
     bits, threshold_bits = heatmaps.view(np.int32), np.float32(threshold).view(np.int32)
@@ -73,7 +78,7 @@ def _scan(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, coun
                 continue
             for col in range(cols):
                 if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    tied += _keep_single(heatmaps, k, row, col, refine, xy, scores, counts)
+                    tied += _keep_single(heatmaps, k, row, col, method, blur, xy, scores, counts)
     return tied
 
 
@@ -100,10 +105,10 @@ def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
     return np.stack([k, row, col], axis=1)[highest]
 
 
-def _scan_numpy(heatmaps: Any, threshold: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> int:
+def _scan_numpy(heatmaps: Any, threshold: Any, method: Any, blur: Any, xy: Any, scores: Any, counts: Any) -> int:
     """The same as ``_scan`` where there is no compiler: whole-array comparisons first."""
     cells = _highest_cells(heatmaps, threshold)
-    return sum(_keep_single(heatmaps, k, row, col, refine, xy, scores, counts) for k, row, col in cells)
+    return sum(_keep_single(heatmaps, k, row, col, method, blur, xy, scores, counts) for k, row, col in cells)
 
 
 def _scan_plateaus_numpy(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
@@ -126,11 +131,13 @@ def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
 
 
 @jit
-def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, refine: Any, xy: Any, scores: Any, counts: Any) -> Any:
+def _keep_single(
+    heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any, xy: Any, scores: Any, counts: Any
+) -> Any:
     """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
     if _has_equal(heatmaps, k, row, col):
         return 1
-    x, y = _refined(heatmaps, k, row, col) if refine else (np.float64(col), np.float64(row))
+    x, y = refine(heatmaps, k, row, col, method, blur)
     _store(k, x, y, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
     return 0
 
@@ -171,27 +178,6 @@ def _plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any) -> Any:
                     seen[r, c] = k + 1
                     stack.append((np.int64(r), np.int64(c)))
     return whole, x / cells, y / cells
-
-
-@jit
-def _vertex(low: Any, middle: Any, high: Any) -> Any:
-    """Top of the parabola through three values, from -0.5 to 0.5; 0 where a value is missing."""
-    bend = np.float64(low) - 2.0 * np.float64(middle) + np.float64(high)
-    if not -np.inf < bend < 0:
-        return 0.0
-    return min(max(0.5 * (np.float64(low) - np.float64(high)) / bend, -0.5), 0.5)
-
-
-@jit
-def _refined(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """Column and row of the maximum, below a cell. At the border a cell stays where it is in that direction."""
-    x, y = np.float64(col), np.float64(row)
-    middle = heatmaps[k, row, col]
-    if 0 < col < heatmaps.shape[2] - 1:
-        x += _vertex(heatmaps[k, row, col - 1], middle, heatmaps[k, row, col + 1])
-    if 0 < row < heatmaps.shape[1] - 1:
-        y += _vertex(heatmaps[k, row - 1, col], middle, heatmaps[k, row + 1, col])
-    return x, y
 
 
 @jit

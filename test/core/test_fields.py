@@ -58,7 +58,7 @@ def test_float32_fields_are_not_copied() -> None:
         ({"skeleton": "dog"}, "skeleton: expected one of coco_17, openpose_18"),
         ({"stride": 0}, "stride: expected a positive number, got 0"),
         ({"stride": None}, "model description"),
-        ({"grouping": "magic"}, "grouping: expected one of paf, tag, got 'magic'"),
+        ({"grouping": "magic"}, "grouping: expected one of paf, tag, personlab, centernet, single, got 'magic'"),
         ({"limbs": [[0, 99]]}, "limbs: expected keypoint indices below 18"),
         ({"heads": [{"field": "masks", "tensor": "y"}]}, "head.field: expected one of heatmaps"),
         ({"heads": [{"field": "pafs"}]}, "model description.*tensor"),

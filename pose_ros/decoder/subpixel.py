@@ -1,0 +1,145 @@
+"""Sub-pixel refinement: where between the cells a peak lies.
+
+    none       on the cell
+    quarter    a quarter of a cell towards the higher neighbour, in x and in y
+    centroid   mean of the cells within two, weighted by their values
+    quadratic  top of a parabola through the neighbours, in x and in y
+    dark       top of the Gaussian whose logarithm has the slope and curvature of the blurred map
+
+References:
+    Newell et al., Stacked Hourglass Networks, arXiv:1603.06937 (quarter shift).
+    Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation (DARK), arXiv:1910.06278:
+    eq. 3 to 9 (Taylor expansion of the log-likelihood), eq. 10 (modulation by a Gaussian kernel).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from pose_ros.decoder.jit import jit
+
+METHODS = ("none", "quarter", "centroid", "quadratic", "dark")
+NONE, QUARTER, CENTROID, QUADRATIC, DARK = range(5)
+
+CENTROID_REACH = 2
+MAX_SHIFT = 1.0
+"""A DARK step beyond this many cells means that the map is no Gaussian there: the parabola serves instead."""
+_TINY = 1e-10
+
+
+@jit
+def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) -> Any:
+    """Column and row of the maximum at a cell. Never NaN, never outside the map.
+
+    Args:
+        heatmaps: (K, H, W); NaN and Inf count as missing.
+        k: Channel.
+        row: Row of the highest cell.
+        col: Column of the highest cell.
+        method: Index into METHODS.
+        blur: (n,) weights of the Gaussian kernel of DARK, n odd, sum 1; n = 1 does not blur.
+    """
+    x, y = np.float64(col), np.float64(row)
+    if method == QUARTER:
+        x += 0.25 * _higher(_value(heatmaps, k, row, col - 1), _value(heatmaps, k, row, col + 1))
+        y += 0.25 * _higher(_value(heatmaps, k, row - 1, col), _value(heatmaps, k, row + 1, col))
+    elif method == CENTROID:
+        x, y = _centroid(heatmaps, k, row, col)
+    elif method == DARK:
+        x, y = _dark(heatmaps, k, row, col, blur)
+    elif method == QUADRATIC:
+        x, y = _quadratic(heatmaps, k, row, col)
+    return min(max(x, 0.0), heatmaps.shape[2] - 1.0), min(max(y, 0.0), heatmaps.shape[1] - 1.0)
+
+
+@jit
+def _value(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
+    """A cell, or NaN where there is none or its value is not finite."""
+    if 0 <= row < heatmaps.shape[1] and 0 <= col < heatmaps.shape[2]:
+        value = np.float64(heatmaps[k, row, col])
+        if -np.inf < value < np.inf:
+            return value
+    return np.nan
+
+
+@jit
+def _higher(low: Any, high: Any) -> Any:
+    """The direction of the higher of two neighbours; 0 where one is missing."""
+    return 1.0 if high > low else -1.0 if high < low else 0.0
+
+
+@jit
+def _vertex(low: Any, middle: Any, high: Any) -> Any:
+    """Top of the parabola through three values, from -0.5 to 0.5; 0 where a value is missing."""
+    bend = low - 2.0 * middle + high
+    if not bend < 0:
+        return 0.0
+    return min(max(0.5 * (low - high) / bend, -0.5), 0.5)
+
+
+@jit
+def _quadratic(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
+    middle = np.float64(heatmaps[k, row, col])
+    x = col + _vertex(_value(heatmaps, k, row, col - 1), middle, _value(heatmaps, k, row, col + 1))
+    y = row + _vertex(_value(heatmaps, k, row - 1, col), middle, _value(heatmaps, k, row + 1, col))
+    return x, y
+
+
+@jit
+def _centroid(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
+    """The window is cut to be symmetric about the cell, so that a border does not pull."""
+    reach_x = min(CENTROID_REACH, col, heatmaps.shape[2] - 1 - col)
+    reach_y = min(CENTROID_REACH, row, heatmaps.shape[1] - 1 - row)
+    weight, x, y = 0.0, 0.0, 0.0
+    for r in range(row - reach_y, row + reach_y + 1):
+        for c in range(col - reach_x, col + reach_x + 1):
+            value = _value(heatmaps, k, r, c)
+            if value > 0:
+                weight, x, y = weight + value, x + value * c, y + value * r
+    return (x / weight, y / weight) if weight > 0 else (np.float64(col), np.float64(row))
+
+
+@jit
+def _dark(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
+    """One Newton step on the logarithm of the blurred map, eq. 9: m - D''(m)^-1 D'(m)."""
+    if not (1 < col < heatmaps.shape[2] - 2 and 1 < row < heatmaps.shape[1] - 2):
+        return _quadratic(heatmaps, k, row, col)
+    logs = np.empty((5, 5))
+    for r in range(5):
+        for c in range(5):
+            logs[r, c] = math.log(max(_blurred(heatmaps, k, row + r - 2, col + c - 2, blur), _TINY))
+    dx, dy = 0.5 * (logs[2, 3] - logs[2, 1]), 0.5 * (logs[3, 2] - logs[1, 2])
+    dxx = 0.25 * (logs[2, 4] - 2 * logs[2, 2] + logs[2, 0])
+    dyy = 0.25 * (logs[4, 2] - 2 * logs[2, 2] + logs[0, 2])
+    dxy = 0.25 * (logs[3, 3] - logs[1, 3] - logs[3, 1] + logs[1, 1])
+    determinant = dxx * dyy - dxy * dxy
+    if not (dxx < 0 and determinant > _TINY):
+        return _quadratic(heatmaps, k, row, col)
+    step_x, step_y = (dxy * dy - dyy * dx) / determinant, (dxy * dx - dxx * dy) / determinant
+    if not (abs(step_x) <= MAX_SHIFT and abs(step_y) <= MAX_SHIFT):
+        return _quadratic(heatmaps, k, row, col)
+    return col + step_x, row + step_y
+
+
+@jit
+def _blurred(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
+    """The map convolved with the separable kernel, at one cell; what is missing counts 0."""
+    reach, total = len(blur) // 2, 0.0
+    for r in range(max(row - reach, 0), min(row + reach + 1, heatmaps.shape[1])):
+        line = 0.0
+        for c in range(max(col - reach, 0), min(col + reach + 1, heatmaps.shape[2])):
+            value = np.float64(heatmaps[k, r, c])
+            if -np.inf < value < np.inf:
+                line += blur[c - col + reach] * value
+        total += blur[r - row + reach] * line
+    return total
+
+
+def gaussian_kernel(size: int) -> Any:
+    """(size,) weights of the Gaussian that OpenCV makes for a kernel of that size; size 1 is no blur."""
+    sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
+    weights = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
+    return weights / weights.sum()
