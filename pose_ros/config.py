@@ -87,6 +87,9 @@ class DecoderConfig:
     dark_kernel: int = setting(11, "Width of the blur of subpixel dark, odd; 1 is none.", unit="cells", low=1, high=31)
     paf_threshold: float = setting(0.05, "Lowest field value along a limb.", low=0.0, high=1.0)
     paf_fraction: float = setting(0.8, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
+    matching: str = setting(
+        "greedy", "How the links between keypoints are chosen from the PAFs.", choices=("greedy", "hungarian", "global")
+    )
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
     min_person_score: float = setting(0.05, "Lowest score of a person.", low=0.0, high=1.0)
     max_people: int = setting(100, "Most people of one image; the best are kept.", low=1, high=1000)

@@ -80,7 +80,8 @@ def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt
 def sigmoid(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """Probabilities of logits; NaN stays NaN."""
     with np.errstate(over="ignore"):
-        return np.float32(1) / (1 + np.exp(-np.asarray(logits, np.float32), dtype=np.float32))
+        probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float32)))
+    return probabilities.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,8 @@
-"""Limbs: which peaks a part affinity field joins.
-
-Every pair of peaks that a limb could join is scored by the mean of the field's projection on the line between them;
-of each limb's pairs the best is taken, both its ends are struck out, and so on.
+"""Limbs: how well a part affinity field joins each pair of peaks.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050:
-    eq. 10 and 11 (line integral), section 2.4 (greedy matching).
+    eq. 10 and 11 (line integral).
     Cao et al., OpenPose, arXiv:1812.08008, section 5 (short limbs).
 """
 
@@ -25,10 +22,10 @@ RESCUE_CELLS = 1.0
 """Peaks closer than this have no direction to test: their limb gets the threshold as its value."""
 
 
-def match_limbs(
+def score_limbs(
     pafs: npt.NDArray[np.float32], peaks: Peaks, limbs: npt.NDArray[np.int64], threshold: float, fraction: float
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Match the peaks of every limb, each peak at most once per limb.
+    """Score all pairs of peaks that a limb could join.
 
     Args:
         pafs: (2 L, H, W) C-contiguous, x and y of each limb; not modified.
@@ -38,12 +35,12 @@ def match_limbs(
         fraction: Share of samples that must agree.
 
     Returns:
-        Links (n, 3) of limb, peak of its first and of its second end, and their values (n,) in (0, 1], the best first.
+        Links (n, 3) of limb, peak of its first and of its second end, and their values (n,) in (0, 1]: the pairs that
+        the field joins, limb by limb.
     """
-    match = _match if COMPILED else _match_numpy
-    links, values = match(pafs, peaks.xy, peaks.counts, limbs, threshold, fraction)
-    order = _descending(values)
-    return links[order], values[order]
+    score = _score if COMPILED else _score_numpy
+    links, values = score(pafs, peaks.xy, peaks.counts, limbs, threshold, fraction)
+    return links, values
 
 
 @jit
@@ -97,56 +94,43 @@ def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, th
 
 
 @jit
-def _match(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
-    """Greedy bipartite matching of every limb: links (n, 3) of limb, from, to; and their values (n,)."""
-    most, most_pairs = 0, 0
+def _score(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
+    most = 0
+    for limb in range(len(limbs)):
+        most += counts[limbs[limb, 0]] * counts[limbs[limb, 1]]
+    links, values, found = np.empty((most, 3), np.int64), np.empty(most), 0
     for limb in range(len(limbs)):
         a, b = limbs[limb, 0], limbs[limb, 1]
-        most, most_pairs = most + min(counts[a], counts[b]), max(most_pairs, counts[a] * counts[b])
-    links, values, found = np.empty((most, 3), np.int64), np.empty(most), np.int64(0)
-    scores, pairs = np.empty(most_pairs), np.empty(most_pairs, np.int64)
-    for limb in range(len(limbs)):
-        a, b = limbs[limb, 0], limbs[limb, 1]
-        accepted = _score_pairs(pafs, xy, counts, limb, a, b, threshold, fraction, scores, pairs)
-        found = _take_best(scores[:accepted], pairs[:accepted], limb, counts[a], counts[b], links, values, found)
+        for i in range(counts[a]):
+            x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
+            for j in range(counts[b]):
+                dx, dy = xy[b, j, 0] - x, xy[b, j, 1] - y
+                near = dx * dx + dy * dy < RESCUE_CELLS * RESCUE_CELLS
+                if near or _may_join(pafs, 2 * limb, x, y, dx, dy, threshold):
+                    value = _line_integral(pafs, 2 * limb, x, y, dx, dy, threshold, fraction)
+                    if value > 0:
+                        links[found, 0], links[found, 1], links[found, 2] = limb, i, j
+                        values[found] = value
+                        found += 1
     return links[:found], values[:found]
 
 
-@jit
-def _score_pairs(
-    pafs: Any, xy: Any, counts: Any, limb: Any, a: Any, b: Any, threshold: Any, fraction: Any, scores: Any, pairs: Any
-) -> Any:
-    """Line integrals of all pairs of a limb; fills those above 0 and returns their number."""
-    accepted, channel = 0, 2 * limb
-    for i in range(counts[a]):
-        x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
-        for j in range(counts[b]):
-            dx, dy = xy[b, j, 0] - x, xy[b, j, 1] - y
-            near = dx * dx + dy * dy < RESCUE_CELLS * RESCUE_CELLS
-            if near or _may_join(pafs, channel, x, y, dx, dy, threshold):
-                value = _line_integral(pafs, channel, x, y, dx, dy, threshold, fraction)
-                if value > 0:
-                    scores[accepted], pairs[accepted] = value, i * counts[b] + j
-                    accepted += 1
-    return accepted
-
-
-def _match_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, fraction: float) -> Any:
-    """The same as ``_match`` where there is no compiler: all pairs of a limb at once."""
-    most = int(np.minimum(counts[limbs[:, 0]], counts[limbs[:, 1]]).sum())
-    links, values, found = np.empty((most, 3), np.int64), np.empty(most), 0
+def _score_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, fraction: float) -> Any:
+    """The same as ``_score`` where there is no compiler: all pairs of a limb at once."""
+    links, values = [np.empty((0, 3), np.int64)], [np.empty(0)]
     for limb, (a, b) in enumerate(limbs):
         if counts[a] == 0 or counts[b] == 0:
             continue
         ends = xy[a, : counts[a], None, :], xy[b, None, : counts[b], :]
-        scores = _line_integrals(pafs[2 * limb : 2 * limb + 2], *ends, threshold, fraction).ravel()
-        pairs = np.flatnonzero(scores > 0)
-        found = _take_best(scores[pairs], pairs, limb, counts[a], counts[b], links, values, found)
-    return links[:found], values[:found]
+        scores = _line_integrals(pafs[2 * limb : 2 * limb + 2], *ends, threshold, fraction)
+        i, j = np.nonzero(scores > 0)
+        links.append(np.stack([np.full(len(i), limb), i, j], axis=1))
+        values.append(scores[i, j])
+    return np.concatenate(links), np.concatenate(values)
 
 
 def _line_integrals(field: Any, a: Any, b: Any, threshold: float, fraction: float) -> Any:
-    """The confidences of ``_score_pairs`` for all pairs of points, (A, 1, 2) and (1, B, 2): (A, B)."""
+    """The values of all pairs of points, (A, 1, 2) and (1, B, 2): (A, B); -1 where the field does not join them."""
     _, rows, cols = field.shape
     x, y = a[..., 0, None].astype(np.float64), a[..., 1, None].astype(np.float64)
     dx, dy = b[..., 0, None] - x, b[..., 1, None] - y
@@ -180,42 +164,3 @@ def _projections(field: Any, x: Any, y: Any, dx: Any, dy: Any) -> Any:
         bottom = (1 - fx) * field[:, y1, x0] + fx * field[:, y1, x1]
         u, v = (1 - fy) * top + fy * bottom
         return u * dx + v * dy
-
-
-@jit
-def _descending(values: Any) -> Any:
-    """Indices of the values, the highest first, equal ones as they are. A Shell sort: argsort compiles for a second."""
-    order = np.empty(len(values), np.int64)
-    for i in range(len(values)):
-        order[i] = i
-    gap = len(values) // 2
-    while gap > 0:
-        for i in range(gap, len(values)):
-            moved, place = order[i], i
-            while place >= gap and _comes_first(values, moved, order[place - gap]):
-                order[place] = order[place - gap]
-                place -= gap
-            order[place] = moved
-        gap //= 2
-    return order
-
-
-@jit
-def _comes_first(values: Any, i: Any, j: Any) -> Any:
-    return values[i] > values[j] or (values[i] == values[j] and i < j)
-
-
-@jit
-def _take_best(
-    scores: Any, pairs: Any, limb: Any, count_a: Any, count_b: Any, links: Any, values: Any, found: Any
-) -> Any:
-    """Append a limb's pairs, the best first, each peak once. Returns the new number of links."""
-    free_a, free_b = np.ones(count_a, np.bool_), np.ones(count_b, np.bool_)
-    for rank in _descending(scores):
-        i, j = pairs[rank] // count_b, pairs[rank] % count_b
-        if free_a[i] and free_b[j]:
-            free_a[i], free_b[j] = False, False
-            links[found, 0], links[found, 1], links[found, 2] = limb, i, j
-            values[found] = scores[rank]
-            found += 1
-    return found

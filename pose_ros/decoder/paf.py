@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.jit import jit
-from pose_ros.decoder.limbs import match_limbs
+from pose_ros.decoder.limbs import score_limbs
+from pose_ros.decoder.matching import match
 from pose_ros.decoder.peaks import Peaks, find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
@@ -50,7 +51,8 @@ class PafDecoder:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
         config = self._config
         peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
-        links, values = match_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
+        links, values = score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
+        links, values = match(links, values, config.matching, len(self._limbs), config.max_peaks)
         members, limb_sums = _assemble(
             links, values, self._limbs, config.paf_threshold, peaks.scores.shape[1], self._keypoint_count
         )
