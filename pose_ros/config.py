@@ -92,6 +92,9 @@ class DecoderConfig:
     )
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
     min_person_score: float = setting(0.05, "Lowest score of a person.", low=0.0, high=1.0)
+    duplicate_oks: float = setting(
+        0.7, "Two people more alike than this are one, and the worse is dropped; 1 keeps both.", low=0.0, high=1.0
+    )
     max_people: int = setting(100, "Most people of one image; the best are kept.", low=1, high=1000)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import DecoderConfig
+from pose_ros.decoder.duplicates import distinct
 from pose_ros.decoder.jit import jit
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.matching import match
@@ -32,6 +33,7 @@ class PafDecoder:
         self._config = config
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
+        self._sigmas = np.array(spec.skeleton.sigmas)
 
     def __call__(self, fields: Fields) -> People:
         """Decode one image.
@@ -69,7 +71,10 @@ class PafDecoder:
         person_scores = _person_scores(scores, present, limb_sums)
         order = np.argsort(-person_scores, kind="stable")
         keep = (present.sum(axis=1) >= config.min_keypoints) & (person_scores >= config.min_person_score)
-        order = order[keep[order]][: config.max_people]
+        order = order[keep[order]]
+        order = order[distinct(keypoints[order], scores[order], self._sigmas, config.duplicate_oks)][
+            : config.max_people
+        ]
         return People(keypoints[order], scores[order], person_scores[order])
 
 

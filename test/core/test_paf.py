@@ -282,3 +282,29 @@ def test_plain_numpy_gives_the_same_people(tmp_path: Path) -> None:
         assert len(people) > 0
         for key in ("keypoints", "scores", "person_scores"):
             np.testing.assert_allclose(plain[f"{name}_{key}"], getattr(people, key), atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("matching", ["greedy", "global"])
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_every_matching_finds_the_crowd(matching: str, count: int) -> None:
+    people = decode(scene.fields(count)[0], matching=matching)
+    assert len(people) == count and people.visible.mean() > 0.98
+
+
+def test_global_matching_prefers_the_better_limb_of_another_pair() -> None:
+    """b has two equal claims as the end of a-b; only one of the two claimants is needed to complete a person."""
+    fields = ideal([[[5, 5], [15, 5], [25, 5]]])
+    people = decode(fields, CHAIN_SPEC, matching="global")
+    assert len(people) == 1 and people.visible.all()
+
+
+def test_somebody_found_twice_is_dropped_once() -> None:
+    """Two peaks a cell apart in every channel make two people of one."""
+    xy = np.array([[[5, 5], [15, 5], [25, 5]], [[5, 7], [15, 7], [25, 7]]], np.float32)
+    seen = np.ones((2, 3), bool)
+    fields = Fields(
+        heatmaps=confidence_maps(xy, seen, (40, 60), 0.5),
+        pafs=part_affinity_fields(xy, seen, CHAIN.limbs, (40, 60), 1.0),
+    )
+    assert len(decode(fields, CHAIN_SPEC, duplicate_oks=1.0)) == 2
+    assert len(decode(fields, CHAIN_SPEC, duplicate_oks=0.2)) == 1

@@ -1,0 +1,100 @@
+"""Duplicates: the same person found twice.
+
+References:
+    COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval (object keypoint similarity, OKS).
+    Papandreou et al., Towards Accurate Multi-person Pose Estimation in the Wild, arXiv:1701.01779, section 3.3
+    (suppression by OKS instead of box overlap).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.decoder.jit import jit
+
+BOX_FILL = 0.53
+"""Share of a person's box that the person covers, as COCO's areas have it."""
+MIN_AREA = 64.0
+
+
+def distinct(
+    keypoints: npt.NDArray[np.float32],
+    scores: npt.NDArray[np.float32],
+    sigmas: npt.NDArray[np.float64],
+    threshold: float,
+) -> npt.NDArray[np.bool_]:
+    """Which people are not a repetition of a better one.
+
+    A person repeats another if the OKS of its keypoints to those of the other is above the threshold; keypoints that
+    the other lacks count 0, so a fragment beside a whole person is no repetition of it.
+
+    Args:
+        keypoints: (N, K, 2), the best person first.
+        scores: (N, K), 0 where absent.
+        sigmas: (K,) OKS constants.
+        threshold: 1 keeps everybody.
+
+    Returns:
+        (N,) mask.
+    """
+    keep = np.ones(len(keypoints), np.bool_)
+    if len(keypoints) > 1 and threshold < 1:
+        _mark(np.ascontiguousarray(keypoints), np.ascontiguousarray(scores), sigmas, threshold, keep)
+    return keep
+
+
+@jit
+def _mark(keypoints: Any, scores: Any, sigmas: Any, threshold: Any, keep: Any) -> None:
+    boxes = np.empty((len(keypoints), 4))
+    for n in range(len(keypoints)):
+        _enclose(keypoints, scores, n, boxes)
+    for n in range(1, len(keypoints)):
+        for better in range(n):
+            area = max(_area(boxes, n), _area(boxes, better))
+            if not (keep[better] and _are_near(boxes, n, better, 0.5 * math.sqrt(area))):
+                continue
+            if _oks(keypoints, scores, sigmas, n, better, area) > threshold:
+                keep[n] = False
+                break
+
+
+@jit
+def _enclose(keypoints: Any, scores: Any, n: Any, boxes: Any) -> None:
+    """Fill the box of a person: x_min, y_min, x_max, y_max."""
+    boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3] = np.inf, np.inf, -np.inf, -np.inf
+    for k in range(scores.shape[1]):
+        if scores[n, k] > 0:
+            x, y = keypoints[n, k, 0], keypoints[n, k, 1]
+            boxes[n, 0], boxes[n, 2] = min(boxes[n, 0], x), max(boxes[n, 2], x)
+            boxes[n, 1], boxes[n, 3] = min(boxes[n, 1], y), max(boxes[n, 3], y)
+
+
+@jit
+def _area(boxes: Any, n: Any) -> Any:
+    """Square pixels that a person covers."""
+    return max(BOX_FILL * (boxes[n, 2] - boxes[n, 0]) * (boxes[n, 3] - boxes[n, 1]), MIN_AREA)
+
+
+@jit
+def _are_near(boxes: Any, a: Any, b: Any, margin: Any) -> Any:
+    """Whether two boxes are no farther apart than the margin, in x and in y."""
+    apart_x = max(boxes[a, 0], boxes[b, 0]) - min(boxes[a, 2], boxes[b, 2])
+    apart_y = max(boxes[a, 1], boxes[b, 1]) - min(boxes[a, 3], boxes[b, 3])
+    return apart_x <= margin and apart_y <= margin
+
+
+@jit
+def _oks(keypoints: Any, scores: Any, sigmas: Any, n: Any, other: Any, area: Any) -> Any:
+    """Similarity of person n to another, over the keypoints of n."""
+    total, present = 0.0, 0
+    for k in range(scores.shape[1]):
+        if scores[n, k] > 0:
+            present += 1
+            if scores[other, k] > 0:
+                dx, dy = keypoints[n, k, 0] - keypoints[other, k, 0], keypoints[n, k, 1] - keypoints[other, k, 1]
+                total += math.exp(-(dx * dx + dy * dy) / (2 * area * (2 * sigmas[k]) ** 2))
+    return total / present if present > 0 else 0.0
