@@ -1,0 +1,74 @@
+"""The program ``pose_ros``: one file per group of commands, errors in one line, heavy imports only when needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from pose_ros.cli import doctor, image, models, replay, video
+
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+class Commands(TyperGroup):
+    """Turns what the library raises into one red line and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            raise  # the reader of our output has gone, which is no error
+        except (ValueError, TypeError, OSError, ImportError, KeyError) as error:
+            if ctx.params.get("traceback"):
+                raise
+            typer.secho(f"pose_ros: {_text(error)}", fg="red", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app.command("image")(image.image)
+app.command("video")(video.video)
+app.command("bag", help="Find the people in a rosbag2; another name of video.")(video.video)
+app.command("replay")(replay.replay)
+app.command("doctor")(doctor.doctor)
+app.add_typer(models.app, name="models")
+
+
+@app.callback()
+def options(
+    traceback: Annotated[
+        bool, typer.Option("--traceback", envvar="POSE_ROS_TRACEBACK", help="Show where an error comes from.")
+    ] = False,
+) -> None:
+    """Finds the people in images, videos and recordings.
+
+    pose_ros image photo.jpg -o drawn.jpg
+    """
+
+
+def main() -> None:
+    """Run the program and exit."""
+    # A broken file is reported by us, with its name; the libraries' own remarks would stand around it.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    signal.signal(signal.SIGTERM, _terminate)
+    app()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    sys.exit(TERMINATED)  # by way of every "with", so that files are finished
+
+
+def _text(error: Exception) -> str:
+    """The message alone; KeyError would put it in quotes."""
+    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)

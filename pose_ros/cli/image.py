@@ -1,0 +1,75 @@
+"""``pose_ros image``: people in image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pose_ros.cli import options
+
+
+def image(
+    files: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Annotated image, or a folder for several.", show_default=False),
+    ] = None,
+    json: options.Json = None,
+    coco: options.Coco = None,
+    model: options.Model = None,
+    spec: options.Spec = None,
+    runtime: options.Runtime = "auto",
+    grouping: options.Grouping = None,
+    threads: options.Threads = None,
+    short_side: options.ShortSide = None,
+    settings: options.Settings = None,
+    boxes: options.Boxes = False,
+    ids: options.Ids = False,
+) -> None:
+    """Find the people in images.
+
+    pose_ros image photo.jpg -o drawn.jpg --json people.jsonl
+    """
+    from pose_ros.cli.outputs import Outputs
+    from pose_ros.overlay import draw
+    from pose_ros.results import write_image
+    from pose_ros.sources import ImageFiles
+
+    config, overlay = options.configs(settings, threads, short_side, boxes, ids)
+    inputs = _expanded(files)
+    targets = [None] * len(inputs) if output is None else _targets(inputs, output)
+    estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
+    with Outputs(estimator, json, coco) as outputs:
+        for frame, file, target in zip(ImageFiles(inputs, files[0]), inputs, targets, strict=True):
+            people = estimator.estimate(frame.image_bgr)
+            outputs.write(frame, people)
+            if target is not None:
+                write_image(target, draw(frame.image_bgr, people, estimator.skeleton, overlay))
+            typer.echo(f"{file}: {len(people)} {'person' if len(people) == 1 else 'people'}")
+
+
+def _expanded(files: Sequence[Path]) -> list[Path]:
+    from pose_ros.sources import images_in
+
+    return [image for file in files for image in (images_in(file) if file.is_dir() else [file])]
+
+
+def _targets(inputs: Sequence[Path], output: Path) -> list[Path]:
+    """Where each annotated image goes.
+
+    Raises:
+        ValueError: If one would replace its input, or another.
+    """
+    from pose_ros.sources import IMAGE_SUFFIXES
+
+    is_file = len(inputs) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
+    targets = [output] if is_file else [output / file.name for file in inputs]
+    taken = {file.resolve() for file in inputs}
+    for target in targets:
+        if target.resolve() in taken:
+            raise ValueError(f"--output: expected another file than the inputs, one for each, got {target} again")
+        taken.add(target.resolve())
+    return targets

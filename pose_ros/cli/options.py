@@ -1,0 +1,78 @@
+"""The options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pose_ros.config import EstimatorConfig, OverlayConfig
+
+if TYPE_CHECKING:
+    from pose_ros.estimator import PoseEstimator
+
+Model = Annotated[Path | None, typer.Option("--model", help="ONNX file; by default the model of this package.")]
+Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of a model that has none of its own.")]
+Grouping = Annotated[str | None, typer.Option("--grouping", help="Way to form people; by default the model's own.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="What runs the network: auto or onnx.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the network.", show_default="automatic")]
+ShortSide = Annotated[
+    int | None, typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="the model's")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as decoder.score_threshold=0.2; repeatable."),
+]
+Boxes = Annotated[bool, typer.Option("--boxes", help="Draw the box of each person.")]
+Ids = Annotated[bool, typer.Option("--ids", help="Write id and score beside each person.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write JSON lines, one per image.", show_default=False)]
+Coco = Annotated[Path | None, typer.Option("--coco", help="Write COCO keypoint results.", show_default=False)]
+
+
+def load_estimator(
+    model: Path | None, *, spec: Path | None, runtime: str, grouping: str | None, config: EstimatorConfig
+) -> PoseEstimator:
+    """Load the chosen model."""
+    from pose_ros.estimator import PoseEstimator
+
+    return PoseEstimator.load(model, runtime=runtime, grouping=grouping, spec=spec, config=config)
+
+
+def configs(
+    settings: Sequence[str] | None, threads: int | None, short_side: int | None, boxes: bool, ids: bool
+) -> tuple[EstimatorConfig, OverlayConfig]:
+    """Settings of all stages, from ``--set`` and the options that abbreviate it.
+
+    Raises:
+        TypeError: If a value has the wrong type.
+        ValueError: If there is no such setting, or its value is out of range.
+    """
+    default = EstimatorConfig()
+    stages = {stage.name: getattr(default, stage.name) for stage in fields(EstimatorConfig)}
+    stages["overlay"] = OverlayConfig(boxes=boxes, ids=ids)
+    short = {"runtime.threads": threads, "preprocess.short_side": short_side}
+    for name, value in [*short.items(), *map(_parsed, settings or ())]:
+        if value is None:
+            continue
+        stage, _, entry = name.partition(".")
+        if entry not in [field.name for field in fields(stages.get(stage, default)) if "help" in field.metadata]:
+            raise ValueError(f"--set: expected one of {', '.join(_names(stages))}, got {name!r}")
+        stages[stage] = replace(stages[stage], **{entry: value})
+    overlay = stages.pop("overlay")
+    return EstimatorConfig(**stages), overlay
+
+
+def _parsed(assignment: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, text = assignment.partition("=")
+    if not equals or not text:
+        raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
+    return name, yaml.safe_load(text)
+
+
+def _names(stages: dict[str, Any]) -> list[str]:
+    return [f"{stage}.{field.name}" for stage, config in stages.items() for field in fields(config)]

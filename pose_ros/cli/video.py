@@ -1,0 +1,127 @@
+"""``pose_ros video`` and ``pose_ros bag``: people in a sequence of frames."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pose_ros.cli import options
+
+if TYPE_CHECKING:
+    from pose_ros.cli.outputs import Outputs
+    from pose_ros.estimator import Estimate, PoseEstimator
+    from pose_ros.sources import Image, Source
+
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Annotated video: .mp4, .webm (for browsers), .avi, .mkv.", show_default=False),
+]
+MaxFrames = Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after so many frames.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Image topic, where there are several.")]
+
+
+def video(
+    source: Annotated[
+        str, typer.Argument(help="Video, folder of images, rosbag2, or number of a camera.", show_default=False)
+    ],
+    output: Output = None,
+    json: options.Json = None,
+    coco: options.Coco = None,
+    max_frames: MaxFrames = None,
+    topic: Topic = None,
+    model: options.Model = None,
+    spec: options.Spec = None,
+    runtime: options.Runtime = "auto",
+    grouping: options.Grouping = None,
+    threads: options.Threads = None,
+    short_side: options.ShortSide = None,
+    settings: options.Settings = None,
+    boxes: options.Boxes = False,
+    ids: options.Ids = False,
+) -> None:
+    """Find the people in a video, or in whatever has frames.
+
+    pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
+    """
+    from pose_ros.cli.outputs import Outputs
+    from pose_ros.sources import open_source
+
+    config, overlay = options.configs(settings, threads, short_side, boxes, ids)
+    frames = open_source(source, topic=topic, to_bgr=_to_bgr)
+    estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
+    with Outputs(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
+        run = _process(frames, max_frames, estimator, outputs)
+    if frames.count is not None and max_frames is None and run.frames < frames.count:
+        typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)
+    typer.echo(f"{source}: {run}")
+
+
+@dataclass
+class Run:
+    """What a run came to, in words: ``str(run)``."""
+
+    people: list[int] = field(default_factory=list)
+    network_ms: list[float] = field(default_factory=list)
+    estimate_ms: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        """Number of frames."""
+        return len(self.people)
+
+    def add(self, estimate: Estimate) -> None:
+        """Count one frame."""
+        self.people.append(len(estimate.people))
+        self.network_ms.append(estimate.network_ms)
+        self.estimate_ms.append(estimate.preprocess_ms + estimate.network_ms + estimate.decode_ms)
+
+    def __str__(self) -> str:
+        if not self.frames:
+            return "no frames"
+        return (
+            f"{self.frames} frames in {self.seconds:.1f} s, {sum(self.people) / self.frames:.1f} people per frame; "
+            f"median {median(self.estimate_ms):.1f} ms, of which the network {median(self.network_ms):.1f} ms"
+        )
+
+
+def _process(frames: Source, max_frames: int | None, estimator: PoseEstimator, outputs: Outputs) -> Run:
+    """Estimate and write every frame, behind a progress bar."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    total = min((count for count in (frames.count, max_frames) if count is not None), default=None)
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    run, start = Run(), time.perf_counter()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=total, rate="")
+        for frame in islice(frames, max_frames):
+            estimate = estimator.process(frame.image_bgr)
+            outputs.write(frame, estimate.people)
+            run.add(estimate)
+            run.seconds = time.perf_counter() - start
+            progress.update(task, advance=1, rate=f"{run.frames / run.seconds:.1f} frames/s")
+    return run
+
+
+def _to_bgr(message: Any) -> Image:
+    """The picture in a bag's image message. The table of encodings is the node's, but needs no ROS."""
+    import cv2
+
+    from pose_ros.ros.encodings import ENCODINGS
+
+    encoding = ENCODINGS.get(message.encoding)
+    if encoding is None:
+        raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {message.encoding!r}")
+    size_wh = (message.width, message.height)
+    try:
+        image = encoding.picture(message.data, size_wh, message.step, bool(message.is_bigendian))
+    except (TypeError, ValueError, cv2.error) as error:
+        raise ValueError(f"expected a whole {message.encoding} image of {size_wh}, got: {error}") from error
+    return cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if encoding.colour == "rgb" and image.ndim == 3 else image

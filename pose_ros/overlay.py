@@ -1,0 +1,187 @@
+"""Skeletons drawn over an image.
+
+Colours tell the person's own left from right: left is orange, right is sky blue, the middle is bluish green; three
+colours that stay apart under every common colour blindness. The less certain a keypoint, the fainter it is.
+Everything drawn is a convex polygon: limbs are bars of any width, keypoints are discs, each over a dark rim.
+
+References:
+    Okabe and Ito, Color Universal Design, https://jfly.uni-koeln.de/color/ (the palette).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import OverlayConfig
+from pose_ros.people import NOT_TRACKED, People
+from pose_ros.preprocess import check_image
+from pose_ros.skeleton import Skeleton
+
+Colour = tuple[int, int, int]
+Image = npt.NDArray[np.uint8]
+FloatArray = npt.NDArray[Any]
+_Outline = Callable[[FloatArray, FloatArray], FloatArray]
+
+SIDE_COLOURS: dict[str, Colour] = {"left": (0, 159, 230), "right": (233, 180, 86), "centre": (115, 158, 0)}
+"""BGR colour of each side of the body."""
+
+_SIDES = tuple(SIDE_COLOURS)
+_RIM: Colour = (32, 32, 32)
+_LIGHT: Colour = (235, 235, 235)
+_OPACITIES = (0.35, 0.65, 1.0)  # from uncertain to certain
+_CERTAIN = 0.4  # a score from which on a keypoint is opaque
+_SHIFT = 4  # fractional bits of the coordinates given to OpenCV
+_FAR_PX = 1e5  # coordinates are clipped here, so that they fit OpenCV's integers: far beyond any image
+_CIRCLE = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], axis=1)
+
+
+@dataclass(frozen=True)
+class _Strokes:
+    """S limbs (P = 2 points each) or keypoints (P = 1).
+
+    Attributes:
+        points: (S, P, 2) x and y, pixels.
+        width: (S,) pixels.
+        level: (S,) index into _OPACITIES.
+        side: (S,) index into _SIDES.
+    """
+
+    points: FloatArray
+    width: FloatArray
+    level: FloatArray
+    side: FloatArray
+
+    def of_level(self, level: int) -> _Strokes:
+        """Those of one opacity."""
+        chosen = self.level == level
+        return _Strokes(self.points[chosen], self.width[chosen], self.level[chosen], self.side[chosen])
+
+
+def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayConfig | None = None) -> Image:
+    """Draw people over an image.
+
+    Args:
+        image_bgr: (H, W, 3) or grey (H, W). Not modified.
+        people: In pixels of this image; keypoints outside it are fine.
+        skeleton: Names of the keypoints.
+        config: Line width, threshold, boxes and ids.
+
+    Returns:
+        A new (H, W, 3) BGR image.
+
+    Raises:
+        TypeError: If the image is not an array.
+        ValueError: If it is not uint8 of that shape, or the people have another number of keypoints.
+    """
+    config = config or OverlayConfig()
+    check_image(image_bgr)
+    if people.scores.shape[1] != len(skeleton):
+        raise ValueError(f"people: expected {len(skeleton)} keypoints ({skeleton.name}), got {people.scores.shape[1]}")
+    canvas = cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if image_bgr.ndim == 2 else image_bgr.copy()
+    if config.boxes:
+        _draw_boxes(canvas, people)
+    _draw_skeletons(canvas, people, skeleton, config)
+    if config.ids:
+        _write_ids(canvas, people)
+    return canvas
+
+
+def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: OverlayConfig) -> None:
+    widths = _line_widths(canvas, people, config)
+    bones = np.array(skeleton.bones, int).reshape(-1, 2)
+    bone_sides, dot_sides = _limb_sides(skeleton), [_SIDES.index(skeleton.side(k)) for k in range(len(skeleton))]
+    keypoints, scores, threshold = people.keypoints, people.scores, config.score_threshold
+    limbs = _strokes(keypoints[:, bones], scores[:, bones].min(axis=2), bone_sides, widths, threshold)
+    dots = _strokes(keypoints[:, :, None], scores, dot_sides, 2 * widths, threshold)
+    layer = np.empty_like(canvas)
+    for level, opacity in enumerate(_OPACITIES):
+        here = (_bars, limbs.of_level(level)), (_discs, dots.of_level(level))
+        if not any(len(strokes.points) for _, strokes in here):
+            continue
+        if opacity == 1:
+            _paint(canvas, here)
+        else:  # by way of a layer: strokes that cross each other do not add up
+            np.copyto(layer, canvas)
+            _paint(layer, here)
+            cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
+
+
+def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> FloatArray:
+    """(N,) pixels: fitted to the image, finer for people who are small in it."""
+    boxes = people.boxes()
+    of_image = min(canvas.shape[:2]) / 110
+    of_person = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 45
+    return np.maximum(1, np.minimum(of_image, of_person) * config.thickness)
+
+
+def _limb_sides(skeleton: Skeleton) -> list[int]:
+    """A limb belongs to the side that it touches; one from side to side lies in the middle."""
+    touched = [{skeleton.side(keypoint) for keypoint in bone} - {"centre"} for bone in skeleton.bones]
+    return [_SIDES.index(sides.pop() if len(sides) == 1 else "centre") for sides in touched]
+
+
+def _strokes(
+    points: FloatArray, scores: FloatArray, sides: Sequence[int], widths: FloatArray, threshold: float
+) -> _Strokes:
+    """Flatten (N, S) strokes, and keep those that are to be seen."""
+    drawn = (scores > 0) & (scores >= threshold)
+    level = np.minimum(scores / _CERTAIN * (len(_OPACITIES) - 1), len(_OPACITIES) - 1).astype(int)
+    width, side = (np.broadcast_to(values, scores.shape)[drawn] for values in (widths[:, None], sides))
+    return _Strokes(np.clip(points[drawn], -_FAR_PX, _FAR_PX), width, level[drawn], side)
+
+
+def _bars(ends: FloatArray, width: FloatArray) -> FloatArray:
+    """(S, 4, 2) corners."""
+    first, last = ends[:, 0], ends[:, 1]
+    length = np.maximum(np.linalg.norm(last - first, axis=1), 1e-6)
+    across = (last - first)[:, ::-1] * [-1, 1] * (width / 2 / length)[:, None]
+    return np.stack([first + across, last + across, last - across, first - across], axis=1)
+
+
+def _discs(centres: FloatArray, width: FloatArray) -> FloatArray:
+    """(S, 16, 2) corners."""
+    return centres + width[:, None, None] / 2 * _CIRCLE
+
+
+def _paint(canvas: Image, groups: Sequence[tuple[_Outline, _Strokes]]) -> None:
+    for outline, strokes in groups:
+        rim = 1 + strokes.width / 4
+        _fill(canvas, outline(strokes.points, strokes.width + rim), [_RIM] * len(rim))
+        _fill(canvas, outline(strokes.points, strokes.width), [SIDE_COLOURS[_SIDES[side]] for side in strokes.side])
+
+
+def _fill(canvas: Image, polygons: FloatArray, colours: Sequence[Colour]) -> None:
+    fixed = np.rint(polygons * (1 << _SHIFT)).astype(np.int32)
+    for polygon, colour in zip(fixed, colours, strict=True):
+        cv2.fillConvexPoly(canvas, polygon, colour, cv2.LINE_AA, _SHIFT)
+
+
+def _draw_boxes(canvas: Image, people: People) -> None:
+    margin, width = min(canvas.shape[:2]) / 60, max(1, round(min(canvas.shape[:2]) / 500))
+    boxes = np.clip(people.boxes() + np.multiply(margin, [-1, -1, 1, 1]), -_FAR_PX, _FAR_PX)
+    for x_min, y_min, x_max, y_max in np.rint(boxes).astype(int).tolist():
+        cv2.rectangle(canvas, (x_min, y_min), (x_max, y_max), _RIM, width + 2)
+        cv2.rectangle(canvas, (x_min, y_min), (x_max, y_max), _LIGHT, width)
+
+
+def _write_ids(canvas: Image, people: People) -> None:
+    """Write id (if tracked) and score above each person, moved into the image where needed."""
+    for box, person_id, score in zip(people.boxes(), people.ids, people.person_scores, strict=True):
+        text = f"{score:.2f}" if person_id == NOT_TRACKED else f"#{person_id} {score:.2f}"
+        _write(canvas, text, box)
+
+
+def _write(canvas: Image, text: str, box: FloatArray) -> None:
+    font, (height, width) = cv2.FONT_HERSHEY_SIMPLEX, canvas.shape[:2]
+    scale = max(0.4, min(height, width) / 1000)
+    (text_width, text_height), _ = cv2.getTextSize(text, font, scale, 1)
+    x = int(np.clip(box[0], 3, max(3, width - text_width - 3)))
+    y = int(np.clip(box[1] - 2 * text_height, text_height + 3, max(text_height + 3, height - 3)))
+    cv2.rectangle(canvas, (x - 3, y - text_height - 3), (x + text_width + 3, y + 4), _RIM, cv2.FILLED)
+    cv2.putText(canvas, text, (x, y), font, scale, _LIGHT, 1, cv2.LINE_AA)

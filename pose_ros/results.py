@@ -1,0 +1,190 @@
+"""Results as files: JSON lines, COCO results, annotated video. Each is valid whenever it is closed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.people import People
+from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
+from pose_ros.sources import Frame
+
+FOURCC = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v"}
+"""Codec by file type. All are in every build of OpenCV; of them, browsers play .webm only."""
+COCO_PERSON = 1
+
+
+class _Output:
+    """Something to close at the end of a ``with``."""
+
+    def __enter__(self: Any) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish the file."""
+        raise NotImplementedError
+
+
+class JsonLines(_Output):
+    """One JSON object per frame and line; docs/cli.md describes it."""
+
+    def __init__(self, path: Path, skeleton: Skeleton, model_name: str) -> None:
+        self._file = _created(path).open("w", encoding="utf-8")
+        self._skeleton = skeleton
+        self._model_name = model_name
+
+    def write(self, frame: Frame, people: People) -> None:
+        """Add a frame."""
+        height, width = frame.image_bgr.shape[:2]
+        line = {
+            "name": frame.name,
+            "index": frame.index,
+            "stamp_ns": frame.stamp_ns,
+            "width": width,
+            "height": height,
+            "model": self._model_name,
+            "keypoint_names": self._skeleton.keypoint_names,
+            "people": [_person(person) for person in people],
+        }
+        self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.close()
+
+
+class CocoResults(_Output):
+    """The results format of the COCO keypoint evaluation: one entry per person, 17 keypoints, absent ones 0, 0, 0."""
+
+    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+        self._file = _created(path).open("w", encoding="utf-8")
+        self._file.write("[")
+        self._separator = "\n"
+        self._skeleton = skeleton
+        self._names: dict[int, str] = {}
+
+    def write(self, frame: Frame, people: People) -> None:
+        """Add a frame.
+
+        Raises:
+            ValueError: If another frame had the same image id.
+        """
+        number = image_id(frame)
+        if number in self._names:
+            both = f"{self._names[number]} and {frame.name}"
+            raise ValueError(f"image_id: expected one frame per id, got {number} for {both}")
+        self._names[number] = frame.name
+        keypoints, scores = map_keypoints(people.keypoints, people.scores, self._skeleton, COCO_17)
+        for xy, score, person_score in zip(keypoints, scores, people.person_scores, strict=True):
+            entry = {
+                "image_id": number,
+                "category_id": COCO_PERSON,
+                "keypoints": [value for triple in _triples(xy, score) for value in triple],
+                "score": _rounded(person_score),
+            }
+            self._file.write(self._separator + json.dumps(entry))
+            self._separator = ",\n"
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._file.write("\n]\n")
+        self._file.close()
+
+
+class VideoFile(_Output):
+    """A video in the making, .mp4, .webm, .avi or .mkv. The first image gives its size.
+
+    Raises:
+        ValueError: If the file type is not one of these.
+    """
+
+    def __init__(self, path: Path, rate_hz: float) -> None:
+        if path.suffix.lower() not in FOURCC:
+            raise ValueError(f"video: expected a name ending in {', '.join(FOURCC)}, got {path}")
+        self.path = _created(path)
+        self._rate_hz = rate_hz
+        self._size_wh: tuple[int, int] | None = None
+        self._writer: Any = None
+
+    def write(self, image_bgr: npt.NDArray[np.uint8]) -> None:
+        """Add an image.
+
+        Raises:
+            ValueError: If its size is not that of the first, or OpenCV cannot write such a video.
+        """
+        size_wh = (image_bgr.shape[1], image_bgr.shape[0])
+        if self._writer is None:
+            self._size_wh, self._writer = size_wh, self._opened(size_wh)
+        if size_wh != self._size_wh:
+            raise ValueError(
+                f"video {self.path}: expected images of {self._size_wh} like the first, got {size_wh}; "
+                "write images instead: pose_ros image FOLDER -o FOLDER"
+            )
+        self._writer.write(image_bgr)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def _opened(self, size_wh: tuple[int, int]) -> Any:
+        code = cv2.VideoWriter_fourcc(*FOURCC[self.path.suffix.lower()])
+        writer = cv2.VideoWriter(str(self.path), code, self._rate_hz, size_wh)
+        if not writer.isOpened():
+            raise ValueError(f"video {self.path}: expected a file that OpenCV can write, got no writer for {size_wh}")
+        return writer
+
+
+def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+    """Write an image in the format of its suffix, and its folder where it is missing.
+
+    Raises:
+        ValueError: If OpenCV has no such format.
+    """
+    try:
+        _, data = cv2.imencode(path.suffix, image)
+    except cv2.error as error:
+        raise ValueError(f"image: expected a name ending in .jpg, .png or another format, got {path}") from error
+    _created(path).write_bytes(data.tobytes())
+
+
+def image_id(frame: Frame) -> int:
+    """The last number in the name, as in COCO's file names (``000000000785.jpg`` is 785), or else the index."""
+    numbers = re.findall(r"[0-9]+", Path(frame.name).stem)
+    return int(numbers[-1]) if numbers else frame.index
+
+
+def _created(path: Path) -> Path:
+    """The path, with the folder that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _person(person: People) -> dict[str, Any]:
+    return {
+        "id": int(person.ids[0]),
+        "score": _rounded(person.person_scores[0]),
+        "box": [_rounded(value) for value in person.boxes()[0]],
+        "keypoints": [triple if triple[2] > 0 else None for triple in _triples(person.keypoints[0], person.scores[0])],
+    }
+
+
+def _triples(xy: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> list[list[float]]:
+    return [[_rounded(x), _rounded(y), _rounded(score)] for (x, y), score in zip(xy, scores, strict=True)]
+
+
+def _rounded(value: np.float32) -> float:
+    """Four decimals: finer than any network, and short in a file."""
+    return round(float(value), 4)

@@ -1,0 +1,111 @@
+"""What a recording consists of, as messages: those of a bag as they were stored, others made of frames."""
+
+from __future__ import annotations
+
+import array
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import yaml
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from pose_ros.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
+from pose_ros.sources import Frame
+
+MESSAGE_TYPES: dict[str, Any] = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
+DEFAULT_FRAME_ID = "camera"
+_JPEG_QUALITY = 95
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Item:
+    """One message of a recording.
+
+    Attributes:
+        is_image: Or else the camera's calibration.
+        time_ns: When it is to be published, since the beginning of the recording.
+        stamp_ns: Recorded stamp; for frames the time since the beginning of the recording.
+        frame_id: Frame in its header.
+        message: A ROS message, or one of a bag in its serialised form.
+    """
+
+    is_image: bool
+    time_ns: int
+    stamp_ns: int
+    frame_id: str
+    message: Any
+
+    def stamped(self, stamp_ns: int) -> Any:
+        """What to give to the publisher: the message with this stamp, as bytes where it is serialised."""
+        if isinstance(self.message, Recorded):
+            message = self.message if stamp_ns == self.message.stamp_ns else self.message.with_stamp(stamp_ns)
+            return message.data
+        self.message.header.frame_id = self.frame_id
+        self.message.header.stamp.sec, self.message.header.stamp.nanosec = divmod(stamp_ns, _NS)
+        return self.message
+
+
+def bag_items(bag: Bag, frame_id: str) -> Iterator[Item]:
+    """The images and, where there is one, the calibration of a bag; an empty frame_id keeps the recorded one."""
+    topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
+    first_ns = None
+    for recorded in bag.messages(topics):
+        first_ns = recorded.received_ns if first_ns is None else first_ns
+        message = deserialize_message(recorded.data, MESSAGE_TYPES[recorded.type_name]) if frame_id else recorded
+        yield Item(
+            recorded.topic == bag.image_topic,
+            recorded.received_ns - first_ns,
+            recorded.stamp_ns,
+            frame_id or recorded.frame_id,
+            message,
+        )
+
+
+def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[Item]:
+    """Frames as bgr8 or JPEG messages."""
+    to_message: Callable[[Frame], Any] = _compressed_image if compressed else _image
+    for frame in frames:
+        yield Item(True, frame.stamp_ns, frame.stamp_ns, frame_id or DEFAULT_FRAME_ID, to_message(frame))
+
+
+def read_camera_info(path: str | Path) -> CameraInfo:
+    """Read a calibration from the YAML file that camera_calibration writes.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If an entry is missing or has another form.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"camera_info: expected a YAML file, got {path}, which does not exist")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        info = CameraInfo(width=data["image_width"], height=data["image_height"])
+        info.distortion_model = data["distortion_model"]
+        info.d = _numbers(data, "distortion_coefficients")
+        info.k, info.r = _numbers(data, "camera_matrix"), _numbers(data, "rectification_matrix")
+        info.p = _numbers(data, "projection_matrix")
+    except (yaml.YAMLError, KeyError, TypeError, AssertionError, ValueError) as error:
+        raise ValueError(f"camera_info {path}: expected a file of camera_calibration, got {error!r}") from error
+    return info
+
+
+def _numbers(data: dict[str, Any], name: str) -> list[float]:
+    return [float(value) for value in data[name]["data"]]
+
+
+def _image(frame: Frame) -> Image:
+    height, width = frame.image_bgr.shape[:2]
+    message = Image(height=height, width=width, encoding="bgr8", step=3 * width)
+    message.data = array.array("B", frame.image_bgr.tobytes())  # the only type that is not checked byte by byte
+    return message
+
+
+def _compressed_image(frame: Frame) -> CompressedImage:
+    _, data = cv2.imencode(".jpg", frame.image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return CompressedImage(format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))

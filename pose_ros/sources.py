@@ -1,0 +1,219 @@
+"""Where frames come from: a video, a camera, an image, a folder of images, a rosbag2. None needs ROS."""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.bag import COMPRESSED_IMAGE, Bag, Recorded, is_bag
+
+Image = npt.NDArray[np.uint8]
+ToBgr = Callable[[Any], Image]
+"""Makes the (H, W, 3) BGR or (H, W) grey image of an object with the fields of ``sensor_msgs/Image``."""
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+FOLDER_RATE_HZ = 10.0
+"""Rate of a folder of images, which has none of its own."""
+_FALLBACK_RATE_HZ = 30.0
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a source.
+
+    Attributes:
+        image_bgr: (H, W, 3), or (H, W) grey.
+        index: Place in the source, from 0.
+        name: Name of the file, or ``<source>_<index>``.
+        stamp_ns: Of a bag, the stamp in the message's header; otherwise the time since the first frame.
+        frame_id: Of a bag, that of the message's header.
+    """
+
+    image_bgr: Image
+    index: int
+    name: str
+    stamp_ns: int
+    frame_id: str = ""
+
+
+class Source(ABC):
+    """A sequence of frames that can be read again and again; a bad file raises ValueError, which names it.
+
+    Attributes:
+        path: The file or folder.
+        count: Number of frames; None if unknown. Of a video it is what the file promises.
+        rate_hz: Frames per second.
+    """
+
+    path: Path
+    count: int | None
+    rate_hz: float
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Frame]: ...
+
+
+def open_source(path: str | Path, *, topic: str | None = None, to_bgr: ToBgr | None = None) -> Source:
+    """Open whatever a path is.
+
+    Args:
+        path: A video, an image, a folder of images, a rosbag2 (folder, .mcap or .db3), or the number of a camera.
+        topic: Image topic of a bag; not needed if it has only one.
+        to_bgr: Converter of a bag's ``sensor_msgs/Image``; compressed images need none.
+
+    Raises:
+        FileNotFoundError: If there is nothing of that name.
+        ValueError: If it cannot be read or holds no images.
+    """
+    is_camera = str(path).isdecimal() and not Path(path).exists()
+    path = Path(path)
+    if is_camera:
+        return Video(path, device=int(path.name))
+    if not path.exists():
+        raise FileNotFoundError(f"source: expected a video, image, folder or bag, got {path}, which does not exist")
+    if is_bag(path):
+        return BagImages(Bag(path, topic), to_bgr)
+    if path.is_dir():
+        return ImageFiles(images_in(path), path)
+    return ImageFiles([path], path) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
+
+
+class Video(Source):
+    """A video file, or a camera by its number.
+
+    Raises:
+        ValueError: If OpenCV cannot read it.
+    """
+
+    def __init__(self, path: Path, device: int | None = None) -> None:
+        self.path = path
+        self._device = device
+        capture = self._opened()
+        promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        capture.release()
+        self.count = int(promised) if promised > 0 and device is None else None
+        self.rate_hz = rate if math.isfinite(rate) and 0 < rate <= 1000 else _FALLBACK_RATE_HZ
+
+    def __iter__(self) -> Iterator[Frame]:
+        capture, index = self._opened(), 0
+        try:
+            first_ns = last_ns = -1
+            for index in count():
+                ok, image = capture.read()
+                if not ok:
+                    break
+                time_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
+                first_ns = time_ns if index == 0 else first_ns
+                last_ns = self._later(time_ns - first_ns, last_ns)
+                yield Frame(image, index, f"{self.path.stem}_{index:06d}", last_ns)
+        finally:
+            capture.release()
+        if index == 0:
+            raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
+
+    def _later(self, time_ns: int, last_ns: int) -> int:
+        """The time of a frame; one interval after the last where the file does not tell."""
+        return time_ns if time_ns > last_ns else last_ns + round(_NS / self.rate_hz)
+
+    def _opened(self) -> Any:
+        capture = cv2.VideoCapture(str(self.path) if self._device is None else self._device)
+        if not capture.isOpened():
+            raise ValueError(f"video {self.path}: expected a video that OpenCV can read, got an unreadable one")
+        return capture
+
+
+class ImageFiles(Source):
+    """Image files, as frames at a fixed rate."""
+
+    def __init__(self, files: Sequence[Path], path: Path, rate_hz: float = FOLDER_RATE_HZ) -> None:
+        self.path = path
+        self.files = files
+        self.count = len(files)
+        self.rate_hz = rate_hz
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, file in enumerate(self.files):
+            yield Frame(read_image(file), index, file.name, round(index * _NS / self.rate_hz))
+
+
+class BagImages(Source):
+    """The images of a rosbag2."""
+
+    def __init__(self, bag: Bag, to_bgr: ToBgr | None = None) -> None:
+        self.bag = bag
+        self.path = bag.path
+        self.count = bag.count
+        self.rate_hz = bag.rate_hz() or FOLDER_RATE_HZ
+        self._to_bgr = to_bgr
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, recorded in enumerate(self.bag.messages([self.bag.image_topic])):
+            message = self.bag.deserialised(recorded)
+            image, name = self._image(recorded, message, index), f"{self.path.stem}_{index:06d}"
+            yield Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
+
+    def _image(self, recorded: Recorded, message: Any, index: int) -> Image:
+        where = f"bag {self.path}, image {index} of {recorded.topic}"
+        if recorded.type_name == COMPRESSED_IMAGE:
+            return _decoded(bytes(message.data), where)
+        if self._to_bgr is None:
+            raise ValueError(f"{where}: expected a compressed image, or to_bgr to convert it, got neither")
+        try:
+            return self._to_bgr(message)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The image files of a folder, ``2.png`` before ``10.png``.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
+    if not files:
+        raise ValueError(f"folder {folder}: expected images ({', '.join(IMAGE_SUFFIXES)}), got none")
+    return sorted(files, key=_natural)
+
+
+def read_image(file: Path) -> Image:
+    """Read an image file as (H, W, 3) BGR, upright.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a whole image.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
+    return _decoded(file.read_bytes(), f"image {file}")
+
+
+def _natural(file: Path) -> list[tuple[str, int]]:
+    return [(text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", file.name.lower())]
+
+
+def _decoded(data: bytes, where: str) -> Image:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if image is None or (data.startswith(b"\xff\xd8") and not _is_whole_jpeg(data)):
+        raise ValueError(f"{where}: expected a whole image, got {len(data)} bytes, damaged or of another format")
+    return image
+
+
+def _is_whole_jpeg(data: bytes) -> bool:
+    """Whether the picture ends; OpenCV 4 fills the rest of one that does not with grey."""
+    position = 2
+    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # over the segments, thumbnails among them
+        is_filler = data[position + 1] == 0xFF
+        position += 1 if is_filler else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return data.find(b"\xff\xd9", position) >= 0

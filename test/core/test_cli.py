@@ -1,0 +1,288 @@
+"""The program pose_ros: what it writes, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import recordings
+from typer.testing import CliRunner, Result
+
+from pose_ros.cli import app
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.skeleton import OPENPOSE_18
+from pose_ros.sources import open_source
+
+PROGRAM = [sys.executable, "-c", "from pose_ros.cli import main; main()"]
+FAST = ["--short-side", "64", "--threads", "1"]
+TIMEOUT_S = 60
+
+
+def run(*arguments: object) -> Result:
+    """Run it in this process; exceptions that it lets through are ours."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def succeed(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def fail(*arguments: object) -> str:
+    """The one line of an error, without the program's name."""
+    result = run(*arguments)
+    lines = result.stderr.strip().splitlines()
+    assert result.exit_code == 1 and lines[-1].startswith("pose_ros: "), result.output
+    return lines[-1].removeprefix("pose_ros: ")
+
+
+def process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*PROGRAM, *map(str, arguments)], cwd=cwd, text=True, **pipes)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """An image with the number 785 and nobody in it."""
+    path = tmp_path / "000785.png"
+    assert cv2.imwrite(str(path), recordings.picture(4, (96, 64)))
+    return path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return recordings.write_video(tmp_path / "walk.avi", 6)
+
+
+def test_one_image_to_all_outputs(photo: Path, tmp_path: Path) -> None:
+    outputs = tmp_path / "drawn.jpg", tmp_path / "people.jsonl", tmp_path / "people.json"
+    said = succeed("image", photo, "-o", outputs[0], "--json", outputs[1], "--coco", outputs[2], *FAST)
+    assert said.strip() == f"{photo}: 0 people"
+    assert cv2.imread(str(outputs[0])).shape == (64, 96, 3)
+    line = json.loads(outputs[1].read_text())
+    assert (line["name"], line["width"], line["height"], line["people"]) == ("000785.png", 96, 64, [])
+    assert tuple(line["keypoint_names"]) == OPENPOSE_18.keypoint_names and line["model"].startswith("default-")
+    assert json.loads(outputs[2].read_text()) == []
+
+
+def test_real_people(shared: Path, tmp_path: Path) -> None:
+    photo, output = shared / "images/coco_val/images/000000000785.jpg", tmp_path / "people.json"
+    assert succeed("image", photo, "--coco", output, "--boxes", "--ids", "-o", tmp_path / "a.jpg").endswith(
+        "1 person\n"
+    )
+    (entry,) = json.loads(output.read_text())
+    assert (entry["image_id"], len(entry["keypoints"])) == (785, 51)
+    assert not np.array_equal(cv2.imread(str(tmp_path / "a.jpg")), cv2.imread(str(photo)))
+
+
+def test_a_folder_of_images(tmp_path: Path) -> None:
+    folder = recordings.write_images(tmp_path / "in", ["1.png", "2.jpg", "10.png"])
+    succeed("image", folder, "-o", tmp_path / "out", "--json", tmp_path / "people.jsonl", *FAST)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.png", "10.png", "2.jpg"]
+    lines = [json.loads(line) for line in (tmp_path / "people.jsonl").read_text().splitlines()]
+    assert [line["name"] for line in lines] == ["1.png", "2.jpg", "10.png"]
+
+
+def test_no_input_and_no_output_is_overwritten(photo: Path, tmp_path: Path) -> None:
+    assert "expected another file than the inputs" in fail("image", photo, "-o", photo)
+    assert "expected another file than the inputs" in fail("image", photo, "-o", tmp_path)
+    assert "got" in fail("image", photo, photo, "-o", tmp_path / "out")
+    assert recordings.number(cv2.imread(str(photo))) == 4
+
+
+def test_a_broken_image_among_others_is_named_and_the_outputs_stay_whole(tmp_path: Path) -> None:
+    folder = recordings.write_images(tmp_path / "in", ["1.png", "2.png", "3.png"])
+    (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:50])
+    output = tmp_path / "people.json"
+    message = fail("image", folder, "--coco", output, *FAST)
+    assert "2.png: expected a whole image, got 50 bytes" in message
+    assert json.loads(output.read_text()) == []
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_video_to_all_outputs(video: Path, tmp_path: Path, suffix: str) -> None:
+    output, table = tmp_path / f"drawn{suffix}", tmp_path / "people.jsonl"
+    said = succeed("video", video, "-o", output, "--json", table, "--coco", tmp_path / "people.json", *FAST)
+    assert f"{video}: 6 frames in" in said
+    drawn = open_source(output)
+    assert [recordings.number(frame.image_bgr) for frame in drawn] == list(range(6))
+    assert drawn.rate_hz == pytest.approx(10)
+    lines = [json.loads(line) for line in table.read_text().splitlines()]
+    assert [line["stamp_ns"] for line in lines] == [index * 100_000_000 for index in range(6)]
+
+
+def test_the_first_frames_of_a_video(video: Path, tmp_path: Path) -> None:
+    output = tmp_path / "drawn.mp4"
+    assert ": 2 frames in" in succeed("video", video, "--max-frames", 2, "-o", output, *FAST)
+    assert len(list(open_source(output))) == 2
+
+
+def test_a_video_that_ends_early_says_so(tmp_path: Path) -> None:
+    path = recordings.write_video(tmp_path / "walk.avi", 12)
+    data = path.read_bytes()
+    eighth = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][8]
+    path.write_bytes(data[: eighth + 20])
+    result = run("video", path, *FAST)
+    assert result.exit_code == 0 and "of 12 frames could be read" in result.stderr
+
+
+@pytest.mark.parametrize("storage", recordings.STORAGES)
+@pytest.mark.parametrize("kind", ["bgr8", "rgb8", "mono8", "compressed"])
+@pytest.mark.parametrize("command", ["bag", "video"])
+def test_a_bag(tmp_path: Path, storage: str, kind: str, command: str) -> None:
+    messages = [
+        recordings.compressed_image(index) if kind == "compressed" else recordings.image(index, kind)
+        for index in range(3)
+    ]
+    bag = recordings.write_bag(tmp_path / "bag", {"/left": messages, "/right": messages}, storage)
+    output, table = tmp_path / "drawn.mp4", tmp_path / "people.jsonl"
+    succeed(command, bag, "--topic", "/left", "-o", output, "--json", table, *FAST)
+    assert [recordings.number(frame.image_bgr) for frame in open_source(output)] == [0, 1, 2]
+    stamps = [json.loads(line)["stamp_ns"] for line in table.read_text().splitlines()]
+    assert stamps == [recordings.stamp_ns(index) for index in range(3)]
+    assert "choose one with --topic" in fail(command, bag, *FAST)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param({"encoding": "16UC1"}, "image 0 of /left: encoding: expected one of", id="depth"),
+        pytest.param({"height": 4000}, "image 0 of /left: expected a whole bgr8 image", id="too short"),
+    ],
+)
+def test_a_broken_image_in_a_bag(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    image = recordings.image(0)
+    for name, value in change.items():
+        object.__setattr__(image, name, value)
+    bag = recordings.write_bag(tmp_path / "bag", {"/left": [image]})
+    assert message in fail("bag", bag, *FAST)
+
+
+def test_settings(photo: Path) -> None:
+    succeed("image", photo, *FAST, "--set", "decoder.score_threshold=0.3", "--set", "overlay.thickness=2")
+    succeed("image", photo, *FAST, "--set", "decoder.subpixel=none", "--grouping", "paf", "--runtime", "onnx")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--set", "decoder.nonsense=1"], "--set: expected one of preprocess.short_side, ", id="unknown"),
+        pytest.param(["--set", "nonsense=1"], "got 'nonsense'", id="no stage"),
+        pytest.param(["--set", "decoder=1"], "got 'decoder'", id="a stage"),
+        pytest.param(["--set", "decoder.score_threshold"], "--set: expected NAME=VALUE", id="no value"),
+        pytest.param(["--set", "decoder.score_threshold=2"], "score_threshold: expected 0.0 to 1.0, got 2", id="range"),
+        pytest.param(["--set", "decoder.score_threshold=high"], "expected float, got str 'high'", id="type"),
+        pytest.param(["--threads", "-3"], "RuntimeConfig.threads: expected 0 to 256, got -3", id="threads"),
+        pytest.param(["--runtime", "abacus"], "expected one of auto, onnx, got 'abacus'", id="runtime"),
+        pytest.param(["--grouping", "magic"], "got 'magic'", id="grouping"),
+        pytest.param(["--model", "nobody.onnx"], "nobody.onnx, which does not exist", id="model"),
+        pytest.param(["--spec", "nobody.yaml"], "nobody.yaml, which does not exist", id="spec"),
+    ],
+)
+def test_wrong_options_are_one_line(photo: Path, arguments: list[str], message: str) -> None:
+    assert message in fail("image", photo, *arguments)
+
+
+def test_wrong_files_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    assert "nobody.png, which does not exist" in fail("image", tmp_path / "nobody.png")
+    assert "nobody.mp4, which does not exist" in fail("video", tmp_path / "nobody.mp4")
+    assert "text.mp4: expected a video" in fail("video", tmp_path / "text.mp4")
+    assert "got an unreadable one" not in fail("image", tmp_path / "text.mp4")
+
+
+def test_a_traceback_on_request(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        run("--traceback", "image", tmp_path / "nobody.png")
+
+
+def test_models_show() -> None:
+    said = succeed("models", "show", DEFAULT_MODEL)
+    for part in (
+        "openpose_18",
+        "uint8 (any, any, any, 3)",
+        "8 px per field cell",
+        "Apache-2.0",
+        "rgb uint8 NHWC",
+        "sha256",
+    ):
+        assert part in said
+
+
+def test_models_list() -> None:
+    assert "(default)" in succeed("models", "list")
+
+
+def test_models_describe(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="writing ONNX files needs onnx")
+    spec, bare, described = tmp_path / "spec.yaml", tmp_path / "bare.onnx", tmp_path / "described.onnx"
+    bare.write_bytes(DEFAULT_MODEL.read_bytes())
+    spec.write_text("{name: mine, skeleton: openpose_18, stride: 8, heads: [{field: heatmaps, tensor: heatmaps}]}")
+    assert "described as mine" in succeed("models", "describe", bare, "--spec", spec, "-o", described)
+    assert "mine" in succeed("models", "show", described)
+    assert "which does not exist" in fail("models", "describe", tmp_path / "a.onnx", "--spec", spec, "-o", described)
+
+
+def test_models_describe_without_onnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    (tmp_path / "spec.yaml").write_text("{name: mine, skeleton: openpose_18, stride: 8}")
+    message = fail("models", "describe", DEFAULT_MODEL, "--spec", tmp_path / "spec.yaml", "-o", tmp_path / "a.onnx")
+    assert "pip install onnx" in message
+
+
+def test_replay_without_ros_says_how_to_get_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "pose_ros.ros.replay", raising=False)
+    monkeypatch.setitem(sys.modules, "rclpy", None)
+    assert "expected a ROS 2 environment, got none" in fail("replay", video)
+
+
+def test_help_is_quick_and_as_a_process(tmp_path: Path) -> None:
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run([*PROGRAM, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - start)
+    assert "replay" in done.stdout and "doctor" in done.stdout
+    assert min(times) < 1.0  # 0.16 s on a quiet machine
+    loads = "import sys, pose_ros.cli; sys.exit(bool({'numpy', 'cv2', 'rosbags', 'rclpy'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", loads], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("command", ["image", "video", "bag", "replay", "doctor", "models"])
+def test_every_command_has_help(command: str) -> None:
+    assert "Usage" in succeed(command, "--help")
+
+
+def test_an_error_of_the_process_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_text("no video")
+    done = process("video", "x.mp4", cwd=tmp_path)
+    output, error = done.communicate(timeout=TIMEOUT_S)
+    assert (done.returncode, output) == (1, "")
+    assert error == "pose_ros: video x.mp4: expected a video that OpenCV can read, got an unreadable one\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_leaves_whole_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    recordings.write_video(tmp_path / "walk.avi", 2000)
+    child = process("video", "walk.avi", "-o", "drawn.mp4", "--coco", "people.json", *FAST, cwd=tmp_path)
+    deadline = time.monotonic() + TIMEOUT_S
+    while not (tmp_path / "drawn.mp4").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child.pid, number)
+    _, error = child.communicate(timeout=TIMEOUT_S)
+    assert child.returncode == code, error
+    assert "Traceback" not in error
+    assert json.loads((tmp_path / "people.json").read_text()) == []
+    assert 0 < len(list(open_source(tmp_path / "drawn.mp4"))) < 2000

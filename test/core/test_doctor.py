@@ -1,0 +1,108 @@
+"""The doctor survives whatever is missing or broken, and tells the cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pose_ros.cli import app, probes
+from pose_ros.cli.probes import Probe, examine
+
+BROKEN = {
+    "raises": "raise RuntimeError('compiled for another NumPy')",
+    "ends the process": "import sys; sys.exit(3)",
+    "crashes": "import os; os.abort()",
+    "is no Python": "def (",
+    "raises nonsense": "class Odd(BaseException): pass\nraise Odd('odd')",
+}
+
+
+def doctor() -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["doctor"])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.output
+
+
+def line(output: str, name: str) -> str:
+    return next(line for line in output.splitlines() if line.strip().startswith(f"{name} "))
+
+
+@pytest.fixture
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose modules hide the installed ones."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def test_a_healthy_machine() -> None:
+    code, output = doctor()
+    assert code == 0, output
+    assert output.startswith("pose_ros ")
+    for name in ("NumPy", "OpenCV", "ONNX Runtime", "pose_ros"):
+        assert f"{name:14}ok" in output
+    assert "CPUExecutionProvider" in line(output, "ONNX Runtime")
+    assert "ms for 640 x 480" in output
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_module_is_found_broken(broken: Path, how: str) -> None:
+    (broken / "odd_module.py").write_text(BROKEN[how])
+    (finding,) = examine([Probe("odd", "odd_module", "import odd_module; print('fine')", "nothing", "odd")])
+    assert finding.state == "broken" and finding.text
+
+
+def test_a_broken_part_that_is_not_required(broken: Path) -> None:
+    (broken / "rosbags.py").write_text("import os; os.abort()")
+    code, output = doctor()
+    assert code == 0
+    assert "broken" in line(output, "rosbags")
+    assert "rosbags (reading bags) is broken:\n  " in output
+
+
+def test_a_broken_part_that_is_required(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    (broken / "onnxruntime.py").write_text("raise RuntimeError('compiled for another NumPy')")
+    code, output = doctor()
+    assert code == 1
+    assert "compiled for another NumPy" in line(output, "ONNX Runtime")
+    assert "-m pip install onnxruntime" in output
+
+
+def test_everything_is_broken(broken: Path) -> None:
+    for name in ("numpy", "cv2", "yaml", "onnxruntime", "numba", "rosbags", "onnx", "rclpy", "tensorrt", "ctypes"):
+        (broken / f"{name}.py").write_text("raise SystemError('broken')")
+    code, output = doctor()
+    assert code == 1
+    assert output.count("broken   ") >= 9
+
+
+def test_a_sourced_ros_is_mended_by_apt(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    (broken / "cv2.py").write_text("raise ImportError('libGL.so.1')")
+    (broken / "rclpy.py").write_text("raise ImportError('no')")
+    code, output = doctor()
+    assert code == 1
+    assert "libGL.so.1" in line(output, "OpenCV")
+    assert "sudo apt install python3-opencv" in output
+    assert "sudo apt install ros-jazzy-rclpy" in output
+    assert "ROS_DISTRO jazzy" in output
+
+
+def test_what_is_absent_is_missing_and_what_hangs_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "_TIMEOUT_S", 1)
+    absent = Probe("absent", "no_such_module", "print(1)", "nothing", "absent")
+    inside = Probe("inside", "no_such_module.inside", "print(1)", "nothing", "inside")
+    hangs = Probe("hangs", "sys", "import time; time.sleep(60)", "nothing", "hangs")
+    fine = Probe("fine", "sys", "print('first'); print('1.0')", "nothing", "fine")
+    findings = examine([absent, inside, hangs, fine])
+    assert [finding.state for finding in findings] == ["missing", "missing", "broken", "ok"]
+    assert findings[3].text == "1.0"
+    assert findings[0].probe.remedy().endswith("-m pip install absent")
+
+
+def test_the_current_folder_is_no_place_to_import_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd_module.py").write_text("raise RuntimeError('shadow')")
+    monkeypatch.chdir(tmp_path)
+    assert examine([Probe("odd", "odd_module", "", "nothing", "odd")])[0].state == "missing"

@@ -1,0 +1,176 @@
+"""Skeletons over images: where, in which colour, how faint, how fast, and never an exception."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pose_ros.config import OverlayConfig
+from pose_ros.overlay import SIDE_COLOURS, draw
+from pose_ros.people import People
+from pose_ros.skeleton import COCO_17, OPENPOSE_18, SKELETONS, Skeleton
+
+ARM = Skeleton("arm", ("neck", "left_shoulder", "right_shoulder"), ((0, 1), (0, 2), (1, 2)), ((1, 2),))
+BODY = [(0, -90), (0, -70), (-22, -68), (-30, -35), (-30, -5), (22, -68), (30, -35), (30, -5), (-14, 0), (-15, 45)]
+BODY += [(-15, 90), (14, 0), (15, 45), (15, 90), (-4, -94), (4, -94), (-9, -92), (9, -92)]
+"""A standing person, OpenPose-18."""
+
+
+def black(width: int = 200, height: int = 160) -> np.ndarray:
+    return np.zeros((height, width, 3), np.uint8)
+
+
+def arms(score: float = 1.0, person_id: int = -1) -> People:
+    """One person: neck in the middle, shoulders 60 px left and right of it."""
+    return People([[[100, 80], [160, 80], [40, 80]]], [[score] * 3], [score], [person_id])
+
+
+def colour(image: np.ndarray, x: int, y: int) -> tuple[int, ...]:
+    return tuple(image[y, x].tolist())
+
+
+def test_sides_have_their_colours() -> None:
+    drawn = draw(black(), arms(), ARM)
+    assert colour(drawn, 140, 80) == SIDE_COLOURS["left"]
+    assert colour(drawn, 60, 80) == SIDE_COLOURS["right"]
+    assert colour(drawn, 100, 80) == SIDE_COLOURS["centre"]
+
+
+def test_redundant_limbs_are_not_drawn() -> None:
+    loop = Skeleton("loop", ("a", "b", "c"), ((0, 1), (1, 2), (0, 2)), ((0, 2),))
+    people = People([[[20, 20], [100, 140], [180, 20]]], np.ones((1, 3)), [1])
+    assert colour(draw(black(), people, loop), 100, 20) == (0, 0, 0)
+
+
+def test_the_image_is_not_modified_and_the_result_is_new() -> None:
+    image = black()
+    drawn = draw(image, arms(), ARM, OverlayConfig(boxes=True, ids=True))
+    assert not image.any() and drawn.any()
+    nobody = draw(image, People.empty(3), ARM)
+    assert np.array_equal(nobody, image) and not np.shares_memory(nobody, image)
+
+
+def test_a_grey_image_becomes_colour() -> None:
+    drawn = draw(np.full((160, 200), 90, np.uint8), arms(), ARM)
+    assert drawn.shape == (160, 200, 3) and colour(drawn, 0, 0) == (90, 90, 90)
+
+
+def test_an_image_that_is_a_read_only_view() -> None:
+    image = np.zeros((320, 400, 3), np.uint8)[::2, ::2]
+    image.setflags(write=False)
+    assert draw(image, arms(), ARM).any()
+
+
+def test_the_less_certain_the_fainter() -> None:
+    seen = [draw(black(), arms(score), ARM)[80, 140].astype(int).sum() for score in (0.06, 0.25, 0.9)]
+    assert 0 < seen[0] < seen[1] < seen[2]
+
+
+def test_nothing_below_the_threshold() -> None:
+    assert not draw(black(), arms(0.04), ARM).any()
+    assert not draw(black(), arms(0.4), ARM, OverlayConfig(score_threshold=0.5)).any()
+    assert not draw(
+        black(), People(np.zeros((1, 3, 2)), np.zeros((1, 3)), [0]), ARM, OverlayConfig(score_threshold=0)
+    ).any()
+
+
+def test_an_absent_keypoint_leaves_its_limbs_out() -> None:
+    people = People([[[100, 80], [160, 80], [0, 0]]], [[1, 1, 0]], [1])
+    drawn = draw(black(), people, ARM)
+    assert drawn[75:85, 110:160].any() and not drawn[:, :80].any()
+
+
+def test_width_follows_the_image_and_the_setting() -> None:
+    def width(scale: int, thickness: float) -> int:
+        people = People(arms().keypoints * scale, arms().scores, [1])
+        drawn = draw(black(200 * scale, 160 * scale), people, ARM, OverlayConfig(thickness=thickness))
+        return int((drawn[:, 130 * scale] == SIDE_COLOURS["left"]).all(axis=1).sum())
+
+    assert width(8, 1) >= 3 * width(2, 1) > 0
+    assert width(8, 2) >= 1.8 * width(8, 1)
+
+
+def test_limbs_move_by_fractions_of_a_pixel() -> None:
+    def centre(y: float) -> float:
+        people = People([[[100, y], [160, y], [40, y]]], np.ones((1, 3)), [1])
+        column = draw(black(), people, ARM)[:, 135].astype(float).sum(axis=1)
+        return float((column * np.arange(len(column))).sum() / column.sum())
+
+    assert [round(centre(80 + step) - centre(80), 1) for step in (0.25, 0.5, 0.75)] == pytest.approx(
+        [0.25, 0.5, 0.75], abs=0.13
+    )
+
+
+def test_boxes_and_ids_only_on_request() -> None:
+    plain = draw(black(), arms(), ARM)
+    boxed = draw(black(), arms(), ARM, OverlayConfig(boxes=True))
+    named = draw(black(), arms(person_id=7), ARM, OverlayConfig(ids=True))
+    assert boxed.any(axis=(1, 2)).sum() > plain.any(axis=(1, 2)).sum()
+    assert not np.array_equal(named, plain)
+    assert not np.array_equal(named, draw(black(), arms(person_id=8), ARM, OverlayConfig(ids=True)))
+
+
+@pytest.mark.parametrize("x", [-1e30, -500, 100, 5000, 1e30])
+@pytest.mark.parametrize("y", [-1e30, 80, 1e30])
+def test_keypoints_outside_the_image(x: float, y: float) -> None:
+    people = People([[[x, y], [160, 80], [40, -y]]], np.ones((1, 3)), [1])
+    assert draw(black(), people, ARM, OverlayConfig(boxes=True, ids=True)).shape == (160, 200, 3)
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (1, 500), (3, 2), (40, 30)], ids=str)
+def test_images_too_small_for_text(size_wh: tuple[int, int]) -> None:
+    assert (
+        draw(black(*size_wh), arms(), ARM, OverlayConfig(boxes=True, ids=True, thickness=10)).shape[:2] == size_wh[::-1]
+    )
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    count=st.integers(0, 6),
+    skeleton=st.sampled_from(sorted(SKELETONS)),
+    spread=st.sampled_from([0.0, 1.0, 300.0, 1e6]),
+    threshold=st.sampled_from([0.0, 0.05, 1.0]),
+)
+def test_any_people_can_be_drawn(seed: int, count: int, skeleton: str, spread: float, threshold: float) -> None:
+    rng, chosen = np.random.default_rng(seed), SKELETONS[skeleton]
+    scores = rng.uniform(0, 1, (count, len(chosen))) * (rng.uniform(size=(count, len(chosen))) < 0.6)
+    keypoints = rng.normal(80, spread, (count, len(chosen), 2)) * (scores > 0)[..., None]
+    people = People(keypoints, scores, rng.uniform(0, 1, count), rng.integers(-1, 9, count))
+    config = OverlayConfig(score_threshold=threshold, boxes=True, ids=True)
+    assert draw(black(), people, chosen, config).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        pytest.param(None, TypeError, id="none"),
+        pytest.param(np.zeros((4, 4, 3), np.float32), ValueError, id="float"),
+        pytest.param(np.zeros((4, 4, 4), np.uint8), ValueError, id="four channels"),
+        pytest.param(np.zeros((0, 4, 3), np.uint8), ValueError, id="empty"),
+    ],
+)
+def test_what_is_no_image(image: np.ndarray, error: type[Exception]) -> None:
+    with pytest.raises(error, match="image: expected"):
+        draw(image, arms(), ARM)
+
+
+def test_people_of_another_skeleton() -> None:
+    with pytest.raises(ValueError, match=r"people: expected 17 keypoints \(coco_17\), got 3"):
+        draw(black(), arms(), COCO_17)
+
+
+def test_ten_people_take_two_milliseconds() -> None:
+    """A generous limit, for a busy machine; the figure itself is 2 ms at 768 x 576."""
+    rng = np.random.default_rng(0)
+    keypoints = np.array(BODY) + np.array([[60 + 70 * i, 288] for i in range(10)])[:, None]
+    people = People(keypoints, rng.uniform(0.1, 1, (10, 18)), np.ones(10))
+    image = rng.integers(0, 255, (576, 768, 3), np.uint8)
+    times = []
+    for _ in range(20):
+        start = cv2.getTickCount()
+        draw(image, people, OPENPOSE_18)
+        times.append(1e3 * (cv2.getTickCount() - start) / cv2.getTickFrequency())
+    assert min(times) < 8

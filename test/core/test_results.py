@@ -1,0 +1,121 @@
+"""JSON lines, COCO results and videos, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import recordings
+
+from pose_ros.people import People
+from pose_ros.results import FOURCC, CocoResults, JsonLines, VideoFile, image_id, write_image
+from pose_ros.skeleton import COCO_17, OPENPOSE_18
+from pose_ros.sources import Frame, open_source
+
+
+def frame(name: str = "a_000007.jpg", index: int = 3) -> Frame:
+    return Frame(recordings.picture(1), index, name, 5_000_000_000)
+
+
+def one_person() -> People:
+    """Nose, right wrist and neck."""
+    keypoints, scores = np.zeros((1, 18, 2)), np.zeros((1, 18))
+    for name, xy in (("nose", (10.5, 20.25)), ("right_wrist", (30, 40)), ("neck", (11, 25))):
+        keypoints[0, OPENPOSE_18.index(name)], scores[0, OPENPOSE_18.index(name)] = xy, 0.875
+    return People(keypoints, scores, [0.5], [4])
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "people.jsonl"
+    with JsonLines(path, OPENPOSE_18, "default-1234") as lines:
+        lines.write(frame(), one_person())
+        lines.write(frame(index=4), People.empty(18))
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert (first["name"], first["index"], first["stamp_ns"]) == ("a_000007.jpg", 3, 5_000_000_000)
+    assert (first["width"], first["height"], first["model"]) == (*recordings.SIZE_WH, "default-1234")
+    assert tuple(first["keypoint_names"]) == OPENPOSE_18.keypoint_names
+    (person,) = first["people"]
+    assert (person["id"], person["score"], person["box"]) == (4, 0.5, [10.5, 20.25, 30.0, 40.0])
+    assert person["keypoints"][OPENPOSE_18.index("nose")] == [10.5, 20.25, 0.875]
+    assert person["keypoints"][OPENPOSE_18.index("left_ear")] is None
+    assert (second["index"], second["people"]) == (4, [])
+
+
+def test_coco_results_are_mapped_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "people.json"
+    with CocoResults(path, OPENPOSE_18) as results:
+        results.write(frame("000000000785.jpg"), one_person())
+        results.write(frame("nobody_12.jpg"), People.empty(18))
+    (entry,) = json.loads(path.read_text())
+    assert (entry["image_id"], entry["category_id"], entry["score"]) == (785, 1, 0.5)
+    triples = dict(zip(COCO_17.keypoint_names, np.reshape(entry["keypoints"], (17, 3)).tolist(), strict=True))
+    assert triples.pop("nose") == [10.5, 20.25, 0.875]
+    assert triples.pop("right_wrist") == [30, 40, 0.875]
+    assert set(map(tuple, triples.values())) == {(0, 0, 0)}
+
+
+def test_coco_results_are_whole_whenever_they_are_closed(tmp_path: Path) -> None:
+    path = tmp_path / "people.json"
+    CocoResults(path, OPENPOSE_18).close()
+    assert json.loads(path.read_text()) == []
+    with pytest.raises(KeyboardInterrupt), CocoResults(path, OPENPOSE_18) as results:
+        results.write(frame(), one_person())
+        raise KeyboardInterrupt
+    assert len(json.loads(path.read_text())) == 1
+
+
+def test_coco_needs_different_ids(tmp_path: Path) -> None:
+    with CocoResults(tmp_path / "people.json", OPENPOSE_18) as results:
+        results.write(frame("left/7.jpg"), one_person())
+        with pytest.raises(
+            ValueError, match=r"image_id: expected one frame per id, got 7 for left/7.jpg and right_7.jpg"
+        ):
+            results.write(frame("right_7.jpg"), one_person())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("000000000785.jpg", 785), ("walk_000012", 12), ("cam2_frame31.png", 31), ("photo.jpg", 3), ("a.b7.jpg", 7)],
+)
+def test_image_ids(name: str, expected: int) -> None:
+    assert image_id(frame(name)) == expected
+
+
+@pytest.mark.parametrize("suffix", FOURCC)
+def test_a_video_can_be_read_back(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"walk{suffix}"
+    with VideoFile(path, 12.5) as video:
+        for index in range(8):
+            video.write(recordings.picture(index, (161, 99)))  # odd sizes are the ones that codecs dislike
+    source = open_source(path)
+    frames = list(source)
+    assert [recordings.number(read.image_bgr) for read in frames] == list(range(8))
+    assert source.rate_hz == pytest.approx(12.5, rel=0.01)
+    assert all(abs(a - b) <= 1 for a, b in zip(frames[0].image_bgr.shape[:2], (99, 161), strict=True))
+
+
+def test_a_video_of_other_types_or_of_changing_size(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a name ending in .mp4, .webm, .avi, .mkv, got .*walk.gif"):
+        VideoFile(tmp_path / "walk.gif", 10)
+    with VideoFile(tmp_path / "walk.mp4", 10) as video:
+        video.write(recordings.picture(1))
+        with pytest.raises(ValueError, match=r"expected images of \(64, 48\) like the first, got \(32, 32\)"):
+            video.write(recordings.picture(2, (32, 32)))
+    assert len(list(open_source(tmp_path / "walk.mp4"))) == 1
+
+
+def test_a_video_without_frames_makes_no_file(tmp_path: Path) -> None:
+    with VideoFile(tmp_path / "walk.mp4", 10):
+        pass
+    assert not (tmp_path / "walk.mp4").exists()
+
+
+def test_images(tmp_path: Path) -> None:
+    write_image(tmp_path / "new" / "人.png", recordings.picture(3))
+    data = np.frombuffer((tmp_path / "new" / "人.png").read_bytes(), np.uint8)
+    assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), recordings.picture(3))
+    with pytest.raises(ValueError, match=r"expected a name ending in .*, got .*a.xyz"):
+        write_image(tmp_path / "a.xyz", recordings.picture(3))

@@ -1,0 +1,209 @@
+"""Videos, images and bags as frames; broken ones named."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import recordings
+
+from pose_ros.bag import Bag, camera_info_topic
+from pose_ros.sources import open_source
+
+NUMBERS = list(range(12))
+PERIOD_NS = recordings.PERIOD_NS
+
+
+def numbers(path: Path, **options: object) -> list[int]:
+    return [recordings.number(frame.image_bgr) for frame in open_source(path, **options)]
+
+
+def test_a_video_gives_its_frames_with_their_times(tmp_path: Path) -> None:
+    source = open_source(recordings.write_video(tmp_path / "walk.avi"))
+    frames = list(source)
+    assert [recordings.number(frame.image_bgr) for frame in frames] == NUMBERS
+    assert [frame.index for frame in frames] == NUMBERS
+    assert np.allclose([frame.stamp_ns for frame in frames], np.multiply(NUMBERS, PERIOD_NS), atol=1e6)
+    assert (source.count, round(source.rate_hz, 3)) == (12, 10.0)
+    assert frames[3].name == "walk_000003"
+
+
+def test_a_source_can_be_read_again(tmp_path: Path) -> None:
+    source = open_source(recordings.write_video(tmp_path / "walk.avi", 3))
+    assert len(list(source)) == len(list(source)) == 3
+
+
+def test_a_folder_is_in_natural_order_and_without_other_files(tmp_path: Path) -> None:
+    names = ["1.png", "2.jpg", "10.bmp", "a1.webp", "a12.PNG"]
+    folder = recordings.write_images(tmp_path / "images", names)
+    (folder / "notes.txt").write_text("none of them")
+    (folder / ".3.png").write_text("nor this")
+    source = open_source(folder)
+    assert [frame.name for frame in source] == names
+    assert [recordings.number(frame.image_bgr) for frame in source] == [0, 1, 2, 3, 4]
+    assert source.count == 5
+
+
+def test_one_image_with_a_name_that_is_not_ascii(tmp_path: Path) -> None:
+    ok, data = cv2.imencode(".png", recordings.picture(7))
+    path = tmp_path / "人.png"
+    path.write_bytes(data.tobytes())
+    assert ok and numbers(path) == [7]
+
+
+@pytest.mark.parametrize("storage", recordings.STORAGES)
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_a_bag_of_compressed_images(tmp_path: Path, storage: str, kind: str) -> None:
+    messages = [recordings.compressed_image(index) for index in NUMBERS]
+    bag = recordings.write_bag(tmp_path / "bag", {"/image/compressed": messages}, storage)
+    (file,) = (path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
+    source = open_source(bag if kind == "folder" else file)
+    frames = list(source)
+    assert [recordings.number(frame.image_bgr) for frame in frames] == NUMBERS
+    assert [frame.stamp_ns for frame in frames] == [recordings.stamp_ns(index) for index in NUMBERS]
+    assert {frame.frame_id for frame in frames} == {"camera_optical"}
+    assert (source.count, round(source.rate_hz, 3)) == (12, 10.0)
+
+
+def test_raw_images_of_a_bag_need_a_converter(tmp_path: Path) -> None:
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in NUMBERS]})
+
+    def to_bgr(message: object) -> np.ndarray:
+        return message.data.reshape(message.height, message.width, 3)  # type: ignore[attr-defined]
+
+    assert numbers(bag, to_bgr=to_bgr) == NUMBERS
+    with pytest.raises(ValueError, match=r"image 0 of /image: expected a compressed image, or to_bgr"):
+        numbers(bag)
+
+
+def test_a_bag_with_several_cameras_needs_a_topic(tmp_path: Path) -> None:
+    image = [recordings.compressed_image(3)]
+    bag = recordings.write_bag(tmp_path / "bag", {"/left": image, "/right": image, "/left/camera_info": image})
+    with pytest.raises(ValueError, match=r"expected one image topic, got /left .*, /right .*; choose one with --topic"):
+        open_source(bag)
+    with pytest.raises(ValueError, match=r"expected the image topic up, got /left"):
+        open_source(bag, topic="up")
+    assert numbers(bag, topic="right") == [3]
+
+
+def test_a_bag_without_images_lists_its_topics(tmp_path: Path) -> None:
+    bag = recordings.write_bag(tmp_path / "bag", {"/camera_info": [recordings.camera_info(0)]})
+    with pytest.raises(
+        ValueError, match=r"bag .*bag: expected one image topic, got /camera_info \(sensor_msgs/msg/Cam"
+    ):
+        open_source(bag)
+
+
+def test_stamps_can_be_read_and_replaced_in_serialised_messages(tmp_path: Path) -> None:
+    path = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in range(3)]})
+    bag = Bag(path)
+    message = list(bag.messages(["/image"]))[2]
+    assert (message.stamp_ns, message.frame_id) == (recordings.stamp_ns(2), "camera_optical")
+    changed = bag.deserialised(message.with_stamp(5_000_000_007))
+    assert (changed.header.stamp.sec, changed.header.stamp.nanosec) == (5, 7)
+    assert np.array_equal(changed.data, bag.deserialised(message).data)
+    assert message.with_stamp(message.stamp_ns).data == message.data
+
+
+@pytest.mark.parametrize(
+    ("image", "info"),
+    [
+        pytest.param("/camera/image_raw", "/camera/camera_info", id="beside it"),
+        pytest.param("/camera/image_raw/compressed", "/camera/camera_info", id="transport"),
+        pytest.param("image", "camera_info", id="relative"),
+        pytest.param("/image", "/camera_info", id="root"),
+    ],
+)
+def test_the_calibration_stands_beside_the_images(image: str, info: str) -> None:
+    assert camera_info_topic(image) == info
+
+
+def test_the_calibration_of_a_bag(tmp_path: Path) -> None:
+    topics = {recordings.IMAGE_TOPIC: [recordings.image(0)], "/camera/camera_info": [recordings.camera_info(0)]}
+    assert Bag(recordings.write_bag(tmp_path / "with", topics)).camera_info_topic == "/camera/camera_info"
+    topics = {recordings.IMAGE_TOPIC: [recordings.image(0)], "/other/camera_info": [recordings.camera_info(0)]}
+    assert Bag(recordings.write_bag(tmp_path / "without", topics)).camera_info_topic is None
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nobody.avi, which does not exist"):
+        open_source(tmp_path / "nobody.avi")
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.avi", "x.webm"])
+@pytest.mark.parametrize("data", [b"", b"no video at all " * 100], ids=["empty", "text"])
+def test_an_unreadable_video_is_named(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=rf"video .*{name}: expected"):
+        list(open_source(path))
+
+
+def test_a_truncated_video_gives_what_it_has(tmp_path: Path) -> None:
+    path = recordings.write_video(tmp_path / "walk.avi")
+    data = path.read_bytes()
+    eighth = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][8]
+    path.write_bytes(data[: eighth + 20])
+    assert numbers(path)[:7] == NUMBERS[:7]
+    assert len(numbers(path)) < open_source(path).count == 12
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.95], ids=str)
+def test_a_truncated_image_in_a_folder_is_named(tmp_path: Path, suffix: str, share: float) -> None:
+    folder = recordings.write_images(tmp_path / "images", ["1.png", f"2{suffix}"])
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    (folder / f"2{suffix}").write_bytes(data[: int(share * len(data))])
+    frames = iter(open_source(folder))
+    assert recordings.number(next(frames).image_bgr) == 0
+    with pytest.raises(ValueError, match=rf"image .*2{suffix}: expected a whole image"):
+        next(frames)
+
+
+def test_a_jpeg_with_a_thumbnail_and_a_trailer_is_whole(tmp_path: Path) -> None:
+    data = cv2.imencode(".jpg", recordings.picture(5))[1].tobytes()
+    segment = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
+    whole = data[:2] + segment + data[2:] + b"trailer \xff\xda"
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(whole)
+    assert numbers(path) == [5]
+    path.write_bytes(whole[: len(whole) - 100])
+    with pytest.raises(ValueError, match="expected a whole image"):
+        numbers(path)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"folder .*: expected images \(.png, .*, got none"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("storage", recordings.STORAGES)
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9], ids=str)
+def test_a_truncated_bag_is_named(tmp_path: Path, storage: str, share: float) -> None:
+    messages = [recordings.image(index) for index in NUMBERS]
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": messages}, storage)
+    (file,) = (path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
+    data = file.read_bytes()
+    file.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(ValueError, match=r"bag .*bag: expected a readable rosbag2, got"):
+        list(Bag(bag).messages(["/image"]))
+
+
+def test_bags_with_broken_metadata(tmp_path: Path) -> None:
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(0)]})
+    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
+    with pytest.raises(ValueError, match="expected a readable rosbag2"):
+        open_source(bag)
+
+
+def test_reading_part_of_a_bag_leaves_nothing_open(tmp_path: Path) -> None:
+    messages = [recordings.compressed_image(index) for index in NUMBERS]
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": messages})
+    start = time.monotonic()
+    for _ in range(20):
+        next(iter(open_source(bag)))
+    assert time.monotonic() - start < 10

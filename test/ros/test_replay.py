@@ -1,0 +1,237 @@
+"""A recording comes out of a real ROS graph as it went in."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import recordings
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+import cv2
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from typer.testing import CliRunner
+
+from pose_ros.bag import Bag
+from pose_ros.cli import app
+
+COUNT = 12
+PERIOD_NS = recordings.PERIOD_NS
+EXIT_TIMEOUT_S = 20
+CALIBRATION = """
+image_width: 64
+image_height: 48
+camera_name: test
+camera_matrix: {rows: 3, cols: 3, data: [50, 0, 32, 0, 50, 24, 0, 0, 1]}
+distortion_model: plumb_bob
+distortion_coefficients: {rows: 1, cols: 5, data: [0.1, 0, 0, 0, 0]}
+rectification_matrix: {rows: 3, cols: 3, data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}
+projection_matrix: {rows: 3, cols: 4, data: [50, 0, 32, 0, 0, 50, 24, 0, 0, 0, 1, 0]}
+"""
+Replay = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def replay(domain_id: int, tmp_path: Path) -> Iterator[Replay]:
+    """Starts ``pose_ros replay`` in the domain of the test."""
+    program = tmp_path / "replay.py"
+    program.write_text("from pose_ros.cli import main\nmain()\n")
+    children: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, str(program), "replay", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        children.append(subprocess.Popen(command, text=True, cwd=tmp_path, **pipes))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    return recordings.write_video(tmp_path / "walk.avi", COUNT)
+
+
+def stamp_ns(message: Any) -> int:
+    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+
+
+def numbers(messages: list[Image]) -> list[int]:
+    return [recordings.number(np.frombuffer(message.data, np.uint8)) for message in messages]
+
+
+def finished(child: subprocess.Popen[str]) -> str:
+    output, error = child.communicate(timeout=EXIT_TIMEOUT_S)
+    assert child.returncode == 0, error
+    return output
+
+
+def until_end(graph: Any, child: subprocess.Popen[str]) -> str:
+    graph.until(lambda: child.poll() is not None, "the replay is over")
+    return finished(child)
+
+
+@pytest.mark.parametrize("qos", [10, qos_profile_sensor_data], ids=["reliable", "best effort"])
+def test_a_video_arrives_complete_in_order_and_in_time(graph: Any, replay: Replay, video: Path, qos: Any) -> None:
+    images = graph.collect(Image, "camera/image_raw", qos)
+    before = time.time_ns()
+    said = until_end(graph, replay(video, "--topic", "camera/image_raw", "--speed", "2"))
+    assert numbers(images) == list(range(COUNT))
+    assert {(m.encoding, m.width, m.height, m.step, m.header.frame_id) for m in images} == {
+        ("bgr8", 64, 48, 192, "camera")
+    }
+    stamps = [stamp_ns(message) for message in images]
+    assert np.allclose(np.diff(stamps), PERIOD_NS, atol=2e6)  # of the recording, whatever the speed
+    assert before < stamps[0] < time.time_ns()
+    duration_s = float(said.split(" images in ")[1].split(" s")[0])
+    assert said.startswith(f"{video}: {COUNT} images in ") and 0.5 <= duration_s < 1.5
+
+
+def test_big_images_reach_a_best_effort_subscriber(
+    graph: Any, replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame of 2.8 MB does not fit into the half megabyte that Fast DDS shares by default."""
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE")  # with LOCALHOST, ROS sets that memory itself, to its default
+    path, size_wh = tmp_path / "big.avi", (1280, 720)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, size_wh)
+    for index in range(COUNT):
+        writer.write(recordings.picture(index, size_wh))
+    writer.release()
+    images = graph.collect(Image, "image", qos_profile_sensor_data)
+    until_end(graph, replay(path))
+    assert numbers(images) == list(range(COUNT))
+
+
+def test_images_as_jpeg(graph: Any, replay: Replay, tmp_path: Path) -> None:
+    folder = recordings.write_images(tmp_path / "images", ["1.png", "2.png", "10.png"])
+    messages = graph.collect(CompressedImage, "image/compressed")
+    until_end(graph, replay(folder, "--compressed", "--frame-id", "left_eye"))
+    decoded = [cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) for message in messages]
+    assert [recordings.number(image) for image in decoded] == [0, 1, 2]
+    assert {(m.format, m.header.frame_id) for m in messages} == {("bgr8; jpeg compressed bgr8", "left_eye")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "storage"),
+    [(Image, recordings.image, "sqlite3"), (CompressedImage, recordings.compressed_image, "mcap")],
+    ids=["raw", "compressed"],
+)
+def test_a_bag_is_published_bit_by_bit(
+    graph: Any, replay: Replay, tmp_path: Path, kind: Any, make: Callable[[int], Any], storage: str
+) -> None:
+    infos = [recordings.camera_info(index) for index in range(COUNT)]
+    topics = {"/cam/image": [make(index) for index in range(COUNT)], "/cam/camera_info": infos}
+    bag = recordings.write_bag(tmp_path / "bag", topics, storage)
+    images: list[bytes] = []
+    graph.node.create_subscription(kind, "camera/image_raw", images.append, 10, raw=True)
+    calibrations = graph.collect(CameraInfo, "camera/camera_info")
+    until_end(graph, replay(bag, "--topic", "camera/image_raw", "--rate", "50"))
+    recorded = [message.data for message in Bag(bag).messages(["/cam/image"])]
+    padded = [data + bytes(-len(data) % 4) for data in recorded]  # RTPS sends whole words
+    assert [image + bytes(-len(image) % 4) for image in images] == padded
+    assert [stamp_ns(message) for message in calibrations] == [recordings.stamp_ns(i) for i in range(COUNT)]
+    assert calibrations[0].k[0] == 50
+
+
+def test_a_bag_with_stamps_and_frame_of_today(graph: Any, replay: Replay, tmp_path: Path) -> None:
+    messages = [recordings.image(index) for index in range(COUNT)]
+    bag = recordings.write_bag(tmp_path / "bag", {"/left": messages, "/right": messages})
+    images = graph.collect(Image, "image")
+    before = time.time_ns()
+    until_end(graph, replay(bag, "--from", "right", "--stamps", "now", "--frame-id", "left_eye", "--rate", "50"))
+    assert numbers(images) == list(range(COUNT))
+    stamps = [stamp_ns(message) for message in images]
+    assert before < stamps[0] and stamps == sorted(stamps) and stamps[-1] < time.time_ns()
+    assert {message.header.frame_id for message in images} == {"left_eye"}
+
+
+def test_the_calibration_of_a_file_stands_beside_each_image(graph: Any, replay: Replay, video: Path) -> None:
+    (video.parent / "calibration.yaml").write_text(CALIBRATION)
+    images = graph.collect(Image, "camera/image_raw")
+    calibrations = graph.collect(CameraInfo, "camera/camera_info")
+    until_end(graph, replay(video, "--camera-info", "calibration.yaml", "--topic", "camera/image_raw", "--rate", "50"))
+    assert [m.header for m in calibrations] == [m.header for m in images] and len(images) == COUNT
+    info = calibrations[0]
+    assert (info.width, info.height, info.distortion_model, info.d[0], info.k[2], info.p[6]) == (
+        *(64, 48),
+        *("plumb_bob", 0.1, 32, 24),
+    )
+
+
+def test_a_rate_and_a_namespace(graph: Any, replay: Replay, video: Path) -> None:
+    images = graph.collect(Image, "/left/camera")
+    child = replay(
+        video, "--rate", "40", "--stamps", "now", "--", "--ros-args", "-r", "__ns:=/left", "-r", "image:=camera"
+    )
+    until_end(graph, child)
+    assert numbers(images) == list(range(COUNT))
+    assert np.median(np.diff([stamp_ns(message) for message in images])) == pytest.approx(25e6, rel=0.2)
+
+
+@pytest.mark.parametrize(("number", "code", "kind"), [(signal.SIGINT, 130, "video"), (signal.SIGTERM, 143, "bag")])
+def test_a_loop_goes_on_until_it_is_interrupted(
+    graph: Any, replay: Replay, video: Path, number: signal.Signals, code: int, kind: str
+) -> None:
+    messages = [recordings.image(index) for index in range(COUNT)]
+    source = video if kind == "video" else recordings.write_bag(video.parent / "bag", {"/image": messages})
+    images = graph.collect(Image, "image")
+    child = replay(source, "--loop", "--rate", "100")
+    graph.until(lambda: len(images) >= 2 * COUNT + 3, "the third pass has begun")
+    child.send_signal(number)
+    graph.until(lambda: child.poll() is not None, "the replay is over")
+    _, error = child.communicate()
+    assert child.returncode == code and "Traceback" not in error, error
+    assert numbers(images)[: 2 * COUNT] == 2 * list(range(COUNT))
+    steps = np.diff([stamp_ns(message) for message in images])
+    assert (steps > 0).all() and steps[COUNT - 2] == pytest.approx(PERIOD_NS, rel=0.95)
+
+
+def test_nobody_listens(replay: Replay, video: Path) -> None:
+    child = replay(video, "--wait", "0.1", "--rate", "100")
+    _, error = child.communicate(timeout=EXIT_TIMEOUT_S)
+    assert child.returncode == 0 and "nobody subscribes to /image: starting all the same" in error
+
+
+def test_it_waits_for_a_subscriber(graph: Any, replay: Replay, video: Path) -> None:
+    child = replay(video, "--rate", "100")
+    graph.until(lambda: graph.node.count_publishers("image") > 0, "the replay is there")
+    assert child.poll() is None
+    images = graph.collect(Image, "image")
+    until_end(graph, child)
+    assert numbers(images) == list(range(COUNT))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["nobody.avi"], "nobody.avi, which does not exist", id="source"),
+        pytest.param(
+            ["walk.avi", "--camera-info", "nobody.yaml"], "nobody.yaml, which does not exist", id="calibration"
+        ),
+        pytest.param(["walk.avi", "--camera-info", "walk.avi"], "expected a file of camera_calibration", id="no yaml"),
+        pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
+        pytest.param(["broken", "--wait", "0"], "2.png: expected a whole image", id="broken image"),
+        pytest.param(["bag", "--compressed"], "compressed: expected a video or images, got a bag", id="compressed bag"),
+    ],
+)
+@pytest.mark.usefixtures("domain_id")
+def test_errors_are_one_line(video: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(video.parent)
+    folder = recordings.write_images(video.parent / "broken", ["1.png", "2.png"])
+    (folder / "2.png").write_bytes(b"no image")
+    recordings.write_bag(video.parent / "bag", {"/image": [recordings.image(0)]})
+    result = CliRunner().invoke(app, ["replay", *arguments])
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert message in result.output.strip().splitlines()[-1]
