@@ -72,9 +72,8 @@ class PafDecoder:
         order = np.argsort(-person_scores, kind="stable")
         keep = (present.sum(axis=1) >= config.min_keypoints) & (person_scores >= config.min_person_score)
         order = order[keep[order]]
-        order = order[distinct(keypoints[order], scores[order], self._sigmas, config.duplicate_oks)][
-            : config.max_people
-        ]
+        order = order[distinct(keypoints[order], scores[order], self._sigmas, config.duplicate_oks)]
+        order = order[: config.max_people]
         return People(keypoints[order], scores[order], person_scores[order])
 
 
