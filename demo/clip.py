@@ -1,0 +1,127 @@
+"""The video of the demo: vtest.avi, pedestrians seen by a camera on a wall, out of Debian's package opencv-doc.
+
+Debian and Ubuntu both have the package. It is downloaded with apt, without root and without installing it, and the
+one file that is wanted is kept in the cache folder of the user.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+
+PACKAGE = "opencv-doc"
+NAME = "vtest.avi"
+FRAMES = 795
+INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data")
+# Root's apt would hand the download to a user who may not write into our folder.
+APT_OPTIONS = (
+    "APT::Sandbox::User=root",
+    "Acquire::Retries=1",
+    "Acquire::http::Timeout=20",
+    "Acquire::https::Timeout=20",
+)
+ADVICE = "check the network, or pass a video of your own: make demo VIDEO=my.mp4"
+
+
+class ClipError(Exception):
+    """Why there is no clip, in one sentence."""
+
+
+def find_clip(cache: Path | None = None, say: Callable[[str], None] = print) -> Path:
+    """The clip, from the cache or from the machine's own package if it is there, else from the network.
+
+    Raises:
+        ClipError: It is nowhere to be had.
+    """
+    try:
+        cache = cache or cache_folder()
+        for known in (cache / NAME, INSTALLED / NAME):
+            if is_complete(known):
+                return known
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="clip-") as scratch:
+            draft = _obtain(Path(scratch), say)
+            if not is_complete(draft):
+                raise ClipError(f"expected {NAME} with {FRAMES} frames in the package, got {_frames(draft)}")
+            return draft.replace(cache / NAME)
+    except (ClipError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+        raise ClipError(f"the demo clip cannot be had ({error}): {ADVICE}") from error
+
+
+def cache_folder() -> Path:
+    """Where the clip is kept."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pose_ros"
+
+
+def is_complete(path: Path) -> bool:
+    """Whether this is the whole clip."""
+    return path.is_file() and _frames(path) == FRAMES
+
+
+def unpack(deb: Path, folder: Path) -> Path:
+    """Takes the clip out of a package file into a folder. Packages may hold it gzipped.
+
+    Raises:
+        ClipError: It is not in it.
+    """
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as unpacking:
+        try:
+            with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
+                for member in archive:
+                    name = Path(member.name).name
+                    file = archive.extractfile(member) if name in (NAME, f"{NAME}.gz") else None
+                    if file:
+                        return _write(file.read(), name, folder)
+        finally:
+            unpacking.kill()  # the rest, thousands of pages, is of no use
+    raise ClipError(f"{deb.name}: expected {NAME} in it, got none")
+
+
+def _obtain(folder: Path, say: Callable[[str], None]) -> Path:
+    installed = INSTALLED / f"{NAME}.gz"
+    if installed.is_file():
+        return _write(installed.read_bytes(), installed.name, folder)
+    say(f"taking the demo clip out of Debian's package {PACKAGE} (a download of 96 MB, once) ...")
+    return unpack(_download(folder), folder)
+
+
+def _download(folder: Path) -> Path:
+    try:
+        _apt(folder, ["download", PACKAGE])
+    except ClipError:  # the machine's lists of packages are missing, empty or old: read them anew, privately
+        for part in ("lists/partial", "archives/partial"):
+            (folder / part).mkdir(parents=True)
+        private = [f"Dir::State::lists={folder}/lists", f"Dir::Cache={folder}", "Acquire::Languages=none"]
+        _apt(folder, ["update"], private)
+        _apt(folder, ["download", PACKAGE], private)
+    return next(folder.glob("*.deb"))
+
+
+def _apt(folder: Path, words: list[str], options: Sequence[str] = ()) -> None:
+    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
+        raise ClipError("this machine has no apt-get")
+    command = ["apt-get", "--quiet", *(f"-o{option}" for option in (*APT_OPTIONS, *options)), *words]
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "LC_ALL": "C"}, check=False, text=True, capture_output=True
+    )
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
+        raise ClipError(errors[0].removeprefix("E: ") if errors else f"apt-get ended with status {done.returncode}")
+
+
+def _write(content: bytes, name: str, folder: Path) -> Path:
+    target = folder / NAME
+    target.write_bytes(gzip.decompress(content) if name.endswith(".gz") else content)
+    return target
+
+
+def _frames(path: Path) -> int:
+    return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))

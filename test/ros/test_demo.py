@@ -1,0 +1,124 @@
+"""The demo as its users start it: real processes, real messages, on a small video."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+pytest.importorskip("pose_ros.msg", reason="needs the built messages")
+
+DEMO = Path(__file__).parents[2] / "demo"
+sys.path.append(str(DEMO))
+bag: Any = importlib.import_module("bag")
+
+pytestmark = pytest.mark.ros
+TIMEOUT_S = 60.0
+
+
+def video_of(count: int, path: Path) -> Path:
+    """A video of noise, upright, at 10 frames per second."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 100))
+    noise = np.random.default_rng(0)
+    for _ in range(count):
+        writer.write(noise.integers(0, 255, (100, 80, 3), np.uint8))
+    writer.release()
+    return path
+
+
+def start(video: Path, output: Path) -> Any:
+    command = [sys.executable, str(DEMO / "run.py"), "--video", str(video), "--output", str(output)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    end_s = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < end_s, f"timed out waiting until {what}"
+        time.sleep(0.02)
+
+
+def users_of(folder: Path) -> list[str]:
+    """The processes that have a file of this folder open."""
+    return [str(link) for link in Path("/proc").glob("[0-9]*/fd/*") if target_of(link).startswith(str(folder))]
+
+
+def target_of(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""  # the process has ended meanwhile, or belongs to another user
+
+
+def stamps_ns(output: Path, topic: str) -> list[int]:
+    return [bag.stamp_ns(message.header) for message in bag.messages(output / "bag", topic)]
+
+
+def frames_in(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    return sum(1 for _ in iter(lambda: capture.read()[0], False))
+
+
+def test_whole_run(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    demo = start(video_of(12, tmp_path / "in.avi"), output)
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, said
+    assert "images in" in said
+    assert "does not add up" not in said
+    stamps = stamps_ns(output, bag.POSES)
+    assert 1 <= len(stamps) <= 12
+    assert stamps == sorted(set(stamps)) == stamps_ns(output, bag.OVERLAY)
+    assert next(bag.messages(output / "bag", bag.POSES)).image_width == 80
+    assert frames_in(output / "annotated.mp4") >= len(stamps)
+    assert cv2.imread(str(output / "contact_sheet.png")) is not None
+    assert not users_of(tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_leaves_whole_files_and_no_process(number: signal.Signals, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    demo = start(video_of(600, tmp_path / "in.avi"), output)
+    assert any("recording" in line for line in demo.stdout)  # reads no further
+    demo.send_signal(number)
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, said
+    assert "images in" in said
+    assert "Traceback" not in said + (output / "node.log").read_text() + (output / "replay.log").read_text()
+    stamps = stamps_ns(output, bag.POSES)
+    assert 1 <= len(stamps) < 600
+    assert frames_in(output / "annotated.mp4") >= len(stamps)
+    assert not users_of(tmp_path)
+
+
+def test_interrupt_before_the_first_image(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    demo = start(video_of(600, tmp_path / "in.avi"), output)
+    wait_until((output / "node.log").exists, "the node starts")
+    demo.send_signal(signal.SIGINT)
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, said
+    assert "Traceback" not in said
+    assert not stamps_ns(output, bag.POSES)
+    assert not users_of(tmp_path)
+
+
+def test_failing_replay_is_quoted(tmp_path: Path) -> None:
+    video = video_of(3, tmp_path / "in.avi")
+    demo = start(video, tmp_path / "out")
+    wait_until((tmp_path / "out/node.log").exists, "the node starts")
+    video.unlink()
+    said, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 1, said
+    assert "the replay has ended with status" in said
+    assert "which does not exist" in said.replace("\n", " ")
+    assert not users_of(tmp_path)
