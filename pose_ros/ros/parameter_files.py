@@ -1,0 +1,81 @@
+"""The files that list the parameters, written from their declarations.
+
+``python -m pose_ros.ros.parameter_files ROOT`` writes them into the checkout at ROOT; a test holds them up to date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pose_ros.ros.parameters import Parameter, parameters
+
+_YAML_HEAD = """\
+# Every parameter of the node pose_estimator, at its default. Copy this file, keep what you change, and pass it with
+# `params_file:=mine.yaml` (launch) or `--ros-args --params-file mine.yaml` (run). All are read once, at start-up.
+# Made by `python -m pose_ros.ros.parameter_files .` from pose_ros/config.py: change that, not this.
+/**:
+  ros__parameters:
+"""
+_TABLE_HEAD = """\
+# Parameters
+
+Every parameter of the node `pose_estimator`. All are read once, at start-up: give them on the command line
+(`--ros-args -p decoder.score_threshold:=0.2`) or in a YAML file like `config/camera.yaml`. A value of the wrong type or
+outside its range stops the node with a message that says so; a float is written with a point (`1.0`, not `1`).
+
+Topics can be given another quality of service under `qos_overrides`, e.g.
+`qos_overrides./image.subscription.reliability: reliable` (the full name of the topic, after remapping).
+
+| parameter | default | allowed | unit | what it does |
+|---|---|---|---|---|
+"""
+_TABLE_FOOT = """
+This page is made by `python -m pose_ros.ros.parameter_files .` from `pose_ros/config.py`.
+"""
+
+
+def camera_yaml() -> str:
+    """The text of ``config/camera.yaml``."""
+    lines, stage = [], ""
+    for parameter in parameters():
+        parents, _, name = parameter.name.rpartition(".")
+        if parents != stage:
+            lines.append(f"    {parents}:")
+            stage = parents
+        indent = "      " if stage else "    "
+        lines += [f"{indent}# {parameter.help}{_limits(parameter)}", f"{indent}{name}: {_literal(parameter.default)}"]
+    return _YAML_HEAD + "\n".join(lines) + "\n"
+
+
+def parameters_page() -> str:
+    """The text of ``docs/parameters.md``."""
+    rows = [f"| `{p.name}` | `{_literal(p.default)}` | {p.allowed} | {p.unit} | {p.help} |" for p in parameters()]
+    return _TABLE_HEAD + "\n".join(rows) + "\n" + _TABLE_FOOT
+
+
+FILES = {"config/camera.yaml": camera_yaml, "docs/parameters.md": parameters_page}
+"""What stands in each file, by its place in the checkout."""
+
+
+def write_files(root: Path) -> None:
+    """Write all of them."""
+    for name, text in FILES.items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text(), encoding="utf-8")
+
+
+def _limits(parameter: Parameter) -> str:
+    limits = " ".join(filter(None, (parameter.allowed, parameter.unit)))
+    return f" [{limits}]" if limits else ""
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value)  # JSON's strings, numbers and booleans are YAML's
+
+
+if __name__ == "__main__":
+    write_files(Path(sys.argv[1]))

@@ -1,0 +1,145 @@
+"""The parameters of the node, made from the settings of the library: same names, defaults, ranges and descriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, ParameterException
+from rclpy.node import Node
+
+from pose_ros.config import (
+    DecoderConfig,
+    EstimatorConfig,
+    OverlayConfig,
+    PreprocessConfig,
+    RuntimeConfig,
+    check_settings,
+    setting,
+)
+from pose_ros.fields import GROUPING_HEADS
+
+LARGEST_INTEGER = 2**63 - 1
+LARGEST_FLOAT = 1.7e308
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """Everything that a user may set on the node; a field of a nested class becomes the parameter ``stage.field``."""
+
+    model: str = setting("", "ONNX file of the network; empty takes the one that comes with the package.")
+    grouping: str = setting(
+        "", "How keypoints become people; empty takes the way that the model prefers.", choices=("", *GROUPING_HEADS)
+    )
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def estimator(self) -> EstimatorConfig:
+        """The settings of the library."""
+        return EstimatorConfig(self.preprocess, self.runtime, self.decoder)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter.
+
+    Attributes:
+        name: With its stage, e.g. ``"decoder.score_threshold"``.
+        default: Its default; its type is the type of the parameter.
+        help: What it does, in one sentence.
+        unit: Unit of its value, or empty.
+        low: Smallest value, if there is one.
+        high: Largest value, if there is one.
+        choices: The only values, if they are few.
+    """
+
+    name: str
+    default: Any
+    help: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def allowed(self) -> str:
+        """Range or choices in words; empty where anything goes."""
+        if self.choices:
+            return ", ".join(choice or '""' for choice in self.choices)
+        if self.low is None:
+            return ""
+        return f"{self.low} to {self.high}" if self.high is not None else f"{self.low} or more"
+
+    def descriptor(self) -> ParameterDescriptor:
+        """What ``ros2 param describe`` shows."""
+        descriptor = ParameterDescriptor(
+            name=self.name,
+            description=f"{self.help} [{self.unit}]" if self.unit else self.help,
+            read_only=True,
+            additional_constraints=f"one of {self.allowed}" if self.choices else "",
+        )
+        if isinstance(self.default, float) and self.low is not None:
+            top = LARGEST_FLOAT if self.high is None else self.high
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(self.low), to_value=float(top))]
+        elif self.low is not None:
+            last = LARGEST_INTEGER if self.high is None else self.high
+            descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(last))]
+        return descriptor
+
+
+def parameters() -> tuple[Parameter, ...]:
+    """Every parameter, in the order of the settings."""
+    return tuple(_flat(NodeConfig))
+
+
+def declare_parameters(node: Node) -> NodeConfig:
+    """Declare every parameter on a node and read it back.
+
+    Raises:
+        ValueError: If a value has the wrong type or lies outside its range.
+    """
+    values = {parameter.name: _declare(node, parameter) for parameter in parameters()}
+    config: NodeConfig = _nested(NodeConfig, values)
+    return config
+
+
+def _declare(node: Node, parameter: Parameter) -> Any:
+    try:
+        return node.declare_parameter(parameter.name, parameter.default, parameter.descriptor()).value
+    except ParameterException as error:
+        kind = type(parameter.default).__name__
+        wanted = f"{kind} ({parameter.allowed})" if parameter.allowed else kind
+        mistyped = kind == "float" and isinstance(error, InvalidParameterTypeException)
+        hint = "; a float is written with a point: 1.0" if mistyped else ""
+        raise ValueError(f"parameter {parameter.name}: expected {wanted}, got: {error}{hint}") from error
+
+
+def _stage(entry: Field[Any]) -> Any | None:
+    """The class of a nested settings object; None for a setting."""
+    return None if entry.default_factory is MISSING else entry.default_factory
+
+
+def _flat(kind: Any, prefix: str = "") -> Iterator[Parameter]:
+    for entry in fields(kind):
+        name = prefix + entry.name
+        if stage := _stage(entry):
+            yield from _flat(stage, f"{name}.")
+        else:
+            yield Parameter(name, entry.default, **entry.metadata)
+
+
+def _nested(kind: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
+    entries = {}
+    for entry in fields(kind):
+        name = prefix + entry.name
+        stage = _stage(entry)
+        entries[entry.name] = _nested(stage, values, f"{name}.") if stage else values[name]
+    return kind(**entries)

@@ -1,0 +1,72 @@
+"""The program ``pose_node``: the node as a process, with its signals and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from pose_ros.ros.estimator_node import Load
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOP_POLL_S = 0.1
+STOP_TIMEOUT_S = 3.0
+
+
+class _Stop:
+    """A signal handler that only notes the signal: nothing is interrupted half-way, and a second one does no harm.
+
+    A launch file sends one after the terminal's; not a threading.Event, whose lock the second would find taken.
+    """
+
+    requested = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM.
+
+    Args:
+        args: Command line with ROS arguments; None takes the process's own.
+
+    Returns:
+        Exit code: 0 after a signal, 1 if the node could not start, with one line that says why.
+    """
+    return run(args)
+
+
+def run(args: list[str] | None = None, load: Load | None = None) -> int:
+    """Like ``main``, with another way to make the estimator."""
+    stop = _Stop()
+    for number in SIGNALS:
+        signal.signal(number, stop)
+    import rclpy  # half a second, in which Ctrl-C must not show a traceback either
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    from pose_ros.ros.estimator_node import PoseEstimatorNode, load_estimator
+
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        node = PoseEstimatorNode(load or load_estimator)
+    except (RuntimeError, TypeError, ValueError) as error:
+        sys.stderr.write(f"pose_estimator: {error}\n")
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not (stop.requested or node.failed.is_set()):
+        executor.spin_once(timeout_sec=STOP_POLL_S)
+    code = int(node.failed.is_set())
+    if not node.close(STOP_TIMEOUT_S):
+        node.get_logger().info("stopped while the model was busy")
+        os._exit(code)  # a library's call cannot be interrupted, and must not outlive Python
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown()
+    return code

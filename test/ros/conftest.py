@@ -1,0 +1,184 @@
+"""A ROS graph of its own for every test, and a network that sees what a test paints."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pose_ros.config import EstimatorConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
+from pose_ros.skeleton import Skeleton
+
+TIMEOUT_S = 20.0
+DOMAINS = range(1, 101)
+FIRST_LOCK_PORT = 22119  # the scheme of ROS's own domain_coordinator: who holds the port, holds the domain
+
+
+@pytest.fixture
+def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A DDS domain that no other test on this machine uses, and that does not leave it. Children inherit it."""
+    start = os.getpid() % len(DOMAINS)
+    for domain in [*DOMAINS[start:], *DOMAINS[:start]]:
+        with socket.socket() as lock, contextlib.suppress(OSError):
+            lock.bind(("127.0.0.1", FIRST_LOCK_PORT + domain))
+            monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+            monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+            if os.environ.get("ROS_DISTRO") == "humble":  # its successors warn of this name
+                monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
+            yield domain
+            return
+    pytest.fail("no free DDS domain: are 100 tests running?")
+
+
+class Graph:
+    """A ROS graph with a test node in it. Nothing in it moves except while ``until`` waits."""
+
+    def __init__(self, domain_id: int) -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, domain_id=domain_id)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.node = rclpy.create_node("tester", context=self.context)
+        self.nodes = [self.node]
+        self.executor.add_node(self.node)
+
+    def add(self, node: Any) -> Any:
+        """Run another node in this graph; it is destroyed with it."""
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def collect(self, message_type: Any, topic: str, qos: Any = 10) -> list[Any]:
+        """A list that fills with the messages of a topic."""
+        messages: list[Any] = []
+        self.node.create_subscription(message_type, topic, messages.append, qos)
+        return messages
+
+    def until(self, condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
+        """Let the graph run until the condition holds; fail after the time-out."""
+        end = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > end:
+                pytest.fail(f"timed out after {timeout_s} s waiting until {what}")
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def close(self) -> None:
+        """Take everything down."""
+        import rclpy
+
+        self.executor.shutdown()
+        for node in self.nodes:
+            node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def graph(domain_id: int) -> Iterator[Graph]:
+    """A ROS graph in a domain of its own."""
+    graph = Graph(domain_id)
+    yield graph
+    graph.close()
+
+
+TOY_SKELETON = Skeleton("toy", ("head", "hip", "foot"), ((0, 1), (1, 2)))
+TOY_SPEC = ModelSpec(
+    name="toy",
+    skeleton=TOY_SKELETON,
+    stride=4,
+    origin=1.5,
+    input=InputSpec(multiple=4, short_side=64),
+    heads=(HeadSpec("heatmaps", "heatmaps"), HeadSpec("pafs", "pafs")),
+    licence="Apache-2.0",
+)
+
+
+def _write_toy(path: Path) -> None:
+    """A network that takes red for a head, green for a hip, blue for a foot, and everybody for upright."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {
+        "scale": np.float32(1 / 255),
+        "no_weights": np.zeros((4, 3, 1, 1), np.float32),
+        "down": np.float32([0, 1, 0, 1]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["float", "scale"], ["unit"]),
+        helper.make_node("Transpose", ["unit"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["planes"], ["heatmaps"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Conv", ["heatmaps", "no_weights", "down"], ["pafs"]),
+    ]
+    network = helper.make_graph(
+        nodes,
+        "toy",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "h", "w", 3])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, n, "r", "c"])
+            for name, n in (("heatmaps", 3), ("pafs", 4))
+        ],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(network, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(path))
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A self-describing ONNX file of a network that finds the people of ``paint``."""
+    pytest.importorskip("onnx", reason="needs onnx to make a network")
+    from pose_ros.model_file import write_spec
+
+    bare, described = (tmp_path_factory.mktemp("toy") / name for name in ("bare.onnx", "toy.onnx"))
+    _write_toy(bare)
+    write_spec(bare, TOY_SPEC, described)
+    return described
+
+
+@pytest.fixture(scope="session")
+def toy_estimator(toy_model: Path) -> PoseEstimator:
+    """The estimator of that network."""
+    return PoseEstimator.load(toy_model, config=EstimatorConfig())
+
+
+@pytest.fixture(scope="session")
+def paint() -> Callable[..., np.ndarray]:
+    """Paints people for the toy network: ``paint(x, …, size_wh=(80, 64))`` gives a BGR image with one person per x."""
+
+    def paint(*people_x: int, size_wh: tuple[int, int] = (80, 64)) -> np.ndarray:
+        image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+        for x in people_x:
+            for channel, y in ((2, 12), (1, 28), (0, 44)):  # red head, green hip, blue foot
+                image[y : y + 8, x : x + 8, channel] = 140
+                image[y + 2 : y + 6, x + 2 : x + 6, channel] = 255
+        return image
+
+    return paint
+
+
+@pytest.fixture(scope="session")
+def image_message() -> Callable[..., Any]:
+    """Makes an image message of an array: ``image_message(array, "bgr8", stamp_s=1.5, frame_id="camera")``."""
+    from sensor_msgs.msg import Image
+
+    def image_message(picture: np.ndarray, encoding: str = "bgr8", stamp_s: float = 1.0, frame_id: str = "") -> Image:
+        message = Image(height=picture.shape[0], width=picture.shape[1], encoding=encoding)
+        message.header.stamp.sec, message.header.stamp.nanosec = int(stamp_s), round(stamp_s % 1 * 1e9)
+        message.header.frame_id = frame_id
+        message.step = picture[0].nbytes
+        message.data = array.array("B", picture.tobytes())
+        return message
+
+    return image_message

@@ -1,0 +1,266 @@
+"""Image messages to pictures, people to messages."""
+
+from __future__ import annotations
+
+import array
+import math
+import struct
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from pose_ros.people import People
+from pose_ros.ros.bridge import CONVERTED, bridged, cv_bridge
+from pose_ros.ros.conversions import (
+    image_from_message,
+    image_to_message,
+    latency_ms,
+    people_to_message,
+    to_bgr,
+)
+from pose_ros.ros.encodings import ENCODINGS
+
+Array = np.ndarray
+HEIGHT, WIDTH = 16, 24
+BGR_TOLERANCE = 3  # of 255: BT.601 in 8 bits rounds twice
+GREYS = ("mono8", "8UC1", "mono16")
+
+
+def picture() -> Array:
+    """Four areas of plain colour: what every encoding, however it subsamples, keeps in their middle."""
+    bgr = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    bgr[:8, :12], bgr[:8, 12:] = (200, 60, 30), (20, 180, 90)
+    bgr[8:, :12], bgr[8:, 12:] = (40, 70, 210), (128, 128, 128)
+    return bgr
+
+
+def middles(image: Array) -> Array:
+    """The plain middles of the four areas of ``picture``."""
+    return np.stack([image[y : y + 4, x : x + 6] for y in (2, 10) for x in (3, 15)])
+
+
+def grey() -> Array:
+    """A grey picture with every pixel its own."""
+    return np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH).astype(np.uint8)
+
+
+def yuv(bgr: Array) -> tuple[Array, Array, Array]:
+    """BT.601, limited range: the formula, not OpenCV's."""
+    b, g, r = (bgr[..., i].astype(float) for i in range(3))
+    y = 16 + 0.257 * r + 0.504 * g + 0.098 * b
+    u = 128 - 0.148 * r - 0.291 * g + 0.439 * b
+    v = 128 + 0.439 * r - 0.368 * g - 0.071 * b
+    return y.round().astype(np.uint8), u.round().astype(np.uint8), v.round().astype(np.uint8)
+
+
+def packed(bgr: Array, order: str) -> Array:
+    """4:2:2 with the samples of two pixels in this order, e.g. ``"UyVY"``."""
+    y, u, v = yuv(bgr)
+    parts = {"y": y[:, ::2], "Y": y[:, 1::2], "U": u[:, ::2], "V": v[:, ::2]}
+    return np.stack([parts[letter] for letter in order], axis=-1).reshape(HEIGHT, -1)
+
+
+def semi_planar(bgr: Array, order: str) -> Array:
+    """4:2:0: the rows of y, then those of interleaved colours."""
+    y, u, v = yuv(bgr)
+    colours = {"U": u[::2, ::2], "V": v[::2, ::2]}
+    return np.vstack([y, np.stack([colours[letter] for letter in order], axis=-1).reshape(HEIGHT // 2, -1)])
+
+
+def mosaic(bgr: Array, pattern: str) -> Array:
+    """What a sensor with this pattern over each 2 × 2 pixels records."""
+    raw = np.zeros(bgr.shape[:2], np.uint8)
+    for place, colour in enumerate(pattern):
+        row, column = divmod(place, 2)
+        raw[row::2, column::2] = bgr[row::2, column::2, "bgr".index(colour)]
+    return raw
+
+
+def with_alpha(bgr: Array) -> Array:
+    """A fourth channel that means nothing."""
+    return np.dstack([bgr, np.full(bgr.shape[:2], 77, np.uint8)])
+
+
+def wide(array8: Array) -> Array:
+    """The same shades in 16 bits, with a lower byte that makes a swap visible."""
+    return array8.astype(np.uint16) * 257
+
+
+RECORD: dict[str, Callable[[Array], Array]] = {
+    "bgr8": lambda bgr: bgr,
+    "8UC3": lambda bgr: bgr,
+    "rgb8": lambda bgr: bgr[..., ::-1],
+    "mono8": lambda _: grey(),
+    "8UC1": lambda _: grey(),
+    "mono16": lambda _: wide(grey()),
+    "bgr16": wide,
+    "rgb16": lambda bgr: wide(bgr[..., ::-1]),
+    "bgra8": with_alpha,
+    "8UC4": with_alpha,
+    "rgba8": lambda bgr: with_alpha(bgr[..., ::-1]),
+    "uyvy": lambda bgr: packed(bgr, "UyVY"),
+    "yuv422": lambda bgr: packed(bgr, "UyVY"),
+    "yuyv": lambda bgr: packed(bgr, "yUYV"),
+    "yuv422_yuy2": lambda bgr: packed(bgr, "yUYV"),
+    "nv12": lambda bgr: semi_planar(bgr, "UV"),
+    "nv21": lambda bgr: semi_planar(bgr, "VU"),
+    **{f"bayer_{p}8": lambda bgr, p=p: mosaic(bgr, p) for p in ("rggb", "bggr", "gbrg", "grbg")},
+    **{f"bayer_{p}16": lambda bgr, p=p: wide(mosaic(bgr, p)) for p in ("rggb", "bggr", "gbrg", "grbg")},
+}
+
+
+def recorded(encoding: str, padding: int = 0, is_bigendian: bool = False) -> Image:
+    """The message that a camera of this encoding sends of ``picture``."""
+    raw = RECORD[encoding](picture())
+    raw = np.ascontiguousarray(raw, raw.dtype.newbyteorder(">" if is_bigendian else "<"))
+    rows = raw.reshape(len(raw), -1).view(np.uint8)
+    rows = np.hstack([rows, np.full((len(rows), padding), 0xAA, np.uint8)])
+    message = Image(height=HEIGHT, width=WIDTH, encoding=encoding, is_bigendian=int(is_bigendian), step=rows.shape[1])
+    message.data = array.array("B", rows.tobytes())
+    return message
+
+
+def test_the_table_of_this_test_is_complete() -> None:
+    assert set(RECORD) == set(ENCODINGS)
+
+
+@pytest.mark.parametrize("is_bigendian", [False, True], ids=["little", "big"])
+@pytest.mark.parametrize("padding", [0, 5, 8], ids=lambda padding: f"pad{padding}")
+@pytest.mark.parametrize("encoding", RECORD)
+def test_every_encoding_gives_the_picture(encoding: str, padding: int, is_bigendian: bool) -> None:
+    found, colour = image_from_message(recorded(encoding, padding, is_bigendian))
+    assert found.dtype == np.uint8
+    if encoding in GREYS:
+        np.testing.assert_array_equal(found, grey())
+    else:
+        assert found.shape == (HEIGHT, WIDTH, 3)
+        difference = middles(to_bgr(found, colour)).astype(int) - middles(picture())
+        assert np.abs(difference).max() <= BGR_TOLERANCE
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "8UC3", "mono8", "8UC1"])
+def test_plain_encodings_are_views(encoding: str, padding: int) -> None:
+    message = recorded(encoding, padding)
+    found, _ = image_from_message(message)
+    assert np.shares_memory(found, np.frombuffer(message.data, np.uint8))
+
+
+def test_anything_with_the_fields_of_an_image_will_do() -> None:
+    message = SimpleNamespace(height=1, width=2, encoding="rgb8", step=6, is_bigendian=0, data=bytes(range(6)))
+    found, colour = image_from_message(message)
+    assert (found.tolist(), colour) == ([[[0, 1, 2], [3, 4, 5]]], "rgb")
+
+
+@pytest.mark.skipif(cv_bridge() is None, reason="cv_bridge is not installed, or does not work here")
+@pytest.mark.parametrize("encoding", sorted(CONVERTED))
+def test_cv_bridge_gives_the_same(encoding: str) -> None:
+    message = recorded(encoding)
+    theirs = bridged(message)
+    if theirs is None:
+        pytest.skip(f"this cv_bridge does not know {encoding}")
+    ours = ENCODINGS[encoding]
+    picture8 = ours.picture(message.data, (WIDTH, HEIGHT), message.step, False)
+    assert np.abs(to_bgr(picture8, ours.colour).astype(int) - theirs).max() <= 1
+
+
+BROKEN = {
+    "unknown encoding": ({"encoding": "jpeg"}, "encoding: expected one of bgr8, .*, got 'jpeg'"),
+    "no encoding": ({"encoding": ""}, "encoding: expected one of"),
+    "depth": ({"encoding": "16UC1"}, "a depth image is no picture"),
+    "zero width": ({"width": 0}, "size: expected width and height above 0"),
+    "zero height": ({"height": 0}, "size: expected width and height above 0"),
+    "zero step": ({"step": 0}, "step: expected at least 72, got bgr8 of 24 x 16, step 0"),
+    "step below a row": ({"step": 71}, "step: expected at least 72"),
+    "no data": ({"data": array.array("B")}, "data: expected 1152 bytes, got bgr8 of 24 x 16, step 72, 0 bytes"),
+    "one byte short": ({"data": array.array("B", bytes(1151))}, "data: expected 1152 bytes"),
+    "more rows than data": ({"height": 17}, "data: expected 1224 bytes"),
+    "giant": ({"width": 2**32 - 1, "height": 2**32 - 1, "step": 2**32 - 1}, "step: expected at least 12884901885"),
+    "giant height": ({"height": 2**32 - 1}, "data: expected"),
+    "odd width of 4:2:2": ({"encoding": "uyvy", "width": 23}, r"multiples of \(2, 1\)"),
+    "odd height of 4:2:0": ({"encoding": "nv12", "height": 15}, r"multiples of \(2, 2\)"),
+    "4:2:0 without colours": ({"encoding": "nv12", "step": 72}, "data: expected 1728 bytes"),
+}
+
+
+def broken(changes: dict[str, Any]) -> Image:
+    """A good message with these fields spoilt."""
+    message = recorded("bgr8")
+    for name, value in changes.items():
+        setattr(message, name, value)
+    return message
+
+
+@pytest.mark.parametrize(("changes", "error"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_message_raises_with_the_reason(changes: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        image_from_message(broken(changes))
+
+
+@pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7)], ids=["bgr8", "mono8"])
+def test_an_image_survives_the_way_to_a_message_and_back(shape: tuple[int, ...]) -> None:
+    image = np.arange(math.prod(shape), dtype=np.uint8).reshape(shape)
+    header = Header(frame_id="camera")
+    message = image_to_message(image, header)
+    assert message.header == header
+    np.testing.assert_array_equal(image_from_message(message)[0], image)
+    strided = np.repeat(image, 2, axis=0)[::2]
+    assert image_to_message(strided, header) == message
+
+
+def test_people_become_a_message() -> None:
+    keypoints = [[[1.5, 2.0], [0.0, 0.0], [7.0, 8.0]], [[0.0, 0.0]] * 3]
+    people = People(
+        np.float32(keypoints), np.float32([[0.5, 0, 1], [0, 0, 0]]), np.float32([0.75, 0.25]), np.int32([4, -1])
+    )
+    header = Header(frame_id="camera")
+    message = people_to_message(people, ("a", "b", "c"), header, (640, 480), "toy-1")
+    assert (message.image_width, message.image_height, message.model) == (640, 480, "toy-1")
+    assert (message.header, list(message.keypoint_names)) == (header, ["a", "b", "c"])
+    first, second = message.people
+    assert [(p.id, p.score, len(p.keypoints)) for p in (first, second)] == [(4, 0.75, 3), (-1, 0.25, 3)]
+    assert list(first.box) == [1.5, 2.0, 7.0, 8.0]
+    assert (first.keypoints[0].x, first.keypoints[0].y, first.keypoints[0].score) == (1.5, 2.0, 0.5)
+    assert math.isnan(first.keypoints[1].x) and math.isnan(first.keypoints[1].y)
+    assert first.keypoints[1].score == 0
+    assert np.isnan(second.box).all()
+    assert list(first.keypoints_3d) == []
+
+
+def test_nobody_becomes_an_empty_message() -> None:
+    message = people_to_message(People.empty(3), ("a", "b", "c"), Header(), (1, 1), "toy")
+    assert (list(message.people), list(message.keypoint_names)) == ([], ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("stamp", "now_ns", "expected"),
+    [
+        pytest.param((10, 500), 10_020_000_500, 20.0, id="20 ms ago"),
+        pytest.param((10, 0), 10_000_000_000, 0.0, id="now"),
+        pytest.param((0, 0), 10_000_000_000, math.nan, id="no stamp"),
+        pytest.param((10, 1), 10_000_000_000, math.nan, id="from the future"),
+        pytest.param((10, 0), 0, math.nan, id="clock not running yet"),
+    ],
+)
+def test_latency(stamp: tuple[int, int], now_ns: int, expected: float) -> None:
+    header = Header()
+    header.stamp.sec, header.stamp.nanosec = stamp
+    assert latency_ms(header, now_ns) == pytest.approx(expected, nan_ok=True)
+    assert struct.pack("f", latency_ms(header, now_ns))  # fits the field
+
+
+def test_to_bgr_keeps_grey_and_bgr_as_they_are() -> None:
+    bgr = picture()
+    grey_picture = grey()
+    assert to_bgr(bgr, "bgr") is bgr
+    assert to_bgr(grey_picture, "rgb") is grey_picture
+    np.testing.assert_array_equal(to_bgr(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), "rgb"), bgr)

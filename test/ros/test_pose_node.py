@@ -1,0 +1,381 @@
+"""The node in a real graph: what it answers, what it drops, what it survives."""
+
+from __future__ import annotations
+
+import array
+import math
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from pose_ros.msg import PersonPoseArray
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from sensor_msgs.msg import Image
+
+from pose_ros.estimator import PoseEstimator
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.people import People
+from pose_ros.ros import estimator_node
+from pose_ros.ros.estimator_node import PoseEstimatorNode
+from pose_ros.runtime.runner import Runner
+
+PHOTOS = Path(__file__).resolve().parents[3] / "shared/images/coco_val/images"
+
+
+class Camera:
+    """A camera in front of the node, and a listener behind it."""
+
+    def __init__(self, graph: Any, namespace: str = "", qos: Any = 10) -> None:
+        self.graph = graph
+        self.publisher = graph.node.create_publisher(Image, f"{namespace}/image", qos)
+        self.answers: list[PersonPoseArray] = graph.collect(PersonPoseArray, f"{namespace}/pose_estimator/poses")
+
+    def connect(self) -> None:
+        """Wait until images reach the node and answers come back."""
+        node, topic = self.graph.node, self.publisher.topic_name.removesuffix("image") + "pose_estimator/poses"
+        self.graph.until(lambda: self.publisher.get_subscription_count() == 1, "the node subscribes")
+        self.graph.until(lambda: node.count_publishers(topic) == 1, "the node publishes")
+
+    def send(self, *messages: Image) -> None:
+        """Send images without waiting for answers."""
+        for message in messages:
+            self.publisher.publish(message)
+
+    def ask(self, message: Image) -> PersonPoseArray:
+        """Send an image and wait for its answer."""
+        expected = len(self.answers) + 1
+        self.send(message)
+        self.graph.until(lambda: len(self.answers) >= expected, "the node answers")
+        assert len(self.answers) == expected
+        return self.answers[-1]
+
+
+StartNode = Callable[..., tuple[PoseEstimatorNode, Camera]]
+
+
+@pytest.fixture
+def start(graph: Any, toy_estimator: PoseEstimator) -> StartNode:
+    """Starts a node on an estimator, by default the toy one, with a camera connected to it."""
+
+    def start(
+        estimator: PoseEstimator = toy_estimator, qos: Any = 10, namespace: str = "", **parameters: Any
+    ) -> tuple[PoseEstimatorNode, Camera]:
+        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
+        options = {"context": graph.context, "namespace": namespace, "parameter_overrides": overrides}
+        node = graph.add(PoseEstimatorNode(lambda _: estimator, **options))
+        camera = Camera(graph, namespace, qos)
+        camera.connect()
+        return node, camera
+
+    return start
+
+
+def read(message: PersonPoseArray) -> People:
+    """The message as the library's type."""
+    shape = (len(message.people), len(message.keypoint_names))
+    rows = [[(k.x, k.y, k.score) for k in person.keypoints] for person in message.people]
+    numbers = np.nan_to_num(np.float32(rows).reshape(*shape, 3))
+    scores = np.float32([person.score for person in message.people])
+    return People(numbers[..., :2], numbers[..., 2], scores, np.int32([person.id for person in message.people]))
+
+
+def assert_same(found: People, expected: People) -> None:
+    """Equal to the last bit."""
+    for name in ("keypoints", "scores", "person_scores", "ids"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
+def test_header_size_model_and_names_are_those_of_the_image(
+    start: StartNode, toy_estimator: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    _, camera = start()
+    answer = camera.ask(image_message(paint(20), stamp_s=12.25, frame_id="camera_optical"))
+    assert (answer.header.stamp.sec, answer.header.stamp.nanosec) == (12, 250_000_000)
+    assert answer.header.frame_id == "camera_optical"
+    assert (answer.image_width, answer.image_height) == (80, 64)
+    assert answer.model == toy_estimator.model_name
+    assert answer.model.startswith("toy-")
+    assert list(answer.keypoint_names) == ["head", "hip", "foot"]
+    assert min(answer.preprocess_ms, answer.network_ms, answer.decode_ms) > 0
+    assert answer.dropped == 0
+
+
+def test_people_are_those_of_the_library(
+    start: StartNode, toy_estimator: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    _, camera = start()
+    image = paint(12, 40)
+    found = read(camera.ask(image_message(image)))
+    assert len(found) == 2
+    assert_same(found, toy_estimator.estimate(image))
+
+
+def test_every_image_has_one_answer_also_without_people(start: StartNode, paint: Any, image_message: Any) -> None:
+    _, camera = start()
+    counts = [
+        len(camera.ask(image_message(paint(*people), stamp_s=1 + i)).people)
+        for i, people in enumerate([(20,), (), (12, 40), ()])
+    ]
+    assert counts == [1, 0, 2, 0]
+    assert [answer.header.stamp.sec for answer in camera.answers] == [1, 2, 3, 4]
+    assert all(len(answer.keypoint_names) == 3 for answer in camera.answers)
+
+
+def test_the_colour_order_is_respected(start: StartNode, paint: Any, image_message: Any) -> None:
+    _, camera = start()
+    bgr = paint(20)
+    assert len(camera.ask(image_message(bgr, "rgb8")).people) == 0  # upside down: blue head, red foot
+    assert len(camera.ask(image_message(bgr[..., ::-1].copy(), "rgb8")).people) == 1
+    assert len(camera.ask(image_message(bgr, "bgr8")).people) == 1
+
+
+def test_latency_is_counted_from_the_stamp(graph: Any, start: StartNode, paint: Any, image_message: Any) -> None:
+    _, camera = start()
+    message = image_message(paint())
+    message.header.stamp = graph.node.get_clock().now().to_msg()
+    answer = camera.ask(message)
+    assert answer.preprocess_ms + answer.network_ms + answer.decode_ms <= answer.latency_ms < 10_000
+    assert math.isnan(camera.ask(image_message(paint(), stamp_s=0)).latency_ms)
+
+
+class SlowRunner(Runner):
+    """The toy network, as slow as the test wants: each run waits for a ``release``."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.inputs, self.outputs = runner.inputs, runner.outputs
+        self.metadata, self.description = runner.metadata, "slow"
+        self.started = 0
+        self.release = threading.Semaphore(0)
+
+    def _run(self, feeds: Any) -> dict[str, Any]:
+        self.started += 1
+        assert self.release.acquire(timeout=20)
+        return self.runner.run(feeds)
+
+
+@pytest.fixture
+def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
+    """The toy estimator on a ``SlowRunner``."""
+    from pose_ros.config import EstimatorConfig, RuntimeConfig
+
+    config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False))
+    return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)
+
+
+def block_on_first(graph: Any, camera: Camera, slow: PoseEstimator, message: Image) -> None:
+    """Send an image and wait until the network works on it."""
+    camera.send(message)
+    graph.until(lambda: slow.runner.started == 1, "the network has started")
+
+
+def waiting_stamp(node: PoseEstimatorNode) -> int | None:
+    """Stamp of the image that waits, seconds."""
+    waiting = node._slot._item
+    return waiting and waiting.header.stamp.sec
+
+
+def test_only_the_newest_image_waits_and_the_others_are_counted(
+    graph: Any, start: StartNode, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    node, camera = start(slow)
+    messages = [image_message(paint(), stamp_s=number) for number in range(1, 7)]
+    block_on_first(graph, camera, slow, messages[0])
+    for message in messages[1:5]:
+        camera.send(message)
+        graph.until(lambda m=message: waiting_stamp(node) == m.header.stamp.sec, "the image waits")
+    slow.runner.release.release(2)
+    graph.until(lambda: len(camera.answers) == 2, "both are answered")
+    slow.runner.release.release()
+    camera.ask(messages[5])
+    assert [(a.header.stamp.sec, a.dropped) for a in camera.answers] == [(1, 0), (5, 3), (6, 0)]
+
+
+def test_drops_before_a_broken_image_are_told_with_the_next_answer(
+    graph: Any, start: StartNode, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    node, camera = start(slow)
+    block_on_first(graph, camera, slow, image_message(paint(), stamp_s=1))
+    for stamp_s, encoding in ((2, "bgr8"), (3, "nonsense")):
+        camera.send(image_message(paint(), encoding, stamp_s=stamp_s))
+        graph.until(lambda s=stamp_s: waiting_stamp(node) == s, "the image waits")
+    slow.runner.release.release(2)
+    graph.until(lambda: len(camera.answers) == 1, "the first is answered")
+    graph.until(lambda: waiting_stamp(node) is None, "the broken one is taken")
+    camera.ask(image_message(paint(), stamp_s=4))
+    assert [(a.header.stamp.sec, a.dropped) for a in camera.answers] == [(1, 0), (4, 1)]
+
+
+BROKEN = {
+    "unknown encoding": {"encoding": "h264"},
+    "no encoding": {"encoding": ""},
+    "no picture at all": {"width": 0, "height": 0, "step": 0, "data": array.array("B")},
+    "zero width": {"width": 0},
+    "step too small": {"step": 3},
+    "data too short": {"data": array.array("B", b"abc")},
+    "giant": {"width": 2**32 - 1, "height": 2**32 - 1, "step": 2**32 - 1},
+    "odd 4:2:2": {"encoding": "yuyv", "width": 79},
+    "depth": {"encoding": "32FC1"},
+    "bytes that are no name": {"encoding": "\udcff".encode(errors="replace").decode() + "\n" * 50},
+}
+
+
+def test_no_broken_image_ends_the_node_and_each_is_named(
+    graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, camera = start()
+    reports: list[str] = []
+    report = node._report
+    monkeypatch.setattr(node, "_report", lambda m, e: (report(m, e), reports.append(f"{m.encoding} {e}")))
+    for number, changes in enumerate(BROKEN.values(), start=1):
+        message = image_message(paint(20))
+        for name, value in changes.items():
+            setattr(message, name, value)
+        camera.send(message)
+        graph.until(lambda n=number: len(reports) == n, f"image {number} is reported")
+    assert len(camera.ask(image_message(paint(20))).people) == 1
+    assert all("expected" in report for report in reports)
+
+
+class FailingRunner(SlowRunner):
+    """A network that fails on its first image."""
+
+    def _run(self, feeds: Any) -> dict[str, Any]:
+        self.started += 1
+        if self.started == 1:
+            raise RuntimeError("out of memory")
+        return self.runner.run(feeds)
+
+
+def test_an_estimator_that_fails_on_one_image_answers_the_next(
+    graph: Any, start: StartNode, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    slow.runner = FailingRunner(slow.runner.runner)
+    _, camera = start(slow)
+    block_on_first(graph, camera, slow, image_message(paint()))
+    assert len(camera.ask(image_message(paint(20))).people) == 1
+
+
+def test_the_overlay_is_drawn_only_for_subscribers(
+    graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    draw = estimator_node.draw
+    monkeypatch.setattr(estimator_node, "draw", lambda *a: (drawn.append(1), draw(*a))[1])
+    node, camera = start()
+    camera.ask(image_message(paint(20)))
+    camera.ask(image_message(paint(20)))  # the worker is past the first by now
+    assert drawn == []
+
+    overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
+    graph.until(lambda: node._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
+    rgb = paint(20)[..., ::-1].copy()
+    camera.send(image_message(rgb, "rgb8", stamp_s=7.5, frame_id="camera"))
+    graph.until(lambda: overlays, "the overlay arrives")
+    overlay = overlays[0]
+    assert (overlay.width, overlay.height, overlay.step, overlay.encoding) == (80, 64, 240, "bgr8")
+    assert (overlay.header.stamp.sec, overlay.header.frame_id) == (7, "camera")
+    pixels = np.frombuffer(overlay.data, np.uint8).reshape(64, 80, 3)
+    assert (pixels != paint(20)).any()
+    np.testing.assert_array_equal(pixels[:, 50:], paint(20)[:, 50:])  # away from the person nothing changes
+    assert drawn == [1]
+
+
+def test_the_poses_do_not_wait_for_the_overlay(
+    graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, draw = threading.Event(), estimator_node.draw
+    monkeypatch.setattr(estimator_node, "draw", lambda *a: (release.wait(20), draw(*a))[1])
+    node, camera = start()
+    overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
+    graph.until(lambda: node._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
+    camera.ask(image_message(paint(20)))
+    assert overlays == []
+    release.set()
+    graph.until(lambda: overlays, "the overlay arrives")
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "mono16"])
+def test_a_grey_image_has_an_answer_and_an_overlay(
+    graph: Any, start: StartNode, image_message: Any, encoding: str
+) -> None:
+    node, camera = start()
+    overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
+    graph.until(lambda: node._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
+    camera.ask(image_message(np.zeros((64, 80), np.uint8 if encoding == "mono8" else np.uint16), encoding))
+    graph.until(lambda: overlays, "the overlay arrives")
+    assert overlays[0].encoding == "bgr8"
+
+
+@pytest.mark.parametrize(
+    "qos",
+    [
+        pytest.param(qos_profile_sensor_data, id="best effort"),
+        pytest.param(QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE), id="reliable"),
+    ],
+)
+def test_publishers_of_either_reliability_are_heard(
+    start: StartNode, paint: Any, image_message: Any, qos: QoSProfile
+) -> None:
+    _, camera = start(qos=qos)
+    assert len(camera.ask(image_message(paint(20))).people) == 1
+
+
+def test_the_quality_of_service_can_be_overridden(graph: Any, start: StartNode) -> None:
+    start(**{"qos_overrides./image.subscription.reliability": "reliable"})
+    info = graph.node.get_subscriptions_info_by_topic("/image")
+    assert [entry.qos_profile.reliability for entry in info] == [ReliabilityPolicy.RELIABLE]
+
+
+def test_two_nodes_in_two_namespaces_do_not_meet(start: StartNode, paint: Any, image_message: Any) -> None:
+    (_, left), (_, right) = start(namespace="/left"), start(namespace="/right")
+    assert len(left.ask(image_message(paint(20), frame_id="l")).people) == 1
+    assert len(right.ask(image_message(paint(), frame_id="r")).people) == 0
+    assert [a.header.frame_id for a in left.answers + right.answers] == ["l", "r"]
+
+
+def test_the_model_and_the_settings_are_those_of_the_parameters(
+    graph: Any, toy_model: Path, paint: Any, image_message: Any
+) -> None:
+    overrides = [Parameter("model", value=str(toy_model)), Parameter("decoder.max_people", value=1)]
+    graph.add(PoseEstimatorNode(context=graph.context, parameter_overrides=overrides))
+    camera = Camera(graph)
+    camera.connect()
+    assert len(camera.ask(image_message(paint(12, 40))).people) == 1
+
+
+def test_a_model_that_cannot_be_loaded_is_told(graph: Any) -> None:
+    overrides = [Parameter("model", value="missing.onnx")]
+    node = graph.add(PoseEstimatorNode(context=graph.context, parameter_overrides=overrides))
+    graph.until(node.failed.is_set, "the node gives up")
+    assert node.close(timeout_s=10)
+
+
+def test_a_node_can_be_destroyed_while_it_works(
+    graph: Any, start: StartNode, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    node, camera = start(slow)
+    block_on_first(graph, camera, slow, image_message(paint()))
+    assert not node.close(timeout_s=0.01)
+    slow.runner.release.release()
+    assert node.close(timeout_s=10)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEFAULT_MODEL.is_file(), reason="no default model in this checkout")
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="no photos: ../shared/images/coco_val/images is missing")
+def test_people_of_a_photo_are_those_of_the_library(start: StartNode, image_message: Any) -> None:
+    import cv2
+
+    estimator = PoseEstimator.load()
+    photos = (cv2.imread(str(path)) for path in sorted(PHOTOS.glob("*.jpg"))[:20])
+    image, people = next((i, p) for i in photos if len(p := estimator.estimate(i)) > 1)
+    _, camera = start(estimator)
+    assert_same(read(camera.ask(image_message(image))), people)

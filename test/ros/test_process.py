@@ -1,0 +1,153 @@
+"""The program pose_node as a process: signals, exit codes, what it says."""
+
+from __future__ import annotations
+
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from pose_ros.msg import PersonPoseArray
+from sensor_msgs.msg import Image
+
+PROGRAM = Path(__file__).resolve().parents[2] / "scripts/pose_node"
+EXIT_TIMEOUT_S = 20
+BUSY = """
+import sys, time
+from pose_ros.estimator import PoseEstimator
+from pose_ros.ros.pose_node import run
+
+def busy(seconds):
+    print("busy", flush=True)
+    time.sleep(seconds)
+
+def load(config):
+    estimator = PoseEstimator.load(config.model)
+    network = estimator.runner.run
+    estimator.runner.run = lambda feeds: (busy(1.0), network(feeds))[1]
+    return estimator
+
+loads = {"loads": lambda config: busy(1.0) or load(config), "hangs": lambda config: busy(60.0), "works": load}
+sys.exit(run(sys.argv[1:], loads[sys.argv[1]]))
+"""
+
+
+@pytest.fixture
+def busy_program(tmp_path: Path) -> str:
+    """``BUSY`` as a file: given with -c, it would import the source tree, which has no messages."""
+    (tmp_path / "busy.py").write_text(BUSY)
+    return str(tmp_path / "busy.py")
+
+
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(domain_id: int) -> Iterator[Start]:
+    """Starts a Python program in the domain of the test; it does not outlive it."""
+    processes = []
+
+    def start(*command: str) -> subprocess.Popen[str]:
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        processes.append(subprocess.Popen([sys.executable, *command], text=True, **pipes))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def until_said(process: subprocess.Popen[str], word: str) -> None:
+    """Read what the process logs until the word comes."""
+    assert process.stderr
+    for line in process.stderr:
+        if word in line:
+            return
+    pytest.fail(f"the process ended without saying {word!r}")
+
+
+def has_said_something(process: subprocess.Popen[str]) -> bool:
+    """Whether there is output to read."""
+    return bool(select.select([process.stdout], [], [], 0)[0])
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code, and the rest of what it said."""
+    output, errors = process.communicate(timeout=EXIT_TIMEOUT_S)
+    return process.returncode, output + errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_ends_the_waiting_node_cleanly(start: Start, toy_model: Path, number: int) -> None:
+    process = start(str(PROGRAM), "--ros-args", "-p", f"model:={toy_model}")
+    until_said(process, "ready")
+    process.send_signal(number)
+    assert ended(process) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_during_loading_ends_it_when_the_model_is_there(
+    start: Start, busy_program: str, toy_model: Path, number: int
+) -> None:
+    process = start(busy_program, "loads", "--ros-args", "-p", f"model:={toy_model}")
+    assert process.stdout
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(number)
+    process.send_signal(number)  # a launch file repeats what the terminal has sent
+    code, said = ended(process)
+    assert (code, "Traceback" in said) == (0, False)
+
+
+def test_a_model_that_hangs_does_not_keep_the_process(start: Start, busy_program: str) -> None:
+    process = start(busy_program, "hangs")
+    assert process.stdout
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    code, said = ended(process)
+    assert (code, "Traceback" in said) == (0, False)
+    assert time.monotonic() - started < 10
+
+
+def test_a_signal_during_an_image_ends_it_after_that_image(
+    start: Start, busy_program: str, graph: Any, toy_model: Path, paint: Any, image_message: Any
+) -> None:
+    process = start(busy_program, "works", "--ros-args", "-p", f"model:={toy_model}", "-p", "runtime.warm_up:=false")
+    publisher = graph.node.create_publisher(Image, "/image", 1)
+    answers = graph.collect(PersonPoseArray, "/pose_estimator/poses")
+    graph.until(lambda: publisher.get_subscription_count() == 1, "the process subscribes")
+    graph.until(lambda: graph.node.count_publishers("/pose_estimator/poses") == 1, "the process publishes")
+    message = image_message(paint(20))
+    graph.until(lambda: publisher.publish(message) or has_said_something(process), "an image arrives")
+    assert process.stdout
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(signal.SIGINT)
+    graph.until(lambda: answers, "the image in hand is answered")
+    code, said = ended(process)
+    assert (code, "Traceback" in said) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        pytest.param(["-p", "model:=missing.onnx"], "missing.onnx, which does not exist", id="no model"),
+        pytest.param(["-p", f"model:={__file__}"], "expected a readable ONNX network", id="not a model"),
+        pytest.param(["-p", "decoder.max_people:=-1"], "decoder.max_people: expected int (1 to 1000)", id="bad value"),
+        pytest.param(["-p", "runtime.backend:=abacus"], "got 'abacus'", id="bad choice"),
+        pytest.param(["--params-file", "missing.yaml"], "missing.yaml", id="no parameter file"),
+        pytest.param(["--remap", "nonsense"], "nonsense", id="bad remapping"),
+    ],
+)
+def test_what_cannot_start_says_why_and_exits_with_1(start: Start, arguments: list[str], reason: str) -> None:
+    code, said = ended(start(str(PROGRAM), "--ros-args", *arguments))
+    assert (code, "Traceback" in said) == (1, False)
+    assert reason in said
