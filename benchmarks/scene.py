@@ -9,16 +9,6 @@ from pose_ros.fields import Fields
 from pose_ros.skeleton import OPENPOSE_18
 from pose_ros.training.targets import confidence_maps, part_affinity_fields
 
-# A standing person of height 1, feet down, in the order of OpenPose-18.
-STANDING = np.array(
-    [
-        *((0.00, 0.08), (0.00, 0.18), (-0.10, 0.19), (-0.15, 0.34), (-0.17, 0.48), (0.10, 0.19), (0.15, 0.34)),
-        *((0.17, 0.48), (-0.06, 0.50), (-0.07, 0.73), (-0.08, 0.96), (0.06, 0.50), (0.07, 0.73), (0.08, 0.96)),
-        *((-0.02, 0.06), (0.02, 0.06), (-0.05, 0.07), (0.05, 0.07)),
-    ],
-    np.float32,
-)
-
 
 def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[np.float32]:
     """(N, 18, 2) keypoints in cells: people on a jittered grid, each a little different."""
@@ -29,7 +19,7 @@ def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[
     height = min(0.9 * rows / down, 2.0 * cols / across)
     place = np.arange(people)
     centres = np.stack([(place % across + 0.5) * cols / across, (place // across + 0.5) * rows / down], axis=1)
-    bodies = (STANDING - (0, 0.5)) * height * random.uniform(0.85, 1.0, (people, 1, 1))
+    bodies = (OPENPOSE_18.standing - (0, 0.5)) * height * random.uniform(0.85, 1.0, (people, 1, 1))
     bodies = bodies + random.normal(0, 0.01 * height, bodies.shape) + random.normal(0, 0.02 * height, (people, 1, 2))
     return np.clip(bodies + centres[:, None], 0, (cols - 1, rows - 1)).astype(np.float32)
 

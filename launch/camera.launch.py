@@ -9,14 +9,21 @@ Every further argument reaches the launch file of the camera: ``camera:=zed came
 
 from __future__ import annotations
 
-from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription, OpaqueFunction
+import os
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.conditions import IfCondition
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.substitutions import FindPackageShare
-
-from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
 
 
 def file_of(package: str, *path: str) -> PathJoinSubstitution:
@@ -68,7 +75,15 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         raise ValueError("video: expected a file with camera:=video, got none: add video:=people.mp4")
     topic = given["image_topic"] or topic
     namespace = [PushRosNamespace(given["namespace"])] if given["namespace"] else []
-    return [GroupAction([*namespace, *camera, estimator(given, topic), rviz(given, topic)])]
+    return [GroupAction([*room_for_images(), *namespace, *camera, estimator(given, topic), rviz(given, topic)])]
+
+
+def room_for_images() -> list[SetEnvironmentVariable]:
+    """Shared memory for whole images, if the DDS is Fast DDS and the user has no profiles for it."""
+    variables = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # up to version 2, and since
+    if any(name in os.environ for name in variables):
+        return []
+    return [SetEnvironmentVariable(name, file_of("pose_ros", "config", "fastdds.xml")) for name in variables]
 
 
 def estimator(given: dict[str, str], topic: str) -> Node:

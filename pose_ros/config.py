@@ -41,7 +41,7 @@ def check_settings(config: Any) -> None:
             raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__} {value!r}")
         choices, low, high = entry.metadata["choices"], entry.metadata["low"], entry.metadata["high"]
         if choices and value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+            raise ValueError(f"{name}: expected one of {', '.join(c or repr(c) for c in choices)}, got {value!r}")
         if low is not None and not low <= value <= high:
             raise ValueError(f"{name}: expected {low} to {high}, got {value}")
 
@@ -77,7 +77,7 @@ class RuntimeConfig:
 class DecoderConfig:
     """How fields become people. Distances are in field cells."""
 
-    score_threshold: float = setting(0.1, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
+    score_threshold: float = setting(0.07, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
     max_peaks: int = setting(100, "Most keypoints of one kind; the strongest are kept.", low=1, high=1000)
     subpixel: str = setting(
         "quadratic",
@@ -89,6 +89,64 @@ class DecoderConfig:
     paf_fraction: float = setting(0.8, "Share of a limb's samples that reach paf_threshold.", low=0.0, high=1.0)
     matching: str = setting(
         "greedy", "How the links between keypoints are chosen from the PAFs.", choices=("greedy", "hungarian", "global")
+    )
+    tag_threshold: float = setting(
+        1.0, "A keypoint joins a person whose tag is nearer than this.", low=0.001, high=100.0
+    )
+    tag_spatial: bool = setting(
+        False, "Stretch the distance of tags by the distance in the image, so that near people are preferred."
+    )
+    complete: bool = setting(
+        False,
+        "Tags: look for missing keypoints on the whole map. It guesses: hidden keypoints get a place, too.",
+    )
+    centre_threshold: float = setting(0.3, "CenterNet: lowest centre value of a person.", low=0.0, high=1.0)
+    snap_distance: float = setting(
+        0.3,
+        "CenterNet: how far a keypoint moves to a heatmap's peak at most, relative to its person's longer side.",
+        low=0.0,
+        high=1.0,
+    )
+    half_cell: bool = setting(
+        True,
+        "CenterNet: without offset heads, points lie half a cell beyond their cell, as training rounded them down; "
+        "false for models whose training did not: subpixel refines the heatmaps.",
+    )
+    soft_argmax: float = setting(
+        0.0,
+        "Single: place keypoints by the mean over the map, weighted by exp(this times the value); 0 takes the maximum.",
+        low=0.0,
+        high=1000.0,
+    )
+    hough_radius: float = setting(
+        0.0,
+        "PersonLab: radius of the disks that the heatmaps show; people then begin where the offsets of many cells "
+        "meet (Hough voting). 0 begins them at the heatmaps' peaks.",
+        unit="px",
+        low=0.0,
+        high=1000.0,
+    )
+    refinement_steps: int = setting(
+        2, "PersonLab: how often the end of a long offset is corrected by the offset found there.", low=0, high=20
+    )
+    nms_radius: float = setting(
+        10.0,
+        "PersonLab: keypoints of one kind nearer than this are the same, and count for the better person only.",
+        unit="px",
+        low=0.0,
+        high=1000.0,
+    )
+    mask_threshold: float = setting(
+        0.5, "PersonLab: lowest segmentation value of a cell that shows a person.", low=0.0, high=1.0
+    )
+    mask_distance: float = setting(
+        0.25,
+        "PersonLab: how far the keypoints that a cell points at are from its person's, relative to the person's size.",
+        low=0.0,
+        high=100.0,
+    )
+    max_stretch: float = setting(
+        2.5, "Longest limb, relative to what the person's other limbs let expect; 0 is any.", low=0.0, high=100.0
     )
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
     min_person_score: float = setting(0.05, "Lowest score of a person.", low=0.0, high=1.0)

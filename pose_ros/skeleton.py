@@ -38,6 +38,25 @@ _SIGMAS = {
     "heel": 0.089,
 }
 
+_STANDING = {  # x of the left side and y, in body heights, of a person who stands facing us; the head is at the top
+    "nose": (0.0, 0.08),
+    "eye": (0.02, 0.06),
+    "ear": (0.05, 0.07),
+    "head_top": (0.0, 0.0),
+    "neck": (0.0, 0.18),
+    "thorax": (0.0, 0.18),
+    "shoulder": (0.10, 0.19),
+    "elbow": (0.15, 0.34),
+    "wrist": (0.17, 0.48),
+    "pelvis": (0.0, 0.50),
+    "hip": (0.06, 0.50),
+    "knee": (0.07, 0.73),
+    "ankle": (0.08, 0.96),
+    "heel": (0.08, 0.98),
+    "big_toe": (0.10, 1.0),
+    "small_toe": (0.12, 1.0),
+}
+
 
 def _part(name: str) -> str:
     return name.removeprefix("left_").removeprefix("right_")
@@ -111,6 +130,13 @@ class Skeleton:
         """Permutation that names the keypoints of a mirrored image: ``mirrored[:, flip_order]``."""
         names = self.keypoint_names
         return tuple(names.index(_mirrored(n)) if _mirrored(n) in names else i for i, n in enumerate(names))
+
+    @cached_property
+    def standing(self) -> npt.NDArray[np.float32]:
+        """(K, 2) a person of height 1 who stands facing us, x and y; NaN for keypoints that are not of a body."""
+        xy = np.array([_STANDING.get(_part(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32)
+        xy[[name.startswith("right_") for name in self.keypoint_names], 0] *= -1
+        return xy
 
     def side(self, keypoint: int) -> str:
         """``"left"``, ``"right"`` or ``"centre"``."""

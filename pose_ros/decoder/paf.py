@@ -24,6 +24,11 @@ from pose_ros.decoder.peaks import Peaks, find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
 
+SHORTEST_LIMB = 0.06
+"""Limbs shorter than this many body heights (of the face) say little about the size of a person."""
+TELLING_LINKS = 3
+"""A group of so many links is large enough to tell how long another limb can be."""
+
 
 class PafDecoder:
     """Groups keypoints along part affinity fields. Immutable and safe in any thread."""
@@ -34,6 +39,9 @@ class PafDecoder:
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
         self._sigmas = np.array(spec.skeleton.sigmas)
+        self._limits = (config.paf_threshold, config.max_stretch or np.inf)
+        ends = spec.skeleton.standing[self._limbs]
+        self._limb_lengths = np.maximum(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), SHORTEST_LIMB)
 
     def __call__(self, fields: Fields) -> People:
         """Decode one image.
@@ -55,10 +63,16 @@ class PafDecoder:
         peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
         links, values = score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
         links, values = match(links, values, config.matching, len(self._limbs), config.max_peaks)
-        members, limb_sums = _assemble(
-            links, values, self._limbs, config.paf_threshold, peaks.scores.shape[1], self._keypoint_count
-        )
+        shape = (self._keypoint_count, config.max_peaks)
+        spans = self._spans(links, peaks)
+        members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
         return self._people(peaks, members, limb_sums)
+
+    def _spans(self, links: npt.NDArray[np.int64], peaks: Peaks) -> npt.NDArray[np.float64]:
+        """(n,) the height in cells of a standing person whose limb is as long as each link; NaN where unknown."""
+        limb, i, j = links.T
+        a, b = self._limbs[limb].T
+        return np.linalg.norm(peaks.xy[a, i] - peaks.xy[b, j], axis=1) / self._limb_lengths[limb]
 
     def _people(self, peaks: Peaks, members: npt.NDArray[np.int64], limb_sums: npt.NDArray[np.float64]) -> People:
         """Gather the groups into arrays, drop the unlikely ones and sort, the best first."""
@@ -86,40 +100,73 @@ def _person_scores(
 
 
 @jit
-def _assemble(links: Any, values: Any, limbs: Any, least: Any, max_peaks: Any, keypoint_count: Any) -> Any:
-    """Join linked peaks into groups, in order. A link no better than ``least`` completes a group but begins none.
+def _assemble(links: Any, values: Any, spans: Any, limbs: Any, limits: Any, shape: Any) -> Any:
+    """Join linked peaks into groups, in order.
+
+    A link no better than limits[0] completes a group but begins none. One that would make a person limits[1] times as
+    tall as the links of a group do does not join it: an arm does not reach to the neighbour.
 
     Returns:
         members (G, K), the peak of each keypoint or -1, and the sum (G,) of the values of each group's links.
     """
-    owner = np.full((keypoint_count, max_peaks), -1, np.int64)
-    members = np.full((len(links), keypoint_count), -1, np.int64)
-    sums = np.zeros(len(links))
+    owner = np.full(shape, -1, np.int64)
+    members = np.full((len(links), shape[0]), -1, np.int64)
+    sums, heights, counts = np.zeros(len(links)), np.zeros(len(links)), np.zeros(len(links))
     groups = 0
     for rank in range(len(links)):
         limb, i, j = links[rank]
         a, b = limbs[limb]
         first, second = owner[a, i], owner[b, j]
-        if first < 0 and second < 0:
-            if values[rank] <= least:
-                continue
-            first, groups = groups, groups + 1
-            members[first, a], members[first, b] = i, j
-            owner[a, i], owner[b, j] = first, first
-        elif first < 0 or second < 0:
-            joined, keypoint, peak = (second, a, i) if first < 0 else (first, b, j)
-            if members[joined, keypoint] >= 0:
-                continue
-            members[joined, keypoint], owner[keypoint, peak] = peak, joined
-            first = joined
-        elif first != second and not _merge(members, owner, sums, first, second):
+        if _is_stretched(spans[rank], limits[1], heights, counts, first) or _is_stretched(
+            spans[rank], limits[1], heights, counts, second
+        ):
             continue
-        sums[first] += values[rank]
+        group = _join(members, owner, a, i, b, j, groups, values[rank] > limits[0])
+        if group < 0:
+            continue
+        groups = max(groups, group + 1)
+        if second >= 0 and second != group:
+            for totals in (sums, heights, counts):
+                totals[group], totals[second] = totals[group] + totals[second], 0.0
+        sums[group] += values[rank]
+        if spans[rank] > 0:
+            heights[group], counts[group] = heights[group] + spans[rank], counts[group] + 1
     return members[:groups], sums[:groups]
 
 
 @jit
-def _merge(members: Any, owner: Any, sums: Any, first: Any, second: Any) -> Any:
+def _join(members: Any, owner: Any, a: Any, i: Any, b: Any, j: Any, groups: Any, may_begin: Any) -> Any:
+    """Bring peak i of keypoint a and peak j of keypoint b into one group; its number, or -1 where that cannot be."""
+    first, second = owner[a, i], owner[b, j]
+    if first < 0 and second < 0:
+        if not may_begin:
+            return np.int64(-1)
+        _add(members, owner, groups, a, i)
+        return _add(members, owner, groups, b, j)
+    if first < 0:
+        return _add(members, owner, second, a, i)
+    if second < 0:
+        return _add(members, owner, first, b, j)
+    return first if first == second or _merge(members, owner, first, second) else np.int64(-1)
+
+
+@jit
+def _add(members: Any, owner: Any, group: Any, keypoint: Any, peak: Any) -> Any:
+    """Give a group a peak; its number, or -1 if it has another of that keypoint."""
+    if members[group, keypoint] >= 0:
+        return np.int64(-1)
+    members[group, keypoint], owner[keypoint, peak] = peak, group
+    return np.int64(group)
+
+
+@jit
+def _is_stretched(span: Any, most: Any, heights: Any, counts: Any, group: Any) -> Any:
+    """Whether a link is too long for a group; NaN never is."""
+    return group >= 0 and counts[group] >= TELLING_LINKS and span * counts[group] > most * heights[group]
+
+
+@jit
+def _merge(members: Any, owner: Any, first: Any, second: Any) -> Any:
     """Move all of the second group to the first, unless both have the same keypoint. An emptied group stays."""
     for k in range(members.shape[1]):
         if members[first, k] >= 0 and members[second, k] >= 0:
@@ -128,5 +175,4 @@ def _merge(members: Any, owner: Any, sums: Any, first: Any, second: Any) -> Any:
         if members[second, k] >= 0:
             members[first, k], owner[k, members[second, k]] = members[second, k], first
             members[second, k] = -1
-    sums[first], sums[second] = sums[first] + sums[second], 0.0
     return True

@@ -207,7 +207,7 @@ def test_a_model_without_the_heads_is_refused() -> None:
     spec = ModelSpec("m", CHAIN, 8, heads=(HeadSpec("heatmaps", "h"),))
     with pytest.raises(ValueError, match=r"model m: expected heads \['pafs'\] for grouping 'paf'"):
         make_decoder(spec)
-    with pytest.raises(ValueError, match="grouping: expected one of paf, .*got 'flag'"):
+    with pytest.raises(ValueError, match=r"grouping: expected one of paf, .*got 'flag'"):
         make_decoder(spec, "flag")
 
 
@@ -308,3 +308,19 @@ def test_somebody_found_twice_is_dropped_once() -> None:
     )
     assert len(decode(fields, CHAIN_SPEC, duplicate_oks=1.0)) == 2
     assert len(decode(fields, CHAIN_SPEC, duplicate_oks=0.2)) == 1
+
+
+def test_an_arm_does_not_reach_to_the_neighbour() -> None:
+    """The only elbow that a shoulder is linked to, weakly, is far away: it is not taken."""
+    person = scene.crowd(1, (40, 30)) + np.float32(2)
+    elbow, shoulder = OPENPOSE_18.index("left_elbow"), OPENPOSE_18.index("left_shoulder")
+    person[0, elbow] = person[0, shoulder] + (45, 3)
+    seen = np.ones((1, 18), bool)
+    fields = Fields(
+        heatmaps=confidence_maps(person, seen, (44, 90), 1.0),
+        pafs=part_affinity_fields(person, seen, OPENPOSE_18.limbs, (44, 90), 1.0),
+    )
+    arm = OPENPOSE_18.limbs.index((shoulder, elbow))
+    fields.pafs[2 * arm : 2 * arm + 2] *= 0.6
+    assert not decode(fields).visible[0, elbow]
+    assert decode(fields, max_stretch=0.0).visible[0, elbow]

@@ -81,3 +81,15 @@ def test_wrong_skeletons_are_refused(arguments: tuple, message: str) -> None:
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(KeyError, match="no keypoint 'tail'; it has nose"):
         COCO_17.index("tail")
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=str)
+def test_the_standing_person_is_upright_and_symmetric(skeleton: Skeleton) -> None:
+    standing = skeleton.standing
+    assert np.isfinite(standing).all() and 0 <= standing[:, 1].min() < standing[:, 1].max() <= 1
+    np.testing.assert_allclose(standing[list(skeleton.flip_order)] * (-1, 1), standing, atol=1e-6)
+    assert standing[skeleton.index("left_wrist"), 0] > 0  # facing us, the left hand is on the right
+
+
+def test_what_is_no_body_has_no_standing_pose() -> None:
+    assert np.isnan(Skeleton("chain", ("a", "b"), ((0, 1),)).standing).all()
