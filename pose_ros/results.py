@@ -56,7 +56,7 @@ class JsonLines(_Output):
             "height": height,
             "model": self._model_name,
             "keypoint_names": self._skeleton.keypoint_names,
-            "people": [_person(person) for person in people],
+            "people": [person_entry(person) for person in people],
         }
         self._file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
@@ -172,7 +172,8 @@ def _created(path: Path) -> Path:
     return path
 
 
-def _person(person: People) -> dict[str, Any]:
+def person_entry(person: People) -> dict[str, Any]:
+    """One person (N = 1) as plain data; an absent keypoint is None."""
     return {
         "id": int(person.ids[0]),
         "score": _rounded(person.person_scores[0]),

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pose_ros.cli import doctor, image, models, replay, video
+from pose_ros.cli import decode, doctor, image, models, replay, video
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -40,6 +40,7 @@ app.command("image")(image.image)
 app.command("video")(video.video)
 app.command("bag", help="Find the people in a rosbag2; another name of video.")(video.video)
 app.command("replay")(replay.replay)
+app.command("decode")(decode.decode)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 

@@ -1,0 +1,130 @@
+"""``pose_ros decode``: a decoder on stored arrays, for debugging and for checks from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pose_ros.cli import options
+
+if TYPE_CHECKING:
+    from pose_ros.config import DecoderConfig
+    from pose_ros.fields import Fields, ModelSpec
+    from pose_ros.people import People
+
+OUTPUT_NDIM = 4
+"""A network's output has a batch axis, a field has none."""
+
+
+def decode(
+    arrays: Annotated[Path, typer.Argument(metavar="FIELDS.npz", help="Arrays of one image.", show_default=False)],
+    spec: Annotated[Path, typer.Option("--spec", help="YAML description of the model.", show_default=False)],
+    grouping: options.Grouping = None,
+    output: Annotated[
+        Path | None, typer.Option("--json", help="JSON file to write.", show_default="standard output")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Draw fields, peaks and people.", show_default=False)
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", help="The photo behind the picture.", show_default=False)
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option("--masks", help="Write the people's masks (.npz), if any.", show_default=False)
+    ] = None,
+    settings: options.Settings = None,
+) -> None:
+    """Make people of stored fields.
+
+    The arrays are named like the fields (heatmaps, pafs, tags, ...), each (C, H, W), or like the outputs in the
+    description, each with a batch axis. Coordinates are pixels of the network input.
+
+    pose_ros decode fields.npz --spec model.yaml --picture decoded.png
+    """
+    import json
+
+    from pose_ros.decoder import make_decoder
+    from pose_ros.model_file import read_sidecar
+
+    model = read_sidecar(spec)
+    config = options.configs(settings, None, None, False, False)[0].decoder
+    fields = _fields(arrays, model)
+    people = make_decoder(model, grouping, config)(fields)
+    text = json.dumps(_answer(people, model), indent=1)
+    if output is None:
+        typer.echo(text)
+    else:
+        output.write_text(text + "\n", encoding="utf-8")
+    if masks is not None:
+        _write_masks(masks, people)
+    if picture is not None:
+        _draw(picture, fields, people, model, config, image)
+
+
+def _fields(path: Path, spec: ModelSpec) -> Fields:
+    """The arrays of a file as fields.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no .npz of plain arrays, or has none that the description or Fields knows.
+    """
+    import dataclasses
+    import zipfile
+
+    import numpy as np
+
+    from pose_ros.fields import Fields
+
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+        raise ValueError(f"{path}: expected an .npz of plain arrays, got: {error}") from error
+    known = [field.name for field in dataclasses.fields(Fields)]
+    if spec.heads and all(getattr(arrays.get(head.tensor), "ndim", 0) == OUTPUT_NDIM for head in spec.heads):
+        return spec.fields(arrays)
+    named = {name: array for name, array in arrays.items() if name in known}
+    if not named:
+        raise ValueError(f"{path}: expected arrays named {', '.join(known)}, got {', '.join(sorted(arrays)) or 'none'}")
+    return Fields(**named)
+
+
+def _answer(people: People, spec: ModelSpec) -> dict[str, Any]:
+    from pose_ros.results import person_entry
+
+    return {"keypoint_names": spec.skeleton.keypoint_names, "people": [person_entry(person) for person in people]}
+
+
+def _write_masks(path: Path, people: People) -> None:
+    import numpy as np
+
+    if people.masks is None:
+        raise ValueError("--masks: expected fields that give masks (long_offsets and segmentation), got none")
+    np.savez_compressed(path, masks=people.masks)
+
+
+def _draw(
+    path: Path, fields: Fields, people: People, spec: ModelSpec, config: DecoderConfig, image: Path | None
+) -> None:
+    import numpy as np
+
+    from pose_ros.config import PreprocessConfig
+    from pose_ros.panels import panels
+    from pose_ros.preprocess import fit
+    from pose_ros.results import write_image
+    from pose_ros.sources import read_image
+
+    background = None
+    if image is not None:
+        import cv2
+
+        photo = read_image(image)
+        rows, cols = next(np.shape(array)[1:] for array in vars(fields).values() if array is not None)
+        transform = fit((photo.shape[1], photo.shape[0]), spec.input, PreprocessConfig())
+        background = np.zeros((round(rows * spec.stride), round(cols * spec.stride), 3), np.uint8)
+        scaled = cv2.resize(photo, transform.scaled_wh, interpolation=cv2.INTER_AREA)
+        scaled = scaled[: background.shape[0], : background.shape[1]]
+        background[: scaled.shape[0], : scaled.shape[1]] = scaled
+    write_image(path, panels(fields, people, spec, config, background))

@@ -1,0 +1,120 @@
+"""Pictures of what a network says and what a decoder makes of it: one panel each for fields, peaks and people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import DecoderConfig, OverlayConfig
+from pose_ros.decoder.peaks import find_peaks
+from pose_ros.fields import Fields, ModelSpec, field_array
+from pose_ros.overlay import SIDE_COLOURS, draw
+from pose_ros.people import People
+
+Image = npt.NDArray[np.uint8]
+PANEL_HEIGHT = 480
+_STRENGTH = 0.75
+
+
+def panels(
+    fields: Fields, people: People, spec: ModelSpec, config: DecoderConfig, background: Image | None = None
+) -> Image:
+    """Draw fields, peaks and people side by side.
+
+    Args:
+        fields: Of one image.
+        people: What a decoder made of them, in network-input pixels.
+        spec: The model.
+        config: Its thresholds find the peaks.
+        background: (H, W, 3) BGR, the network input; None is a dark plane of the fields' extent.
+
+    Returns:
+        (PANEL_HEIGHT, any, 3) BGR.
+    """
+    canvas = _plane(fields, spec) if background is None else background
+    pictures = {name: _field_picture(name, array, fields) for name, array in vars(fields).items() if array is not None}
+    named = {name: _laid_over(canvas, picture, spec) for name, picture in pictures.items() if picture is not None}
+    if fields.heatmaps is not None:
+        named["peaks"] = _with_peaks(canvas, fields, spec, config)
+    named["people"] = draw(canvas, people, spec.skeleton, OverlayConfig(ids=True))
+    return np.hstack([_titled(name.replace("_", " "), picture) for name, picture in named.items()])
+
+
+def _plane(fields: Fields, spec: ModelSpec) -> Image:
+    rows, cols = next(np.shape(array)[1:] for array in vars(fields).values() if array is not None)
+    return np.full((round(rows * spec.stride), round(cols * spec.stride), 3), 40, np.uint8)
+
+
+def _field_picture(name: str, array: npt.NDArray[Any], fields: Fields) -> Image | None:
+    """(H, W, 4) BGR and opacity of one field; None for those that say little to the eye."""
+    array = np.nan_to_num(np.asarray(array, np.float32), posinf=0, neginf=0)
+    if name in ("heatmaps", "centres", "segmentation"):
+        value = np.clip(array[:-1] if name == "heatmaps" and _has_background(array) else array, 0, 1).max(axis=0)
+        colours = cv2.applyColorMap(np.uint8(255 * value), cv2.COLORMAP_INFERNO)
+        return np.dstack([colours, np.uint8(255 * np.sqrt(value))])
+    if name == "pafs":
+        pairs = array.reshape(-1, 2, *array.shape[1:])
+        strongest = np.linalg.norm(pairs, axis=1).argmax(axis=0)
+        x, y = np.take_along_axis(pairs, strongest[None, None], axis=0)[0]
+        return _directions(x, y, 1.0)
+    if name == "tags" and fields.heatmaps is not None:
+        return _tag_colours(array, np.clip(np.asarray(fields.heatmaps, np.float32), 0, 1))
+    return None
+
+
+def _has_background(heatmaps: npt.NDArray[np.float32]) -> bool:
+    """Whether the last channel is high nearly everywhere, as 1 - max is."""
+    return bool(np.median(heatmaps[-1]) > 0.5)
+
+
+def _directions(x: npt.NDArray[Any], y: npt.NDArray[Any], full: float) -> Image:
+    """Vectors as hue and opacity."""
+    length = np.minimum(np.hypot(x, y) / full, 1)
+    hue = np.uint8((np.arctan2(y, x) / np.pi + 1) * 89.5)
+    solid = np.full_like(hue, 255)
+    colours = cv2.cvtColor(np.dstack([hue, solid, solid]), cv2.COLOR_HSV2BGR)
+    return np.dstack([colours, np.uint8(255 * length)])
+
+
+def _tag_colours(tags: npt.NDArray[np.float32], heatmaps: npt.NDArray[np.float32]) -> Image:
+    """The first tag of the likeliest keypoint as hue, its confidence as opacity."""
+    first = tags[:: max(1, len(tags) // len(heatmaps))][: len(heatmaps)]
+    likeliest = heatmaps[: len(first)].argmax(axis=0)[None]
+    tag = np.take_along_axis(first, likeliest, axis=0)[0]
+    value = np.take_along_axis(heatmaps, likeliest, axis=0)[0]
+    low, high = np.percentile(tag[value > 0.1], [2, 98]) if (value > 0.1).any() else (0, 1)
+    scaled = np.clip((tag - low) / max(high - low, 1e-6), 0, 1)
+    colours = cv2.applyColorMap(np.uint8(255 * scaled), cv2.COLORMAP_TURBO)
+    return np.dstack([colours, np.uint8(255 * np.sqrt(value))])
+
+
+def _laid_over(canvas: Image, picture: Image, spec: ModelSpec) -> Image:
+    """Blend a field picture over the canvas, each cell where the model says that it lies."""
+    scale = np.array([[spec.stride, 0, spec.origin], [0, spec.stride, spec.origin]], np.float64)
+    size_wh = (canvas.shape[1], canvas.shape[0])
+    warped = cv2.warpAffine(picture, scale, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    opacity = warped[..., 3:] / np.float32(255) * _STRENGTH
+    blended = canvas * (1 - opacity) + warped[..., :3] * opacity
+    return np.rint(blended).astype(np.uint8)
+
+
+def _with_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderConfig) -> Image:
+    heatmaps = field_array("heatmaps", fields.heatmaps, len(spec.skeleton))
+    peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
+    picture = canvas.copy()
+    for k, count in enumerate(peaks.counts):
+        colour = SIDE_COLOURS[spec.skeleton.side(k)]
+        for x, y in np.rint(peaks.xy[k, :count] * spec.stride + spec.origin).astype(int).tolist():
+            cv2.circle(picture, (x, y), max(2, canvas.shape[0] // 120), colour, -1, cv2.LINE_AA)
+    return picture
+
+
+def _titled(title: str, picture: Image) -> Image:
+    width = max(1, round(picture.shape[1] * PANEL_HEIGHT / picture.shape[0]))
+    panel = cv2.resize(picture, (width, PANEL_HEIGHT), interpolation=cv2.INTER_AREA)
+    cv2.rectangle(panel, (0, 0), (14 + 10 * len(title), 26), (32, 32, 32), cv2.FILLED)
+    cv2.putText(panel, title, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
+    return panel
