@@ -139,7 +139,7 @@ def _blurred(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
 
 
 def gaussian_kernel(size: int) -> Any:
-    """(size,) weights of the Gaussian that OpenCV makes for a kernel of that size; size 1 is no blur."""
+    """(size,) weights of a Gaussian, as wide as OpenCV's for a kernel of that size; size 1 is no blur."""
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     weights = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
     return weights / weights.sum()

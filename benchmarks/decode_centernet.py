@@ -1,0 +1,76 @@
+"""CenterNet decoding of 128 x 128 fields of 17 keypoints, and single-person decoding of 17 x 64 x 48, one thread.
+
+The yardstick (cv2.dilate, 5 x 5, on the same heatmaps) lets machines be compared. The published decoder of CenterNet
+(PyTorch on the CPU, max pooling and top 100) took 11 to 12 ms on such a machine, for any number of people.
+
+    python benchmarks/decode_centernet.py
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import scene
+import scene_centernet
+from measure import median_ms, show
+
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder import make_decoder
+from pose_ros.fields import Fields, ModelSpec
+from pose_ros.skeleton import COCO_17
+from pose_ros.training.targets import confidence_maps
+
+LIMIT_MS, PUBLISHED_MS = 0.5, 11.4
+PEOPLE = (1, 5, 10, 20, 30)
+SPEC = ModelSpec("benchmark", COCO_17, stride=4)
+SINGLES = {
+    "none": DecoderConfig(subpixel="none"),
+    "quadratic": DecoderConfig(subpixel="quadratic"),
+    "dark": DecoderConfig(subpixel="dark"),
+    "soft-argmax": DecoderConfig(soft_argmax=25.0),
+}
+
+
+def yardstick_ms(fields: Fields) -> float:
+    """cv2.dilate of the same heatmaps."""
+    kernel = np.ones((5, 5))
+    return median_ms(lambda: [cv2.dilate(heatmap, kernel) for heatmap in fields.heatmaps])
+
+
+def centernet() -> None:
+    """Time crowds, print the table."""
+    decoder, rows, yard = make_decoder(SPEC, "centernet"), [], 0.0
+    for people in PEOPLE:
+        fields, _ = scene_centernet.fields(people)
+        found = len(decoder(fields))
+        if found != people:
+            raise RuntimeError(f"people: expected {people}, got {found}: the figure would mean nothing")
+        ours, yard = median_ms(lambda fields=fields: decoder(fields), 300), yard or yardstick_ms(fields)
+        rows.append((str(people), f"{ours:.3f}", f"{LIMIT_MS}", f"{PUBLISHED_MS / ours:.0f} x", f"{ours / yard:.2f}"))
+    columns = ("people", "pose_ros, ms", "limit, ms", f"to {PUBLISHED_MS} ms", f"of cv2.dilate ({yard:.3f} ms)")
+    show("CenterNet decode, 128 x 128, 17 keypoints, one thread, medians", columns, rows)
+
+
+def single() -> None:
+    """Time every refinement of one crop, print the table."""
+    keypoints = scene.crowd(1, (64, 48))[:, :17]
+    fields = Fields(heatmaps=confidence_maps(keypoints, np.ones(keypoints.shape[:2], bool), (64, 48), 2.0))
+    yard, rows = yardstick_ms(fields), []
+    for name, config in SINGLES.items():
+        decoder = make_decoder(SPEC, "single", config)
+        error = np.linalg.norm(decoder(fields).keypoints / SPEC.stride - keypoints, axis=2)
+        ours = median_ms(lambda decoder=decoder: decoder(fields), 300)
+        rows.append((name, f"{ours:.3f}", f"{ours / yard:.2f}", f"{np.median(error):.3f}"))
+    columns = ("refinement", "pose_ros, ms", f"of cv2.dilate ({yard:.3f} ms)", "median error, cells")
+    show("Single-person decode, 17 x 64 x 48, one thread, medians", columns, rows)
+
+
+def main() -> None:
+    """Measure both."""
+    cv2.setNumThreads(1)
+    centernet()
+    single()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Machine code is kept on disk, and only as long as it is that of the present files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pose_ros.decoder import jit
+
+pytestmark = pytest.mark.skipif(not jit.COMPILED, reason="numba is not installed")
+
+INNER = "from .jit import jit\n\n@jit\ndef inner(x):\n    return x + {added}\n"
+OUTER = "from .inner import inner\nfrom .jit import jit\n\n@jit\ndef outer(x):\n    return 10 * inner(x)\n"
+CALL = """
+import json
+from toy.outer import outer
+value = outer(1)
+stats = outer.stats
+print(json.dumps([value, sum(stats.cache_hits.values()), sum(stats.cache_misses.values())]))
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    """A package of two functions that stands beside its own copy of jit.py."""
+    package = tmp_path / "toy"
+    package.mkdir()
+    shutil.copy(jit.__file__, package / "jit.py")
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text(INNER.format(added=1))
+    (package / "outer.py").write_text(OUTER)
+    return package
+
+
+def call(toy: Path, **environment: str) -> list[int]:
+    """Value, cache hits and misses of ``outer(1)`` in a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-c", CALL],
+        cwd=toy.parent,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_second_process_compiles_nothing(toy: Path) -> None:
+    assert call(toy) == [20, 0, 1]
+    assert call(toy) == [20, 1, 0]
+
+
+def test_a_changed_function_in_another_file_is_compiled_anew(toy: Path) -> None:
+    """numba alone would look at outer.py only, and go on adding 1."""
+    call(toy)
+    (toy / "inner.py").write_text(INNER.format(added=200))
+    assert call(toy) == [2010, 0, 1]
+    assert call(toy) == [2010, 1, 0]
+
+
+def test_a_new_file_compiles_anew(toy: Path) -> None:
+    call(toy)
+    (toy / "third.py").write_text("")
+    assert call(toy) == [20, 0, 1]
+
+
+def test_where_nothing_can_be_written_it_is_compiled_each_time(toy: Path) -> None:
+    (toy / "__pycache__").write_text("in the way")
+    blocked = str(toy / "__pycache__" / "cache")
+    for _ in range(2):
+        value, hits, _ = call(toy, XDG_CACHE_HOME=blocked, HOME=blocked)
+        assert value == 20 and hits == 0
+
+
+def test_a_compiled_function_releases_the_lock_and_is_cached() -> None:
+    from pose_ros.decoder.peaks import _scan
+
+    assert _scan.targetoptions["nogil"]
+    assert _scan._cache._cache_file._source_stamp == jit._STAMP
+
+
+def test_every_decoder_imports_without_numba() -> None:
+    names = sorted(f"pose_ros.decoder.{path.stem}" for path in Path(jit.__file__).parent.glob("[!_]*.py"))
+    assert "pose_ros.decoder.centernet" in names
+    script = "import importlib, sys\nsys.modules['numba'] = None\n" + "".join(
+        f"importlib.import_module({name!r})\n" for name in names
+    )
+    script += "from pose_ros.decoder.jit import COMPILED, jit\nassert not COMPILED and jit(len) is len\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
