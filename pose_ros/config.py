@@ -101,9 +101,12 @@ class DecoderConfig:
         "Tags: look for missing keypoints on the whole map. It guesses: hidden keypoints get a place, too.",
     )
     centre_threshold: float = setting(0.3, "CenterNet: lowest centre value of a person.", low=0.0, high=1.0)
+    snap_threshold: float = setting(
+        0.1, "CenterNet: lowest value of a heatmap's peak that keypoints move to.", low=0.0, high=1.0
+    )
     snap_distance: float = setting(
         0.3,
-        "CenterNet: how far a keypoint moves to a heatmap's peak at most, relative to its person's longer side.",
+        "CenterNet: how far a keypoint moves to a peak at most, relative to its person's longer side.",
         low=0.0,
         high=1.0,
     )
@@ -127,7 +130,7 @@ class DecoderConfig:
         high=1000.0,
     )
     refinement_steps: int = setting(
-        2, "PersonLab: how often the end of a long offset is corrected by the offset found there.", low=0, high=20
+        5, "PersonLab: how often the end of a long offset is corrected by the offset found there.", low=0, high=20
     )
     nms_radius: float = setting(
         10.0,

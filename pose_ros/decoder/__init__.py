@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Protocol
 
 from pose_ros.config import DecoderConfig
 from pose_ros.fields import GROUPING_HEADS, Fields, ModelSpec
 from pose_ros.people import People
+
+_DECODERS = {
+    "paf": ("paf", "PafDecoder"),
+    "tag": ("tag", "TagDecoder"),
+    "personlab": ("personlab", "PersonLabDecoder"),
+    "centernet": ("centernet", "CenterNetDecoder"),
+    "single": ("single", "SingleDecoder"),
+}
+"""Module and class of each grouping."""
 
 
 class Decoder(Protocol):
@@ -22,19 +32,19 @@ def make_decoder(spec: ModelSpec, grouping: str | None = None, config: DecoderCo
 
     Args:
         spec: The model: its skeleton, limbs, stride and cell origin.
-        grouping: ``"paf"``; None takes the one that the spec prefers.
+        grouping: A key of GROUPING_HEADS; None takes the one that the spec prefers.
         config: Thresholds and limits.
 
     Raises:
         ValueError: If the grouping is unknown, or the model lacks the fields it needs.
     """
     grouping, config = grouping or spec.grouping, config or DecoderConfig()
-    if grouping != "paf":
-        raise ValueError(f"grouping: expected paf, got {grouping!r} (other groupings have no decoder yet)")
+    if grouping not in _DECODERS:
+        raise ValueError(f"grouping: expected one of {', '.join(_DECODERS)}, got {grouping!r}")
     heads = {head.field for head in spec.heads}
     missing = [name for name in GROUPING_HEADS[grouping] if heads and name not in heads]
     if missing:
         raise ValueError(f"model {spec.name}: expected heads {missing} for grouping {grouping!r}, got {sorted(heads)}")
-    from pose_ros.decoder.paf import PafDecoder  # loads numba, 0.2 s; only who decodes pays it
-
-    return PafDecoder(spec, config)
+    module, name = _DECODERS[grouping]  # loading one loads numba, 0.2 s: only who decodes pays it
+    decoder: Decoder = getattr(import_module(f"pose_ros.decoder.{module}"), name)(spec, config)
+    return decoder
