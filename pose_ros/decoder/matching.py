@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.decoder.jit import jit
+from pose_ros.decoder.tag_assignment import assign
 
 METHODS = ("greedy", "hungarian", "global")
 
@@ -36,10 +37,32 @@ def match(
     Returns:
         The chosen links and their values, the best first; equal ones in their old order.
     """
+    if method == "hungarian":
+        chosen = _hungarian(links, values)
+        links, values = links[chosen], values[chosen]
     order = _descending(values)
     if method == "greedy":
         order = _greedy(links, order, limb_count, max_peaks)
     return links[order], values[order]
+
+
+@jit
+def _hungarian(links: Any, values: Any) -> Any:
+    """Which links are in the best assignment of their limb: eq. 12 to 14, the largest sum of values."""
+    chosen, start = np.zeros(len(links), np.bool_), 0
+    while start < len(links):
+        stop = start
+        rows, cols = 0, 0
+        while stop < len(links) and links[stop, 0] == links[start, 0]:
+            rows, cols, stop = max(rows, links[stop, 1] + 1), max(cols, links[stop, 2] + 1), stop + 1
+        costs = np.zeros((rows, max(rows, cols)))  # a pair without a link costs nothing, and is no pair
+        for n in range(start, stop):
+            costs[links[n, 1], links[n, 2]] = -values[n]
+        columns = assign(costs)
+        for n in range(start, stop):
+            chosen[n] = columns[links[n, 1]] == links[n, 2]
+        start = stop
+    return chosen
 
 
 @jit

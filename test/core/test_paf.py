@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
+from pose_ros.decoder.matching import match
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
@@ -284,7 +285,7 @@ def test_plain_numpy_gives_the_same_people(tmp_path: Path) -> None:
             np.testing.assert_allclose(plain[f"{name}_{key}"], getattr(people, key), atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("matching", ["greedy", "global"])
+@pytest.mark.parametrize("matching", ["greedy", "hungarian", "global"])
 @pytest.mark.parametrize("count", [1, 5, 20])
 def test_every_matching_finds_the_crowd(matching: str, count: int) -> None:
     people = decode(scene.fields(count)[0], matching=matching)
@@ -324,3 +325,13 @@ def test_an_arm_does_not_reach_to_the_neighbour() -> None:
     fields.pafs[2 * arm : 2 * arm + 2] *= 0.6
     assert not decode(fields).visible[0, elbow]
     assert decode(fields, max_stretch=0.0).visible[0, elbow]
+
+
+def test_hungarian_takes_the_largest_sum_and_greedy_the_best_link() -> None:
+    """Munkres prefers two mediocre links over one good one; greedy does not. Both are the published behaviour."""
+    links = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 2, 2]])
+    values = np.array([0.9, 0.5, 0.5, 0.3])
+    chosen = {method: match(links, values, method, 2, 3)[0].tolist() for method in ("greedy", "hungarian", "global")}
+    assert chosen["greedy"] == [[0, 0, 0], [1, 2, 2]]
+    assert chosen["hungarian"] == [[0, 0, 1], [0, 1, 0], [1, 2, 2]]
+    assert chosen["global"] == links.tolist()
