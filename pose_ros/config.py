@@ -91,14 +91,13 @@ class DecoderConfig:
         "greedy", "How the links between keypoints are chosen from the PAFs.", choices=("greedy", "hungarian", "global")
     )
     tag_threshold: float = setting(
-        1.0, "A keypoint joins a person whose tag is nearer than this.", low=0.001, high=100.0
+        1.0, "Tags: a keypoint joins a person whose tag is nearer than this.", low=0.001, high=100.0
     )
     tag_spatial: bool = setting(
-        False, "Stretch the distance of tags by the distance in the image, so that near people are preferred."
+        False, "Tags: stretch their distance by that in the image: better where tags are close, worse in noise."
     )
     complete: bool = setting(
-        False,
-        "Tags: look for missing keypoints on the whole map. It guesses: hidden keypoints get a place, too.",
+        False, "Tags: look for missing keypoints on the whole map. It guesses: hidden keypoints get a place, too."
     )
     centre_threshold: float = setting(0.3, "CenterNet: lowest centre value of a person.", low=0.0, high=1.0)
     snap_threshold: float = setting(

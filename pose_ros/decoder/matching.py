@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.decoder.assignment import assign
 from pose_ros.decoder.jit import jit
-from pose_ros.decoder.tag_assignment import assign
 
 METHODS = ("greedy", "hungarian", "global")
 

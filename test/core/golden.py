@@ -12,7 +12,7 @@ import numpy as np
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
-from pose_ros.fields import Fields, ModelSpec
+from pose_ros.fields import Fields, ModelSpec, sigmoid
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
@@ -36,8 +36,8 @@ def arrays(case: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def skeleton(case: dict[str, Any]) -> Skeleton:
-    """The case's skeleton, its limbs in the order of their fields."""
-    limbs = sorted(case["skeleton"]["limbs"], key=lambda limb: limb["paf_x"])
+    """The case's skeleton, its limbs in the order of their fields, if it has any."""
+    limbs = sorted(case["skeleton"]["limbs"] or (), key=lambda limb: limb["paf_x"])
     assert [limb["paf_x"] for limb in limbs] == list(range(0, 2 * len(limbs), 2))
     return Skeleton(
         case["skeleton"]["name"],
@@ -50,6 +50,49 @@ def decode_paf(case: dict[str, Any], heat: np.ndarray, paf: np.ndarray, **config
     """Run the PAF decoder with cell (i, j) at (j stride, i stride)."""
     spec = ModelSpec(case["id"], skeleton(case), stride=case["stride"])
     return make_decoder(spec, "paf", DecoderConfig(**config))(Fields(heatmaps=heat, pafs=paf))
+
+
+def decode_tags(case: dict[str, Any], heat: np.ndarray, tags: np.ndarray, **config: Any) -> People:
+    """Run the tag decoder with cell (i, j) at (j stride, i stride)."""
+    spec = ModelSpec(case["id"], skeleton(case), stride=case["stride"])
+    return make_decoder(spec, "tag", DecoderConfig(**config))(Fields(heatmaps=heat, tags=tags))
+
+
+def personlab_fields(data: dict[str, np.ndarray]) -> Fields:
+    """Their blocks of y and of x, in the order of Fields: x and y side by side."""
+
+    def paired(array: np.ndarray, blocks: int) -> np.ndarray:
+        in_blocks = array.reshape(blocks, 2, -1, *array.shape[1:])
+        return np.ascontiguousarray(in_blocks[:, ::-1].swapaxes(1, 2)).reshape(array.shape)
+
+    return Fields(
+        sigmoid(data["heat_logit"]), short_offsets=paired(data["short"], 1), mid_offsets=paired(data["mid"], 2)
+    )
+
+
+def personlab_spec(case: dict[str, Any]) -> ModelSpec:
+    """The case's model, with cell (i, j) at (j stride, i stride)."""
+    names = case["skeleton"]["keypoints"]
+    edges = tuple((names.index(edge["parent"]), names.index(edge["child"])) for edge in case["skeleton"]["edges"])
+    return ModelSpec(case["id"], Skeleton(case["skeleton"]["name"], tuple(names), edges), stride=case["stride"])
+
+
+def personlab_config(case: dict[str, Any]) -> dict[str, Any]:
+    """The settings that libcoral ran with, as far as the case tells them."""
+    theirs = case.get("decoders", {}).get("libcoral", {}).get("parameters", {})
+    ours = {
+        "score_threshold": theirs.get("score_threshold"),
+        "min_person_score": theirs.get("score_threshold"),
+        "nms_radius": theirs.get("nms_radius_px"),
+        "refinement_steps": theirs.get("mid_short_offset_refinement_steps", theirs.get("steps")),
+        "max_people": theirs.get("max_detections"),
+    }
+    return {name: value for name, value in ours.items() if value is not None}
+
+
+def decode_personlab(case: dict[str, Any], fields: Fields, **config: Any) -> People:
+    """Run the PersonLab decoder."""
+    return make_decoder(personlab_spec(case), "personlab", DecoderConfig(**config))(fields)
 
 
 def as_array(people: People) -> np.ndarray:

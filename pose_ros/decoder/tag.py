@@ -1,0 +1,111 @@
+"""Tags (associative embedding): peaks with like tags are one person.
+
+The network gives each keypoint, beside its heatmap, a tag: a vector that is alike all over one person and differs
+between people. ``tag_groups`` deals the peaks out to people, ``tag_completion`` looks for keypoints that are missing,
+``tag_scales`` brings several runs of the network together beforehand.
+
+References:
+    Newell et al., Associative Embedding: End-to-End Learning for Joint Detection and Grouping, arXiv:1611.05424.
+    Cheng et al., HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose Estimation,
+    arXiv:1908.10357.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder.peaks import Peaks, find_peaks
+from pose_ros.decoder.tag_completion import complete
+from pose_ros.decoder.tag_groups import group_peaks
+from pose_ros.fields import Fields, ModelSpec, field_array
+from pose_ros.people import People
+from pose_ros.skeleton import Skeleton
+
+FloatArray = npt.NDArray[np.float32]
+
+TORSO_FIRST = (
+    *("neck", "thorax", "pelvis", "shoulder", "hip", "nose", "head_top"),
+    *("elbow", "knee", "wrist", "ankle", "eye", "ear"),
+)
+
+
+class TagDecoder:
+    """Groups keypoints by their tags. Immutable and safe in any thread."""
+
+    def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
+        self._spec = spec
+        self._config = config
+        self._order = np.array(keypoint_order(spec.skeleton), np.int64)
+
+    def __call__(self, fields: Fields) -> People:
+        """Decode one image.
+
+        Args:
+            fields: ``heatmaps`` (K or more, H, W) and ``tags`` (K D, H, W), any real type and memory layout.
+
+        Returns:
+            The people, the best first, in network-input pixels.
+
+        Raises:
+            ValueError: If a field is missing or of the wrong shape.
+        """
+        heatmaps = field_array("heatmaps", fields.heatmaps, len(self._order))
+        tags = _tags(fields.tags, len(self._order), heatmaps.shape[1:])
+        config = self._config
+        peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
+        members, person_tags = group_peaks(
+            tags, peaks.xy, peaks.scores, peaks.counts, self._order, config.tag_threshold, config.tag_spatial
+        )
+        keypoints, scores, person_scores, kept = self._best(peaks, members)
+        if config.complete:
+            complete(
+                *(heatmaps, tags, person_tags[kept], keypoints, scores),
+                *(config.tag_threshold / 2, config.subpixel, config.dark_kernel),
+            )
+        keypoints = keypoints * np.float32(self._spec.stride) + np.float32(self._spec.origin)
+        return People(np.where(scores[..., None] > 0, keypoints, 0), scores, person_scores)
+
+    def _best(
+        self, peaks: Peaks, members: npt.NDArray[np.int64]
+    ) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
+        """Keypoints in cells, scores and person scores of the likely people, the best first, and their indices."""
+        config = self._config
+        present = members >= 0
+        columns = np.arange(members.shape[1])
+        scores = np.where(present, peaks.scores[columns, members], 0)
+        person_scores = _person_scores(scores, present)
+        order = np.argsort(-person_scores, kind="stable")
+        keep = (present.sum(axis=1) >= config.min_keypoints) & (person_scores >= config.min_person_score)
+        kept = order[keep[order]][: config.max_people]
+        return peaks.xy[columns, members[kept]], scores[kept], person_scores[kept], kept
+
+
+def keypoint_order(skeleton: Skeleton) -> tuple[int, ...]:
+    """The keypoints in the order of grouping: those that are seen best and most often first, unknown names last."""
+    parts = [name.removeprefix("left_").removeprefix("right_") for name in skeleton.keypoint_names]
+    ranks = [TORSO_FIRST.index(part) if part in TORSO_FIRST else len(TORSO_FIRST) for part in parts]
+    return tuple(sorted(range(len(parts)), key=lambda k: ranks[k]))
+
+
+def _tags(tags: npt.NDArray[Any] | None, keypoint_count: int, shape_hw: tuple[int, ...]) -> FloatArray:
+    """The tags as C-contiguous float32, held against the heatmaps."""
+    channels = keypoint_count if tags is None else max(len(np.atleast_1d(tags)), keypoint_count)
+    array = field_array("tags", tags, channels)
+    if channels % keypoint_count:
+        raise ValueError(f"tags: expected a multiple of {keypoint_count} channels, (K D, H, W), got {array.shape}")
+    if array.shape[1:] != shape_hw:
+        raise ValueError(f"tags: expected the grid of the heatmaps, {shape_hw}, got {array.shape[1:]}")
+    return array
+
+
+def _person_scores(scores: FloatArray, present: npt.NDArray[np.bool_]) -> FloatArray:
+    """Confidence of each person: the geometric mean of its mean score over all keypoints and over those it has.
+
+    By the first alone a single sure keypoint would be as good as none; by the second alone, better than a whole person.
+    """
+    total = scores.sum(axis=1)
+    return np.minimum(total / np.sqrt(scores.shape[1] * np.maximum(present.sum(axis=1), 1)), 1).astype(np.float32)

@@ -1,0 +1,52 @@
+"""Completion: weak keypoints are found, those of others are not taken."""
+
+import numpy as np
+import pytest
+import scene_tags
+from tag_people import TRIPLE_SPEC, decode, ideal, row
+
+from pose_ros.fields import Fields
+
+
+def weak_third(strength: float, tag: float) -> Fields:
+    """One whole person at height 5 (tag 5); at 30 one of tag 1, whose c is weak and says ``tag``."""
+    fields = ideal([row(5), row(30)], [[5.0, 5.0, 5.0], [1.0, 1.0, tag]])
+    fields.heatmaps[2, 18:] *= strength
+    return fields
+
+
+def test_completion_finds_a_weak_keypoint() -> None:
+    fields = weak_third(0.06, 1.0)
+    without = decode(fields, TRIPLE_SPEC, min_keypoints=2)
+    with_it = decode(fields, TRIPLE_SPEC, min_keypoints=2, complete=True)
+    assert without.visible.sum() == 5 and with_it.visible.sum() == 6
+    assert with_it.scores[1, 2] == pytest.approx(0.06, abs=1e-3)
+    np.testing.assert_allclose(with_it.keypoints[1], row(30), atol=0.05)
+    np.testing.assert_allclose(with_it.person_scores, without.person_scores)
+
+
+@pytest.mark.parametrize(("strength", "tag"), [(0.06, 5.0), (0.06, 1.6), (0.0, 1.0), (-0.5, 1.0)])
+def test_completion_does_not_take_what_is_not_there(strength: float, tag: float) -> None:
+    """A cell of another tag, or without confidence, is no keypoint."""
+    people = decode(weak_third(strength, tag), TRIPLE_SPEC, min_keypoints=2, complete=True)
+    assert people.visible.sum() == 5
+
+
+def test_completion_takes_the_first_of_equal_cells() -> None:
+    fields = ideal([row(30)], [1.0], visible=[[1, 1, 0]], far=1.0)
+    fields.heatmaps[2, [3, 3, 20], [9, 40, 5]] = 0.05
+    (person,) = decode(fields, TRIPLE_SPEC, complete=True, min_keypoints=2, subpixel="none")
+    assert person.keypoints[0, 2].tolist() == [9, 3]
+
+
+def test_completion_of_a_crowd() -> None:
+    fields, _ = scene_tags.fields(10, dims=2)
+    whole = decode(fields)
+    faint = fields.heatmaps.copy()
+    gone = np.arange(0, 17, 3)
+    faint[gone] *= 0.09  # below the threshold of peaks
+    assert decode(Fields(faint, tags=fields.tags), score_threshold=0.1).visible[:, gone].sum() == 0
+    people = decode(Fields(faint, tags=fields.tags), score_threshold=0.1, complete=True)
+    assert people.visible.all() and len(people) == len(whole) == 10
+    for person in people.keypoints:
+        assert np.abs(whole.keypoints - person).max(axis=(1, 2)).min() < 1.5
