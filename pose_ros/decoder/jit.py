@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +31,33 @@ def jit(function: Function) -> Function:
     except RuntimeError:  # "no locator available": nowhere to write a cache
         return numba.njit(nogil=True)(function)
     _date_by_all_files(compiled)
+    compiled._cache = _Forgiving(compiled._cache)
     return compiled
+
+
+class _Forgiving:
+    """numba's cache, but a damaged file or a full disk means compiling again, not an error."""
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """The kept machine code, or None."""
+        try:
+            return self._cache.load_overload(signature, context)
+        except Exception:  # whatever unpickling a damaged file raises
+            return None
+
+    def save_overload(self, signature: Any, code: Any) -> None:
+        """Keep machine code, if that can be."""
+        try:
+            self._cache.save_overload(signature, code)
+        except Exception:
+            with contextlib.suppress(OSError):
+                self._cache.flush()  # an index that cannot be read is begun anew, for the next process
 
 
 def _date_by_all_files(compiled: Any) -> None:

@@ -95,3 +95,14 @@ def test_every_decoder_imports_without_numba() -> None:
     script += "from pose_ros.decoder.jit import COMPILED, jit\nassert not COMPILED and jit(len) is len\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_damaged_files_mean_compiling_again(toy: Path, suffix: str) -> None:
+    call(toy)
+    for file in (toy / "__pycache__").glob(f"*{suffix}"):
+        file.write_bytes(file.read_bytes()[:60])
+    assert call(toy)[0] == 20
+    assert call(toy)[0] == 20
+    if suffix == ".nbi":  # the index was begun anew: the third process may use it
+        assert call(toy) == [20, 1, 0]
