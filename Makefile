@@ -3,6 +3,8 @@
 
 PYTHON ?=
 VIDEO ?=
+# Sources, messages and tables hold more than ASCII, whatever the locale is.
+export PYTHONUTF8 := 1
 CACHES := .mypy_cache .pytest_cache .ruff_cache .hypothesis pose_ros.egg-info
 
 .PHONY: help setup demo test lint bench clean
@@ -24,7 +26,7 @@ lint: setup  ## check style and types
 	@. .venv/ros.sh && ruff check && ruff format --check && mypy
 
 bench: setup  ## run every benchmark
-	@. .venv/ros.sh && for script in benchmarks/*.py; do echo "== $$script"; python "$$script" || exit 1; done
+	@. .venv/ros.sh && for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; python "$$script" || exit 1; done
 
 clean:  ## remove everything that these commands have made
 	rm -rf .venv .colcon output $(CACHES)

@@ -1,0 +1,46 @@
+"""Chains of three keypoints in ideal PersonLab fields, and how tests decode and compare them."""
+
+import numpy as np
+import scene_personlab
+from scene_personlab import POSENET_17
+
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder import make_decoder
+from pose_ros.fields import Fields, ModelSpec
+from pose_ros.people import People
+from pose_ros.skeleton import Skeleton
+
+SPEC = ModelSpec("test", POSENET_17, stride=16, origin=1.5)
+CHAIN = Skeleton("chain", ("a", "b", "c"), ((0, 1), (1, 2)))
+CHAIN_SPEC = ModelSpec("chain", CHAIN, stride=8)
+GIVEN = ("heatmaps", "short_offsets", "mid_offsets")
+
+
+def decode(fields: Fields, spec: ModelSpec = SPEC, **config: object) -> People:
+    return make_decoder(spec, "personlab", DecoderConfig(**config))(fields)
+
+
+def ideal(keypoints: list, shape_hw: tuple[int, int] = (40, 60), visible: list | None = None) -> Fields:
+    """Fields of chains a-b-c."""
+    seen = None if visible is None else np.array(visible, bool)
+    return scene_personlab.ideal(np.array(keypoints, np.float32), CHAIN.limbs, shape_hw, 8, seen)
+
+
+def chains(*rows: float) -> list:
+    return [[[10, row], [25, row], [40, row]] for row in rows]
+
+
+def assert_same(a: People, b: People, px: float = 1e-3) -> None:
+    assert len(a) == len(b)
+    assert np.array_equal(a.visible, b.visible)
+    np.testing.assert_allclose(a.keypoints, b.keypoints, atol=px)
+    np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
+    np.testing.assert_allclose(a.person_scores, b.person_scores, atol=1e-3)
+
+
+def found(people: People, truth: np.ndarray) -> np.ndarray:
+    """Mean distance, px, of each true person's keypoints (px) to the one who is nearest; each must have their own."""
+    distance = np.linalg.norm(people.keypoints[:, None] - truth[None], axis=3)
+    mean = np.where(people.visible[:, None], distance, 0).sum(axis=2) / people.visible.sum(axis=1)[:, None]
+    assert len(set(mean.argmin(axis=0))) == len(truth)
+    return mean.min(axis=0)
