@@ -112,7 +112,7 @@ def _assemble(links: Any, values: Any, spans: Any, limbs: Any, limits: Any, shap
     owner = np.full(shape, -1, np.int64)
     members = np.full((len(links), shape[0]), -1, np.int64)
     sums, heights, counts = np.zeros(len(links)), np.zeros(len(links)), np.zeros(len(links))
-    groups = 0
+    groups = np.int64(0)
     for rank in range(len(links)):
         limb, i, j = links[rank]
         a, b = limbs[limb]

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.decoder.jit import COMPILED, jit
-from pose_ros.decoder.subpixel import METHODS, gaussian_kernel, refine
+from pose_ros.decoder.subpixel import has_equal, refine_peaks
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -53,17 +53,18 @@ def find_peaks(
     xy = np.zeros((channels, max_peaks, 2), np.float32)
     scores = np.zeros((channels, max_peaks), np.float32)
     counts = np.zeros(channels, np.int64)
-    method, blur = METHODS.index(subpixel), gaussian_kernel(dark_kernel)
     scan = _scan if COMPILED else _scan_numpy
-    if scan(heatmaps, np.float32(threshold), method, blur, xy, scores, counts) > 0:
+    tied = scan(heatmaps, np.float32(threshold), xy, scores, counts)
+    if tied > 0:
         seen = np.zeros(heatmaps.shape[1:], np.int64)
         scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
         scan_plateaus(heatmaps, np.float32(threshold), seen, xy, scores, counts)
+    refine_peaks(heatmaps, xy, scores, counts, subpixel, dark_kernel)
     return Peaks(xy, scores, counts)
 
 
 @jit
-def _scan(heatmaps: Any, threshold: Any, method: Any, blur: Any, xy: Any, scores: Any, counts: Any) -> Any:
+def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> Any:
     """Keep the peaks of a single cell; returns the number of highest cells that have an equal neighbour."""
     channels, rows, cols = heatmaps.shape
     bits, threshold_bits = heatmaps.view(np.int32), np.float32(threshold).view(np.int32)
@@ -78,7 +79,7 @@ def _scan(heatmaps: Any, threshold: Any, method: Any, blur: Any, xy: Any, scores
                 continue
             for col in range(cols):
                 if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    tied += _keep_single(heatmaps, k, row, col, method, blur, xy, scores, counts)
+                    tied += _keep_single(heatmaps, k, row, col, xy, scores, counts)
     return tied
 
 
@@ -105,10 +106,10 @@ def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
     return np.stack([k, row, col], axis=1)[highest]
 
 
-def _scan_numpy(heatmaps: Any, threshold: Any, method: Any, blur: Any, xy: Any, scores: Any, counts: Any) -> int:
+def _scan_numpy(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> int:
     """The same as ``_scan`` where there is no compiler: whole-array comparisons first."""
     cells = _highest_cells(heatmaps, threshold)
-    return sum(_keep_single(heatmaps, k, row, col, method, blur, xy, scores, counts) for k, row, col in cells)
+    return sum(_keep_single(heatmaps, k, row, col, xy, scores, counts) for k, row, col in cells)
 
 
 def _scan_plateaus_numpy(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
@@ -131,34 +132,22 @@ def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
 
 
 @jit
-def _keep_single(
-    heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any, xy: Any, scores: Any, counts: Any
-) -> Any:
+def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any, counts: Any) -> Any:
     """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
-    if _has_equal(heatmaps, k, row, col):
+    if has_equal(heatmaps, k, row, col):
         return 1
-    x, y = refine(heatmaps, k, row, col, method, blur)
-    _store(k, x, y, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
+    _store(k, col, row, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
     return 0
 
 
 @jit
 def _keep_plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
     """Store the peak of the plateau around a highest cell, once, unless any of its cells has a higher neighbour."""
-    if seen[row, col] == k + 1 or not _has_equal(heatmaps, k, row, col):
+    if seen[row, col] == k + 1 or not has_equal(heatmaps, k, row, col):
         return
     whole, x, y = _plateau(heatmaps, k, row, col, seen)
     if whole:
         _store(k, x, y, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
-
-
-@jit
-def _has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    equal = 0
-    for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
-        for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
-            equal += heatmaps[k, r, c] == heatmaps[k, row, col]
-    return equal > 1
 
 
 @jit

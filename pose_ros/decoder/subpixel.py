@@ -30,6 +30,43 @@ MAX_SHIFT = 1.0
 _TINY = 1e-10
 
 
+def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: str, dark_kernel: int) -> None:
+    """Refine all peaks in place. The centre of a plateau stays.
+
+    Args:
+        heatmaps: (K, H, W) float32; NaN and Inf count as missing.
+        xy: (K, M, 2) column and row of each peak.
+        scores: (K, M) value of each peak, at most 1.
+        counts: (K,) peaks of each channel.
+        method: One of METHODS.
+        dark_kernel: Width of the Gaussian kernel of DARK, odd; 1 does not blur.
+    """
+    if method == "dark":  # apart, since it takes as long to compile as all others
+        _refine_dark(heatmaps, xy, scores, counts, gaussian_kernel(dark_kernel))
+    elif method != "none":
+        _refine(heatmaps, xy, scores, counts, METHODS.index(method))
+
+
+@jit
+def _refine(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: Any) -> None:
+    for k in range(len(counts)):
+        for m in range(counts[k]):
+            col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
+            if _is_single(heatmaps, k, row, col, scores[k, m]):
+                x, y = _moved(heatmaps, k, row, col, method)
+                xy[k, m, 0], xy[k, m, 1] = _inside(heatmaps, x, y)
+
+
+@jit
+def _refine_dark(heatmaps: Any, xy: Any, scores: Any, counts: Any, blur: Any) -> None:
+    for k in range(len(counts)):
+        for m in range(counts[k]):
+            col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
+            if _is_single(heatmaps, k, row, col, scores[k, m]):
+                x, y = _dark(heatmaps, k, row, col, blur)
+                xy[k, m, 0], xy[k, m, 1] = _inside(heatmaps, x, y)
+
+
 @jit
 def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) -> Any:
     """Column and row of the maximum at a cell. Never NaN, never outside the map.
@@ -42,17 +79,44 @@ def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) ->
         method: Index into METHODS.
         blur: (n,) weights of the Gaussian kernel of DARK, n odd, sum 1; n = 1 does not blur.
     """
-    x, y = np.float64(col), np.float64(row)
-    if method == QUARTER:
-        x += 0.25 * _higher(_value(heatmaps, k, row, col - 1), _value(heatmaps, k, row, col + 1))
-        y += 0.25 * _higher(_value(heatmaps, k, row - 1, col), _value(heatmaps, k, row + 1, col))
-    elif method == CENTROID:
-        x, y = _centroid(heatmaps, k, row, col)
-    elif method == DARK:
+    if method == DARK:
         x, y = _dark(heatmaps, k, row, col, blur)
-    elif method == QUADRATIC:
-        x, y = _quadratic(heatmaps, k, row, col)
+    else:
+        x, y = _moved(heatmaps, k, row, col, method)
+    return _inside(heatmaps, x, y)
+
+
+@jit
+def _moved(heatmaps: Any, k: Any, row: Any, col: Any, method: Any) -> Any:
+    """Column and row by any method but DARK."""
+    if method == QUARTER:
+        return _quarter(heatmaps, k, row, col)
+    if method == CENTROID:
+        return _centroid(heatmaps, k, row, col)
+    if method == QUADRATIC:
+        return _quadratic(heatmaps, k, row, col)
+    return np.float64(col), np.float64(row)
+
+
+@jit
+def _inside(heatmaps: Any, x: Any, y: Any) -> Any:
     return min(max(x, 0.0), heatmaps.shape[2] - 1.0), min(max(y, 0.0), heatmaps.shape[1] - 1.0)
+
+
+@jit
+def _is_single(heatmaps: Any, k: Any, row: Any, col: Any, score: Any) -> Any:
+    """Whether a peak is this one cell, and not the centre of a plateau."""
+    return min(heatmaps[k, row, col], np.float32(1)) == score and not has_equal(heatmaps, k, row, col)
+
+
+@jit
+def has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
+    """Whether a cell has a neighbour of the same value: it is part of a plateau."""
+    equal = 0
+    for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
+        for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
+            equal += heatmaps[k, r, c] == heatmaps[k, row, col]
+    return equal > 1
 
 
 @jit
@@ -78,6 +142,13 @@ def _vertex(low: Any, middle: Any, high: Any) -> Any:
     if not bend < 0:
         return 0.0
     return min(max(0.5 * (low - high) / bend, -0.5), 0.5)
+
+
+@jit
+def _quarter(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
+    x = col + 0.25 * _higher(_value(heatmaps, k, row, col - 1), _value(heatmaps, k, row, col + 1))
+    y = row + 0.25 * _higher(_value(heatmaps, k, row - 1, col), _value(heatmaps, k, row + 1, col))
+    return x, y
 
 
 @jit
