@@ -56,9 +56,9 @@ def find_peaks(
     scan = _scan if COMPILED else _scan_numpy
     tied = scan(heatmaps, np.float32(threshold), xy, scores, counts)
     if tied > 0:
-        seen = np.zeros(heatmaps.shape[1:], np.int64)
+        seen, stack = np.zeros(heatmaps.shape[1:], np.int64), np.empty((heatmaps[0].size, 2), np.int64)
         scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
-        scan_plateaus(heatmaps, np.float32(threshold), seen, xy, scores, counts)
+        scan_plateaus(heatmaps, np.float32(threshold), seen, stack, xy, scores, counts)
     refine_peaks(heatmaps, xy, scores, counts, subpixel, dark_kernel)
     return Peaks(xy, scores, counts)
 
@@ -84,14 +84,14 @@ def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> A
 
 
 @jit
-def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
+def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any) -> None:
     """Keep the peaks of several equal cells."""
     channels, rows, cols = heatmaps.shape
     for k in range(channels):
         for row in range(rows):
             for col in range(cols):
                 if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    _keep_plateau(heatmaps, k, row, col, seen, xy, scores, counts)
+                    _keep_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
 
 
 def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
@@ -112,10 +112,12 @@ def _scan_numpy(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any
     return sum(_keep_single(heatmaps, k, row, col, xy, scores, counts) for k, row, col in cells)
 
 
-def _scan_plateaus_numpy(heatmaps: Any, threshold: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
+def _scan_plateaus_numpy(
+    heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any
+) -> None:
     """The same as ``_scan_plateaus`` where there is no compiler."""
     for k, row, col in _highest_cells(heatmaps, threshold):
-        _keep_plateau(heatmaps, k, row, col, seen, xy, scores, counts)
+        _keep_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
 
 
 @jit
@@ -136,37 +138,34 @@ def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any
     """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
     if has_equal(heatmaps, k, row, col):
         return 1
-    _store(k, col, row, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
+    _store(k, np.float64(col), np.float64(row), min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
     return 0
 
 
 @jit
-def _keep_plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Store the peak of the plateau around a highest cell, once, unless any of its cells has a higher neighbour."""
+def _keep_plateau(
+    heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any
+) -> None:
+    """Store the peak of the plateau around a highest cell, once, unless any of its cells has a higher neighbour.
+
+    Floods the plateau; ``seen`` marks its cells with k + 1, ``stack`` (cells, 2) holds those to be visited.
+    """
     if seen[row, col] == k + 1 or not has_equal(heatmaps, k, row, col):
         return
-    whole, x, y = _plateau(heatmaps, k, row, col, seen)
-    if whole:
-        _store(k, x, y, min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
-
-
-@jit
-def _plateau(heatmaps: Any, k: Any, row: Any, col: Any, seen: Any) -> Any:
-    """Flood the equal cells around one: (no neighbour is higher, mean column, mean row). Marks them with k + 1."""
-    _, rows, cols = heatmaps.shape
-    stack: Any = [(np.int64(row), np.int64(col))]
-    seen[row, col] = k + 1
-    whole, cells, x, y = True, 0, 0.0, 0.0
-    while len(stack) > 0:
-        r0, c0 = stack.pop()
-        whole &= bool(_is_highest(heatmaps, k, r0, c0))
+    value, waiting, whole, cells, x, y = heatmaps[k, row, col], 1, True, 0, 0.0, 0.0
+    stack[0, 0], stack[0, 1], seen[row, col] = row, col, k + 1
+    while waiting > 0:
+        waiting -= 1
+        r0, c0 = stack[waiting, 0], stack[waiting, 1]
+        whole &= _is_highest(heatmaps, k, r0, c0)
         cells, x, y = cells + 1, x + c0, y + r0
-        for r in range(max(r0 - 1, 0), min(r0 + 2, rows)):
-            for c in range(max(c0 - 1, 0), min(c0 + 2, cols)):
-                if heatmaps[k, r, c] == heatmaps[k, row, col] and seen[r, c] != k + 1:
-                    seen[r, c] = k + 1
-                    stack.append((np.int64(r), np.int64(c)))
-    return whole, x / cells, y / cells
+        for r in range(max(r0 - 1, 0), min(r0 + 2, heatmaps.shape[1])):
+            for c in range(max(c0 - 1, 0), min(c0 + 2, heatmaps.shape[2])):
+                if heatmaps[k, r, c] == value and seen[r, c] != k + 1:
+                    stack[waiting, 0], stack[waiting, 1], seen[r, c] = r, c, k + 1
+                    waiting += 1
+    if whole:
+        _store(k, x / cells, y / cells, min(value, np.float32(1)), xy, scores, counts)
 
 
 @jit
