@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.decoder.jit import jit
+from pose_ros.decoder.jit import inlined, jit
 
 BOX_FILL = 0.53
 """Share of a person's box that the person covers, as COCO's areas have it."""
@@ -62,7 +62,7 @@ def _mark(keypoints: Any, scores: Any, sigmas: Any, threshold: Any, keep: Any) -
                 break
 
 
-@jit
+@inlined
 def _enclose(keypoints: Any, scores: Any, n: Any, boxes: Any) -> None:
     """Fill the box of a person: x_min, y_min, x_max, y_max."""
     boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3] = np.inf, np.inf, -np.inf, -np.inf
@@ -73,13 +73,13 @@ def _enclose(keypoints: Any, scores: Any, n: Any, boxes: Any) -> None:
             boxes[n, 1], boxes[n, 3] = min(boxes[n, 1], y), max(boxes[n, 3], y)
 
 
-@jit
+@inlined
 def _area(boxes: Any, n: Any) -> Any:
     """Square pixels that a person covers."""
     return max(BOX_FILL * (boxes[n, 2] - boxes[n, 0]) * (boxes[n, 3] - boxes[n, 1]), MIN_AREA)
 
 
-@jit
+@inlined
 def _are_near(boxes: Any, a: Any, b: Any, margin: Any) -> Any:
     """Whether two boxes are no farther apart than the margin, in x and in y."""
     apart_x = max(boxes[a, 0], boxes[b, 0]) - min(boxes[a, 2], boxes[b, 2])
@@ -87,7 +87,7 @@ def _are_near(boxes: Any, a: Any, b: Any, margin: Any) -> Any:
     return apart_x <= margin and apart_y <= margin
 
 
-@jit
+@inlined
 def _oks(keypoints: Any, scores: Any, sigmas: Any, n: Any, other: Any, area: Any) -> Any:
     """Similarity of person n to another, over the keypoints of n."""
     total, present = 0.0, 0

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.decoder.jit import COMPILED, jit
+from pose_ros.decoder.jit import COMPILED, inlined, jit
 from pose_ros.decoder.peaks import Peaks
 
 MIN_SAMPLES, MAX_SAMPLES = 5, 25
@@ -43,7 +43,7 @@ def score_limbs(
     return links, values
 
 
-@jit
+@inlined
 def _may_join(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any) -> Any:
     """Whether the field agrees at the nearest cells of two of the points at 1/4, 1/2 and 3/4 of the way.
 
@@ -71,7 +71,7 @@ def _sample(pafs: Any, channel: Any, x: Any, y: Any) -> Any:
     return (1 - fy) * top + fy * bottom
 
 
-@jit
+@inlined
 def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any, fraction: Any) -> Any:
     """Confidence that a limb leads from (x, y) to (x + dx, y + dy), eq. 10 and 11; -1 if too few samples agree."""
     length = math.sqrt(dx * dx + dy * dy)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.duplicates import distinct
-from pose_ros.decoder.jit import jit
+from pose_ros.decoder.jit import inlined, jit
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.matching import match
 from pose_ros.decoder.peaks import Peaks, find_peaks
@@ -150,7 +150,7 @@ def _join(members: Any, owner: Any, a: Any, i: Any, b: Any, j: Any, groups: Any,
     return first if first == second or _merge(members, owner, first, second) else np.int64(-1)
 
 
-@jit
+@inlined
 def _add(members: Any, owner: Any, group: Any, keypoint: Any, peak: Any) -> Any:
     """Give a group a peak; its number, or -1 if it has another of that keypoint."""
     if members[group, keypoint] >= 0:
@@ -159,13 +159,13 @@ def _add(members: Any, owner: Any, group: Any, keypoint: Any, peak: Any) -> Any:
     return np.int64(group)
 
 
-@jit
+@inlined
 def _is_stretched(span: Any, most: Any, heights: Any, counts: Any, group: Any) -> Any:
     """Whether a link is too long for a group; NaN never is."""
     return group >= 0 and counts[group] >= TELLING_LINKS and span * counts[group] > most * heights[group]
 
 
-@jit
+@inlined
 def _merge(members: Any, owner: Any, first: Any, second: Any) -> Any:
     """Move all of the second group to the first, unless both have the same keypoint. An emptied group stays."""
     for k in range(members.shape[1]):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.decoder.jit import COMPILED, jit
+from pose_ros.decoder.jit import COMPILED, inlined, jit
 from pose_ros.decoder.subpixel import has_equal, refine_peaks
 
 FloatArray = npt.NDArray[np.float32]
@@ -133,7 +133,7 @@ def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     return True
 
 
-@jit
+@inlined
 def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any, counts: Any) -> Any:
     """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
     if has_equal(heatmaps, k, row, col):
@@ -142,7 +142,7 @@ def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any
     return 0
 
 
-@jit
+@inlined
 def _keep_plateau(
     heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any
 ) -> None:

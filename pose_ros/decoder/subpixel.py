@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.decoder.jit import jit
+from pose_ros.decoder.jit import inlined, jit
 
 METHODS = ("none", "quarter", "centroid", "quadratic", "dark")
 NONE, QUARTER, CENTROID, QUADRATIC, DARK = range(5)
@@ -90,7 +90,7 @@ def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) ->
     return min(max(x, 0.0), heatmaps.shape[2] - 1.0), min(max(y, 0.0), heatmaps.shape[1] - 1.0)
 
 
-@jit
+@inlined
 def _is_single(heatmaps: Any, k: Any, row: Any, col: Any, score: Any) -> Any:
     """Whether a peak is this one cell, and not the centre of a plateau."""
     return min(heatmaps[k, row, col], np.float32(1)) == score and not has_equal(heatmaps, k, row, col)
@@ -106,7 +106,7 @@ def has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     return equal > 1
 
 
-@jit
+@inlined
 def _value(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     """A cell, or NaN where there is none or its value is not finite."""
     if 0 <= row < heatmaps.shape[1] and 0 <= col < heatmaps.shape[2]:
@@ -122,7 +122,7 @@ def _higher(low: Any, high: Any) -> Any:
     return 1.0 if high > low else -1.0 if high < low else 0.0
 
 
-@jit
+@inlined
 def _vertex(low: Any, middle: Any, high: Any) -> Any:
     """Top of the parabola through three values, from -0.5 to 0.5; 0 where a value is missing."""
     bend = low - 2.0 * middle + high
@@ -131,7 +131,7 @@ def _vertex(low: Any, middle: Any, high: Any) -> Any:
     return min(max(0.5 * (low - high) / bend, -0.5), 0.5)
 
 
-@jit
+@inlined
 def _quadratic(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     middle = np.float64(heatmaps[k, row, col])
     x = col + _vertex(_value(heatmaps, k, row, col - 1), middle, _value(heatmaps, k, row, col + 1))
