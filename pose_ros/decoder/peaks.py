@@ -138,7 +138,7 @@ def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any
     """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
     if has_equal(heatmaps, k, row, col):
         return 1
-    _store(k, np.float64(col), np.float64(row), min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
+    insert(k, np.float64(col), np.float64(row), min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
     return 0
 
 
@@ -165,12 +165,12 @@ def _keep_plateau(
                     stack[waiting, 0], stack[waiting, 1], seen[r, c] = r, c, k + 1
                     waiting += 1
     if whole:
-        _store(k, x / cells, y / cells, min(value, np.float32(1)), xy, scores, counts)
+        insert(k, x / cells, y / cells, min(value, np.float32(1)), xy, scores, counts)
 
 
 @jit
-def _store(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Insert a peak behind those at least as strong; when all places are taken, the weakest falls out."""
+def insert(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Insert a peak of channel k behind those at least as strong; when all places are taken, the weakest falls out."""
     place = counts[k]
     if place < scores.shape[1]:
         counts[k] += 1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.decoder.jit import jit
+from pose_ros.decoder.peaks import insert
 
 
 @jit
@@ -115,7 +116,7 @@ def find_seeds(ranking: Any, short_offsets: Any, per_cell: Any, threshold: Any, 
             for col in range(cols):
                 if ranking[k, row, col] > threshold and _is_seed(ranking, k, row, col):
                     _, x, y = follow(short_offsets, 2 * k, np.float64(col), np.float64(row), per_cell)
-                    _store(k, x, y, ranking[k, row, col], xy, scores, counts)
+                    insert(k, x, y, ranking[k, row, col], xy, scores, counts)
     return xy, scores, counts
 
 
@@ -135,20 +136,3 @@ def _is_seed(ranking: Any, k: Any, row: Any, col: Any) -> Any:
                 return False
             lower |= value != other
     return lower
-
-
-@jit
-def _store(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Insert a seed behind those at least as strong; when all places are taken, the weakest falls out."""
-    place = counts[k]
-    if place < scores.shape[1]:
-        counts[k] += 1
-    else:
-        place -= 1
-        if not score > scores[k, place]:
-            return
-    while place > 0 and scores[k, place - 1] < score:
-        xy[k, place, 0], xy[k, place, 1] = xy[k, place - 1, 0], xy[k, place - 1, 1]
-        scores[k, place] = scores[k, place - 1]
-        place -= 1
-    xy[k, place, 0], xy[k, place, 1], scores[k, place] = x, y, score

@@ -30,14 +30,6 @@ def chains(*rows: float) -> list:
     return [[[10, row], [25, row], [40, row]] for row in rows]
 
 
-def assert_same(a: People, b: People, px: float = 1e-3) -> None:
-    assert len(a) == len(b)
-    assert np.array_equal(a.visible, b.visible)
-    np.testing.assert_allclose(a.keypoints, b.keypoints, atol=px)
-    np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
-    np.testing.assert_allclose(a.person_scores, b.person_scores, atol=1e-3)
-
-
 def found(people: People, truth: np.ndarray) -> np.ndarray:
     """Mean distance, px, of each true person's keypoints (px) to the one who is nearest; each must have their own."""
     distance = np.linalg.norm(people.keypoints[:, None] - truth[None], axis=3)

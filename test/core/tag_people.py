@@ -43,11 +43,3 @@ def ideal(keypoints: list, tags: list, visible: list | None = None, far: float =
 def row(y: float, x: float = 10) -> list:
     """Keypoints of a person who lies at height y."""
     return [[x, y], [x + 15, y], [x + 30, y]]
-
-
-def assert_same(a: People, b: People, px: float = 1e-3) -> None:
-    assert len(a) == len(b)
-    assert np.array_equal(a.visible, b.visible)
-    np.testing.assert_allclose(a.keypoints, b.keypoints, atol=px)
-    np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
-    np.testing.assert_allclose(a.person_scores, b.person_scores, atol=1e-3)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import scene
 import scene_centernet
+from decoders import assert_same, assert_shareable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,14 +45,6 @@ def put(fields: Fields, name: str, xy: tuple[int, int], value: object) -> Fields
     array = getattr(fields, name).copy()
     array[:, xy[1], xy[0]] = value
     return replace(fields, **{name: array})
-
-
-def assert_same(a: People, b: People, px: float = 1e-3) -> None:
-    assert len(a) == len(b)
-    assert np.array_equal(a.visible, b.visible)
-    np.testing.assert_allclose(a.keypoints, b.keypoints, atol=px)
-    np.testing.assert_allclose(a.scores, b.scores, atol=1e-3)
-    np.testing.assert_allclose(a.person_scores, b.person_scores, atol=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 5, 10, 20, 30])
@@ -351,23 +343,7 @@ def test_noise_of_any_size_gives_valid_people(seed: int, rows: int, cols: int, b
 
 
 def test_threads_may_share_a_decoder() -> None:
-    decoder = make_decoder(SPEC, "centernet")
-    jobs = [scene_centernet.fields(n)[0] for n in (1, 5, 10)]
-    expected = [decoder(job) for job in jobs]
-    failures: list[str] = []
-
-    def work() -> None:
-        for _ in range(20):
-            for job, people in zip(jobs, expected, strict=True):
-                if not np.array_equal(decoder(job).keypoints, people.keypoints):
-                    failures.append("differs")
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert_shareable(make_decoder(SPEC, "centernet"), [scene_centernet.fields(n)[0] for n in (1, 5, 10)])
 
 
 WITHOUT_NUMBA = """

@@ -6,6 +6,8 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,3 +226,69 @@ def test_names_do_not_count_byte_code(steps: ModuleType, tmp_path: Path) -> None
     for name in ("module.py", "__pycache__/module.pyc", "__pycache__/module.nbi"):
         (tmp_path / name).touch()
     assert steps.names(tmp_path) == str(tmp_path / "module.py")
+
+
+# The headers of Python ---------------------------------------------------------------------------------------------
+
+HEADERS = ("python3.99/Python.h", "python3.99/internal/core.h", "x86_64-linux-gnu/python3.99/pyconfig.h")
+DOWNLOAD = 'case "$*" in {}) cp "{}" . ;; *) echo "E: Unable to locate package" >&2; exit 100 ;; esac\n'
+
+
+@pytest.fixture
+def headers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """underlay/headers.py, which lies in no package either."""
+    monkeypatch.syspath_prepend(str(ROOT / "underlay"))
+    yield importlib.import_module("headers")
+    for name in ("headers", "debs", "steps"):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def deb(tmp_path: Path) -> Path:
+    """A package of headers, as Debian has them."""
+    if not shutil.which("dpkg-deb"):
+        pytest.skip("needs dpkg-deb, which makes packages")
+    for name in HEADERS:
+        file = tmp_path / "tree/usr/include" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    control = tmp_path / "tree/DEBIAN/control"
+    control.parent.mkdir()
+    control.write_text("Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x\nDescription: x\n")
+    subprocess.run(["dpkg-deb", "--build", "tree", "x.deb"], cwd=tmp_path, check=True, capture_output=True)
+    return tmp_path / "x.deb"
+
+
+def fake_apt(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "bin/apt-get"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+
+
+@pytest.mark.parametrize("words", ["*download*", "*lists=*download*"], ids=["lists", "no lists"])
+def test_headers_come_out_of_the_package(
+    words: str, headers: ModuleType, deb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_apt(tmp_path, DOWNLOAD.format(words, deb), monkeypatch)
+    venv = tmp_path / "check out/.venv"
+    venv.mkdir(parents=True)
+    for _ in range(2):
+        headers.fetch("python3.99", venv / "headers")
+    files = {str(path.relative_to(venv)) for path in venv.rglob("*") if path.is_file()}
+    assert files == {"headers/Python.h", "headers/internal/core.h", "headers/x86_64-linux-gnu/python3.99/pyconfig.h"}
+
+
+def test_no_headers_give_one_sentence_with_the_way_out(
+    headers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_apt(tmp_path, DOWNLOAD.format("never", ""), monkeypatch)
+    (tmp_path / "bin/dpkg-deb").symlink_to(tmp_path / "bin/apt-get")
+    sentence = r"^[^\n]*Unable to locate[^\n]*: sudo apt install python3\.99-dev$"
+    with pytest.raises(headers.SetupError, match=sentence):
+        headers.fetch("python3.99", tmp_path / "headers")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(headers.SetupError, match="no apt-get"):
+        headers.fetch("python3.99", tmp_path / "headers")
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]

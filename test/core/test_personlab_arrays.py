@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 from dataclasses import fields as names
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scene_personlab
+from decoders import assert_same, assert_shareable
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from personlab_people import CHAIN, CHAIN_SPEC, GIVEN, SPEC, assert_same, chains, decode, ideal
+from personlab_people import CHAIN, CHAIN_SPEC, GIVEN, SPEC, chains, decode, ideal
 
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
@@ -153,23 +153,7 @@ def test_noise_of_any_size_gives_valid_people(seed: int, rows: int, cols: int, b
 
 
 def test_threads_may_share_a_decoder() -> None:
-    decoder = make_decoder(SPEC, "personlab")
-    jobs = [scene_personlab.fields(n)[0] for n in (1, 5, 10)]
-    expected = [decoder(job) for job in jobs]
-    failures: list[str] = []
-
-    def work() -> None:
-        for _ in range(20):
-            for job, people in zip(jobs, expected, strict=True):
-                if not np.array_equal(decoder(job).keypoints, people.keypoints):
-                    failures.append("differs")
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert_shareable(make_decoder(SPEC, "personlab"), [scene_personlab.fields(n)[0] for n in (1, 5, 10)])
 
 
 WITHOUT_NUMBA = """

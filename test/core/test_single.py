@@ -2,11 +2,11 @@
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from decoders import assert_shareable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,23 +203,9 @@ def test_noise_of_any_size_gives_at_most_one_valid_person(
 
 
 def test_threads_may_share_a_decoder() -> None:
-    decoder = make_decoder(SPEC, "single")
-    jobs = [Fields(heatmaps=np.roll(ideal(), shift, axis=1)) for shift in range(4)]
-    expected = [decoder(job) for job in jobs]
-    failures: list[int] = []
-
-    def work() -> None:
-        for _ in range(30):
-            for job, person in zip(jobs, expected, strict=True):
-                if not np.array_equal(decoder(job).keypoints, person.keypoints):
-                    failures.append(1)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert_shareable(
+        make_decoder(SPEC, "single"), [Fields(heatmaps=np.roll(ideal(), shift, axis=1)) for shift in range(4)]
+    )
 
 
 WITHOUT_NUMBA = """

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import scene_tags
-from tag_people import TRIPLE, TRIPLE_SPEC, assert_same, decode, ideal, row
+from decoders import assert_same
+from tag_people import TRIPLE, TRIPLE_SPEC, decode, ideal, row
 
 from pose_ros.decoder.tag import keypoint_order
 from pose_ros.fields import Fields, ModelSpec

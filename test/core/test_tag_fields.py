@@ -2,16 +2,16 @@
 
 import subprocess
 import sys
-import threading
 import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scene_tags
+from decoders import assert_same, assert_shareable
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tag_people import EIGHT, SHAPE, SPEC, TRIPLE, TRIPLE_SPEC, assert_same, decode, ideal, row
+from tag_people import EIGHT, SHAPE, SPEC, TRIPLE, TRIPLE_SPEC, decode, ideal, row
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
@@ -143,23 +143,10 @@ def test_tags_may_be_shifted_together(seed: int, count: int, spatial: bool) -> N
 
 
 def test_threads_may_share_a_decoder() -> None:
-    decoder = make_decoder(SPEC, "tag", DecoderConfig(complete=True))
-    jobs = [scene_tags.fields(n, (64, 96), missing=0.1)[0] for n in (1, 5, 10)]
-    expected = [decoder(job) for job in jobs]
-    failures: list[str] = []
-
-    def work() -> None:
-        for _ in range(20):
-            for job, people in zip(jobs, expected, strict=True):
-                if not np.array_equal(decoder(job).keypoints, people.keypoints):
-                    failures.append("differs")
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    assert_shareable(
+        make_decoder(SPEC, "tag", DecoderConfig(complete=True)),
+        [scene_tags.fields(n, (64, 96), missing=0.1)[0] for n in (1, 5, 10)],
+    )
 
 
 @pytest.mark.parametrize("complete", [False, True])
