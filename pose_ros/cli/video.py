@@ -114,7 +114,7 @@ def _to_bgr(message: Any) -> Image:
     """The picture in a bag's image message. The table of encodings is the node's, but needs no ROS."""
     import cv2
 
-    from pose_ros.ros.encodings import ENCODINGS
+    from pose_ros.encodings import ENCODINGS
 
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from pose_ros.encodings import ENCODINGS, Encoding
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
 from pose_ros.ros.bridge import CONVERTED, bridged
-from pose_ros.ros.encodings import ENCODINGS, Encoding
 
 Picture = npt.NDArray[np.uint8]
 DEPTH = ("16UC1", "32FC1")

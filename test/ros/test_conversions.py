@@ -18,6 +18,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from pose_ros.encodings import ENCODINGS
 from pose_ros.people import People
 from pose_ros.ros.bridge import CONVERTED, bridged, cv_bridge
 from pose_ros.ros.conversions import (
@@ -27,7 +28,6 @@ from pose_ros.ros.conversions import (
     people_to_message,
     to_bgr,
 )
-from pose_ros.ros.encodings import ENCODINGS
 
 Array = np.ndarray
 HEIGHT, WIDTH = 16, 24

@@ -13,12 +13,11 @@ import pytest
 
 pytest.importorskip("launch_ros", reason="launch_ros is not installed: ROS 2 from wheels has no launch")
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
 from launch_ros.actions import Node, PushRosNamespace
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import Image
-
-from launch import LaunchContext, LaunchDescription
 
 LAUNCH = """
 import sys
