@@ -19,7 +19,7 @@ NO_NETWORK = re.compile(
 )
 NO_WHEELS = (
     "ROS 2 has no wheels for it on this machine, so only the library is set up and tests of ROS will be skipped;"
-    " to have ROS 2, install one of python3.10 ... python3.13 or source a ROS 2, and run it again"
+    " to have ROS 2, install one of python3.10 ... python3.14 or source a ROS 2, and run it again"
 )
 TOOLS = ("pytest", "ruff", "mypy")
 
@@ -52,6 +52,11 @@ class Environment:
     def site_packages(self) -> Path:
         """Where its packages lie."""
         return self.prefix / "lib" / self.python.name / "site-packages"
+
+    @property
+    def include(self) -> Path:
+        """Where Python.h lies, or will lie: in the environment itself if the machine has none."""
+        return Path(self.python.include) if self.python.has_headers else self.prefix / "headers"
 
     @property
     def has_ros(self) -> bool:
@@ -142,11 +147,11 @@ class Environment:
 
     def _relocate(self) -> None:
         """Points the CMake files of the wheels, which name the folders of their builder, to this machine's."""
-        folders = "import numpy, sysconfig; print(sysconfig.get_paths()['include'], numpy.get_include(), sep='\\n')"
-        python_include, numpy_include = run([str(self.executable), "-c", folders], self.variables()).splitlines()
+        numpy = "import numpy; print(numpy.get_include())"
+        numpy_include = run([str(self.executable), "-c", numpy], self.variables()).strip()
         for path in self.prefix.glob("share/*/cmake/*.cmake"):
             text = path.read_text()
-            moved = BUILDER.sub(lambda match: numpy_include if match["numpy"] else python_include, text)
+            moved = BUILDER.sub(lambda match: numpy_include if match["numpy"] else str(self.include), text)
             write_if_changed(path, moved)
 
 

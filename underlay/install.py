@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import headers
 import shell
 import workspace
 from environment import Environment, write_if_changed
@@ -25,7 +26,17 @@ PINS = Path(__file__).resolve().with_name("pins.txt")
 
 def origin(env: Environment) -> tuple[str, ...]:
     """What nothing that was made survives a change of."""
-    return (str(ROOT), os.path.realpath(env.python.executable), str(env.python.version), str(env.distro))
+    python = (os.path.realpath(env.python.executable), str(env.python.version), str(env.include))
+    return (str(ROOT), *python, str(env.distro))
+
+
+def header_steps(env: Environment) -> list[Step]:
+    """The headers of Python, where the machine has none; a sourced ROS 2 needs the machine's own."""
+    if env.python.has_headers or env.distro:
+        return []
+    name = env.python.name
+    title = f"headers of {name} (out of the package lib{name}-dev)"
+    return [Step(title, env.stamp("headers"), origin(env), lambda: headers.fetch(name, env.include))]
 
 
 def environment_steps(env: Environment) -> list[Step]:
@@ -36,6 +47,7 @@ def environment_steps(env: Environment) -> list[Step]:
     ros = f"ROS 2 {env.distro}" if env.distro else "ROS 2 from wheels"
     return [
         Step(f"virtual environment on {env.python.name}", env.stamp("venv"), basis, env.create),
+        *(header_steps(env) if env.python.surely_has_ros_wheels else []),  # before the packages, to fail early
         Step(f"packages ({ros}; a minute or two)", env.stamp("packages"), packages, lambda: env.install(PINS)),
     ]
 
@@ -47,6 +59,7 @@ def workspace_steps(env: Environment) -> list[Step]:
     files = "\n".join(names(ROOT / folder) for folder in ("pose_ros", "scripts", "launch", "config", "rviz"))
     inputs = (*basis, manifests, files)
     return [
+        *header_steps(env),
         Step("workspace", workspace.stamp(ROOT, "workspace"), basis, lambda: workspace.lay_out(ROOT)),
         Step("build of the messages", workspace.stamp(ROOT, "build"), inputs, lambda: workspace.build(ROOT, env)),
     ]
@@ -62,11 +75,11 @@ def set_up(wanted: str | None) -> None:
     env = Environment(ROOT, choose(wanted, ROOT / ".venv", distro), distro)
     for product in (env.prefix, ROOT / ".colcon"):
         discard_unfinished(product)
-    require_tools(env.python, builds=env.python.surely_has_ros_wheels or bool(distro))
+    require_tools(env.python, distro, builds=env.python.surely_has_ros_wheels or bool(distro))
     for step in environment_steps(env):
         step.run()
     if env.has_ros:
-        require_tools(env.python, builds=True)
+        require_tools(env.python, distro, builds=True)
         for step in workspace_steps(env):
             step.run()
     write_if_changed(env.prefix / "ros.sh", shell.script(ROOT, env))

@@ -14,7 +14,7 @@ from pathlib import Path
 from steps import SetupError
 
 OLDEST = (3, 10)
-ROS_WHEELS = ((3, 10), (3, 11), (3, 12), (3, 13))  # the Pythons for which the pinned ROS 2 is built, on x86-64
+ROS_WHEELS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))  # the Pythons for which the pinned ROS 2 is built, on x86-64
 PROBE = """
 import importlib.util, json, os, sys, sysconfig
 def version_of(name):
@@ -26,7 +26,7 @@ def can_import(name):
 print(json.dumps(dict(
     executable=sys.executable, version=sys.version_info[:2],
     has_venv=importlib.util.find_spec("ensurepip") is not None,
-    has_headers=os.path.exists(os.path.join(sysconfig.get_paths()["include"], "Python.h")),
+    include=sysconfig.get_paths()["include"],
     has_rclpy=bool(os.environ.get("ROS_DISTRO")) and can_import("rclpy"),
     numpy=version_of("numpy") if os.environ.get("ROS_DISTRO") else None,
 )))
@@ -40,7 +40,7 @@ class Python:
     executable: str
     version: tuple[int, int]
     has_venv: bool
-    has_headers: bool
+    include: str
     has_rclpy: bool
     numpy: str | None
 
@@ -48,6 +48,11 @@ class Python:
     def name(self) -> str:
         """As distributions call it: python3.12."""
         return "python{}.{}".format(*self.version)
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether programs in C can be built for it."""
+        return Path(self.include, "Python.h").is_file()
 
     @property
     def surely_has_ros_wheels(self) -> bool:
@@ -81,12 +86,12 @@ def choose(wanted: str | None, venv: Path, distro: str | None) -> Python:
     raise SetupError(f"python: expected 3.10 or newer, got {got}: sudo apt install python3.12, or set PYTHON=<path>")
 
 
-def require_tools(python: Python, *, builds: bool) -> None:
+def require_tools(python: Python, distro: str | None, *, builds: bool) -> None:
     """Raises SetupError, naming the packages to install, if a tool of the system is missing."""
     missing = []
     if builds:
         missing += [tool for tool in ("g++", "make") if not shutil.which(tool)]
-        missing += [] if python.has_headers else [f"{python.name}-dev"]
+    missing += [f"{python.name}-dev"] if distro and not python.has_headers else []
     missing += [] if python.has_venv else [f"{python.name}-venv"]
     if missing:
         raise SetupError(f"this machine lacks {' and '.join(missing)}: sudo apt install {' '.join(missing)}")

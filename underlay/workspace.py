@@ -30,8 +30,9 @@ def build(root: Path, env: Environment) -> None:
     if env.distro:
         python, search = env.python.executable, []
     else:
-        python, search = str(env.executable), ["-DPython3_FIND_VIRTUALENV=ONLY"]
+        python, search = str(env.executable), ["-DPython3_FIND_VIRTUALENV=ONLY", f"-DPython3_INCLUDE_DIR={env.include}"]
         variables.update(AMENT_PREFIX_PATH=str(env.prefix), CMAKE_PREFIX_PATH=str(env.prefix))
+    variables["COLCON_HOME"] = str(root / ".colcon")  # the user's own defaults are meant for other workspaces
     _forget_removed_modules(root)
     colcon = shutil.which("colcon", path=variables["PATH"]) or "colcon"
     folders = ["--build-base", ".colcon/build", "--install-base", ".colcon/install", "--symlink-install"]
