@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ def problems(run: Run, recorded_ns: Sequence[int]) -> list[str]:
     sent, answered, dropped = len(run.images_in_ns), len(run.figures), run.dropped
     if list(recorded_ns) != [entry.stamp_ns for entry in run.figures]:
         found.append(f"bag: expected one array for each of {answered} processed images, got {len(recorded_ns)} arrays")
-    seen = [stamp for stamp in recorded_ns if stamp >= min(run.image_stamps_ns, default=stamp)]
+    first_seen = min(run.image_stamps_ns, default=math.inf)  # DDS may have connected the recorder after the node
+    seen = [stamp for stamp in recorded_ns if stamp >= first_seen]
     if len(set(recorded_ns)) != len(recorded_ns) or not set(seen) <= set(run.image_stamps_ns):
         found.append("bag: expected the stamps of the images, each once, got others")
     if sent != answered + dropped:

@@ -224,3 +224,7 @@ def test_video_that_is_not_there_gives_one_sentence(
 def test_silent_node_is_a_problem() -> None:
     assert "got none to 2 images" in " ".join(figures.problems(run_of([], [0, 1]), []))
     assert figures.problems(run_of([], []), []) == []
+
+
+def test_an_answer_before_the_recorder_saw_the_camera_is_no_problem() -> None:
+    assert figures.problems(run_of([message(5)], []), [5 * MS]) == []
