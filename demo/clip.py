@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import gzip
 import os
-import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "underlay"))
+from debs import DebError, download
 
 PACKAGE = "opencv-doc"
 NAME = "vtest.avi"
 FRAMES = 795
 INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data")
-# Root's apt would hand the download to a user who may not write into our folder.
-APT_OPTIONS = (
-    "APT::Sandbox::User=root",
-    "Acquire::Retries=1",
-    "Acquire::http::Timeout=20",
-    "Acquire::https::Timeout=20",
-)
 ADVICE = "check the network, or pass a video of your own: make demo VIDEO=my.mp4"
 
 
@@ -52,7 +48,7 @@ def find_clip(cache: Path | None = None, say: Callable[[str], None] = print) -> 
             if not is_complete(draft):
                 raise ClipError(f"expected {NAME} with {FRAMES} frames in the package, got {_frames(draft)}")
             return draft.replace(cache / NAME)
-    except (ClipError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
+    except (ClipError, DebError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ClipError(f"the demo clip cannot be had ({error}): {ADVICE}") from error
 
 
@@ -90,31 +86,7 @@ def _obtain(folder: Path, say: Callable[[str], None]) -> Path:
     if installed.is_file():
         return _write(installed.read_bytes(), installed.name, folder)
     say(f"taking the demo clip out of Debian's package {PACKAGE} (a download of 96 MB, once) ...")
-    return unpack(_download(folder), folder)
-
-
-def _download(folder: Path) -> Path:
-    try:
-        _apt(folder, ["download", PACKAGE])
-    except ClipError:  # the machine's lists of packages are missing, empty or old: read them anew, privately
-        for part in ("lists/partial", "archives/partial"):
-            (folder / part).mkdir(parents=True)
-        private = [f"Dir::State::lists={folder}/lists", f"Dir::Cache={folder}", "Acquire::Languages=none"]
-        _apt(folder, ["update"], private)
-        _apt(folder, ["download", PACKAGE], private)
-    return next(folder.glob("*.deb"))
-
-
-def _apt(folder: Path, words: list[str], options: Sequence[str] = ()) -> None:
-    if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise ClipError("this machine has no apt-get")
-    command = ["apt-get", "--quiet", *(f"-o{option}" for option in (*APT_OPTIONS, *options)), *words]
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "LC_ALL": "C"}, check=False, text=True, capture_output=True
-    )
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("E: ")]
-        raise ClipError(errors[0].removeprefix("E: ") if errors else f"apt-get ended with status {done.returncode}")
+    return unpack(download(PACKAGE, folder), folder)
 
 
 def _write(content: bytes, name: str, folder: Path) -> Path:

@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a video that cannot be read is reported by us
     console = Console()
     try:
+        _session()  # without a ROS 2 there is no need to fetch the clip
         source = _open(options.video or find_clip(say=console.print))
         return demonstrate(source, options.output, options.rate, console)
     except (ChildError, ClipError, OSError, ValueError) as error:
@@ -113,7 +114,7 @@ def _session() -> Callable[[Sequence[str], Path, Callable[[Recorder], bool]], Ru
     try:
         from session import record
     except ModuleNotFoundError as error:
-        advice = "run it as make demo, on a Python that has it (3.10 to 3.13) or with a ROS 2 sourced"
+        advice = "run it as make demo, on a Python that has it (3.10 to 3.14) or with a ROS 2 sourced"
         raise OSError(f"ROS 2: expected rclpy and the messages of pose_ros, got no {error.name}: {advice}") from error
     return record
 

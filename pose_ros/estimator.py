@@ -73,8 +73,8 @@ class PoseEstimator:
         Args:
             model: ONNX file; None is the default model of this package.
             runtime: ``"auto"`` or ``"onnx"``; anything but auto overrides ``config.runtime.backend``.
-            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``; None takes the one that the
-                model prefers.
+            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``; None takes the one that
+                the model prefers.
             spec: Description of the model, or a YAML file of it; None reads the one in the model's metadata, or the
                 YAML file beside the model.
             config: Settings of all stages.

@@ -83,6 +83,8 @@ def set_up(wanted: str | None) -> None:
         for step in workspace_steps(env):
             step.run()
     write_if_changed(env.prefix / "ros.sh", shell.script(ROOT, env))
+    decoders = (*origin(env), contents((ROOT / "pose_ros/decoder").glob("*.py")))
+    Step("machine code of the decoders", env.stamp("decoders"), decoders, lambda: workspace.compile_decoders(env)).run()
 
 
 def main() -> int:

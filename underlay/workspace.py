@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -39,6 +40,13 @@ def build(root: Path, env: Environment) -> None:
     cmake = [f"-DPython3_EXECUTABLE={python}", *search, "-DBUILD_TESTING=OFF"]
     command = [colcon, "--log-base", ".colcon/log", "build", "--paths", SOURCE, *folders, "--cmake-args", *cmake]
     run(command, variables, folder=root)
+
+
+def compile_decoders(env: Environment) -> None:
+    """Loads the default model once: its decoder is compiled then, and kept on disk for all further processes."""
+    load = "from pose_ros.estimator import PoseEstimator; PoseEstimator.load()"
+    command = f"cd / && . {shlex.quote(str(env.prefix / 'ros.sh'))} && python -c '{load}'"
+    run(["sh", "-c", command], env.variables())
 
 
 def _forget_removed_modules(root: Path) -> None:

@@ -31,7 +31,7 @@ _TINY = 1e-10
 
 
 def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: str, dark_kernel: int) -> None:
-    """Refine all peaks in place. The centre of a plateau stays.
+    """Refine all peaks in place. The centre of a plateau stays, but one of a single row or column is refined across.
 
     Args:
         heatmaps: (K, H, W) float32; NaN and Inf count as missing.
@@ -52,8 +52,9 @@ def _refine_quadratic(heatmaps: Any, xy: Any, scores: Any, counts: Any) -> None:
     for k in range(len(counts)):
         for m in range(counts[k]):
             col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
-            if _is_single(heatmaps, k, row, col, scores[k, m]):
-                xy[k, m, 0], xy[k, m, 1] = _quadratic(heatmaps, k, row, col)
+            if min(heatmaps[k, row, col], np.float32(1)) == scores[k, m]:
+                x, y = _quadratic(heatmaps, k, row, col)
+                _move(xy, k, m, x, y)
 
 
 @jit
@@ -61,8 +62,9 @@ def _refine(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: Any, blur:
     for k in range(len(counts)):
         for m in range(counts[k]):
             col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
-            if _is_single(heatmaps, k, row, col, scores[k, m]):
-                xy[k, m, 0], xy[k, m, 1] = refine(heatmaps, k, row, col, method, blur)
+            if min(heatmaps[k, row, col], np.float32(1)) == scores[k, m]:
+                x, y = refine(heatmaps, k, row, col, method, blur)
+                _move(xy, k, m, x, y)
 
 
 @jit
@@ -91,9 +93,12 @@ def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) ->
 
 
 @inlined
-def _is_single(heatmaps: Any, k: Any, row: Any, col: Any, score: Any) -> Any:
-    """Whether a peak is this one cell, and not the centre of a plateau."""
-    return min(heatmaps[k, row, col], np.float32(1)) == score and not has_equal(heatmaps, k, row, col)
+def _move(xy: Any, k: Any, m: Any, x: Any, y: Any) -> None:
+    """Move a peak in the directions in which it lies on a cell; in the other it is the centre of a plateau."""
+    if xy[k, m, 0] == int(xy[k, m, 0]):
+        xy[k, m, 0] = x
+    if xy[k, m, 1] == int(xy[k, m, 1]):
+        xy[k, m, 1] = y
 
 
 @jit
