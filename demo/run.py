@@ -51,8 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a video that cannot be read is reported by us
     console = Console()
     try:
-        _session()  # without a ROS 2 there is no need to fetch the clip
-        source = _open(options.video or find_clip(say=console.print))
+        source = _open(options.video or _clip(console))
         return demonstrate(source, options.output, options.rate, console)
     except (ChildError, ClipError, OSError, ValueError) as error:
         console.print(f"demo stopped: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -108,6 +107,11 @@ def _make_pictures(folder: Path, rate_hz: float, count: int, stop: threading.Eve
     if count:
         write_video(until_stopped(), folder / "annotated.mp4", rate_hz)
         write_image(folder / "contact_sheet.png", sheet_of_run(folder / "bag", count))
+
+
+def _clip(console: Console) -> Path:
+    _session()  # without a ROS 2 there is no need to fetch it
+    return find_clip(say=lambda text: console.print(text, soft_wrap=True))
 
 
 def _session() -> Callable[[Sequence[str], Path, Callable[[Recorder], bool]], Run]:
