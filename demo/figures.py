@@ -53,19 +53,25 @@ class Run:
     memory_mb: float
 
     @property
+    def _watched(self) -> Sequence[Figures]:
+        """The answers since the recorder sees the camera: DDS may connect it later than the node."""
+        first_seen = min(self.image_stamps_ns, default=math.inf)
+        return [entry for entry in self.figures if entry.stamp_ns >= first_seen]
+
+    @property
     def images_in_ns(self) -> set[int]:
         """Stamps of the images that were sent to the node.
 
-        DDS may connect node and recorder at different times: what was sent before the node's first image is not
-        counted, and an image that was answered was sent, even if the recorder came too late to see it.
+        What was answered was sent. Of what was not, only images after the first answer that the recorder could watch
+        are counted: of those before, nobody knows how many there were.
         """
-        answered = {entry.stamp_ns for entry in self.figures}
-        return answered | {stamp for stamp in self.image_stamps_ns if answered and stamp >= min(answered)}
+        start = min((entry.stamp_ns for entry in self._watched), default=math.inf)
+        return {entry.stamp_ns for entry in self.figures} | {s for s in self.image_stamps_ns if s >= start}
 
     @property
     def dropped(self) -> int:
-        """Images that the node has skipped."""
-        return sum(entry.dropped for entry in self.figures)
+        """Images that the node has skipped, of those that are counted."""
+        return sum(entry.dropped for entry in self._watched[1:])
 
     @property
     def wall_s(self) -> float:
@@ -86,7 +92,7 @@ def problems(run: Run, recorded_ns: Sequence[int]) -> list[str]:
     sent, answered, dropped = len(run.images_in_ns), len(run.figures), run.dropped
     if list(recorded_ns) != [entry.stamp_ns for entry in run.figures]:
         found.append(f"bag: expected one array for each of {answered} processed images, got {len(recorded_ns)} arrays")
-    first_seen = min(run.image_stamps_ns, default=math.inf)  # DDS may have connected the recorder after the node
+    first_seen = min(run.image_stamps_ns, default=math.inf)
     seen = [stamp for stamp in recorded_ns if stamp >= first_seen]
     if len(set(recorded_ns)) != len(recorded_ns) or not set(seen) <= set(run.image_stamps_ns):
         found.append("bag: expected the stamps of the images, each once, got others")

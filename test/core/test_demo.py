@@ -228,3 +228,11 @@ def test_silent_node_is_a_problem() -> None:
 
 def test_an_answer_before_the_recorder_saw_the_camera_is_no_problem() -> None:
     assert figures.problems(run_of([message(5)], []), [5 * MS]) == []
+
+
+def test_what_was_dropped_before_the_recorder_could_watch_is_not_counted() -> None:
+    answers = [message(2, dropped=1), message(5, dropped=2), message(8, dropped=1)]
+    run = run_of(answers, [5, 7, 8])  # of 0 to 4 the recorder saw nothing
+    assert len(run.images_in_ns) == 4 and run.dropped == 1
+    assert figures.problems(run, [2 * MS, 5 * MS, 8 * MS]) == []
+    assert run_of([message(1, dropped=1)], [1]).dropped == 0
