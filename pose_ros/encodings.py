@@ -37,11 +37,6 @@ class Encoding:
     block_wh: tuple[int, int] = (1, 1)
     planes: int = 2
 
-    @property
-    def is_view(self) -> bool:
-        """Whether the picture is a view of the message."""
-        return self.code is None and self.bits == 8
-
     def row_bytes(self, width: int) -> int:
         """Bytes of one row of the buffer, without padding."""
         return width * self.samples * self.bits // 8

@@ -38,3 +38,17 @@ def assert_shareable(decoder: Decoder, jobs: Sequence[Fields]) -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def variants(array: np.ndarray) -> dict[str, np.ndarray]:
+    """The same field, to the precision of float16, in several types and memory layouts."""
+    large = np.zeros((array.shape[0], 2 * array.shape[1], 2 * array.shape[2]), np.float32)
+    large[:, ::2, ::2] = array
+    return {
+        "float16": array.astype(np.float16),
+        "float32 of float16": array.astype(np.float16).astype(np.float32),
+        "float64 of float16": array.astype(np.float16).astype(np.float64),
+        "every other cell": large.astype(np.float16).astype(np.float32)[:, ::2, ::2],
+        "channels last": np.ascontiguousarray(array.astype(np.float16).transpose(1, 2, 0)).transpose(2, 0, 1),
+        "Fortran order": np.asfortranarray(array.astype(np.float16)),
+    }

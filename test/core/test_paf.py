@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scene
-from decoders import assert_same, assert_shareable
+from decoders import assert_same, assert_shareable, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,19 +116,6 @@ def test_origin_and_stride_place_the_cells() -> None:
     fields = ideal([[[5, 6], [15, 6], [25, 6]]])
     (person,) = decode(fields, ModelSpec("chain", CHAIN, stride=4, origin=-1.5))
     np.testing.assert_allclose(person.keypoints[0], [[18.5, 22.5], [58.5, 22.5], [98.5, 22.5]], atol=1e-3)
-
-
-def variants(array: np.ndarray) -> dict[str, np.ndarray]:
-    large = np.zeros((array.shape[0], 2 * array.shape[1], 2 * array.shape[2]), np.float32)
-    large[:, ::2, ::2] = array
-    return {
-        "float16": array.astype(np.float16),
-        "float32 of float16": array.astype(np.float16).astype(np.float32),
-        "float64 of float16": array.astype(np.float16).astype(np.float64),
-        "every other cell": large.astype(np.float16).astype(np.float32)[:, ::2, ::2],
-        "channels last": np.ascontiguousarray(array.astype(np.float16).transpose(1, 2, 0)).transpose(2, 0, 1),
-        "Fortran order": np.asfortranarray(array.astype(np.float16)),
-    }
 
 
 def test_types_and_layouts_give_the_same_people_and_stay_unmodified() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scene_personlab
-from decoders import assert_same, assert_shareable
+from decoders import assert_same, assert_shareable, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from personlab_people import CHAIN, CHAIN_SPEC, GIVEN, SPEC, chains, decode, ideal
@@ -22,19 +22,6 @@ def test_background_channels_are_ignored() -> None:
     fields, _ = scene_personlab.fields(3)
     more = replace(fields, heatmaps=np.concatenate([fields.heatmaps, np.ones((1, 31, 41), np.float32)]))
     assert_same(decode(more), decode(fields), 0)
-
-
-def variants(array: np.ndarray) -> dict[str, np.ndarray]:
-    large = np.zeros((array.shape[0], 2 * array.shape[1], 2 * array.shape[2]), np.float32)
-    large[:, ::2, ::2] = array
-    return {
-        "float16": array.astype(np.float16),
-        "float32 of float16": array.astype(np.float16).astype(np.float32),
-        "float64 of float16": array.astype(np.float16).astype(np.float64),
-        "every other cell": large.astype(np.float16).astype(np.float32)[:, ::2, ::2],
-        "channels last": np.ascontiguousarray(array.astype(np.float16).transpose(1, 2, 0)).transpose(2, 0, 1),
-        "Fortran order": np.asfortranarray(array.astype(np.float16)),
-    }
 
 
 def test_types_and_layouts_give_the_same_people_and_stay_unmodified() -> None:

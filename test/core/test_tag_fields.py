@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scene_tags
-from decoders import assert_same, assert_shareable
+from decoders import assert_same, assert_shareable, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tag_people import EIGHT, SHAPE, SPEC, TRIPLE, TRIPLE_SPEC, decode, ideal, row
@@ -17,19 +17,6 @@ from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.skeleton import COCO_17
-
-
-def variants(array: np.ndarray) -> dict[str, np.ndarray]:
-    large = np.zeros((array.shape[0], 2 * array.shape[1], 2 * array.shape[2]), np.float32)
-    large[:, ::2, ::2] = array
-    return {
-        "float16": array.astype(np.float16),
-        "float32 of float16": array.astype(np.float16).astype(np.float32),
-        "float64 of float16": array.astype(np.float16).astype(np.float64),
-        "every other cell": large.astype(np.float16).astype(np.float32)[:, ::2, ::2],
-        "channels last": np.ascontiguousarray(array.astype(np.float16).transpose(1, 2, 0)).transpose(2, 0, 1),
-        "Fortran order": np.asfortranarray(array.astype(np.float16)),
-    }
 
 
 @pytest.mark.parametrize("complete", [False, True])
