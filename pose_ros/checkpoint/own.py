@@ -1,0 +1,63 @@
+"""Checkpoints of this package: the name of a network, its description and its weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pose_ros.fields import ModelSpec
+from pose_ros.network import zoo
+from pose_ros.network.model import PoseNetwork
+
+FORMAT = "pose_ros checkpoint 1"
+
+
+def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: Any) -> None:
+    """Write a network so that ``load_checkpoint`` and ``pose_ros export`` read it. The file appears whole or not at all.
+
+    Args:
+        network: The network.
+        name: Its name in ``zoo.networks()``.
+        path: The file.
+        **more: Tensors and plain data to keep beside it, such as the optimizer's state.
+    """
+    path = Path(path)
+    content = {
+        **more,
+        "format": FORMAT,
+        "network": name,
+        "spec": network.spec.to_dict(),
+        "state_dict": network.state_dict(),
+    }
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with unfinished.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def is_own(content: Any) -> bool:
+    """Whether a file's content was written by ``save_checkpoint``."""
+    return isinstance(content, Mapping) and str(content.get("format", "")).startswith("pose_ros checkpoint")
+
+
+def restored(content: Mapping[str, Any], path: Path) -> PoseNetwork:
+    """The network of such a content, in evaluation mode.
+
+    Raises:
+        ValueError: If it is of a later version, or does not fit its network.
+    """
+    from pose_ros.checkpoint.loading import fill
+
+    if content["format"] != FORMAT:
+        raise ValueError(f"checkpoint {path}: expected {FORMAT!r}, got {content['format']!r}; update this package")
+    spec = ModelSpec.from_dict(content["spec"])
+    network = zoo.build(str(content.get("network")), spec.skeleton)
+    fill(network, dict(content.get("state_dict", {})), f"{path} (pose_ros, {content.get('network')})")
+    network.spec = spec
+    return network
