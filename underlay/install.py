@@ -22,6 +22,7 @@ from steps import SetupError, Step, contents, discard_unfinished, lock, names
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = Path(__file__).resolve().with_name("pins.txt")
+NO_TORCH = "tests of networks and training are skipped; TORCH=torch takes the newest of the package index, with several GB of CUDA"
 
 
 def origin(env: Environment) -> tuple[str, ...]:
@@ -65,11 +66,24 @@ def workspace_steps(env: Environment) -> list[Step]:
     ]
 
 
-def set_up(wanted: str | None) -> None:
+def torch_step(env: Environment, requirement: str) -> None:
+    """PyTorch, which only networks and training need: where pip finds no such build, their tests are skipped."""
+    packages = ("setuptools<80", requirement)  # colcon fails with later ones, and torch asks for any
+    title = f"{requirement} (for the tests of networks and training)"
+    try:
+        step = Step(title, env.stamp("torch"), (*origin(env), *packages), lambda: env.pip("install", *packages))
+        step.run()
+    except SetupError as error:
+        reason = "pip finds no such build" if "No matching distribution" in str(error) else str(error)
+        print(f"  no {requirement}: {reason}; {NO_TORCH}", flush=True)
+
+
+def set_up(wanted: str | None, torch: str | None) -> None:
     """Brings the checkout up to date.
 
     Args:
         wanted: The Python to build on; None = the best one on this machine.
+        torch: The PyTorch that is wanted, as pip names it; None = none.
     """
     distro = os.environ.get("ROS_DISTRO") or None
     env = Environment(ROOT, choose(wanted, ROOT / ".venv", distro), distro)
@@ -85,17 +99,20 @@ def set_up(wanted: str | None) -> None:
     write_if_changed(env.prefix / "ros.sh", shell.script(ROOT, env))
     decoders = (*origin(env), contents((ROOT / "pose_ros/decoder").glob("*.py")))
     Step("machine code of the decoders", env.stamp("decoders"), decoders, lambda: workspace.compile_decoders(env)).run()
+    if torch:
+        torch_step(env, torch)
 
 
 def main() -> int:
     """Returns the exit status: 1 when something is missing, said in one sentence."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--python", help="the Python to build on, by name or path (default: the best one found)")
-    wanted = parser.parse_args().python
+    parser.add_argument("--torch", help="also install this PyTorch, such as torch==2.13.0+cpu, if it can be had")
+    wanted = parser.parse_args()
     started_s = time.monotonic()
     try:
         with lock(ROOT):
-            set_up(wanted)
+            set_up(wanted.python, wanted.torch)
     except SetupError as error:
         print(f"set-up stopped: {error}", file=sys.stderr)
         return 1

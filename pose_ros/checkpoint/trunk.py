@@ -1,0 +1,51 @@
+"""Trunks trained elsewhere, as a start for training: the weights of a network's ``backbone`` alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pose_ros.checkpoint.publisher import State
+from pose_ros.checkpoint.reading import read_file, state_of
+from pose_ros.network.model import PoseNetwork
+
+_FOLDED = re.compile(r"^(\d+)_(conv|dw|depthwise|pointwise)\w*\.(weight|bias)$")
+
+
+def load_trunk(network: PoseNetwork, path: str | Path) -> int:
+    """Fill a network's backbone from a file that holds more or less than it.
+
+    Args:
+        network: Its ``backbone`` is filled in place.
+        path: A torchvision checkpoint, or a NumPy archive of folded convolutions (``00_conv.weight``, …, in the order
+            in which the network runs them). Entries beyond the backbone, such as a classifier, are left out.
+
+    Returns:
+        How many entries were taken.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, or does not hold the whole backbone in its shapes.
+    """
+    path = Path(path)
+    own = network.backbone.state_dict()
+    state = state_of(read_file(path), path)
+    found = _in_order(state, list(own)) if any(map(_FOLDED.match, state)) else state
+    for key, value in own.items():
+        got = tuple(found[key].shape) if key in found else "nothing"
+        if got != tuple(value.shape) and not key.endswith("num_batches_tracked"):
+            raise ValueError(f"checkpoint {path}: expected {key} {tuple(value.shape)} of the backbone, got {got}")
+    taken = {key: value for key, value in found.items() if key in own}
+    network.backbone.load_state_dict(taken, strict=False)
+    return len(taken)
+
+
+def _in_order(state: State, names: list[str]) -> State:
+    """Folded convolutions under the names of a backbone's, one after the other."""
+    folded = sorted((int(match[1]), key) for key in state if (match := _FOLDED.match(key)) and match[3] == "weight")
+    ours = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
+    found = {}
+    for (_, theirs), own in zip(folded, ours, strict=False):
+        for part in ("weight", "bias"):
+            found[f"{own}.{part}"] = state[theirs.removesuffix("weight") + part]
+    return found
