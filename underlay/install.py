@@ -22,7 +22,7 @@ from steps import SetupError, Step, contents, discard_unfinished, lock, names
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = Path(__file__).resolve().with_name("pins.txt")
-NO_TORCH = "tests of networks and training are skipped; TORCH=torch takes the newest of the package index, with several GB of CUDA"
+NO_TORCH = "tests of networks and training are skipped; TORCH=torch takes the newest one, with several GB of CUDA"
 
 
 def origin(env: Environment) -> tuple[str, ...]:

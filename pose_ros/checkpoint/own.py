@@ -17,7 +17,7 @@ FORMAT = "pose_ros checkpoint 1"
 
 
 def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: Any) -> None:
-    """Write a network so that ``load_checkpoint`` and ``pose_ros export`` read it. The file appears whole or not at all.
+    """Write a network so that ``load_checkpoint`` and ``pose_ros export`` read it; a file appears whole or not at all.
 
     Args:
         network: The network.
