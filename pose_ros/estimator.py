@@ -38,6 +38,7 @@ class PoseEstimator:
         spec: Description of the model.
         runner: The loaded network.
         config: The settings it was made with.
+        grouping: The way people are formed.
         model_name: Name and short hash of the model, e.g. ``"default-1f0c2a9b"``.
     """
 
@@ -54,7 +55,8 @@ class PoseEstimator:
         self.config = config
         self.model_name = model_name or spec.name
         self._preprocess = Preprocessor(self.spec.input, config.preprocess)
-        self._decode = make_decoder(self.spec, grouping, config.decoder)
+        self.grouping = grouping or self.spec.grouping
+        self._decode = make_decoder(self.spec, self.grouping, config.decoder)
         if config.runtime.warm_up:
             self._warm_up()
 
