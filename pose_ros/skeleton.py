@@ -31,6 +31,7 @@ _SIGMAS = {
     "ankle": 0.089,
     "neck": 0.079,
     "head_top": 0.079,
+    "upper_neck": 0.079,
     "pelvis": 0.107,
     "thorax": 0.079,
     "big_toe": 0.089,
@@ -43,6 +44,7 @@ _STANDING = {  # x of the left side and y, in body heights, of a person who stan
     "eye": (0.02, 0.06),
     "ear": (0.05, 0.07),
     "head_top": (0.0, 0.0),
+    "upper_neck": (0.0, 0.14),
     "neck": (0.0, 0.18),
     "thorax": (0.0, 0.18),
     "shoulder": (0.10, 0.19),
@@ -268,4 +270,31 @@ _TRT_POSE_LIMBS = (
 TRT_POSE_18 = Skeleton("trt_pose_18", _TRT_POSE_NAMES, _TRT_POSE_LIMBS, ((11, 12), (1, 2), (3, 5), (4, 6)))
 """trt_pose's human pose: COCO-17 and a neck, 21 limbs."""
 
-SKELETONS = {s.name: s for s in (COCO_17, OPENPOSE_18, BODY_25, TRT_POSE_18)}
+MPII_16 = Skeleton(
+    "mpii_16",
+    (
+        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
+        *("pelvis", "thorax", "upper_neck", "head_top"),
+        *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
+    ),
+    (
+        *((0, 1), (1, 2), (2, 6), (6, 3), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9)),
+        *((10, 11), (11, 12), (12, 7), (7, 13), (13, 14), (14, 15)),
+    ),
+)
+"""The 16 keypoints of MPII Human Pose."""
+
+CROWDPOSE_14 = Skeleton(
+    "crowdpose_14",
+    (
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+        *("left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle", "head_top", "neck"),
+    ),
+    (
+        *((12, 13), (13, 0), (13, 1), (0, 2), (2, 4), (1, 3), (3, 5)),
+        *((13, 6), (13, 7), (6, 8), (8, 10), (7, 9), (9, 11)),
+    ),
+)
+"""The 14 keypoints of CrowdPose."""
+
+SKELETONS = {s.name: s for s in (COCO_17, OPENPOSE_18, BODY_25, TRT_POSE_18, MPII_16, CROWDPOSE_14)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -51,10 +52,13 @@ def from_state(state: State, source: str, network: str | None = None) -> PoseNet
     """
     shapes = shapes_of(state)
     for publisher in publishers():
-        build = publisher.network(shapes)
+        with _damage_named(publisher, source):
+            build = publisher.network(shapes)
         if build is not None:
             model = zoo.build(network) if network else build()
-            fill(model, publisher.convert(state), f"{source} ({publisher.name}, {model.spec.name})")
+            with _damage_named(publisher, source):
+                converted = publisher.convert(state)
+            fill(model, converted, f"{source} ({publisher.name}, {model.spec.name})")
             return model
     if network is None:
         known = ", ".join(publisher.name for publisher in publishers())
@@ -67,11 +71,20 @@ def from_state(state: State, source: str, network: str | None = None) -> PoseNet
     return model
 
 
+@contextmanager
+def _damage_named(publisher: Publisher, source: str) -> Iterator[None]:
+    """A damaged file may have a publisher's keys and other shapes: whatever its importer makes of them is told."""
+    try:
+        yield
+    except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
+        raise ValueError(f"checkpoint {source}: expected the weights of {publisher.name}, got: {error}") from error
+
+
 def fill(model: PoseNetwork, state: State, source: str) -> None:
     """Put all weights into a network, and set it to evaluation.
 
     Raises:
-        ValueError: If any key is missing, unexpected or of another shape; the network is then unchanged.
+        ValueError: If any key is missing, unexpected, of another shape or not finite; the network is then unchanged.
     """
     expected, got = shapes_of(model.state_dict()), shapes_of(state)
     faults = {
@@ -88,8 +101,8 @@ def fill(model: PoseNetwork, state: State, source: str) -> None:
         raise ValueError(
             f"checkpoint {source}: expected the {len(expected)} entries of this network, got {'; '.join(said)}"
         )
+    wrong = [key for key in expected if key in state and not torch.isfinite(state[key]).all()]
+    if wrong:
+        raise ValueError(f"checkpoint {source}: expected finite weights, got NaN or infinity in {wrong[0]}")
     model.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
     model.eval()
-    for parameter in model.parameters():
-        if not torch.isfinite(parameter).all():
-            raise ValueError(f"checkpoint {source}: expected finite weights, got NaN or infinite ones")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
@@ -34,11 +35,14 @@ def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: A
         "state_dict": network.state_dict(),
     }
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with unfinished.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def is_own(content: Any) -> bool:
@@ -56,8 +60,11 @@ def restored(content: Mapping[str, Any], path: Path) -> PoseNetwork:
 
     if content["format"] != FORMAT:
         raise ValueError(f"checkpoint {path}: expected {FORMAT!r}, got {content['format']!r}; update this package")
-    spec = ModelSpec.from_dict(content["spec"])
-    network = zoo.build(str(content.get("network")), spec.skeleton)
-    fill(network, dict(content.get("state_dict", {})), f"{path} (pose_ros, {content.get('network')})")
+    try:
+        spec, name, state = ModelSpec.from_dict(content["spec"]), str(content["network"]), content["state_dict"]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"checkpoint {path}: expected network, spec and state_dict, got a fault in {error}") from error
+    network = zoo.build(name, spec.skeleton)
+    fill(network, state_of(state, path), f"{path} (pose_ros, {name})")
     network.spec = spec
     return network

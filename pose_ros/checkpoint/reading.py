@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pose_ros.checkpoint.caffe import read_caffe
+from pose_ros.checkpoint.frozen_graph import read_frozen_graph
 from pose_ros.checkpoint.publisher import State
+from pose_ros.checkpoint.tflite import read_tflite
+from pose_ros.download import is_web_page
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Entries under which publishers put the weights, beside the state of their optimizer."""
+LARGEST_BYTES = 1 << 32
+"""What a compressed archive may unpack to: more than any network here weighs."""
+LFS_POINTER = b"version https://git-lfs"
+CODE = ("GLOBAL", "Unsupported global", "Unsupported class", "TorchScript", ".tar format", "Can only")
+"""Words of torch when it refuses to execute what a file asks for."""
 
 
 def read_file(path: Path) -> Any:
     """What a checkpoint file holds.
 
     Args:
-        path: A torch file (zip or older), or a NumPy archive (.npz).
+        path: A torch file (zip or older), or one of another kind, told by its suffix: a NumPy archive (.npz), a
+            frozen TensorFlow graph (.pb), a TensorFlow Lite model (.tflite), a Caffe model (.caffemodel).
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is cut off, of another kind, or holds more than plain data.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: expected a file, got {path}, which does not exist")
-    if path.suffix == ".npz":
-        return _read_npz(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no common class for what can be wrong with a file
-        raise ValueError(f"checkpoint {path}: {_reason(error)}") from error
+        fault = "is a folder" if path.is_dir() else "does not exist"
+        raise FileNotFoundError(f"checkpoint: expected a file, got {path}, which {fault}")
+    _refuse_notes(path)
+    return READERS.get(path.suffix.lower(), _read_torch)(path)
 
 
 def state_of(content: Any, path: Path) -> State:
@@ -42,38 +49,70 @@ def state_of(content: Any, path: Path) -> State:
     Raises:
         ValueError: If there are none.
     """
-    while isinstance(content, Mapping):
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
+    for _ in WRAPPERS:  # a hostile file wraps itself for ever
+        if isinstance(content, Mapping):
+            content = next((content[name] for name in WRAPPERS if isinstance(content.get(name), Mapping)), content)
     if (
         not isinstance(content, Mapping)
         or not content
         or not all(isinstance(v, torch.Tensor) for v in content.values())
     ):
         raise ValueError(f"checkpoint {path}: expected names and tensors (a state dict), got {_summary(content)}")
-    return {_unprefixed(str(key)): _widened(value) for key, value in content.items()}
+    state = {_unprefixed(str(key)): _widened(_plain(str(key), value, path)) for key, value in content.items()}
+    if len(state) < len(content):
+        raise ValueError(f"checkpoint {path}: expected each name once, got some with and without 'module.'")
+    return state
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        if zipfile.is_zipfile(path):
+            _refuse_bombs(path, path.stat().st_size)  # torch does not compress
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no common class for what can be wrong with a file
+        raise ValueError(f"checkpoint {path}: {_reason(error)}") from error
 
 
 def _read_npz(path: Path) -> State:
     try:
+        _refuse_bombs(path, LARGEST_BYTES)
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name]) for name in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, TypeError) as error:
+    except Exception as error:  # zipfile, zlib and NumPy each have their own
         raise ValueError(f"checkpoint {path}: expected a NumPy archive of plain numbers, got: {error}") from error
+
+
+def _refuse_notes(path: Path) -> None:
+    """Name what is often saved in a checkpoint's place; the readers would call it a damaged file."""
+    with path.open("rb") as file:
+        head = file.read(200)
+    if is_web_page(head):
+        raise ValueError(
+            f"checkpoint {path}: expected weights, got a web page (a log-in, or a confirmation?); "
+            "open its address in a browser and save the file itself"
+        )
+    if head.startswith(LFS_POINTER):
+        raise ValueError(f"checkpoint {path}: expected weights, got Git LFS's note of them; fetch them by git lfs pull")
+
+
+def _refuse_bombs(path: Path, limit_bytes: int) -> None:
+    with zipfile.ZipFile(path) as archive:
+        total = sum(entry.file_size for entry in archive.infolist())
+    if total > limit_bytes:
+        raise ValueError(f"an archive that unpacks to {total} bytes, more than {limit_bytes}")
 
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    if "Weights only load failed" in text or "weights_only" in text:
-        first = next((line.strip() for line in text.splitlines() if "GLOBAL" in line or "Unsupported" in line), "")
+    code = next((line.strip() for line in text.splitlines() if any(word in line for word in CODE)), "")
+    if code:
         return (
             "expected tensors and plain data, got a file that would execute code when read, which is never done here "
-            f"({first or 'a pickle of other classes'}); ask its publisher for a state dict"
+            f"({code}); ask its publisher for a state dict"
         )
-    line = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return f"expected a complete torch file, got: {line} (cut off, or of another kind?)"
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "Weights only" not in line]
+    said = next((line for line in lines if line.startswith("Unsupported")), (lines or [type(error).__name__])[0])
+    return f"expected a complete torch file, got: {said} (cut off, or of another kind?)"
 
 
 def _summary(content: Any) -> str:
@@ -86,5 +125,26 @@ def _unprefixed(key: str) -> str:
     return key.removeprefix("module.")
 
 
+def _plain(key: str, value: torch.Tensor, path: Path) -> torch.Tensor:
+    """A tensor that is written out number by number: others could grow without bounds when converted."""
+    dense = value.layout is torch.strided and not (value.is_quantized or value.is_complex() or value.is_meta)
+    if not dense or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        raise ValueError(f"checkpoint {path}: expected plain numbers in {key}, got {value.dtype} {value.layout}")
+    return value
+
+
 def _widened(value: torch.Tensor) -> torch.Tensor:
     return value.float() if value.dtype in (torch.float16, torch.bfloat16, torch.float64) else value
+
+
+def _tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> State:
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    ".npz": _read_npz,
+    ".pb": lambda path: _tensors(read_frozen_graph(path)),
+    ".tflite": lambda path: _tensors(read_tflite(path)),
+    ".caffemodel": lambda path: _tensors(read_caffe(path)),
+}
+"""Readers of files that are not torch's, by suffix."""

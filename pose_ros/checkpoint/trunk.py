@@ -29,7 +29,7 @@ def load_trunk(network: PoseNetwork, path: str | Path) -> int:
     """
     path = Path(path)
     own = network.backbone.state_dict()
-    state = state_of(read_file(path), path)
+    state = {_current(key): value for key, value in state_of(read_file(path), path).items()}
     found = _in_order(state, list(own)) if any(map(_FOLDED.match, state)) else state
     for key, value in own.items():
         got = tuple(found[key].shape) if key in found else "nothing"
@@ -38,6 +38,11 @@ def load_trunk(network: PoseNetwork, path: str | Path) -> int:
     taken = {key: value for key, value in found.items() if key in own}
     network.backbone.load_state_dict(taken, strict=False)
     return len(taken)
+
+
+def _current(key: str) -> str:
+    """A key as torchvision's code has it; its files of DenseNet are older, ``norm.1`` for ``norm1``."""
+    return re.sub(r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.", key)
 
 
 def _in_order(state: State, names: list[str]) -> State:

@@ -1,55 +1,89 @@
-"""``pose_ros models``: what a model file says of itself."""
+"""``pose_ros models``: the catalogue of public models, and what a model file says of itself."""
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from pose_ros.catalogue import Entry
+    from pose_ros.download import Progress
     from pose_ros.fields import ModelSpec
     from pose_ros.runtime.runner import TensorSpec
 
-app = typer.Typer(no_args_is_help=True, help="Show, list and describe model files.")
+app = typer.Typer(no_args_is_help=True, help="List, fetch, show and describe models.")
 File = Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)]
+
+
+@app.command("list")
+def list_models(
+    json: Annotated[bool, typer.Option("--json", help="Write JSON, with all that is known of each.")] = False,
+) -> None:
+    """List the default model and the public models that this package reads."""
+    from pose_ros.catalogue import entries
+
+    if json:
+        typer.echo(_json(entries()))
+        return
+    rows = [("name", "grouping", "AP", "licence of the weights", "commercial", "")]
+    rows += [(e.name, e.grouping, _ap(e), e.weights_licence, e.commercial, _place(e)) for e in entries()]
+    typer.echo(_aligned(rows))
 
 
 @app.command()
 def show(
-    file: Annotated[Path | None, typer.Argument(help="ONNX file; by default the model of this package.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FILE", help="Name in the catalogue, or ONNX file.", show_default="the default"),
+    ] = None,
     spec: Annotated[Path | None, typer.Option("--spec", help="YAML description, instead of the model's own.")] = None,
 ) -> None:
-    """Print a model's inputs, outputs and description."""
-    from rich.console import Console
-
-    from pose_ros.config import RuntimeConfig
-    from pose_ros.model_file import DEFAULT_MODEL, read_spec
-    from pose_ros.runtime import load_runner
-
-    file = file or DEFAULT_MODEL
-    console = Console(soft_wrap=True)
-    with load_runner(file, RuntimeConfig(warm_up=False)) as runner:
-        rows = {
-            "file": str(file),
-            "size": f"{file.stat().st_size / 1e6:.2f} MB",
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "inputs": "\n".join(map(_tensor, runner.inputs)),
-            "outputs": "\n".join(map(_tensor, runner.outputs)),
-        }
-        console.print(_table(rows))
-        console.print(_table(_described(read_spec(file, runner.metadata, spec))))
-
-
-@app.command("list")
-def list_models() -> None:
-    """List the models that come with this package."""
+    """Print what is known of a model, or a file's inputs, outputs and description."""
+    from pose_ros.catalogue import find
     from pose_ros.model_file import DEFAULT_MODEL
 
-    for file in sorted(DEFAULT_MODEL.parent.glob("*.onnx")):
-        note = "  (default)" if file == DEFAULT_MODEL else ""
-        typer.echo(f"{file.stem}  {file.stat().st_size / 1e6:.1f} MB  {file}{note}")
+    if model is None or _is_file(model):
+        _show_file(DEFAULT_MODEL if model is None else Path(model), spec)
+    else:
+        typer.echo(_aligned(_known(find(model))))
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="Name in the catalogue.", show_default=False)],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept terms that forbid commercial use, or do not permit it.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="in the cache")
+    ] = None,
+) -> None:
+    """Fetch a public model and verify it. Nothing in it is executed.
+
+    pose_ros models get posenet_mobilenet_v1_075_481x641
+    """
+    from pose_ros.catalogue import find
+    from pose_ros.download import digest, download, verify
+
+    entry = find(name)
+    target = output or entry.path
+    typer.echo(f"{name}: {entry.weights_licence}; commercial use: {entry.commercial}; {entry.publisher}", err=True)
+    if entry.is_ours:
+        typer.echo(f"comes with this package: {entry.path}")
+        return
+    _refuse(entry, target, accept_licence)
+    if target.is_file():
+        verify(target, entry.checksum)
+    else:
+        with _progress(name) as progress:
+            download(entry.url, target, entry.checksum, progress)
+    typer.echo(target)
+    typer.echo(f"sha256 {digest(target)} ({_pinned(entry.checksum)})")
+    typer.echo(f"next: {_export(entry, target)}")
 
 
 @app.command()
@@ -70,12 +104,132 @@ def describe(
     typer.echo(f"{output}: described as {read_sidecar(spec).name}")
 
 
+def _show_file(file: Path, spec: Path | None) -> None:
+    from rich.console import Console
+
+    from pose_ros.config import RuntimeConfig
+    from pose_ros.download import digest
+    from pose_ros.model_file import read_spec
+    from pose_ros.runtime import load_runner
+
+    console = Console(soft_wrap=True)
+    with load_runner(file, RuntimeConfig(warm_up=False)) as runner:
+        rows = {
+            "file": str(file),
+            "size": f"{file.stat().st_size / 1e6:.2f} MB",
+            "sha256": digest(file),
+            "inputs": "\n".join(map(_tensor, runner.inputs)),
+            "outputs": "\n".join(map(_tensor, runner.outputs)),
+        }
+        console.print(_table(rows))
+        console.print(_table(_described(read_spec(file, runner.metadata, spec))))
+
+
+def _is_file(model: str) -> bool:
+    """Whether a file is meant: names of the catalogue have neither dots nor slashes."""
+    return Path(model).exists() or not model.replace("_", "").replace("-", "").isalnum()
+
+
+def _refuse(entry: Entry, target: Path, accepted: bool) -> None:
+    """Stop where the licence is not accepted, or only a person can fetch the file.
+
+    Raises:
+        ValueError: If so, with what to do.
+    """
+    if entry.commercial != "yes" and not accepted:
+        raise ValueError(
+            f"{entry.name}: expected --accept-licence, for commercial use is "
+            f"{'forbidden' if entry.commercial == 'no' else 'not clearly permitted'}: {entry.weights_licence}"
+        )
+    if not entry.url and not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        raise ValueError(
+            f"{entry.name}: expected an address for programs, got a page for people: open {entry.page} in a browser, "
+            f"save {entry.file} as {target}, then: {_export(entry, target)}"
+        )
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Progress]:
+    """A bar on the terminal; a word about what is kept when it is interrupted."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
+
+    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(name, total=None)
+        try:
+            yield lambda got, total: bar.update(task, completed=got, total=total or None)
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the same command goes on from there", err=True)
+            raise
+
+
+def _export(entry: Entry, file: Path) -> str:
+    return f"pose_ros export {file} -o {entry.name}.onnx"
+
+
+def _pinned(checksum: str) -> str:
+    return "not pinned: nobody has published one" if checksum == "not pinned" else f"as {checksum[:17]}… demands"
+
+
+def _ap(entry: Entry) -> str:
+    return f"{entry.results[0].ap:.1f}" if entry.results else "-"
+
+
+def _place(entry: Entry) -> str:
+    if entry.is_ours:
+        return "here (default)"
+    return "here" if entry.path.is_file() else ""
+
+
+def _json(entries: Sequence[Entry]) -> str:
+    import json
+    from dataclasses import asdict
+
+    def plain(entry: Entry) -> dict[str, Any]:
+        return {**asdict(entry), "path": str(entry.path) if entry.path.is_file() else None}
+
+    return json.dumps([plain(entry) for entry in entries], indent=1)
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _known(entry: Entry) -> list[tuple[str, str]]:
+    rows = [
+        ("name", entry.name),
+        ("network", entry.network),
+        ("grouping", entry.grouping),
+        ("skeleton", entry.skeleton),
+        ("input", entry.input),
+        ("paper", entry.paper + (f", arXiv:{entry.arxiv}" if entry.arxiv else "")),
+        ("publisher", entry.publisher),
+        ("code", entry.code_licence),
+        ("weights", f"{entry.weights_licence}; commercial use: {entry.commercial}"),
+        ("file", entry.file + (f", {entry.size_mb:g} MB" if entry.size_mb else "")),
+        ("address", entry.url or entry.page),
+        ("checksum", entry.checksum),
+        *(("published", f"AP {one.ap:.1f}, {one.data}, {one.test}".rstrip(", ")) for one in entry.results),
+        ("published", entry.speed),
+        ("note", entry.note),
+        ("here", str(entry.path) if entry.path.is_file() else "no"),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
 def _table(rows: dict[str, str]) -> object:
     from rich.table import Table
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
     table.add_column(width=13)
+    table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(Text(name, "bold"), Text(value))
     return table

@@ -87,6 +87,14 @@ class HeadedNetwork(PoseNetwork):
         return with_probabilities(self(images)[-1], self.logits)
 
 
+class Coarsest(nn.Module):
+    """The last of a backbone's feature maps."""
+
+    def forward(self, features: tuple[Tensor, ...]) -> Tensor:
+        """Feature maps, fine to coarse, to one."""
+        return features[-1]
+
+
 def with_heads(spec: ModelSpec, names: Mapping[str, object] | tuple[str, ...]) -> ModelSpec:
     """A description whose outputs are tensors of the fields' own names."""
     return replace(spec, heads=tuple(HeadSpec(name, name) for name in names))

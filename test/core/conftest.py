@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # more of them only wait for one another on a small machine
 settings.register_profile("pose_ros", deadline=None, derandomize=True)  # the first example compiles
 settings.load_profile("pose_ros")
 

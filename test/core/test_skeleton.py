@@ -25,12 +25,13 @@ def test_bones_join_every_keypoint_without_a_loop(skeleton: Skeleton) -> None:
     assert len(set(group)) == 1
 
 
-@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=str)
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda skeleton: skeleton.name)
 def test_flip_order_swaps_sides_and_undoes_itself(skeleton: Skeleton) -> None:
     order = skeleton.flip_order
     assert [order[i] for i in order] == list(range(len(skeleton)))
     assert skeleton.keypoint_names[order[skeleton.index("left_knee")]] == "right_knee"
-    assert order[skeleton.index("nose")] == skeleton.index("nose")
+    middle = [i for i, name in enumerate(skeleton.keypoint_names) if not name.startswith(("left_", "right_"))]
+    assert middle and [order[i] for i in middle] == middle
 
 
 def test_openpose_limbs_are_those_of_the_publisher() -> None:

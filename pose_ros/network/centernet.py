@@ -1,0 +1,108 @@
+"""CenterNet: people as points, with their keypoints as offsets from there and as peaks of heatmaps.
+
+References:
+    Zhou et al., Objects as Points, arXiv:1904.07850, section 3 and 4.2 (heads), section 5 and appendix A (networks).
+    Lin et al., Focal Loss for Dense Object Detection, arXiv:1708.02002, section 4.1 (first bias of the heatmaps).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from torch import Tensor, nn
+
+from pose_ros.fields import InputSpec, ModelSpec
+from pose_ros.network.centernet_hourglass import StackedHourglass
+from pose_ros.network.dla import DLA34, AggregationNeck
+from pose_ros.network.model import HeadedNetwork, Outputs, PoseNetwork, with_heads, with_probabilities
+from pose_ros.network.resnet import ResNet
+from pose_ros.network.simple_baseline import CHANNELS, Deconvolutions
+from pose_ros.skeleton import COCO_17, Skeleton
+
+STRIDE = 4
+LOGITS = ("centres", "heatmaps")
+PRIOR = 0.1
+"""How likely a cell is a peak before anything has been learnt."""
+
+
+class CenterNetHourglass(PoseNetwork):
+    """CenterNet on stacked hourglasses, each of which has its heads.
+
+    Args:
+        skeleton: Its keypoints.
+        stacks: How many hourglasses there are.
+    """
+
+    def __init__(self, skeleton: Skeleton, stacks: int = 2) -> None:
+        super().__init__()
+        self.backbone = StackedHourglass(stacks)
+        self.heads = nn.ModuleList(heads(channels, 256, skeleton) for channels in self.backbone.channels)
+        self.spec = with_heads(spec_of("centernet_hourglass", skeleton, multiple=128), tuple(self.heads[-1]))
+
+    def forward(self, images: Tensor) -> list[Outputs]:
+        """Run the network for training: one dictionary per hourglass."""
+        stages = zip(self.backbone(images), self.heads, strict=True)
+        return [{name: head(features) for name, head in heads.items()} for features, heads in stages]
+
+    def fields(self, images: Tensor) -> Outputs:
+        """Run the network for use: the fields of the last hourglass."""
+        features = self.backbone(images)[-1]
+        return with_probabilities({name: head(features) for name, head in self.heads[-1].items()}, LOGITS)
+
+
+def centernet_hourglass(skeleton: Skeleton = COCO_17) -> PoseNetwork:
+    """CenterNet on two large hourglasses."""
+    return CenterNetHourglass(skeleton)
+
+
+def centernet_dla34(skeleton: Skeleton = COCO_17) -> HeadedNetwork:
+    """CenterNet on DLA-34 with deformable convolutions."""
+    backbone = DLA34()
+    neck = AggregationNeck(backbone.channels)
+    spec = spec_of("centernet_dla34", skeleton)
+    return HeadedNetwork(spec, backbone, neck, heads(backbone.channels[0], 256, skeleton), LOGITS)
+
+
+def centernet_resnet(skeleton: Skeleton = COCO_17, depth: int = 18) -> HeadedNetwork:
+    """CenterNet on a ResNet and three transposed convolutions."""
+    backbone = ResNet(depth)
+    neck = Deconvolutions(backbone.channels[-1])
+    spec = spec_of(f"centernet_resnet{depth}", skeleton)
+    return HeadedNetwork(spec, backbone, neck, heads(CHANNELS, 64, skeleton), LOGITS)
+
+
+def heads(cin: int, hidden: int, skeleton: Skeleton) -> nn.ModuleDict:
+    """A 3 × 3 and a 1 × 1 convolution for each field; everything is measured in cells."""
+    keypoints = len(skeleton)
+    sizes = {
+        "centres": 1,
+        "sizes": 2,
+        "keypoint_offsets": 2 * keypoints,
+        "centre_offsets": 2,
+        "heatmaps": keypoints,
+        "heatmap_offsets": 2,
+    }
+    return nn.ModuleDict({name: _head(cin, hidden, size, name in LOGITS) for name, size in sizes.items()})
+
+
+def spec_of(name: str, skeleton: Skeleton, multiple: int = 32) -> ModelSpec:
+    """The description of a CenterNet; a cell's index times the stride is a pixel, as the publisher counts."""
+    mean, std = (0.408 * 255, 0.447 * 255, 0.470 * 255), (0.289 * 255, 0.274 * 255, 0.278 * 255)
+    pixels = InputSpec("image", "NCHW", "float32", "bgr", mean, std, multiple, short_side=512)
+    return ModelSpec(name, skeleton, STRIDE, input=pixels, grouping="centernet", licence="MIT")
+
+
+def _head(cin: int, hidden: int, cout: int, rare: bool) -> nn.Sequential:
+    last = nn.Conv2d(hidden, cout, 1)
+    if rare:
+        nn.init.constant_(last.bias, math.log(PRIOR / (1 - PRIOR)))
+    return nn.Sequential(nn.Conv2d(cin, hidden, 3, padding=1), nn.ReLU(inplace=True), last)
+
+
+NETWORKS = {
+    "centernet_dla34": centernet_dla34,
+    "centernet_hourglass": centernet_hourglass,
+    "centernet_resnet18": partial(centernet_resnet, depth=18),
+    "centernet_resnet50": partial(centernet_resnet, depth=50),
+}

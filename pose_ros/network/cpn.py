@@ -1,0 +1,112 @@
+"""Cascaded Pyramid Network: a feature pyramid finds the easy keypoints of a crop, a second network the hard ones.
+
+References:
+    Chen et al., Cascaded Pyramid Network for Multi-Person Pose Estimation, arXiv:1711.07319, section 3.2, fig. 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from pose_ros.fields import ModelSpec
+from pose_ros.network.hrnet import crop_input, finer, on_finest
+from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.resnet import Bottleneck, ResNet
+from pose_ros.skeleton import COCO_17, Skeleton
+
+CHANNELS = 256
+ORIGIN = 1.5  # the cells tile the image, so that the mirrored image has the mirrored fields
+
+
+class CPN(PoseNetwork):
+    """GlobalNet and RefineNet on a ResNet.
+
+    Args:
+        skeleton: The keypoints.
+        depth: Of the ResNet.
+    """
+
+    def __init__(self, skeleton: Skeleton, depth: int) -> None:
+        super().__init__()
+        spec = ModelSpec(
+            *(f"cpn_resnet{depth}", skeleton, 4, ORIGIN),
+            input=crop_input((192, 256)),
+            grouping="single",
+            licence="MIT",
+        )
+        self.spec = with_heads(spec, ("heatmaps",))
+        self.backbone = ResNet(depth)
+        self.coarse = GlobalNet(self.backbone.channels, len(skeleton))
+        self.fine = RefineNet(len(self.backbone.channels), len(skeleton))
+
+    def forward(self, images: Tensor) -> list[Outputs]:
+        """Heatmaps of the four levels of GlobalNet, coarse to fine, and of RefineNet; all at stride 4."""
+        pyramid, heatmaps = self.coarse(self.backbone(images))
+        return [{"heatmaps": said} for said in (*heatmaps, self.fine(pyramid))]
+
+
+class GlobalNet(nn.Module):
+    """A feature pyramid whose every level gives heatmaps.
+
+    Args:
+        channels: Of the feature maps, fine to coarse.
+        cout: Of the heatmaps.
+    """
+
+    def __init__(self, channels: Sequence[int], cout: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Sequential(*normed(cin, CHANNELS), nn.ReLU(inplace=True)) for cin in channels)
+        self.downward = nn.ModuleList(nn.Sequential(*normed(CHANNELS, CHANNELS)) for _ in channels[1:])
+        self.predict = nn.ModuleList(
+            nn.Sequential(*normed(CHANNELS, CHANNELS), nn.ReLU(inplace=True), nn.Conv2d(CHANNELS, cout, 3, padding=1))
+            for _ in channels
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        """The pyramid, fine to coarse, and the heatmaps of its levels on the finest grid, coarse to fine."""
+        pyramid = [lateral(features) for lateral, features in zip(self.lateral, maps, strict=True)]
+        for level in reversed(range(len(pyramid) - 1)):
+            pyramid[level] = pyramid[level] + self.downward[level](finer(pyramid[level + 1], 2))
+        said = [predict(level) for predict, level in zip(self.predict, pyramid, strict=True)]
+        return pyramid, on_finest(said)[::-1]
+
+
+class RefineNet(nn.Module):
+    """All levels together; the coarser a level, the more residual blocks it passes first.
+
+    Args:
+        levels: Of the pyramid.
+        cout: Of the heatmaps.
+    """
+
+    def __init__(self, levels: int, cout: int) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(nn.Sequential(*(_block(CHANNELS) for _ in range(count))) for count in range(levels))
+        self.together = _block(levels * CHANNELS)
+        self.predict = nn.Conv2d(CHANNELS, cout, 3, padding=1)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """The pyramid, fine to coarse, to heatmaps on its finest grid."""
+        levels = [blocks(level) for blocks, level in zip(self.levels, pyramid, strict=True)]
+        return self.predict(self.together(torch.cat(on_finest(levels), dim=1)))
+
+
+def normed(cin: int, cout: int) -> list[nn.Module]:
+    """A 1 × 1 convolution and its normalisation."""
+    return [nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout)]
+
+
+def _block(cin: int) -> Bottleneck:
+    return Bottleneck(cin, CHANNELS // Bottleneck.expansion)
+
+
+def cpn(skeleton: Skeleton = COCO_17, depth: int = 50) -> PoseNetwork:
+    """CPN on a ResNet of 50 or more layers."""
+    return CPN(skeleton, depth)
+
+
+NETWORKS = {f"cpn_resnet{depth}": partial(cpn, depth=depth) for depth in (50, 101)}

@@ -1,0 +1,72 @@
+"""HigherHRNet: HRNet with one resolution more, heatmaps on both of its finest, and tags on the coarser.
+
+References:
+    Cheng et al., HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose Estimation,
+    arXiv:1908.10357, section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from pose_ros.fields import ModelSpec
+from pose_ros.network.hrnet import HRNet, basic_blocks, finer
+from pose_ros.network.model import IMAGENET_INPUT, Outputs, PoseNetwork, with_heads
+from pose_ros.skeleton import COCO_17, Skeleton
+
+ORIGIN = 1.0  # trained on keypoints cut down to whole cells: those drawn at cell c lie within 2 c … 2 c + 2
+
+
+class HigherHRNet(PoseNetwork):
+    """HRNet, heatmaps and tags at 1/4, heatmaps at 1/2 (fig. 2).
+
+    Args:
+        spec: The description, of the grid at 1/2.
+        width: Of the trunk.
+    """
+
+    def __init__(self, spec: ModelSpec, width: int) -> None:
+        super().__init__()
+        self.spec = with_heads(spec, ("heatmaps", "tags"))
+        keypoints = len(spec.skeleton)
+        self.backbone = HRNet(width)
+        self.coarse = nn.Conv2d(width, 2 * keypoints, 1)
+        self.doubled = nn.Sequential(
+            nn.ConvTranspose2d(width + 2 * keypoints, width, 4, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(inplace=True),
+            *basic_blocks(width),
+        )
+        self.fine = nn.Conv2d(width, keypoints, 1)
+
+    def forward(self, images: Tensor) -> list[Outputs]:
+        """Heatmaps and tags at 1/4, heatmaps at 1/2."""
+        (features,) = self.backbone(images)
+        coarse = self.coarse(features)
+        fine = self.fine(self.doubled(torch.cat([features, coarse], dim=1)))
+        heatmaps, tags = coarse.chunk(2, dim=1)
+        return [{"heatmaps": heatmaps, "tags": tags}, {"heatmaps": fine}]
+
+    def fields(self, images: Tensor) -> Outputs:
+        """The mean of the heatmaps (section 3.4), and the tags, all at 1/2."""
+        coarse, fine = self(images)
+        doubled = {name: finer(field, 2) for name, field in coarse.items()}
+        return {"heatmaps": (doubled["heatmaps"] + fine["heatmaps"]) / 2, "tags": doubled["tags"]}
+
+
+def higherhrnet(skeleton: Skeleton = COCO_17, width: int = 32) -> PoseNetwork:
+    """HigherHRNet of the publisher's size: shorter side 512 px of width 32, else 640 px."""
+    spec = ModelSpec(
+        *(f"higherhrnet_w{width}", skeleton, 2, ORIGIN),
+        input=replace(IMAGENET_INPUT, multiple=64, short_side=512 if width == 32 else 640),
+        grouping="tag",
+        licence="MIT",
+    )
+    return HigherHRNet(spec, width)
+
+
+NETWORKS = {f"higherhrnet_w{width}": partial(higherhrnet, width=width) for width in (32, 48)}

@@ -1,0 +1,60 @@
+"""Simple Baselines: a ResNet and three transposed convolutions give the heatmaps of the one person of a crop.
+
+References:
+    Xiao et al., Simple Baselines for Human Pose Estimation and Tracking, arXiv:1804.06208, section 2.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from pose_ros.fields import ModelSpec
+from pose_ros.network.hrnet import crop_input
+from pose_ros.network.model import HeadedNetwork
+from pose_ros.network.resnet import ResNet
+from pose_ros.skeleton import COCO_17, Skeleton
+
+CHANNELS = 256
+
+
+class Deconvolutions(nn.Sequential):
+    """Three times twice as fine, from the coarsest feature map."""
+
+    def __init__(self, cin: int) -> None:
+        layers = ((cin, CHANNELS), (CHANNELS, CHANNELS), (CHANNELS, CHANNELS))
+        super().__init__(*(module for layer in layers for module in _doubling(*layer)))
+
+    def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """Maps, the last of stride 32, to (B, 256, H / 4, W / 4)."""
+        return super().forward(maps[-1])
+
+
+def _doubling(cin: int, cout: int) -> list[nn.Module]:
+    deconvolution = nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1, bias=False)
+    return [deconvolution, nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
+
+
+def simple_baseline(
+    skeleton: Skeleton = COCO_17, depth: int = 50, size_wh: tuple[int, int] = (192, 256)
+) -> HeadedNetwork:
+    """Simple Baselines.
+
+    Args:
+        skeleton: Its keypoints.
+        depth: Of the ResNet.
+        size_wh: Of the crops, px.
+    """
+    backbone = ResNet(depth)
+    heads = {"heatmaps": nn.Conv2d(CHANNELS, len(skeleton), 1)}
+    spec = ModelSpec(
+        *(f"simple_baseline_resnet{depth}", skeleton, 4),  # origin 0: trained on keypoints rounded to the nearest cell
+        input=crop_input(size_wh),
+        grouping="single",
+        licence="MIT",
+    )
+    return HeadedNetwork(spec, backbone, Deconvolutions(backbone.channels[-1]), heads)
+
+
+NETWORKS = {f"simple_baseline_resnet{depth}": partial(simple_baseline, depth=depth) for depth in (50, 101, 152)}

@@ -1,0 +1,99 @@
+"""Stacked hourglasses: the one person of a crop, refined by each hourglass.
+
+References:
+    Newell et al., Stacked Hourglass Networks for Human Pose Estimation, arXiv:1603.06937, section 3.2.
+    He et al., Identity Mappings in Deep Residual Networks, arXiv:1603.05027 (normalisation before convolution).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import Tensor, nn
+
+from pose_ros.fields import InputSpec, ModelSpec
+from pose_ros.network.hourglass import Hourglass, HourglassStack
+from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.skeleton import MPII_16, Skeleton
+
+RESOLUTIONS, CHANNELS = 5, 256
+ORIGIN = 1.5  # the cells tile the image, so that the mirrored image has the mirrored fields
+INPUT = InputSpec(
+    *("image", "NCHW", "float32", "rgb"),
+    std=(255.0, 255.0, 255.0),
+    multiple=64,
+    short_side=256,
+    size_wh=(256, 256),
+)
+
+
+class StackedHourglass(PoseNetwork):
+    """Hourglasses of residual blocks.
+
+    Args:
+        skeleton: The keypoints.
+        stacks: Hourglasses.
+    """
+
+    def __init__(self, skeleton: Skeleton, stacks: int) -> None:
+        super().__init__()
+        spec = ModelSpec(
+            *(f"stacked_hourglass_{stacks}", skeleton, 4, ORIGIN),
+            input=INPUT,
+            grouping="single",
+            licence="BSD-3-Clause",
+        )
+        self.spec = with_heads(spec, ("heatmaps",))
+        towers = [
+            nn.Sequential(
+                Hourglass([CHANNELS] * RESOLUTIONS, Residual), Residual(CHANNELS, CHANNELS), *_conv(CHANNELS, CHANNELS)
+            )
+            for _ in range(stacks)
+        ]
+        self.stack = HourglassStack(_stem(), towers, CHANNELS, len(skeleton))
+
+    def forward(self, images: Tensor) -> list[Outputs]:
+        """The heatmaps of each hourglass."""
+        return [{"heatmaps": said} for said in self.stack(images)]
+
+
+class Residual(nn.Module):
+    """A bottleneck whose normalisation comes before its convolutions."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__()
+        narrow = cout // 2
+        self.change = nn.Sequential(
+            *_normed(cin, narrow, size=1), *_normed(narrow, narrow, size=3), *_normed(narrow, cout, size=1)
+        )
+        self.keep = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, cin, H, W) to (B, cout, H, W)."""
+        return self.keep(features) + self.change(features)
+
+
+def _normed(cin: int, cout: int, size: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(cin), nn.ReLU(inplace=True), nn.Conv2d(cin, cout, size, padding=size // 2)]
+
+
+def _conv(cin: int, cout: int, size: int = 1, stride: int = 1) -> list[nn.Module]:
+    return [nn.Conv2d(cin, cout, size, stride, size // 2), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
+
+
+def _stem() -> nn.Sequential:
+    return nn.Sequential(
+        *_conv(3, 64, size=7, stride=2),
+        Residual(64, 128),
+        nn.MaxPool2d(2),
+        Residual(128, 128),
+        Residual(128, CHANNELS),
+    )
+
+
+def stacked_hourglass(skeleton: Skeleton = MPII_16, stacks: int = 8) -> PoseNetwork:
+    """The publisher's network."""
+    return StackedHourglass(skeleton, stacks)
+
+
+NETWORKS = {f"stacked_hourglass_{stacks}": partial(stacked_hourglass, stacks=stacks) for stacks in (2, 8)}

@@ -1,0 +1,155 @@
+"""The catalogue of public models: every entry is complete and true to what is here; faults in it are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pose_ros import catalogue
+from pose_ros.catalogue import Entry, entries, find
+from pose_ros.config import RuntimeConfig
+from pose_ros.download import digest
+from pose_ros.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.runtime import load_runner
+from pose_ros.skeleton import SKELETONS
+
+ENTRIES = pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
+MINIMAL: dict[str, Any] = {
+    "name": "mine",
+    "network": "hrnet_w32",
+    "grouping": "single",
+    "skeleton": "coco_17",
+    "input": "192 × 256 px",
+    "paper": "none",
+    "publisher": "me",
+    "code_licence": "MIT",
+    "weights_licence": "MIT",
+    "commercial": "yes",
+    "file": "mine.pth",
+}
+
+
+def written(content: Any, folder: Path) -> Path:
+    path = folder / "catalogue.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def test_the_default_model_comes_first_and_is_the_one_described() -> None:
+    default = entries()[0]
+    assert default.name == "default" and default.is_ours and default.path == DEFAULT_MODEL
+    assert default.checksum == f"sha256:{digest(DEFAULT_MODEL)}"
+    assert default.size_mb == pytest.approx(DEFAULT_MODEL.stat().st_size / 1e6, abs=0.05)
+    with load_runner(DEFAULT_MODEL, RuntimeConfig(warm_up=False)) as runner:
+        spec = read_spec(DEFAULT_MODEL, runner.metadata)
+    assert (spec.grouping, spec.skeleton.name) == (default.grouping, default.skeleton)
+    assert spec.licence == default.weights_licence
+    assert f"AP .{default.results[0].ap * 10:.0f}" in DEFAULT_MODEL.with_suffix(".md").read_text()
+
+
+@ENTRIES
+def test_every_entry_tells_where_and_under_which_licence(entry: Entry) -> None:
+    assert entry.skeleton in SKELETONS
+    assert entry.is_ours or entry.publisher.startswith("https://github.com/")
+    assert re.fullmatch(r"(\d{4}\.\d{4,5})?", entry.arxiv)
+    assert all(0 < result.ap < 100 and "COCO" in result.data for result in entry.results)
+    assert "non-profit" not in entry.weights_licence or entry.commercial == "no"
+
+
+@ENTRIES
+def test_every_entry_fits_its_network(entry: Entry) -> None:
+    torch = pytest.importorskip("torch")
+    from pose_ros.network import zoo
+
+    with torch.device("meta"):
+        network = zoo.build(entry.network)
+    assert network.spec.grouping == entry.grouping
+    assert network.spec.skeleton.name == entry.skeleton
+    weights_mb = sum(4e-6 * parameter.numel() for parameter in network.parameters())
+    assert entry.size_mb == 0 or entry.file.endswith(".tflite") or 0.9 < entry.size_mb / weights_mb < 1.15
+
+
+def test_files_that_are_at_hand_have_their_checksum(shared: Path) -> None:
+    named_otherwise = {"graph_opt.pb": "mobilenet_v2_small_graph_opt.pb"}
+    checked = 0
+    for entry in entries()[1:]:
+        for path in (shared / "models").rglob(named_otherwise.get(entry.file, entry.file)):
+            assert entry.checksum == f"sha256:{digest(path)}", entry.name
+            assert entry.size_mb == pytest.approx(path.stat().st_size / 1e6, abs=0.05)
+            checked += 1
+    assert checked == 4
+
+
+def test_names_are_found_or_the_nearest_told() -> None:
+    assert find("openpose_coco").network == "openpose_coco"
+    with pytest.raises(ValueError, match=r"expected a name such as higherhrnet_w\d\d, .*got 'higher_hrnet_w32'"):
+        find("higher_hrnet_w32")
+    with pytest.raises(ValueError, match=r"such as default, trt_pose.*got '!'"):
+        find("!")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"colour": "red"}, "mine: expected the entries name, network, .*got unknown colour"),
+        ({"paper": None}, "mine, paper: expected text in quotes, got None"),
+        ({"arxiv": 1908.1}, "mine, arxiv: expected text in quotes, got 1908.1"),
+        ({"commercial": True}, "mine, commercial: expected text in quotes, got True"),
+        ({"commercial": "maybe"}, "mine, commercial: expected one of yes, no, unclear, got 'maybe'"),
+        ({"grouping": "tags"}, "mine, grouping: expected one of paf, tag, .*got 'tags'"),
+        ({"name": "My model"}, "My model, name: expected small letters"),
+        ({"file": "../mine.pth"}, "mine, file: expected the name of a file"),
+        ({"url": "ftp://example.org/mine.pth"}, "mine, url: expected https"),
+        ({"checksum": "sha256:12"}, "mine, checksum: expected sha256:"),
+        ({"checksum": "sha256:" + "G" * 64}, "mine, checksum: expected sha256:"),
+        ({"checksum": "sha1:" + "0" * 40}, "mine, checksum: expected sha256:"),
+        ({"size_mb": "5 MB"}, "mine, size_mb: expected a number, got '5 MB'"),
+        ({"results": [{"ap": 50.0}]}, "mine, results: expected the entries ap, data, .*got no data"),
+        ({"results": 50}, "not iterable"),
+    ],
+    ids=lambda value: "-".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else "",
+)
+def test_faults_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = written([MINIMAL | change], tmp_path)
+    with pytest.raises(ValueError, match=f"^catalogue {path}: {message}" if message[0] == "m" else message):
+        entries(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "expected YAML"),
+        ("name: x", "expected a list of entries, got dict"),
+        ("[5]", "entry 1: expected entries such as name, got 5"),
+        ("[{name: x}]", "x: expected the entries name, .*got no network, grouping"),
+        (yaml.safe_dump([MINIMAL, MINIMAL]), "expected each name once"),
+    ],
+    ids=["no YAML", "no list", "a number", "only a name", "twice"],
+)
+def test_faulty_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "catalogue.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"catalogue {path}: {message}"):
+        entries(path)
+
+
+def test_an_entry_needs_no_more_than_its_facts(tmp_path: Path) -> None:
+    (entry,) = entries(written([MINIMAL | {"page": "https://example.org"}], tmp_path))
+    assert entry.checksum == "not pinned" and entry.results == () and not entry.is_ours
+
+
+@pytest.mark.parametrize(
+    ("home", "folder"),
+    [("/somewhere", "/somewhere/pose_ros/models"), ("relative", None), ("", None)],
+    ids=["set", "relative, hence ignored", "not set"],
+)
+def test_the_cache_is_where_the_desktop_has_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str, folder: str | None
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", home)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert catalogue.cache_folder() == Path(folder or tmp_path / ".cache/pose_ros/models")

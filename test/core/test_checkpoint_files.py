@@ -1,0 +1,544 @@
+"""Files of weights: damaged, hostile, odd or whole. Nothing in them is ever executed."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from pose_ros.checkpoint import load_checkpoint, loading, openpose, own, save_checkpoint  # noqa: E402
+from pose_ros.checkpoint.loading import fill  # noqa: E402
+from pose_ros.checkpoint.protobuf import Kind, Schema, parse  # noqa: E402
+from pose_ros.checkpoint.publisher import Publisher  # noqa: E402
+from pose_ros.checkpoint.reading import read_file, state_of  # noqa: E402
+from pose_ros.network import zoo  # noqa: E402
+from pose_ros.skeleton import COCO_17, Skeleton  # noqa: E402
+
+NAME = "pose_ros_mobilenet_v2"
+HAND = Skeleton("hand", ("wrist", "thumb", "finger"), ((0, 1), (0, 2)))
+
+
+@pytest.fixture(scope="module")
+def network() -> Any:
+    torch.manual_seed(0)
+    return zoo.build(NAME, HAND).eval()
+
+
+@pytest.fixture(scope="module")
+def whole(network: Any, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file of ``save_checkpoint``."""
+    path = tmp_path_factory.mktemp("whole") / "a.pth"
+    save_checkpoint(network, NAME, path, epoch=3)
+    return path.read_bytes()
+
+
+def saved(content: Any, path: Path, **options: Any) -> Path:
+    torch.save(content, path, **options)
+    return path
+
+
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+# Own checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def test_what_is_saved_is_loaded(network: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    save_checkpoint(network, NAME, path, epoch=3, optimizer={"lr": 0.1, "steps": [1, 2]})
+    again = load_checkpoint(path)
+    assert not again.training
+    assert again.spec == network.spec and again.spec.skeleton.keypoint_names == HAND.keypoint_names
+    image = torch.rand(1, 3, 64, 64)
+    for name, field in network.fields(image).items():
+        torch.testing.assert_close(again.fields(image)[name], field)
+    assert read_file(path)["optimizer"] == {"lr": 0.1, "steps": [1, 2]}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
+
+
+def test_interrupted_writing_leaves_the_old_file(
+    network: Any, whole: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(whole)
+
+    def cut(content: object, file: io.BufferedWriter) -> None:
+        file.write(b"PK half of it")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(own.torch, "save", cut)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(network, NAME, path)
+    assert path.read_bytes() == whole
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pth"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "pose_ros checkpoint 9"}, "expected 'pose_ros checkpoint 1', got 'pose_ros checkpoint 9'; update"),
+        ({"network": "pose_ros_mobilenet_v3"}, "expected a name such as pose_ros_mobilenet_v"),
+        ({"spec": {"name": "x"}}, "got a fault in .*skeleton"),
+        ({"spec": None}, "got a fault in"),
+        ({"state_dict": {}}, "expected names and tensors .a state dict., got nothing"),
+        ({"state_dict": [1]}, "got list"),
+    ],
+    ids=["later version", "unknown network", "spec without skeleton", "no spec", "no weights", "weights of no kind"],
+)
+def test_faulty_checkpoints_of_our_own(whole: bytes, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    content = torch.load(io.BytesIO(whole), weights_only=True)
+    path = saved(content | change, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(path)
+
+
+# Damaged and foreign files ------------------------------------------------------------------------------------------
+
+FOREIGN = {
+    "nothing": (b"", "cut off, or of another kind"),
+    "text": (b"hello world\n" * 9, "cut off, or of another kind"),
+    "web page": (b"\n<!DOCTYPE html><html><title>Virus scan warning</title>", "got a web page"),
+    "Git LFS note": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "git lfs pull"),
+    "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "cut off, or of another kind"),
+    "another zip": (zipped({"readme.txt": b"hello"}), "cut off, or of another kind"),
+    "zip that grows": (zipped({"a/data.pkl": bytes(1 << 24)}, zipfile.ZIP_DEFLATED), "unpacks to 16777216 bytes"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["pth", "pth.tar", "npz", "caffemodel", "tflite", "pb"])
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_files_of_another_kind(tmp_path: Path, kind: str, suffix: str) -> None:
+    content, message = FOREIGN[kind]
+    path = tmp_path / f"weights.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message if suffix == "pth" else "expected") as caught:
+        load_checkpoint(path)
+    assert str(caught.value).startswith(f"checkpoint {path}: expected") and "\n" not in str(caught.value)
+    assert "execute code" not in str(caught.value)
+
+
+def test_a_folder_and_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="which is a folder"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(FileNotFoundError, match="which does not exist"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("old_format", [False, True], ids=["zip", "older"])
+def test_files_that_are_cut_off(whole: bytes, tmp_path: Path, old_format: bool) -> None:
+    content = torch.load(io.BytesIO(whole), weights_only=True)
+    path = saved(content, tmp_path / "a.pth", _use_new_zipfile_serialization=not old_format)
+    data = path.read_bytes()
+    for length in [*range(0, 40), *range(40, len(data), len(data) // 40), len(data) - 1]:
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=f"^checkpoint {path}: "):
+            load_checkpoint(path)
+
+
+def test_flipped_bytes_never_crash(whole: bytes, tmp_path: Path) -> None:
+    """Whatever comes of them: a network, or a ValueError."""
+    random = np.random.default_rng(0)
+    path, loaded = tmp_path / "a.pth", 0
+    for _ in range(40):
+        damaged = bytearray(whole)
+        for position in [*random.integers(0, len(whole), 2), *random.integers(0, 2000, 2), -random.integers(1, 3000)]:
+            damaged[position] ^= 1 << random.integers(8)
+        path.write_bytes(damaged)
+        try:
+            loaded += load_checkpoint(path) is not None
+        except ValueError as error:
+            assert str(path) in str(error)
+    assert loaded < 40
+
+
+# Files that would execute code --------------------------------------------------------------------------------------
+
+
+class Attack:
+    """Pickles as a call."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return self.call
+
+
+class Stranger:
+    """A class that no reader knows."""
+
+
+def attacks(proof: Path) -> dict[str, Any]:
+    """Each would write the proof if it were executed, or asks for a class."""
+    return {
+        "os.system": Attack(os.system, f"touch {proof}"),
+        "eval": Attack(eval, f"open({str(proof)!r}, 'w')"),
+        "exec": Attack(exec, f"open({str(proof)!r}, 'w')"),
+        "open": Attack(open, str(proof), "w"),
+        "getattr": Attack(getattr, Path(proof), "touch"),
+        "a class of __main__": Stranger(),
+        "a path": Path("a"),
+    }
+
+
+ATTACKS = sorted(attacks(Path("proof")))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("form", ["zip", "older", "bare pickle", "tar", "npz", "beside weights"])
+def test_no_code_is_executed(tmp_path: Path, form: str, name: str) -> None:
+    proof = tmp_path / "proof"
+    attack = attacks(proof)[name]
+    path = tmp_path / ("weights.npz" if form == "npz" else "weights.pth")
+    write_attack(attack, form, path)
+    with pytest.raises(ValueError, match=f"^checkpoint {path}: expected"):
+        load_checkpoint(path)
+    assert not proof.exists()
+
+
+def write_attack(attack: Any, form: str, path: Path) -> None:
+    if form == "npz":
+        np.savez(path, weights=np.array([attack], object))
+    elif form == "bare pickle":
+        path.write_bytes(pickle.dumps(attack, protocol=2))
+    elif form == "tar":
+        with tarfile.open(path, "w") as archive:
+            for name in ("sys_info", "storages", "tensors", "pickle"):
+                info = tarfile.TarInfo(name)
+                content = pickle.dumps(attack, protocol=2)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    elif form == "beside weights":
+        torch.save({"state_dict": {"a": torch.zeros(1)}, "more": attack}, path)
+    else:
+        torch.save({"state_dict": attack}, path, _use_new_zipfile_serialization=form == "zip")
+
+
+def test_the_attack_works_where_it_is_let(tmp_path: Path) -> None:
+    """So that the test above proves something."""
+    proof = tmp_path / "proof"
+    write_attack(attacks(proof)["open"], "zip", tmp_path / "a.pth")
+    torch.load(tmp_path / "a.pth", weights_only=False)
+    assert proof.exists()
+
+
+def test_the_refusal_names_what_was_refused(tmp_path: Path) -> None:
+    write_attack(attacks(tmp_path / "proof")["os.system"], "zip", tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"would execute code when read.*posix\.system.*ask its publisher"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+# Odd content -------------------------------------------------------------------------------------------------------
+
+
+def endless() -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    content["state_dict"] = content
+    return content
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda: [1, 2], "got list"),
+        (lambda: {}, "got nothing"),
+        (lambda: {"epoch": 3, "loss": 0.5}, "got entries epoch, loss"),
+        (lambda: {"state_dict": {"a": torch.zeros(1), "b": "text"}}, "got entries a, b"),
+        (endless, "got entries state_dict"),
+        (lambda: {"module.a": torch.zeros(1), "a": torch.zeros(1)}, "each name once"),
+        (lambda: {"a": torch.zeros(1, dtype=torch.half).expand(1 << 40)}, "plain numbers in a"),
+        (lambda: {"a": torch.zeros(2, dtype=torch.complex64)}, "got torch.complex64"),
+        (lambda: {"a": torch.eye(3).to_sparse()}, "torch.sparse_coo"),
+        (lambda: {"a": torch.zeros(2, device="meta")}, "plain numbers in a"),
+    ],
+    ids=[
+        "a list",
+        "empty",
+        "no tensors",
+        "text among tensors",
+        "wrapped in itself",
+        "twice one name",
+        "one number a trillion times",
+        "complex",
+        "sparse",
+        "without numbers",
+    ],
+)
+def test_content_that_is_no_state_dict(tmp_path: Path, content: Callable[[], Any], message: str) -> None:
+    path = saved(content(), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=f"^checkpoint {path}: .*{message}"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("wrap", ["state_dict", "model_state_dict", "model", "weights", None])
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_wrappers_and_prefixes_are_taken_off(tmp_path: Path, wrap: str | None, prefix: str) -> None:
+    weights = {f"{prefix}conv.weight": torch.ones(2, 2), f"{prefix}conv.bias": torch.zeros(2)}
+    content = {wrap: weights, "epoch": 7, "optimizer": {"state": {}}} if wrap else weights
+    path = saved(content, tmp_path / "a.pth")
+    assert list(state_of(read_file(path), path)) == ["conv.weight", "conv.bias"]
+
+
+def test_data_parallel_weights_fit(network: Any, tmp_path: Path) -> None:
+    parallel = torch.nn.DataParallel(network)
+    path = saved({"state_dict": parallel.state_dict()}, tmp_path / "a.pth")
+    again = zoo.build(NAME, HAND)
+    fill(again, state_of(read_file(path), path), "it")
+    torch.testing.assert_close(dict(again.state_dict()), dict(network.state_dict()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_become_float32(tmp_path: Path, dtype: Any) -> None:
+    path = saved({"a": torch.full((3,), 0.5, dtype=dtype), "n": torch.tensor(4)}, tmp_path / "a.pth")
+    state = state_of(read_file(path), path)
+    assert state["a"].dtype is torch.float32 and state["a"].tolist() == [0.5] * 3
+    assert state["n"].dtype is torch.int64
+
+
+def test_npz_files_are_state_dicts(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", **{"conv.weight": np.zeros((64, 64), np.float16)})
+    state = state_of(read_file(tmp_path / "a.npz"), tmp_path / "a.npz")
+    assert state["conv.weight"].shape == (64, 64) and state["conv.weight"].dtype is torch.float32
+
+
+def test_an_npz_that_promises_too_much(tmp_path: Path) -> None:
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}"
+    header += b" " * (-(10 + len(header) + 1) % 64) + b"\n"
+    array = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header
+    (tmp_path / "a.npz").write_bytes(zipped({"a.npy": array}))
+    with pytest.raises(ValueError, match="expected a NumPy archive of plain numbers"):
+        load_checkpoint(tmp_path / "a.npz")
+
+
+# Which network -----------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_publisher(tmp_path: Path) -> None:
+    path = saved({"encoder.layer.weight": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"expected the keys of .*trt_pose.*, got encoder.layer.weight.*--network"):
+        load_checkpoint(path)
+
+
+def test_the_network_may_be_named(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network = zoo.build(NAME)
+    path = saved(network.state_dict(), tmp_path / "a.pth")
+    again = load_checkpoint(path, network=NAME)
+    torch.testing.assert_close(dict(again.state_dict()), dict(network.state_dict()))
+    with pytest.raises(ValueError, match=r"missing, first .*unexpected, first"):
+        load_checkpoint(path, network="pose_ros_mobilenet_v1_075")
+    with pytest.raises(ValueError, match="expected a name such as pose_ros_mobilenet_v2"):
+        load_checkpoint(path, network="pose_ros_mobilenet_v9")
+
+
+@pytest.mark.parametrize("step", ["network", "convert"])
+def test_an_importer_that_meets_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    steps = {"network": lambda shapes: zoo.networks()[NAME], "convert": lambda state: state}
+    publisher = Publisher("someone", **{**steps, step: lambda content: content["conv.weight"][3]})
+    monkeypatch.setattr(loading, "publishers", lambda: [publisher])
+    path = saved({"conv.weight": torch.zeros(2)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=f"^checkpoint {path}: expected the weights of someone, got: "):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["weight", "running_var"])
+def test_weights_that_are_not_finite(kind: str, value: float) -> None:
+    model = zoo.build(NAME, COCO_17)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    key = next(key for key in before if key.endswith(kind))
+    state = {name: torch.ones_like(tensor) for name, tensor in before.items()}
+    state[key].view(-1)[0] = value
+    with pytest.raises(ValueError, match=f"expected finite weights, got NaN or infinity in {key}"):
+        fill(model, state, "it")
+    torch.testing.assert_close(dict(model.state_dict()), before)
+
+
+def test_every_fault_is_named_and_nothing_is_changed() -> None:
+    model = zoo.build(NAME, COCO_17)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    state = {name: torch.ones_like(tensor) for name, tensor in before.items()}
+    gone, bent, *_ = [key for key in state if key.endswith("weight")]
+    state["extra"], state[bent] = torch.zeros(1), torch.zeros(7)
+    del state[gone]
+    message = rf"1 missing, first {gone}; 1 unexpected, first extra; 1 mis-shaped, first {bent} \(expected .*got \(7,\)"
+    with pytest.raises(ValueError, match=message):
+        fill(model, state, "it")
+    torch.testing.assert_close(dict(model.state_dict()), before)
+
+
+# Caffe and Protocol Buffers ----------------------------------------------------------------------------------------
+
+
+def varint(number: int) -> bytes:
+    number &= (1 << 64) - 1
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*digits, number])
+
+
+def entry(number: int, value: bytes | int) -> bytes:
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def blob(array: np.ndarray[Any, Any], form: str) -> bytes:
+    numbers = entry(8 if form == "double" else 5, array.astype("<f8" if form == "double" else "<f4").tobytes())
+    if form == "unpacked":
+        numbers = b"".join(varint(5 << 3 | 5) + struct.pack("<f", number) for number in array.ravel())
+    if form == "legacy":
+        sides = (1,) * (4 - array.ndim) + array.shape
+        return b"".join(entry(number, side) for number, side in enumerate(sides, 1)) + numbers
+    return entry(7, entry(1, b"".join(varint(side) for side in array.shape))) + numbers
+
+
+def caffemodel(layers: dict[str, list[np.ndarray[Any, Any]]], form: str = "shape") -> bytes:
+    old = form == "legacy"
+    name, blobs, layer = (4, 6, 2) if old else (1, 7, 100)
+    messages = [
+        entry(name, key.encode())
+        + entry(5 if old else 2, 4 if old else b"Convolution")
+        + b"".join(entry(blobs, blob(array, form)) for array in arrays)
+        for key, arrays in layers.items()
+    ]
+    return entry(1, b"net") + b"".join(entry(layer, message) for message in messages)
+
+
+LAYERS = {
+    "conv1": [np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2), np.array([1.5, -2], np.float32)],
+    "relu1": [],
+    "prelu": [np.array([0.25, 0.5], np.float32)],
+}
+
+
+@pytest.mark.parametrize("form", ["shape", "legacy", "double", "unpacked"])
+def test_caffe_models_are_read(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(caffemodel(LAYERS, form))
+    state = state_of(read_file(path), path)
+    assert list(state) == ["conv1.weight", "conv1.bias", "prelu.weight"]
+    assert state["conv1.bias"].tolist() == [1.5, -2] and state["conv1.weight"].dtype is torch.float32
+    np.testing.assert_array_equal(state["conv1.weight"], LAYERS["conv1"][0])
+
+
+def body_25_layers() -> dict[str, list[np.ndarray[Any, Any]]]:
+    """The publisher's names of the layers of BODY_25, with small weights."""
+    names = [f"conv{a}_{b}{c}" for a in range(1, 5) for b in range(1, 5) for c in ("", "_CPM")]
+    names += [f"prelu4_{b}{c}" for b in range(1, 5) for c in ("", "_CPM")]
+    for stage, branch, kind in itertools.product(range(4), (1, 2), ("conv", "prelu")):
+        names += [f"M{kind}{block}_stage{stage}_L{branch}_{index}" for block in range(1, 6) for index in range(3)]
+        names += [f"M{kind}{number}_stage{stage}_L{branch}" for number in (6, 7)]
+    theirs = openpose.PUBLISHER.convert({f"{name}.{array}": name for name in names for array in ("weight", "bias")})
+    with torch.device("meta"):
+        shapes = zoo.build("openpose_body25").state_dict()
+    layers: dict[str, list[np.ndarray[Any, Any]]] = {}
+    for key, value in shapes.items():
+        layers.setdefault(theirs[key], []).append(np.full(value.shape, 0.01, np.float32))
+    return layers
+
+
+def test_an_openpose_file_becomes_its_network(tmp_path: Path) -> None:
+    """Layers without weights and unknown entries are passed over."""
+    layers = {**body_25_layers(), "concat_stage7": []}
+    layers["conv1_1"][0][:] = np.arange(3).reshape(3, 1, 1)
+    path = tmp_path / "pose_iter_584000.caffemodel"
+    path.write_bytes(caffemodel(layers) + entry(77, b"something new"))
+    model = load_checkpoint(path)
+    assert model.spec.skeleton.name == "body_25"
+    np.testing.assert_array_equal(model.state_dict()["backbone.conv1_1.weight"], layers["conv1_1"][0])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (entry(100, entry(1, b"a") + entry(7, entry(7, entry(1, varint(1 << 62) * 2)))), "0 numbers for the shape"),
+        (
+            entry(100, entry(1, b"a") + entry(7, entry(7, entry(1, varint(-4))) + entry(5, bytes(16)))),
+            "the shape .-4,.",
+        ),
+        (entry(100, entry(1, b"a") + entry(7, entry(5, bytes(15)))), "whole numbers of 4 bytes, got 15"),
+        (entry(100, entry(1, b"\xff\xfe")), "expected text"),
+        (entry(100, 7), "a file of another kind"),
+        (varint(100 << 3 | 2) + varint(1 << 50) + b"a", "the file is cut off"),
+        (varint(100 << 3 | 3), "expected a wire type"),
+        (b"\xff" * 30, "none that ends"),
+        (entry(1, b"net"), "with weights, got none"),
+    ],
+    ids=[
+        "huge shape",
+        "negative shape",
+        "half a number",
+        "name that is no text",
+        "number for a layer",
+        "length beyond the end",
+        "group",
+        "endless integer",
+        "no layers",
+    ],
+)
+def test_faulty_caffe_models(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "net.caffemodel"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"^checkpoint {path}: expected a Caffe model.*({message})"):
+        load_checkpoint(path)
+
+
+def test_caffe_models_that_are_cut_off(tmp_path: Path) -> None:
+    path, data = tmp_path / "net.caffemodel", caffemodel({"conv1": LAYERS["conv1"]})
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=f"^checkpoint {path}: expected a Caffe model"):
+            load_checkpoint(path)
+
+
+NESTED: Schema = {
+    1: ("deeper", {2: ("number", Kind.INTEGER)}),
+    2: ("number", Kind.INTEGER),
+    3: ("numbers", Kind.FLOAT),
+}
+
+
+def test_messages_are_read_by_their_schema() -> None:
+    data = entry(2, -5) + entry(9, b"unknown") + entry(1, entry(2, 1 << 40) + entry(1, b"beyond the schema"))
+    data += entry(2, varint(3) + varint(300)) + entry(3, np.array([1, 2], "<f4").tobytes())
+    message = parse(data, NESTED)
+    assert message["number"] == [-5, 3, 300] and message["deeper"] == [{"number": [1 << 40]}]
+    assert [list(piece) for piece in message["numbers"]] == [[1, 2]]
+    assert parse(b"", NESTED) == {"deeper": [], "number": [], "numbers": []}
+
+
+def test_messages_within_messages_end_with_the_schema() -> None:
+    data = b""
+    for _ in range(5000):
+        data = entry(1, data)
+    assert parse(data, NESTED)["deeper"] == [{"number": []}]
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+    try:
+        parse(data, {1: ("a", NESTED), 2: ("b", Kind.TEXT), 3: ("c", Kind.DOUBLE), 4: ("d", Kind.INTEGER)})
+    except ValueError as error:
+        assert str(error).startswith("protobuf")

@@ -1,0 +1,281 @@
+"""Importers of PoseNet, as torch saves it and as TensorFlow Lite does, and of CenterNet."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import cv2
+import golden
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import checkpoint_keys as keys  # noqa: E402
+
+from pose_ros.checkpoint import centernet, load_checkpoint, loading, posenet  # noqa: E402
+from pose_ros.checkpoint.publisher import shapes_of  # noqa: E402
+from pose_ros.checkpoint.tflite import read_tflite  # noqa: E402
+from pose_ros.config import DecoderConfig  # noqa: E402
+from pose_ros.decoder import make_decoder  # noqa: E402
+from pose_ros.fields import Fields  # noqa: E402
+from pose_ros.network import zoo  # noqa: E402
+
+CORAL = keys.FOLDER.parent / "models" / "posenet"
+FILES = sorted(CORAL.glob("*.tflite"))
+PUBLISHED = {
+    "posenet_pytorch_mnv1_101": (posenet.PUBLISHER, "posenet_mobilenet_v1_100", ()),
+    "centernet_multi_pose_dla34": (
+        *(centernet.PUBLISHER, "centernet_dla34"),
+        ("base.level3.project.", "base.level4.project."),  # saved, and never used
+    ),
+    "centernet_multi_pose_hourglass": (centernet.PUBLISHER, "centernet_hourglass", ()),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_published_key_has_its_place(name) -> None:
+    publisher, network_name, unused = PUBLISHED[name]
+    table = keys.published(name)
+    with torch.device("meta"):
+        network = publisher.network(table)()
+        converted = publisher.convert({key: torch.empty(shape) for key, shape in table.items()})
+    assert network.spec.name == network_name
+    assert shapes_of(converted) == shapes_of(network.state_dict())
+    count = sum(parameter.numel() for parameter in network.parameters())
+    assert count == keys.parameters(table, without=unused)
+
+
+@pytest.mark.parametrize("publisher", [posenet.PUBLISHER, centernet.PUBLISHER], ids=["PoseNet", "CenterNet"])
+def test_other_checkpoints_are_not_theirs(publisher) -> None:
+    for path in sorted(keys.FOLDER.glob("*.txt")):
+        recognised = publisher.network(keys.published(path.stem)) is not None
+        assert recognised == (PUBLISHED.get(path.stem, (None,))[0] is publisher), path.stem
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("posenet_pytorch_mnv1_101", "features.conv0.conv.bias", "backbone.layers.0.conv.bias"),
+        ("posenet_pytorch_mnv1_101", "features.conv13.depthwise.weight", "backbone.layers.25.conv.weight"),
+        ("posenet_pytorch_mnv1_101", "heatmap.weight", "heads.heatmaps.weight"),
+        ("centernet_multi_pose_dla34", "base.base_layer.0.weight", "backbone.base_layer.0.weight"),
+        ("centernet_multi_pose_dla34", "dla_up.ida_2.node_3.conv.weight", "neck.steps.2.nodes.2.conv.weight"),
+        ("centernet_multi_pose_dla34", "ida_up.proj_2.actf.0.bias", "neck.last.projections.1.norm.bias"),
+        ("centernet_multi_pose_dla34", "hm_hp.2.bias", "heads.heatmaps.2.bias"),
+        ("centernet_multi_pose_dla34", "hm.2.bias", "heads.centres.2.bias"),
+    ],
+)
+def test_weights_arrive_where_they_belong(name, theirs, ours) -> None:
+    state = keys.state(name)
+    assert torch.equal(PUBLISHED[name][0].convert(dict(state))[ours], state[theirs])
+
+
+@pytest.mark.parametrize("name", ["posenet_pytorch_mnv1_101", "centernet_multi_pose_dla34"])
+def test_a_faulty_checkpoint_is_refused_by_name(name) -> None:
+    whole = keys.state(name)
+    for theirs, ours in {"heatmap.bias": "heads.heatmaps.bias", "hm.0.weight": "heads.centres.0.weight"}.items():
+        if theirs in whole:
+            with pytest.raises(ValueError, match=rf"1 missing, first {re.escape(ours)}"):
+                loading.from_state({key: value for key, value in whole.items() if key != theirs}, "file")
+            with pytest.raises(ValueError, match=rf"1 mis-shaped, first {re.escape(ours)}"):
+                loading.from_state(whole | {theirs: torch.zeros(5, 5)}, "file")
+    with pytest.raises(ValueError, match="1 unexpected, first more"):
+        loading.from_state(whole | {"more.weight": torch.zeros(1)}, "file")
+
+
+@pytest.mark.parametrize("part", ["offset.bias", "displacement_bwd.weight"])
+def test_what_posenet_reorders_is_missed_too(part) -> None:
+    state = keys.state("posenet_pytorch_mnv1_101")
+    odd = torch.zeros(33, *state[part].shape[1:])
+    for faulty in ({key: value for key, value in state.items() if key != part}, state | {part: odd}):
+        with pytest.raises(ValueError, match=r"(missing|mis-shaped), first heads\.(short|mid)_offsets"):
+            loading.from_state(faulty, "file")
+
+
+def test_posenet_says_y_before_x_and_we_do_not() -> None:
+    state = keys.state("posenet_pytorch_mnv1_101")
+    for head, first in (("offset", 0), ("displacement_fwd", 100), ("displacement_bwd", 200)):
+        count = len(state[f"{head}.bias"])
+        state[f"{head}.weight"] = torch.zeros_like(state[f"{head}.weight"])
+        state[f"{head}.bias"] = first + torch.arange(float(count))  # all y, then all x
+    network = loading.from_state(state, "file")
+    with torch.no_grad():
+        fields = network.fields(torch.zeros(1, 3, 32, 32))
+    short, mid = fields["short_offsets"][0, :, 0, 0], fields["mid_offsets"][0, :, 0, 0]
+    assert short[0::2].tolist() == list(range(17, 34)) and short[1::2].tolist() == list(range(17))
+    assert mid[0:32:2].tolist() == list(range(116, 132)) and mid[1:32:2].tolist() == list(range(100, 116))
+    assert mid[32::2].tolist() == list(range(216, 232)) and mid[33::2].tolist() == list(range(200, 216))
+
+
+@pytest.mark.parametrize(("channels", "name"), [(16, "050"), (24, "075"), (32, "100")])
+def test_posenets_width_is_told_from_its_keys(channels, name) -> None:
+    network = posenet.PUBLISHER.network({"features.conv0.conv.weight": (channels, 3, 3, 3)})()
+    assert network.spec.name == f"posenet_mobilenet_v1_{name}"
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_centernets_resnet_is_told_from_its_keys(depth) -> None:
+    network = zoo.build(f"centernet_resnet{depth}")
+    theirs = {"backbone.": "", "neck.": "deconv_layers."}
+    theirs |= {f"heads.{ours}.": f"{name}." for name, ours in centernet.HEADS.items()}
+    state = {}
+    for key, value in keys.random_state(shapes_of(network.state_dict())).items():
+        prefix = next(prefix for prefix in theirs if key.startswith(prefix))
+        state[theirs[prefix] + key.removeprefix(prefix)] = value
+    loaded = loading.from_state(state, "file")
+    assert loaded.spec.name == f"centernet_resnet{depth}"
+    assert torch.equal(loaded.state_dict()["neck.3.weight"], state["deconv_layers.3.weight"])
+    assert torch.equal(loaded.state_dict()["backbone.layer1.0.conv1.weight"], state["layer1.0.conv1.weight"])
+
+
+def test_a_width_or_depth_that_nobody_published_is_nobodys() -> None:
+    assert posenet.PUBLISHER.network({"features.conv0.conv.weight": (20, 3, 3, 3)}) is None
+    assert centernet.PUBLISHER.network({"hps.0.weight": (1,), "deconv_layers.0.weight": (1,)}) is None
+
+
+def couple(width: int, height: int) -> np.ndarray:
+    """The publisher's photograph, RGB, scaled to an input by nearest pixels as he did."""
+    image = cv2.imread(str(CORAL / "test_couple.jpg"))[:, :, ::-1]
+    rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * image.shape[1] / width).astype(int)
+    return image[rows][:, columns]
+
+
+@pytest.fixture(scope="module")
+def coral_fields() -> tuple[Any, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Network, logits and fields of the file for inputs of 641 × 481."""
+    path = CORAL / "posenet_mobilenet_v1_075_481_641_quant.tflite"
+    if not path.is_file():
+        pytest.skip(f"Google Coral's files are not here ({CORAL})")
+    network = load_checkpoint(path)
+    spec = network.spec.input
+    images = (couple(641, 481) - np.float32(spec.mean)) / np.float32(spec.std)
+    with torch.no_grad():
+        (said,) = network(torch.from_numpy(images).permute(2, 0, 1)[None])
+    logits = {name: field[0].numpy() for name, field in said.items()}
+    return network, logits, logits | {"heatmaps": said["heatmaps"][0].sigmoid().numpy()}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_all_of_google_corals_files_are_read(path) -> None:
+    network = load_checkpoint(path)
+    assert network.spec.name == "posenet_mobilenet_v1_075" and network.spec.input.mean == (128.0, 128.0, 128.0)
+    assert sum(array.size for array in read_tflite(path).values()) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.skipif(not golden.cases("personlab"), reason=f"no golden cases in {golden.FOLDER}")
+@pytest.mark.parametrize(
+    ("field", "theirs", "blocks", "median", "most"),
+    [
+        ("heatmaps", "heat_logit", 0, 0.5, 6),
+        ("short_offsets", "short", 1, 4, 40),
+        ("mid_offsets", "mid", 2, 0.5, 4),
+    ],
+)
+def test_fields_of_google_corals_file(coral_fields, field, theirs, blocks, median, most) -> None:
+    """Theirs are of 8 bits in every layer; ours agree within a few of their steps, where theirs do not saturate."""
+    (case,) = [case for case in golden.cases("personlab") if case["id"].endswith("test_couple")]
+    expected, steps = golden.arrays(case)[theirs], case["quantisation"][theirs]
+    if blocks:
+        in_blocks = expected.reshape(blocks, 2, -1, *expected.shape[1:])
+        expected = in_blocks[:, ::-1].swapaxes(1, 2).reshape(expected.shape)
+    lowest, highest = (np.array([0, 255]) - steps["zero_point"]) * steps["scale"]
+    found = np.clip(coral_fields[1][field], lowest, highest)
+    difference = np.abs(found - expected) / steps["scale"]
+    assert np.median(difference) <= median and np.percentile(difference, 99) <= most
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] >= 0.99
+
+
+@pytest.mark.skipif(not golden.cases("personlab"), reason=f"no golden cases in {golden.FOLDER}")
+def test_people_of_google_corals_file(coral_fields) -> None:
+    """The published poses, which an accelerator of 8 bits gave."""
+    (case,) = [case for case in golden.cases("personlab") if case["id"].endswith("test_couple")]
+    data, (network, _, fields) = golden.arrays(case), coral_fields
+    people = make_decoder(network.spec, "personlab", DecoderConfig())(Fields(**fields))
+    np.testing.assert_allclose(people.person_scores, data["published_reference_person_score"], atol=0.02)
+    for reference, keypoints in zip(data["published_reference"], people.keypoints, strict=True):
+        sure = reference[:, 2] >= 0.3
+        distance = np.linalg.norm(keypoints[sure] - reference[sure, :2], axis=1)
+        assert np.median(distance) <= 0.5 and distance.max() <= 2
+
+
+def quantised_file(zero_points: list[int], scales: list[float], dimension: int, shape: list[int]) -> bytes:
+    """A TensorFlow Lite file of one tensor "w" of bytes 0, 1, 2, …, made by FlatBuffers' own builder."""
+    builder = pytest.importorskip("flatbuffers").Builder(0)
+
+    def table(fields: dict[int, Any]) -> int:
+        builder.StartObject(8)
+        for slot, (add, value) in fields.items():
+            getattr(builder, f"Prepend{add}Slot")(slot, value, 0)
+        return builder.EndObject()
+
+    def vector(offsets: list[int]) -> int:
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+
+    stored = builder.CreateNumpyVector(np.arange(int(np.prod(shape)), dtype=np.uint8))
+    buffers = vector([table({}), table({0: ("UOffsetTRelative", stored)})])
+    scale = builder.CreateNumpyVector(np.array(scales, np.float32))
+    zero = builder.CreateNumpyVector(np.array(zero_points, np.int64))
+    quantisation = {2: ("UOffsetTRelative", scale), 3: ("UOffsetTRelative", zero), 6: ("Int32", dimension)}
+    quantisation_table = table(quantisation)
+    sizes, name = builder.CreateNumpyVector(np.array(shape, np.int32)), builder.CreateString("w")
+    tensor = table(
+        {
+            0: ("UOffsetTRelative", sizes),
+            1: ("Int8", 3),
+            2: ("Uint32", 1),
+            3: ("UOffsetTRelative", name),
+            4: ("UOffsetTRelative", quantisation_table),
+        }
+    )
+    graph = table({0: ("UOffsetTRelative", vector([tensor]))})
+    graphs = vector([graph])
+    builder.Finish(table({2: ("UOffsetTRelative", graphs), 4: ("UOffsetTRelative", buffers)}), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("zero_points", "scales", "dimension", "expected"),
+    [
+        ([2], [0.5], 0, [[-1.0, -0.5, 0.0], [0.5, 1.0, 1.5]]),
+        ([0, 3], [1.0, 2.0], 0, [[0.0, 1.0, 2.0], [0.0, 2.0, 4.0]]),
+        ([0, 1, 2], [1.0, 2.0, 3.0], 1, [[0.0, 0.0, 0.0], [3.0, 6.0, 9.0]]),
+    ],
+    ids=["one scale", "of each row", "of each column"],
+)
+def test_bytes_are_made_numbers(tmp_path, zero_points, scales, dimension, expected) -> None:
+    path = tmp_path / "small.tflite"
+    path.write_bytes(quantised_file(zero_points, scales, dimension, [2, 3]))
+    (found,) = read_tflite(path).items()
+    assert found[0] == "w" and found[1].tolist() == expected
+
+
+def test_scales_that_do_not_fit_are_refused(tmp_path) -> None:
+    path = tmp_path / "small.tflite"
+    path.write_bytes(quantised_file([0, 0, 0], [1.0, 1.0, 1.0], 0, [2, 3]))
+    with pytest.raises(ValueError, match=r"small\.tflite.*3 scales"):
+        read_tflite(path)
+
+
+def test_damaged_files_are_refused_or_read(tmp_path) -> None:
+    """Whatever is changed, there is a result or a ValueError that names the file, and no memory is exhausted."""
+    path, refused = tmp_path / "small.tflite", 0
+    whole = np.frombuffer(quantised_file([2], [0.5], 0, [2, 3]), np.uint8)
+    random = np.random.default_rng(0)
+    damaged = [whole[:length] for length in range(len(whole))]
+    for _ in range(400):
+        copy = whole.copy()
+        copy[random.integers(0, len(copy), 3)] = random.integers(0, 256, 3)
+        damaged.append(copy)
+    for content in damaged:
+        path.write_bytes(content.tobytes())
+        try:
+            read_tflite(path)
+        except ValueError as error:
+            refused += "small.tflite" in str(error)
+    assert refused > len(whole) / 2

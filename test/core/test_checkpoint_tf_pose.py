@@ -1,0 +1,163 @@
+"""tf-pose's frozen graph, against its ONNX export, and the reader of frozen graphs."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import checkpoint_keys as keys  # noqa: E402
+
+from pose_ros.checkpoint import load_checkpoint, loading, tf_pose  # noqa: E402
+from pose_ros.checkpoint.frozen_graph import read_frozen_graph  # noqa: E402
+from pose_ros.checkpoint.reading import read_file  # noqa: E402
+
+MODELS = keys.FOLDER.parent / "models"
+FILE = MODELS / "mobilenet_v2_small_graph_opt.pb"
+here = pytest.mark.skipif(not FILE.is_file(), reason=f"tf-pose's frozen graph is not here ({FILE})")
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, Any]:
+    """All constants of the frozen graph."""
+    return read_file(FILE)
+
+
+def scene(width: int, height: int) -> np.ndarray:
+    """Something like a photograph: shades, edges and grain."""
+    random = np.random.default_rng(0)
+    image = cv2.resize(random.integers(0, 256, (9, 12, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    cv2.ellipse(image, (width // 3, height // 2), (30, 80), 10, 0, 360, (90, 130, 200), -1)
+    noise = random.normal(0, 6, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.float32)
+
+
+@here
+@pytest.mark.parametrize("size_wh", [(432, 368), (320, 240), (208, 352)], ids=str)
+def test_the_frozen_graph_gives_what_its_onnx_export_gives(size_wh) -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    network, image = load_checkpoint(FILE), scene(*size_wh)
+    session = runtime.InferenceSession(str(MODELS / "paf_mobilenet_v2_small.onnx"))
+    (expected,) = session.run(None, {session.get_inputs()[0].name: image[None]})
+    with torch.no_grad():
+        fields = network.fields(torch.from_numpy(image).permute(2, 0, 1)[None])
+    found = torch.cat([fields["heatmaps"], fields["pafs"]], dim=1).permute(0, 2, 3, 1).numpy()
+    assert np.ptp(expected) > 0.5
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@here
+def test_all_weights_are_used(graph) -> None:
+    network = loading.from_state(graph, "graph")
+    numbers = sum(value.numel() for value in graph.values())
+    held = [value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")]
+    assert sum(value.numel() for value in held) == numbers
+    assert network.spec.licence == "Apache-2.0"
+
+
+@here
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("MobilenetV2/Conv/weights", "backbone.stem.conv.weight"),
+        ("MobilenetV2/expanded_conv/depthwise/depthwise_weights", "backbone.blocks.0.depthwise.conv.weight"),
+        ("MobilenetV2/expanded_conv_12/project/BatchNorm/gamma", "backbone.blocks.12.project.norm.weight"),
+        ("Openpose/MConv_Stage2_L1_3_pointwise/BatchNorm/moving_variance", "stages.1.pafs.2.norm.running_var"),
+        ("Openpose/MConv_Stage6_L2_5_depthwise/depthwise_weights", "stages.5.heatmaps.4.depthwise.weight"),
+    ],
+)
+def test_a_faulty_graph_is_refused_by_name(graph, theirs, ours) -> None:
+    (key,) = [key for key in graph if key == theirs or key.startswith(f"{theirs}/")]
+    with pytest.raises(ValueError, match=f"1 missing, first {ours}"):
+        loading.from_state({name: value for name, value in graph.items() if name != key}, "graph")
+    with pytest.raises(ValueError, match=f"1 mis-shaped, first {ours}"):
+        loading.from_state(graph | {key: torch.zeros(5)}, "graph")
+
+
+def test_other_checkpoints_are_not_theirs() -> None:
+    assert tf_pose.PUBLISHER.network(keys.published("lightweight_hpe_mobilenet_ref1")) is None
+
+
+def varint(number: int) -> bytes:
+    """An integer as Protocol Buffers write it, negative ones in 64 bits."""
+    number &= (1 << 64) - 1
+    found = b""
+    while number > 127:
+        found, number = found + bytes([number & 127 | 128]), number >> 7
+    return found + bytes([number])
+
+
+def entry(number: int, value: bytes | int) -> bytes:
+    """One field of a message."""
+    if isinstance(value, int):
+        return varint(8 * number) + varint(value)
+    return varint(8 * number + 2) + varint(len(value)) + value
+
+
+def node(op: bytes, shape: list[int], dtype: int = 1, **values: Any) -> bytes:
+    """A node "w" of a graph, and what a node has beside that."""
+    dims = b"".join(entry(2, entry(1, size)) for size in shape)
+    tensor = entry(1, dtype) + entry(2, dims) + entry(3, 0)
+    if "content" in values:
+        tensor += entry(4, np.array(values["content"], "<f4").tobytes())
+    if "floats" in values:
+        tensor += entry(5, np.array(values["floats"], "<f4").tobytes())
+    if "single" in values:
+        tensor += bytes([8 * 5 + 5]) + struct.pack("<f", values["single"])
+    attributes = entry(5, entry(1, b"value") + entry(2, entry(8, tensor)))
+    attributes += entry(5, entry(1, b"dtype") + entry(2, entry(6, dtype)))
+    return entry(1, entry(1, b"w") + entry(2, op) + entry(3, b"^other") + attributes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "expected"),
+    [
+        ([2, 2], {"content": [1, 2, 3, 4]}, [[1, 2], [3, 4]]),
+        ([3], {"floats": [1, 2, 3]}, [1, 2, 3]),
+        ([2, 2], {"floats": [5]}, [[5, 5], [5, 5]]),
+        ([3], {"single": 7}, [7, 7, 7]),
+        ([], {"single": 7}, 7),
+        ([0], {}, []),
+    ],
+    ids=["bytes", "numbers", "one for all", "one, not packed", "scalar", "empty"],
+)
+def test_constants(tmp_path, shape, values, expected) -> None:
+    path = tmp_path / "small.pb"
+    path.write_bytes(node(b"Conv2D", [1], single=0) + node(b"Const", shape, **values) + entry(4, entry(1, 21)))
+    (found,) = read_frozen_graph(path).items()
+    assert found[0] == "w" and found[1].dtype == np.float32 and found[1].tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no constants"),
+        (b"not a graph at all", "expected a frozen TensorFlow graph"),
+        (node(b"Const", [2], dtype=3, floats=[1]), "no constants"),
+        (node(b"Const", [2, 2], content=[1, 2, 3]), "reshape"),
+        (node(b"Const", [2], floats=[1, 2, 3]), "reshape"),
+        (node(b"Const", [1 << 40], single=1), "too large for the file"),
+        (node(b"Const", [-(1 << 20), -(1 << 20)], single=1), "too large for the file"),
+        (node(b"Const", [3], content=[1, 2, 3])[:-9], "cut off"),
+    ],
+    ids=["empty", "text", "integers", "few bytes", "many numbers", "huge", "negative", "cut off"],
+)
+def test_damaged_graphs_are_refused(tmp_path, content, said) -> None:
+    path = tmp_path / "small.pb"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"small\.pb.*{said}"):
+        read_frozen_graph(path)
+
+
+@here
+@pytest.mark.parametrize("length", [10, 1000, 1 << 20])
+def test_a_graph_that_is_cut_off_is_refused(tmp_path, length) -> None:
+    path = tmp_path / "part.pb"
+    path.write_bytes(FILE.read_bytes()[:length])
+    with pytest.raises(ValueError, match=r"part\.pb.*cut off"):
+        load_checkpoint(path)
