@@ -65,7 +65,13 @@ class PreprocessConfig:
 class RuntimeConfig:
     """What runs the network."""
 
-    backend: str = setting("auto", "Runtime of the network.", choices=("auto", "onnx"))
+    backend: str = setting(
+        "auto",
+        "Runtime of the network; auto takes onnx for .onnx files, and torch for checkpoints.",
+        choices=("auto", "onnx", "torch"),
+    )
+    device: str = setting("cpu", "Where torch runs the network.", choices=("cpu", "cuda"))
+    half: bool = setting(False, "Compute in half precision: torch on cuda only.")
     threads: int = setting(0, "Threads of the network; 0 lets the runtime choose.", low=0, high=256)
     warm_up: bool = setting(True, "Run the network once on an empty image when it is loaded.")
 

@@ -6,12 +6,13 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import EstimatorConfig
-from pose_ros.decoder import make_decoder
+from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.people import People
@@ -57,6 +58,8 @@ class PoseEstimator:
         self._preprocess = Preprocessor(self.spec.input, config.preprocess)
         self.grouping = grouping or self.spec.grouping
         self._decode = make_decoder(self.spec, self.grouping, config.decoder)
+        read = fields_read(self.spec, self.grouping, config.decoder)
+        self._wanted = {head.tensor for head in self.spec.heads if head.field in read}
         if config.runtime.warm_up:
             self._warm_up()
 
@@ -73,8 +76,9 @@ class PoseEstimator:
         """Load a model file.
 
         Args:
-            model: ONNX file; None is the default model of this package.
-            runtime: ``"auto"`` or ``"onnx"``; anything but auto overrides ``config.runtime.backend``.
+            model: ONNX file, or a checkpoint that ``pose_ros.checkpoint`` reads (it needs torch); None is the default
+                model of this package.
+            runtime: ``"auto"``, ``"onnx"`` or ``"torch"``; anything but auto overrides ``config.runtime.backend``.
             grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``; None takes the one that
                 the model prefers.
             spec: Description of the model, or a YAML file of it; None reads the one in the model's metadata, or the
@@ -98,8 +102,11 @@ class PoseEstimator:
         """Run every stage once, so that the first image waits for no compiler: on an empty image there is nobody."""
         side = self.spec.input.short_side
         tensor, _ = self._preprocess(np.zeros((side, side, 3), np.uint8))
-        fields = self.spec.fields(self.runner.run({self.spec.input.tensor: tensor}))
-        self._decode(_crowded(fields))
+        self._decode(_crowded(self._fields(tensor)))
+
+    def _fields(self, tensor: npt.NDArray[Any]) -> Fields:
+        """Run the network; only what the decoder reads is fetched."""
+        return self.spec.fields(self.runner.run({self.spec.input.tensor: tensor}, self._wanted))
 
     @property
     def skeleton(self) -> Skeleton:
@@ -126,9 +133,9 @@ class PoseEstimator:
         start = time.perf_counter()
         tensor, transform = self._preprocess(image, colour)
         prepared = time.perf_counter()
-        outputs = self.runner.run({self.spec.input.tensor: tensor})
+        fields = self._fields(tensor)
         inferred = time.perf_counter()
-        people = self._decode(self.spec.fields(outputs))
+        people = self._decode(fields)
         people = people.with_keypoints(transform.to_image(people.keypoints))
         done = time.perf_counter()
         return Estimate(people, 1e3 * (prepared - start), 1e3 * (inferred - prepared), 1e3 * (done - inferred))
@@ -141,8 +148,9 @@ class PoseEstimator:
 def _crowded(fields: Fields) -> Fields:
     """Fields of the same channels, small and full of peaks, ties and links."""
     random = np.random.default_rng(0)
-    arrays = {name: array for name, array in vars(fields).items() if array is not None}
-    return Fields(**{name: random.integers(0, 4, (len(array), 12, 12)) / 4 for name, array in arrays.items()})
+    shapes = {name: array.shape for name, array in vars(fields).items() if array is not None}
+    small = {name: (channels, *(min(side, 12) for side in sides)) for name, (channels, *sides) in shapes.items()}
+    return Fields(**{name: random.integers(0, 4, shape) / 4 for name, shape in small.items()})
 
 
 def _short_hash(path: Path) -> str:

@@ -25,11 +25,21 @@ GROUPING_HEADS = {
     "single": ("heatmaps",),
 }
 """The fields that each way of grouping needs."""
+OPTIONAL_HEADS = {
+    "personlab": ("long_offsets", "segmentation"),
+    "centernet": ("centre_offsets", "sizes", "heatmaps", "heatmap_offsets"),
+}
+"""The fields that a way of grouping makes use of where the model has them."""
+FRONT_HEADS = ("peaks", "limb_scores")
+"""What a network with a decode front gives beside heatmaps and PAFs, in place of them."""
 
 
 @dataclass(frozen=True)
 class Fields:
     """The output arrays of one image, channels first, all on one grid of H rows and W columns.
+
+    A network with a decode front gives, beside its heatmaps and PAFs, the M strongest peaks and the values of the limbs
+    between them: a few thousand numbers instead of a million.
 
     Attributes:
         heatmaps: (K or more, H, W) confidence of each keypoint; further channels (background) are ignored.
@@ -45,6 +55,9 @@ class Fields:
         sizes: (2, H, W) width and height of the person centred at a cell, cells.
         keypoint_offsets: (2 K, H, W) x and y from a centre's cell to the person's keypoint, cells.
         heatmap_offsets: (2, H, W) x and y from a heatmap's peak cell to the keypoint, cells.
+        peaks: (K, M, 3) x and y in cells and score of each keypoint's peaks, the strongest first; score 0: no peak.
+        limb_scores: (L, M, M) value of each limb from peak i of its first to peak j of its second keypoint, at most 1;
+            0 or less: no link.
     """
 
     heatmaps: npt.NDArray[Any] | None = None
@@ -59,6 +72,8 @@ class Fields:
     sizes: npt.NDArray[Any] | None = None
     keypoint_offsets: npt.NDArray[Any] | None = None
     heatmap_offsets: npt.NDArray[Any] | None = None
+    peaks: npt.NDArray[Any] | None = None
+    limb_scores: npt.NDArray[Any] | None = None
 
 
 def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt.NDArray[np.float32]:
@@ -199,8 +214,8 @@ class ModelSpec:
         _one_of("grouping", self.grouping, tuple(GROUPING_HEADS))
 
     def fields(self, outputs: Mapping[str, npt.NDArray[Any]], index: int = 0) -> Fields:
-        """Name the outputs of a network run: the fields of image ``index`` of the batch."""
-        return Fields(**{head.field: head.read(outputs, index) for head in self.heads})
+        """Name the outputs of a network run: the fields of image ``index`` of the batch, as far as they are given."""
+        return Fields(**{head.field: head.read(outputs, index) for head in self.heads if head.tensor in outputs})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for YAML or JSON; ``from_dict`` reads it back."""

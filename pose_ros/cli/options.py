@@ -14,10 +14,12 @@ from pose_ros.config import EstimatorConfig, OverlayConfig
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
 
-Model = Annotated[Path | None, typer.Option("--model", help="ONNX file; by default the model of this package.")]
+Model = Annotated[
+    Path | None, typer.Option("--model", help="ONNX file or checkpoint; by default the model of this package.")
+]
 Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of a model that has none of its own.")]
 Grouping = Annotated[str | None, typer.Option("--grouping", help="Way to form people; by default the model's own.")]
-Runtime = Annotated[str, typer.Option("--runtime", help="What runs the network: auto or onnx.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="What runs the network: auto, onnx or torch.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the network.", show_default="automatic")]
 ShortSide = Annotated[
     int | None, typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="the model's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,15 +67,17 @@ class _Forgiving:
 
 
 def _date_by_all_files(compiled: Any) -> None:
-    """Make the cache valid only while every file of this folder is the same.
+    """Make the cache valid only while every file of the function's folder, and of this one, is the same.
 
     numba looks at the file of the function alone, but its machine code holds that of the functions it calls, too.
     """
     cache: Any = getattr(compiled._cache, "_cache_file", None)
     if hasattr(cache, "_source_stamp"):
-        cache._source_stamp = _STAMP
+        folders = {Path(__file__).parent, Path(compiled.py_func.__code__.co_filename).parent}
+        cache._source_stamp = tuple(_stamp(folder) for folder in sorted(folders))
 
 
-_STAMP = tuple(
-    (file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(Path(__file__).parent.glob("*.py"))
-)
+@functools.cache
+def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    files = sorted(folder.glob("*.py"))
+    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)

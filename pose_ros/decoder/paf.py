@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import DecoderConfig
+from pose_ros.decoder import front_fits
 from pose_ros.decoder.duplicates import distinct
+from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import inlined, jit
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.matching import match
@@ -39,6 +41,7 @@ class PafDecoder:
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
         self._sigmas = np.array(spec.skeleton.sigmas)
+        self._front_fits = front_fits(config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
         ends = spec.skeleton.standing[self._limbs]
         self._limb_lengths = np.maximum(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), SHORTEST_LIMB)
@@ -47,7 +50,8 @@ class PafDecoder:
         """Decode one image.
 
         Args:
-            fields: ``heatmaps`` (K or more, H, W) and ``pafs`` (2 L, H, W), any real type and memory layout.
+            fields: ``heatmaps`` (K or more, H, W) and ``pafs`` (2 L, H, W), any real type and memory layout; or
+                ``peaks`` (K, M, 3) and ``limb_scores`` (L, M, M), which are preferred where ``front_fits``.
 
         Returns:
             The people, the best first, in network-input pixels.
@@ -55,18 +59,26 @@ class PafDecoder:
         Raises:
             ValueError: If a field is missing or of the wrong shape.
         """
+        config = self._config
+        if self._front_fits and fields.peaks is not None:
+            peaks, links, values = read_front(fields, self._limbs, self._keypoint_count, config)
+        else:
+            peaks, links, values = self._find(fields)
+        links, values = match(links, values, config.matching, len(self._limbs), config.max_peaks)
+        shape = (self._keypoint_count, config.max_peaks)
+        spans = self._spans(links, peaks)
+        members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
+        return self._people(peaks, members, limb_sums)
+
+    def _find(self, fields: Fields) -> tuple[Peaks, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """The peaks of the heatmaps, and the links that the PAFs make of them, with their values."""
         heatmaps = field_array("heatmaps", fields.heatmaps, self._keypoint_count)
         pafs = field_array("pafs", fields.pafs, 2 * len(self._limbs))
         if pafs.shape[1:] != heatmaps.shape[1:]:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
         config = self._config
         peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
-        links, values = score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
-        links, values = match(links, values, config.matching, len(self._limbs), config.max_peaks)
-        shape = (self._keypoint_count, config.max_peaks)
-        spans = self._spans(links, peaks)
-        members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
-        return self._people(peaks, members, limb_sums)
+        return peaks, *score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
 
     def _spans(self, links: npt.NDArray[np.int64], peaks: Peaks) -> npt.NDArray[np.float64]:
         """(n,) the height in cells of a standing person whose limb is as long as each link; NaN where unknown."""

@@ -9,12 +9,34 @@ from pose_ros.runtime.runner import Runner
 
 
 def load_runner(path: str | Path, config: RuntimeConfig) -> Runner:
-    """Load a model file into the configured runtime; ``auto`` takes the best that works here.
+    """Load a model file into the configured runtime; ``auto`` takes the one that the file is for.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the runtime cannot load it.
+        ImportError: If the runtime is not installed.
+        ValueError: If the runtime cannot load it, or cannot do what the settings say.
     """
+    is_onnx = Path(path).suffix.lower() == ".onnx"
+    if config.backend == "torch" or (config.backend == "auto" and not is_onnx):
+        return _torch_runner(path, config)
+    if config.device != "cpu" or config.half:
+        raise ValueError(
+            f"runtime onnx: expected device cpu without half, got device {config.device}, half {config.half}; "
+            "only torch has these"
+        )
     from pose_ros.runtime.onnx import OnnxRunner
 
     return OnnxRunner(path, config)
+
+
+def _torch_runner(path: str | Path, config: RuntimeConfig) -> Runner:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"model: expected an ONNX file or a checkpoint, got {path}, which does not exist")
+    try:
+        from pose_ros.runtime.torch import TorchRunner
+    except ImportError as error:
+        raise ImportError(
+            f"model {path}: expected the package torch to run a checkpoint, got: {error}; "
+            "pip install torch, or take an ONNX file"
+        ) from error
+    return TorchRunner(path, config)

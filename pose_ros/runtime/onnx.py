@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,6 @@ class OnnxRunner(Runner):
         self.outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         self.description = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
-        self._names = [spec.name for spec in self.outputs]
 
-    def _run(self, feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
-        return dict(zip(self._names, self._session.run(self._names, dict(feeds)), strict=True))
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        return dict(zip(names, self._session.run(list(names), dict(feeds)), strict=True))

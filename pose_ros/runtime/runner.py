@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -55,17 +55,18 @@ class Runner(ABC):
     metadata: Mapping[str, str]
     description: str
 
-    def run(self, feeds: Arrays) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Run the network once.
 
         Args:
             feeds: One array per input, by name.
+            wanted: Names of the outputs to fetch; None fetches all.
 
         Returns:
-            One array per output, by name; they belong to the caller.
+            One array per wanted output, by name; they belong to the caller.
 
         Raises:
-            ValueError: If an input is missing, unknown or of the wrong shape.
+            ValueError: If an input is missing, unknown or of the wrong shape, or there is no such output.
             TypeError: If an input has the wrong type.
         """
         expected = {spec.name for spec in self.inputs}
@@ -73,10 +74,19 @@ class Runner(ABC):
             raise ValueError(f"inputs: expected {sorted(expected)}, got {sorted(feeds)}")
         for spec in self.inputs:
             spec.check(feeds[spec.name])
-        return self._run(feeds)
+        return self._run(feeds, self._fetched(wanted))
+
+    def _fetched(self, wanted: Collection[str] | None) -> list[str]:
+        names = [spec.name for spec in self.outputs]
+        if wanted is None:
+            return names
+        unknown = sorted(set(wanted) - set(names))
+        if unknown:
+            raise ValueError(f"outputs: expected names among {sorted(names)}, got {unknown}")
+        return [name for name in names if name in wanted]
 
     @abstractmethod
-    def _run(self, feeds: Arrays) -> dict[str, npt.NDArray[Any]]: ...
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]: ...
 
     def close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
         """Give back memory and device; the runner is unusable afterwards."""

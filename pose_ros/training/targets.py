@@ -1,84 +1,75 @@
-"""Training targets: the fields that an ideal network would give for known people.
-
-References:
-    Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050:
-    eq. 6 and 7 (confidence maps), eq. 8 and 9 (part affinity fields).
-"""
+"""Training targets: the fields that an ideal network would give for known people."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
+
 import numpy.typing as npt
 
-from pose_ros.skeleton import Limb
+from pose_ros.fields import ModelSpec
+from pose_ros.training import targets_centernet, targets_personlab
+from pose_ros.training.sample import Sample
+from pose_ros.training.scene import Scene, on_cells
+from pose_ros.training.target_config import TargetConfig
+from pose_ros.training.targets_heatmaps import Target, confidence_maps, gaussians
+from pose_ros.training.targets_paf import pafs, part_affinity_fields
+from pose_ros.training.targets_tags import tag_cells
 
-FloatArray = npt.NDArray[np.float32]
+__all__ = ["confidence_maps", "make_targets", "part_affinity_fields"]
 
-
-def _window(centre: npt.NDArray[np.float64], radius: float, size: int, axis: int) -> npt.NDArray[np.int64]:
-    low, high = centre[..., axis].min() - radius, centre[..., axis].max() + radius
-    return np.arange(max(0, int(np.ceil(low))), min(size, int(np.floor(high)) + 1))
-
-
-def confidence_maps(
-    keypoints_xy: FloatArray, visible: npt.NDArray[np.bool_], shape_hw: tuple[int, int], sigma: float
-) -> FloatArray:
-    """Gaussians around keypoints, the maximum over people.
-
-    Args:
-        keypoints_xy: (N, K, 2), in cells.
-        visible: (N, K).
-        shape_hw: Rows and columns of the field.
-        sigma: Standard deviation, in cells.
-
-    Returns:
-        (K, H, W) in [0, 1].
-    """
-    maps = np.zeros((visible.shape[1], *shape_hw), np.float32)
-    for n, k in np.argwhere(visible):
-        centre = keypoints_xy[n, k].astype(np.float64)
-        rows, cols = _window(centre, 4 * sigma, shape_hw[0], 1), _window(centre, 4 * sigma, shape_hw[1], 0)
-        squared = (rows[:, None] - centre[1]) ** 2 + (cols[None, :] - centre[0]) ** 2
-        grid = np.ix_(rows, cols)
-        maps[k][grid] = np.maximum(maps[k][grid], np.exp(-squared / (2 * sigma**2)))
-    return maps
+WEIGHTS = "_weights"
+"""A field's weights are named after it."""
 
 
-def part_affinity_fields(
-    keypoints_xy: FloatArray,
-    visible: npt.NDArray[np.bool_],
-    limbs: tuple[Limb, ...],
-    shape_hw: tuple[int, int],
-    half_width: float,
-) -> FloatArray:
-    """Unit vectors along limbs, within a distance of each; the mean where limbs of several people cross.
+def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[str, npt.NDArray[Any]]:
+    """What a network is to say of a sample, and where that is known.
 
     Args:
-        keypoints_xy: (N, K, 2), in cells.
-        visible: (N, K).
-        limbs: L pairs of keypoints.
-        shape_hw: Rows and columns of the field.
-        half_width: Distance from the limb's line that still belongs to it, in cells.
+        sample: Of the size of the network's input, on its skeleton.
+        spec: The network; ``heads`` tells which fields.
+        config: The forms.
 
     Returns:
-        (2 L, H, W): x and y of each limb.
+        For each field f of the network ``f``, float32 (C, H, W), and ``f_weights``, uint8 (C or 1, H, W), 1 where it
+        is taught and 0 where not; but for tags only ``tag_cells``, int32 (most_people, K), where each person's are.
+
+    Raises:
+        ValueError: If the sample has other keypoints than the network, or the network gives what cannot be taught.
     """
-    fields = np.zeros((2 * len(limbs), *shape_hw), np.float32)
-    for index, (a, b) in enumerate(limbs):
-        count = np.zeros(shape_hw, np.int32)
-        for n in np.flatnonzero(visible[:, a] & visible[:, b]):
-            ends = keypoints_xy[n, [a, b]].astype(np.float64)
-            length = np.linalg.norm(ends[1] - ends[0])
-            if length == 0:
-                continue
-            unit = (ends[1] - ends[0]) / length
-            rows, cols = _window(ends, half_width, shape_hw[0], 1), _window(ends, half_width, shape_hw[1], 0)
-            x, y = cols[None, :] - ends[0, 0], rows[:, None] - ends[0, 1]
-            along, across = x * unit[0] + y * unit[1], np.abs(x * unit[1] - y * unit[0])
-            on_limb = (along >= 0) & (along <= length) & (across <= half_width)
-            grid = np.ix_(rows, cols)
-            fields[2 * index][grid] += np.where(on_limb, unit[0], 0)
-            fields[2 * index + 1][grid] += np.where(on_limb, unit[1], 0)
-            count[grid] += on_limb
-        fields[2 * index : 2 * index + 2] /= np.maximum(count, 1)
-    return fields
+    scene = on_cells(sample, spec)
+    targets: dict[str, npt.NDArray[Any]] = {}
+    for name in dict.fromkeys(head.field for head in spec.heads):
+        if name == "tags":
+            targets["tag_cells"] = tag_cells(scene, config.most_people)
+        else:
+            targets[name], targets[name + WEIGHTS] = _maker(name)(scene, spec, config)
+    return targets
+
+
+def _heatmaps(scene: Scene, spec: ModelSpec, config: TargetConfig) -> Target:
+    forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks}
+    return forms.get(config.heatmap_form, gaussians)(scene, config)
+
+
+_Maker = Callable[[Scene, ModelSpec, TargetConfig], Target]
+_FIELDS: dict[str, _Maker] = {
+    "heatmaps": _heatmaps,
+    "pafs": lambda scene, spec, config: pafs(scene, spec.limbs, config),
+    "short_offsets": lambda scene, spec, config: targets_personlab.short_offsets(scene, config),
+    "mid_offsets": lambda scene, spec, config: targets_personlab.mid_offsets(scene, spec.limbs, config),
+    "long_offsets": lambda scene, spec, config: targets_personlab.long_offsets(scene),
+    "segmentation": lambda scene, spec, config: targets_personlab.segmentation(scene),
+    "centres": lambda scene, spec, config: targets_centernet.centres(scene, config),
+    "centre_offsets": lambda scene, spec, config: targets_centernet.centre_offsets(scene),
+    "sizes": lambda scene, spec, config: targets_centernet.sizes(scene),
+    "keypoint_offsets": lambda scene, spec, config: targets_centernet.keypoint_offsets(scene),
+    "heatmap_offsets": lambda scene, spec, config: targets_centernet.heatmap_offsets(scene, config),
+}
+"""How each field is made; tags apart, of which only the places are known."""
+
+
+def _maker(name: str) -> _Maker:
+    if name not in _FIELDS:
+        raise ValueError(f"heads: expected tags, {', '.join(_FIELDS)}, got {name}, which cannot be taught")
+    return _FIELDS[name]

@@ -221,8 +221,38 @@ def test_models_show() -> None:
         assert part in said
 
 
-def test_models_list() -> None:
-    assert "(default)" in succeed("models", "list")
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("default", ("pose_ros_mobilenet_v1_075", "AP 12.2, 143 images", "default.onnx")),
+        ("higherhrnet_w32", ("arXiv:1908.10357", "AP 67.1, COCO val2017, one scale, flip", "commercial use: yes")),
+        ("openpose_body25", ("commercial use: no", "md5:78287b57cf85fa89c03f1393d368e5b7", "body_25")),
+    ],
+)
+def test_models_show_by_name(name: str, parts: tuple[str, ...]) -> None:
+    said = succeed("models", "show", name)
+    for part in parts:
+        assert part in said
+
+
+def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    here = tmp_path / "pose_ros/models/trt_pose_resnet18_att/resnet18_baseline_att_224x224_A_epoch_249.pth"
+    here.parent.mkdir(parents=True)
+    here.write_bytes(b"weights")
+    head, first, second, third, *_ = succeed("models", "list").splitlines()
+    assert head.split() == ["name", "grouping", "AP", "licence", "of", "the", "weights", "commercial"]
+    assert first.split() == ["default", "paf", "12.2", "Apache-2.0", "yes", "here", "(default)"]
+    assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "MIT", "yes", "here"]
+    assert third.split() == ["trt_pose_densenet121_att", "paf", "-", "MIT", "yes"]
+    listed = json.loads(succeed("models", "list", "--json"))
+    assert [entry["name"] for entry in listed][:2] == ["default", "trt_pose_resnet18_att"]
+    assert [entry["path"] for entry in listed][1:3] == [str(here), None]
+
+
+def test_models_of_no_such_name() -> None:
+    assert "a name such as higherhrnet_w" in fail("models", "show", "higherhrnet")
+    assert "a.onnx, which does not exist" in fail("models", "show", "a.onnx")
 
 
 def test_models_describe(tmp_path: Path) -> None:

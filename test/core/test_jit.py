@@ -83,7 +83,7 @@ def test_a_compiled_function_releases_the_lock_and_is_cached() -> None:
     from pose_ros.decoder.peaks import _scan
 
     assert _scan.targetoptions["nogil"]
-    assert _scan._cache._cache_file._source_stamp == jit._STAMP
+    assert _scan._cache._cache_file._source_stamp == (jit._stamp(Path(jit.__file__).parent),)
 
 
 def test_every_decoder_imports_without_numba() -> None:

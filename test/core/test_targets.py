@@ -1,31 +1,199 @@
-"""Targets: the ideal fields of known people."""
+"""Targets of samples: every field, and where it is taught."""
+
+from dataclasses import replace
 
 import numpy as np
+import pytest
+from target_samples import CENTERNET, PERSONLAB, SPEC, at, heads, sample
 
-from pose_ros.training.targets import confidence_maps, part_affinity_fields
-
-
-def test_confidence_is_one_at_a_keypoint_and_the_maximum_between() -> None:
-    people = np.array([[[5, 5]], [[9, 5]]], np.float32)
-    maps = confidence_maps(people, np.ones((2, 1), bool), (12, 16), 2.0)
-    assert maps.shape == (1, 12, 16) and maps[0, 5, 5] == maps[0, 5, 9] == 1
-    assert np.isclose(maps[0, 5, 7], np.exp(-4 / 8))  # not the sum of both
+from pose_ros.skeleton import Skeleton
+from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
+from pose_ros.training.target_config import TargetConfig
+from pose_ros.training.targets import make_targets
 
 
-def test_absent_and_far_outside_keypoints_leave_nothing() -> None:
-    people = np.array([[[5, 5], [500, -500]]], np.float32)
-    assert not confidence_maps(people, np.array([[False, True]]), (12, 16), 2.0).any()
+def test_shapes_and_types_are_those_of_the_contract() -> None:
+    targets = make_targets(sample([[30, 30], [60, 40], [90, 80]]), SPEC, TargetConfig(most_people=4))
+    assert {name: (array.shape, str(array.dtype)) for name, array in targets.items()} == {
+        "heatmaps": ((3, 12, 16), "float32"),
+        "heatmaps_weights": ((3, 12, 16), "uint8"),
+        "pafs": ((4, 12, 16), "float32"),
+        "pafs_weights": ((4, 12, 16), "uint8"),
+        "tag_cells": ((4, 3), "int32"),
+    }
 
 
-def test_field_is_the_unit_vector_on_the_limb() -> None:
-    people = np.array([[[2, 3], [8, 11]]], np.float32)  # along (0.6, 0.8)
-    pafs = part_affinity_fields(people, np.ones((1, 2), bool), ((0, 1),), (14, 14), 1.0)
-    np.testing.assert_allclose(pafs[:, 7, 5], [0.6, 0.8], rtol=1e-6)
-    assert not pafs[:, 3, 8].any() and not pafs[:, 13, 10].any()
+@pytest.mark.parametrize("names", [PERSONLAB, CENTERNET], ids=["personlab", "centernet"])
+@pytest.mark.parametrize("people", [0, 1, 2])
+def test_every_field_has_weights_of_its_grid(names: tuple[str, ...], people: int) -> None:
+    some = sample(*[[[30, 30], [60, 40], [90, 80]]] * people, people_map=np.ones((96, 128), np.uint8))
+    targets = make_targets(some, heads(*names), TargetConfig(heatmap_form="centernet"))
+    for name in names:
+        field, weights = targets[name], targets[f"{name}_weights"]
+        assert field.dtype == np.float32 and weights.dtype == np.uint8 and weights.max(initial=0) <= 1
+        assert field.shape[1:] == weights.shape[1:] == (12, 16) and len(weights) in (1, len(field))
+        assert np.isfinite(field).all() and field.any() == (people > 0 or name == "segmentation")
 
 
-def test_crossing_limbs_are_averaged_and_points_have_no_field() -> None:
-    people = np.array([[[2, 5], [10, 5]], [[6, 1], [6, 9]], [[1, 1], [1, 1]]], np.float32)
-    pafs = part_affinity_fields(people, np.ones((3, 2), bool), ((0, 1),), (12, 12), 1.0)
-    np.testing.assert_allclose(pafs[:, 5, 6], [0.5, 0.5])
-    assert not pafs[:, 1, 1].any() and np.isfinite(pafs).all()
+def test_keypoints_are_drawn_where_the_origin_has_them() -> None:
+    maps = make_targets(sample([[27.5, 35.5], [60, 40], [90, 80]]), SPEC, TargetConfig())["heatmaps"]
+    assert maps[0, 4, 3] == 1 and maps[0].max() == 1  # 3 * 8 + 3.5, 4 * 8 + 3.5
+    assert np.isclose(at(maps, 60, 40)[1], np.exp(-((59.5 - 60) ** 2 + (43.5 - 40) ** 2) / (2 * 7**2)))
+
+
+@pytest.mark.parametrize(
+    ("form", "cell"), [("rounded", (4, 3)), ("centernet", (3, 3)), ("disk", (4, 3)), ("gaussian", None)]
+)
+def test_forms_of_heatmaps(form: str, cell: tuple[int, int] | None) -> None:
+    config = TargetConfig(heatmap_form=form, disk_radius=4)
+    maps = make_targets(sample([[29, 34], [60, 40], [90, 80]]), SPEC, config)["heatmaps"]
+    assert [tuple(at) for at in np.argwhere(maps[0] == 1)] == ([cell] if cell else [])
+
+
+def test_background_is_what_no_keypoint_is_and_known_where_all_are() -> None:
+    some = sample([[30, 30], [60, 40], [90, 80]], states=[LABELLED, UNCERTAIN, LABELLED])
+    targets = make_targets(some, SPEC, TargetConfig(background=True))
+    maps, weights = targets["heatmaps"], targets["heatmaps_weights"]
+    assert maps.shape == weights.shape == (4, 12, 16)
+    np.testing.assert_allclose(maps[3], 1 - maps[:3].max(axis=0))
+    assert (weights[3] == weights[:3].min(axis=0)).all() and not weights.all()
+
+
+def test_nothing_is_taught_in_ignored_places_but_around_labelled_keypoints() -> None:
+    ignored = np.zeros((96, 128), bool)
+    ignored[:, 64:] = True
+    targets = make_targets(sample([[30, 30], [40, 40], [90, 80]], ignored=ignored), SPEC, TargetConfig())
+    heat, paf = targets["heatmaps_weights"], targets["pafs_weights"]
+    assert heat[:, :, :8].all() and paf[:, :, :8].all()
+    assert not heat[:2, :, 8:].any()
+    assert at(heat, 90, 80)[2] == 1 and heat[2, :, 8:].sum() < 20
+    on_limb = targets["pafs"][2:].any(axis=0)
+    assert (paf[2:, :, 8:] == on_limb[:, 8:]).all() and on_limb[:, 8:].any()
+
+
+def test_an_uncertain_keypoint_silences_a_disk_of_its_channel_and_the_box_of_its_limbs() -> None:
+    some = sample([[30, 30], [60, 40], [100, 80]], states=[UNCERTAIN, LABELLED, LABELLED])
+    targets = make_targets(some, SPEC, TargetConfig(uncertain_radius=16))
+    heat, paf = targets["heatmaps_weights"], targets["pafs_weights"]
+    rows, cols = np.mgrid[:12, :16] * 8 + 3.5
+    assert (heat[0] == (np.hypot(cols - 30, rows - 30) > 16)).all() and heat[1:].all()
+    margin = 16 + 6.5
+    around = (abs(cols - 45) <= 15 + margin) & (abs(rows - 35) <= 5 + margin)
+    assert (paf[:2] == ~around).all() and paf[2:].all()
+    assert not targets["heatmaps"][0].any() and not targets["pafs"][:2].any()
+
+
+@pytest.mark.parametrize("other", [LABELLED, UNCERTAIN, ABSENT, UNKNOWN])
+def test_an_unknown_keypoint_silences_its_channel_and_limbs_in_the_box_of_the_person(other: int) -> None:
+    targets = make_targets(
+        sample([[0, 0], [60, 40], [90, 80]], states=[UNKNOWN, other, LABELLED]), SPEC, TargetConfig()
+    )
+    rows, cols = np.mgrid[:12, :16] * 8 + 3.5
+    inside = (cols >= 20) & (cols <= 100) & (rows >= 20) & (rows <= 90)
+    assert (targets["heatmaps_weights"][0] == ~inside).all() and targets["heatmaps_weights"][2].all()
+    assert (targets["pafs_weights"][:2] == ~inside).all()
+
+
+def test_the_label_of_another_person_wins() -> None:
+    people = [[35.5, 43.5], [67.5, 43.5], [90, 80]]
+    doubtful = sample(people, people, states=[[UNKNOWN] * 3, [LABELLED] * 3])
+    targets = make_targets(doubtful, SPEC, TargetConfig())
+    heat, paf = targets["heatmaps_weights"], targets["pafs_weights"]
+    assert [at(heat, 35.5 + away, 43.5)[0] for away in (0, 8, 16)] == [1, 1, 0]  # two sigma are 14 px
+    assert (paf[:2] >= targets["pafs"][:2].any(axis=0)).all() and at(paf, 51.5, 43.5)[0] == 1
+    assert at(paf, 51.5, 70)[0] == 0
+
+
+def test_absent_keypoints_are_taught_as_nothing() -> None:
+    targets = make_targets(sample([[30, 30], [60, 40], [90, 80]], states=[ABSENT] * 3), SPEC, TargetConfig())
+    assert targets["heatmaps_weights"].all() and targets["pafs_weights"].all()
+    assert not targets["heatmaps"].any() and not targets["pafs"].any() and (targets["tag_cells"] == -1).all()
+
+
+def test_tags_are_read_at_the_nearest_cells_of_labelled_keypoints_on_the_map() -> None:
+    nobody = [[30, 30], [60, 40], [90, 80]]
+    some = sample(
+        *(nobody, [[27.5, 35.5], [31, 35.5], [130, 20]], [[30, 30], [0, 94], [90, 80]]),
+        states=[[ABSENT] * 3, [LABELLED] * 3, [UNCERTAIN, LABELLED, UNKNOWN]],
+    )
+    cells = make_targets(some, SPEC, TargetConfig(most_people=5))["tag_cells"]
+    assert cells.tolist() == [[4 * 16 + 3, 4 * 16 + 3, -1], [-1, 11 * 16, -1], *[[-1] * 3] * 3]
+
+
+def test_of_too_many_people_those_of_most_keypoints_are_tagged() -> None:
+    person = [[30, 30], [60, 40], [90, 80]]
+    states = [[LABELLED, ABSENT, ABSENT], [LABELLED, LABELLED, ABSENT], [LABELLED] * 3]
+    cells = make_targets(sample(person, person, person, states=states), SPEC, TargetConfig(most_people=2))["tag_cells"]
+    assert (cells >= 0).sum(axis=1).tolist() == [2, 3]
+
+
+def test_disks_belong_to_the_nearest_person_and_point_along_edges() -> None:
+    targets = make_targets(
+        sample([[20, 40], [60, 40], [90, 80]], [[44, 40], [60, 20], [90, 20]], states=[[LABELLED] * 3, [1, 1, ABSENT]]),
+        *(heads(*PERSONLAB), TargetConfig(heatmap_form="disk", disk_radius=20)),
+    )
+    rows, cols = np.mgrid[:12, :16] * 8 + 3.5
+    first, second = np.hypot(cols - 20, rows - 40), np.hypot(cols - 44, rows - 40)
+    disk, mine = np.minimum(first, second) <= 20, first < second
+    assert (targets["heatmaps"][0] == disk).all() and targets["heatmaps_weights"].all()
+    short, forward = targets["short_offsets"][:2], targets["mid_offsets"][:2]
+    assert (targets["short_offsets_weights"][:2] == disk).all() and (targets["mid_offsets_weights"][:2] == disk).all()
+    np.testing.assert_allclose(short[:, disk & mine], np.stack([20 - cols, 40 - rows])[:, disk & mine])
+    np.testing.assert_allclose(short[:, disk & ~mine], np.stack([44 - cols, 40 - rows])[:, disk & ~mine])
+    np.testing.assert_allclose(forward[:, disk & mine], np.stack([60 - cols, 40 - rows])[:, disk & mine])
+    # The second person has no c: from its b nothing leads there. Backward edges come after all the forward ones.
+    b = np.stack([np.hypot(cols - 60, rows - y) for y in (40, 20)])
+    assert (targets["mid_offsets_weights"][2] == ((b[0] <= 20) & (b[0] < b[1]))).all()
+    owned = (b[0] <= 20) & (b[0] < b[1])
+    np.testing.assert_allclose(targets["mid_offsets"][4:6, owned], np.stack([20 - cols, 40 - rows])[:, owned])
+
+
+def test_masks_teach_long_offsets_and_segmentation() -> None:
+    people_map = np.zeros((96, 128), np.uint8)
+    people_map[:, :40], people_map[:, 80:] = 1, 2
+    some = sample(
+        *([[20, 40], [60, 40], [90, 80]], [[44, 40], [60, 20], [90, 20]]),
+        states=[[LABELLED] * 3, [ABSENT] * 3],
+        people_map=people_map,
+    )
+    targets = make_targets(some, heads(*PERSONLAB), TargetConfig())
+    assert (targets["segmentation"][0, :, :5] == 1).all() and (targets["segmentation"][0, :, 5:10] == 0).all()
+    assert targets["segmentation_weights"].all()
+    weights = targets["long_offsets_weights"]
+    assert weights[:, :, :5].all() and not weights[:, :, 5:].any()
+    assert at(targets["long_offsets"], 3.5, 11.5).tolist() == [16.5, 28.5, 56.5, 28.5, 86.5, 68.5]
+
+
+@pytest.mark.parametrize(("people", "taught"), [(0, True), (1, False)])
+def test_without_masks_only_empty_pictures_teach_segmentation(people: int, taught: bool) -> None:
+    some = sample(*[[[20, 40], [60, 40], [90, 80]]] * people)
+    targets = make_targets(some, heads(*PERSONLAB), TargetConfig())
+    assert targets["segmentation_weights"].all() == taught == targets["segmentation_weights"].any()
+    assert not targets["segmentation"].any() and not targets["long_offsets_weights"].any()
+
+
+def test_centres_carry_sizes_and_the_way_to_keypoints() -> None:
+    some = sample([[20, 40], [60, 40], [90, 80]], states=[LABELLED, UNKNOWN, LABELLED], box=(21.5, 13.5, 61.5, 45.5))
+    targets = make_targets(some, heads(*CENTERNET), TargetConfig(heatmap_form="centernet"))
+    row, col = 3, 4  # (41.5 - 3.5) / 8 = 4.75, (29.5 - 3.5) / 8 = 3.25
+    assert np.argwhere(targets["centres"] == 1).tolist() == [[0, row, col]] and targets["centres_weights"].all()
+    said = {name: targets[name][:, row, col].tolist() for name in CENTERNET[2:-1]}
+    assert said["centre_offsets"] == [0.75, 0.25] and said["sizes"] == [5, 4]
+    np.testing.assert_allclose(said["keypoint_offsets"], [16.5 / 8 - 4, 36.5 / 8 - 3, 0, 0, 86.5 / 8 - 4, 76.5 / 8 - 3])
+    assert targets["keypoint_offsets_weights"][:, row, col].tolist() == [1, 1, 0, 0, 1, 1]
+    assert [targets[f"{name}_weights"].sum() for name in ("centre_offsets", "sizes", "heatmap_offsets")] == [1, 1, 2]
+    np.testing.assert_allclose(targets["heatmap_offsets"][:, 4, 2], [16.5 / 8 - 2, 36.5 / 8 - 4])
+
+
+def test_a_sample_of_other_keypoints_or_a_field_that_cannot_be_taught_is_refused() -> None:
+    other = replace(SPEC, skeleton=Skeleton("pair", ("a", "b"), ((0, 1),)), limbs=((0, 1),))
+    with pytest.raises(ValueError, match="sample: expected the 2 keypoints of pair, got 3"):
+        make_targets(sample([[30, 30], [60, 40], [90, 80]]), other, TargetConfig())
+    with pytest.raises(ValueError, match=r"heads: expected tags, heatmaps, .* got peaks"):
+        make_targets(sample(), heads("peaks"), TargetConfig())
+
+
+@pytest.mark.parametrize("change", [{"heatmap_form": "square"}, {"heatmap_sigma": 0.0}, {"most_people": 0}], ids=str)
+def test_settings_are_checked(change: dict) -> None:
+    with pytest.raises(ValueError, match="TargetConfig"):
+        TargetConfig(**change)

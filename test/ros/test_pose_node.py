@@ -155,10 +155,10 @@ class SlowRunner(Runner):
         self.started = 0
         self.release = threading.Semaphore(0)
 
-    def _run(self, feeds: Any) -> dict[str, Any]:
+    def _run(self, feeds: Any, names: Any) -> dict[str, Any]:
         self.started += 1
         assert self.release.acquire(timeout=20)
-        return self.runner.run(feeds)
+        return self.runner.run(feeds, names)
 
 
 @pytest.fixture
@@ -247,11 +247,11 @@ def test_no_broken_image_ends_the_node_and_each_is_named(
 class FailingRunner(SlowRunner):
     """A network that fails on its first image."""
 
-    def _run(self, feeds: Any) -> dict[str, Any]:
+    def _run(self, feeds: Any, names: Any) -> dict[str, Any]:
         self.started += 1
         if self.started == 1:
             raise RuntimeError("out of memory")
-        return self.runner.run(feeds)
+        return self.runner.run(feeds, names)
 
 
 def test_an_estimator_that_fails_on_one_image_answers_the_next(

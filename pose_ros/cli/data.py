@@ -1,0 +1,105 @@
+"""``pose_ros inspect``: what a training run would see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pose_ros.skeleton import Skeleton
+    from pose_ros.training.augment import TrainingStream
+    from pose_ros.training.data_config import DataConfig
+
+
+def inspect(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Configuration of a run (.yaml); labels (COCO .json, LSP .npz or .mat, YOLO data.yaml); a folder of "
+            "pictures without people; or the word synthetic.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("samples.png"),
+    count: Annotated[int, typer.Option("--count", "-n", help="How many samples.", min=1, max=400)] = 24,
+    columns: Annotated[int, typer.Option("--columns", help="How many in a row.", min=1, max=50)] = 6,
+    size: Annotated[int, typer.Option("--size", help="Width and height, where no configuration says.", min=16)] = 256,
+    images: Annotated[Path | None, typer.Option("--images", help="Folder of the images of a label file.")] = None,
+    skeleton: Annotated[str, typer.Option("--skeleton", help="Skeleton, where no configuration says.")] = "openpose_18",
+    plain: Annotated[bool, typer.Option("--plain", help="Whole pictures, without augmentation.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Which samples.", min=0)] = 0,
+) -> None:
+    """Draw samples as a network would get them in training: skeletons, boxes, what is uncertain, ignored areas hatched.
+
+    pose_ros inspect training.yaml -o samples.png
+    """
+    import numpy as np
+
+    from pose_ros.results import write_image
+    from pose_ros.training.augment import fitted
+    from pose_ros.training.preview import counted, drawn, sheet
+
+    stream = _stream(source, images, skeleton, size, seed)
+    figure = stream.augmentation.skeleton
+    if plain:
+        draws = (stream.data.draw(np.random.default_rng([seed, index])) for index in range(count))
+        samples = [fitted(sample, stream.size_wh, figure) for sample in draws]
+    else:
+        samples = [stream.sample(0, index) for index in range(count)]
+    write_image(output, sheet([drawn(sample, figure) for sample in samples], min(columns, count)))
+    means = ", ".join(f"{value:.2f} {name}" for name, value in counted(samples).items())
+    typer.echo(f"{output}: {count} samples of {len(stream.data)} pictures; in the mean {means}")
+
+
+def _stream(source: Path, images: Path | None, skeleton: str, size: int, seed: int) -> TrainingStream:
+    from pose_ros.training.augment import Augmentation, AugmentConfig, TrainingStream
+    from pose_ros.training.data_config import open_mixture
+
+    if source.suffix in (".yaml", ".yml") and _is_run(source):
+        return _of_run(source, seed)
+    figure = _skeleton(skeleton)
+    mixture = open_mixture([_data(source, images)], figure)
+    return TrainingStream(mixture, Augmentation(AugmentConfig(), figure), (size, size), seed)
+
+
+def _is_run(file: Path) -> bool:
+    """Whether it is the configuration of a run, and not that of a YOLO set."""
+    import yaml
+
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return not isinstance(content, dict) or "kpt_shape" not in content
+
+
+def _of_run(file: Path, seed: int) -> TrainingStream:
+    from pose_ros.network import zoo
+    from pose_ros.training.augment import Augmentation, TrainingStream
+    from pose_ros.training.config import load_config
+    from pose_ros.training.data_config import open_mixture
+
+    config = load_config(file)
+    figure = config.skeleton or zoo.build(config.network).spec.skeleton
+    augmentation = Augmentation(config.augmentation, figure)
+    return TrainingStream(open_mixture(config.data, figure), augmentation, config.size_wh, config.seed + seed)
+
+
+def _skeleton(name: str) -> Skeleton:
+    from pose_ros.skeleton import SKELETONS
+
+    if name not in SKELETONS:
+        raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {name!r}")
+    return SKELETONS[name]
+
+
+def _data(source: Path, images: Path | None) -> DataConfig:
+    from pose_ros.training.data_config import DataConfig
+
+    if str(source) == "synthetic":
+        return DataConfig("synthetic")
+    if source.is_dir():
+        return DataConfig("negatives", images=str(source))
+    formats = {".json": "coco", ".npz": "lsp", ".mat": "lsp", ".yaml": "yolo", ".yml": "yolo"}
+    if source.suffix not in formats:
+        raise ValueError(f"data: expected a file ending in {', '.join(formats)}, or a folder, got {source}")
+    return DataConfig(formats[source.suffix], labels=str(source), images=str(images or ""))

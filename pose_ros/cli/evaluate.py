@@ -1,0 +1,147 @@
+"""``pose_ros evaluate``: a model, or stored results, held against labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pose_ros.cli.options import Runtime, Settings, Spec, Threads, configs, load_estimator
+from pose_ros.fields import GROUPING_HEADS
+
+if TYPE_CHECKING:
+    from pose_ros.estimator import PoseEstimator
+    from pose_ros.evaluation.data import DataSet, LabelledImage
+    from pose_ros.evaluation.scores import Evaluation
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option("--data", help="Labels to hold it against.", show_default=False)],
+    model: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]", help="ONNX file or checkpoint; by default the model of this package."),
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of the images.", show_default="beside the labels")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="Labels: coco (CrowdPose, too), lsp or mpii.")] = "coco",
+    grouping: Annotated[
+        list[str] | None,
+        typer.Option("--grouping", metavar="NAME...", help="Ways to form people.", show_default="the model's own"),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the report and all numbers.", show_default=False)
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option("--results", help="COCO results to evaluate, without a model.", show_default=False)
+    ] = None,
+    first: Annotated[int, typer.Option("--first", min=0, help="Only so many images; 0 is all.")] = 0,
+    image_list: Annotated[
+        Path | None, typer.Option("--image-list", help="File with the names of the images to use, one a line.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Look at the mirrored images, too.")] = False,
+    short_side: Annotated[
+        list[int] | None,
+        typer.Option("--short-side", help="Shorter side of the input, px; repeatable.", show_default="the model's"),
+    ] = None,
+    pictures: Annotated[bool, typer.Option(help="Show failures in the report.")] = True,
+    spec: Spec = None,
+    runtime: Runtime = "auto",
+    threads: Threads = None,
+    settings: Settings = None,
+) -> None:
+    """Measure how good a model is: AP, PCK, kinds of errors, and time.
+
+    pose_ros evaluate model.onnx --data person_keypoints_val.json --grouping paf tag -o report
+
+    pose_ros evaluate --results people.json --data person_keypoints_val.json
+    """
+    from pose_ros.evaluation.data_sets import read_data
+
+    _check_packages(output is not None)
+    file, groupings = _model_and_groupings(model or (), grouping or ())
+    labelled = read_data(data, images, format).only(first, _names(image_list))
+    sides = short_side or []
+    if results is not None:
+        name, evaluations = results.stem, _stored(results, labelled, file, groupings)
+    else:
+        config, _ = configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
+        preferred = groupings[0] if groupings else None
+        estimator = load_estimator(file, spec=spec, runtime=runtime, grouping=preferred, config=config)
+        name, evaluations = estimator.model_name, _asked(estimator, labelled, groupings, flip, sides)
+    _tell(evaluations)
+    if output is not None:
+        notes = [f"{len(labelled)} images of {data}", *_views(flip, sides)]
+        _write(output, name, evaluations, pictures, notes)
+
+
+def _check_packages(report: bool) -> None:
+    """Raise ImportError for what is missing now, not after an hour's work."""
+    from pose_ros.evaluation.coco import cocoeval
+    from pose_ros.evaluation.plots import new_figure
+
+    cocoeval()
+    if report:
+        new_figure(1, 1)
+
+
+def _model_and_groupings(words: Sequence[str], named: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Tell the model from the names that follow the first ``--grouping NAME``."""
+    also = [word for word in words if named and word in GROUPING_HEADS]
+    models = [Path(word) for word in words if word not in also]
+    if len(models) > 1:
+        raise ValueError(f"MODEL: expected one, got {', '.join(map(str, models))}")
+    return (models[0] if models else None), list(dict.fromkeys([*named, *also]))
+
+
+def _names(image_list: Path | None) -> frozenset[str]:
+    lines = image_list.read_text(encoding="utf-8").splitlines() if image_list else ()
+    return frozenset(Path(line.strip()).name for line in lines if line.strip())
+
+
+def _stored(results: Path, labelled: DataSet, model: Path | None, groupings: Sequence[str]) -> Mapping[str, Evaluation]:
+    from pose_ros.evaluation.found import read_results
+    from pose_ros.evaluation.scores import evaluate_found
+
+    if model is not None or groupings:
+        raise ValueError(f"--results: expected no model and no grouping beside it, got {model or groupings}")
+    return {results.stem: evaluate_found(labelled, read_results(results, labelled))}
+
+
+def _asked(
+    estimator: PoseEstimator, labelled: DataSet, groupings: Sequence[str], flip: bool, sides: Sequence[int]
+) -> Mapping[str, Evaluation]:
+    from rich.console import Console
+    from rich.progress import track
+
+    from pose_ros.evaluation.scores import evaluate_model
+
+    def tracked(images: Sequence[LabelledImage]) -> Iterable[LabelledImage]:
+        return track(images, "evaluating", console=Console(stderr=True))
+
+    scales = sides if len(sides) > 1 else ()
+    return evaluate_model(estimator, labelled, groupings, flip=flip, short_sides=scales, track=tracked)
+
+
+def _views(flip: bool, sides: Sequence[int]) -> list[str]:
+    scales = [f"shorter side {', '.join(map(str, sides))} px"] if sides else []
+    return scales + ["with mirrored images"] * flip
+
+
+def _tell(evaluations: Mapping[str, Evaluation]) -> None:
+    from pose_ros.evaluation.report import main_table
+
+    rows = main_table(evaluations)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *cells in rows:
+        typer.echo("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))]))
+
+
+def _write(
+    output: Path, name: str, evaluations: Mapping[str, Evaluation], pictures: bool, notes: Sequence[str]
+) -> None:
+    from pose_ros.evaluation.report import write_report
+
+    typer.echo(f"report: {write_report(output, name, evaluations, pictures, notes)}")

@@ -1,0 +1,64 @@
+"""``pose_ros label`` and ``pose_ros merge-labels``: labels by models, to teach another model with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pose_ros.cli import options
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Labels to write: COCO JSON with keypoint_scores.")]
+
+
+def label(
+    folder: Annotated[Path, typer.Argument(help="Folder of images.", show_default=False)],
+    output: Output,
+    model: Annotated[list[Path] | None, typer.Option("--model", help="Teacher, an ONNX file; repeatable.")] = None,
+    spec: options.Spec = None,
+    grouping: options.Grouping = None,
+    skeleton: Annotated[str, typer.Option("--skeleton", help="Keypoints to write.")] = "openpose_18",
+    short_side: Annotated[
+        list[int] | None,
+        typer.Option("--short-side", help="Size of a view, px; repeatable.", show_default="each model's"),
+    ] = None,
+    flip: Annotated[bool, typer.Option(help="Look at the mirrored images, too.")] = True,
+    threads: options.Threads = None,
+    settings: options.Settings = None,
+) -> None:
+    """Label images with what models see in them, every keypoint with its score.
+
+    pose_ros label frames/ -o labels.json --model teacher.onnx --short-side 368 --short-side 480
+    """
+    from rich.progress import track
+
+    from pose_ros.consensus import Views
+    from pose_ros.skeleton import SKELETONS
+    from pose_ros.sources import images_in
+    from pose_ros.training import teacher
+
+    if skeleton not in SKELETONS:
+        raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
+    config, _ = options.configs(settings, threads, None, False, False)
+    named: list[Path | None] = [*model] if model else [None]
+    teachers = [
+        options.load_estimator(file, spec=spec, runtime="auto", grouping=grouping, config=config) for file in named
+    ]
+    views = Views(teachers, SKELETONS[skeleton], short_side or (), flip)
+    files, labels, people = images_in(folder), teacher.LabelFile(output, views.skeleton), 0
+    for file, size_wh, found in track(teacher.label(views, files), "labelling", total=len(files)):
+        labels.add(file.name, size_wh, found)
+        people += len(found)
+    labels.close()
+    typer.echo(f"{output}: {people} people in {len(files)} images")
+
+
+def merge_labels(
+    files: Annotated[list[Path], typer.Argument(help="Labels of the same images.", show_default=False)], output: Output
+) -> None:
+    """Make one label file of several teachers'; a score is their mean."""
+    from pose_ros.training import teacher
+
+    teacher.merge(files, output)
+    typer.echo(f"{output}: merged {len(files)} files")

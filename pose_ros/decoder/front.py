@@ -1,0 +1,40 @@
+"""Peaks and links that the network has already found, in its decode front (``pose_ros export --front``)."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder.peaks import Peaks
+from pose_ros.fields import Fields, field_array
+
+
+def read_front(
+    fields: Fields, limbs: npt.NDArray[np.int64], keypoint_count: int, config: DecoderConfig
+) -> tuple[Peaks, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Take peaks above the score threshold, and the links between them.
+
+    Args:
+        fields: ``peaks`` (K, M, 3) and ``limb_scores`` (L, M, M).
+        limbs: (L, 2) from and to.
+        keypoint_count: K.
+        config: Of the settings, the score threshold and the number of peaks count here.
+
+    Returns:
+        What ``find_peaks`` and ``score_limbs`` give: peaks; links (n, 3) and their values (n,), limb by limb.
+
+    Raises:
+        ValueError: If a field is missing or of the wrong shape.
+    """
+    peaks = field_array("peaks", fields.peaks, keypoint_count)
+    values = field_array("limb_scores", fields.limb_scores, len(limbs))
+    most = peaks.shape[1]
+    if peaks.shape[2] != 3 or values.shape[1:] != (most, most):
+        raise ValueError(f"peaks: expected (K, M, 3) and limb_scores (L, M, M), got {peaks.shape} and {values.shape}")
+    peaks, values = peaks[:, : config.max_peaks], values[:, : config.max_peaks, : config.max_peaks]
+    xy, scores = peaks[..., :2], peaks[..., 2]
+    is_peak = scores > config.score_threshold
+    linked = (values > 0) & is_peak[limbs[:, 0], :, None] & is_peak[limbs[:, 1], None, :]
+    links = np.ascontiguousarray(np.argwhere(linked))
+    return Peaks(xy, scores, is_peak.sum(axis=1)), links, values[linked].astype(np.float64)

@@ -1,0 +1,85 @@
+"""Labelled people of the data sets and samples that networks are trained with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.evaluation.data import BOX_FILL, BoolArray, DataSet, LabelledImage, read_coco, skeleton_of
+from pose_ros.skeleton import Skeleton
+from pose_ros.training.data import Picture, Pictures
+from pose_ros.training.data_config import DataConfig, open_pictures
+from pose_ros.training.data_lsp import LSP_NAMES
+from pose_ros.training.data_mpii import MPII_NAMES
+from pose_ros.training.sample import LABELLED, Sample
+
+FORMATS = ("coco", "lsp", "mpii")
+_NAMES = {"lsp": LSP_NAMES, "mpii": MPII_NAMES}
+
+
+def read_data(labels: Path, images: Path | None = None, format: str = "coco") -> DataSet:
+    """Read a data set to be held against.
+
+    Args:
+        labels: File of labels.
+        images: Folder of the images; by default that of the labels.
+        format: One of FORMATS; CrowdPose is ``"coco"``. LSP labels one person of each image.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If it is a ``.mat`` and scipy is missing.
+        ValueError: If it has another form.
+    """
+    if format not in FORMATS:
+        raise ValueError(f"--format: expected one of {', '.join(FORMATS)}, got {format!r}")
+    if format == "coco":
+        return read_coco(labels, images)
+    skeleton = skeleton_of(_NAMES[format])
+    config = DataConfig(format=format, labels=str(labels), images=str(images or labels.parent))
+    pictures = open_pictures(config, skeleton)
+    if not isinstance(pictures, Pictures):
+        raise ValueError(f"data {labels}: expected image files, got {type(pictures).__name__}")
+    read = tuple(_image(picture) for picture in pictures.pictures)
+    return DataSet(str(labels), skeleton, read, complete=format != "lsp")
+
+
+def data_of(samples: Sequence[Sample], skeleton: Skeleton) -> DataSet:
+    """Samples as a data set, in their own pixels; ids are their numbers, and ignored areas are crowds."""
+    people = [_people(i, Path(f"{i}"), s.keypoints, s.states, s.boxes) for i, s in enumerate(samples)]
+    images = [_with_crowds(image, s.ignored) for image, s in zip(people, samples, strict=True)]
+    return DataSet("samples", skeleton, tuple(images))
+
+
+def _with_crowds(image: LabelledImage, area: BoolArray | None) -> LabelledImage:
+    """The same with a crowd for every connected part of an area (H, W)."""
+    if area is None:
+        return image
+    boxes = cv2.connectedComponentsWithStats(area.astype(np.uint8))[2][1:, :4].astype(float)
+    count, keypoints = len(boxes), image.keypoints.shape[1]
+    return replace(
+        image,
+        keypoints=np.concatenate([image.keypoints, np.zeros((count, keypoints, 2))]),
+        labelled=np.concatenate([image.labelled, np.zeros((count, keypoints), bool)]),
+        areas=np.concatenate([image.areas, BOX_FILL * boxes[:, 2:].prod(axis=1)]),
+        boxes=np.concatenate([image.boxes, boxes]),
+        crowds=np.concatenate([image.crowds, np.ones(count, bool)]),
+    )
+
+
+def _image(picture: Picture) -> LabelledImage:
+    return _people(picture.file.name, picture.file, picture.keypoints, picture.states, picture.boxes)
+
+
+def _people(
+    number: int | str, file: Path, keypoints: npt.NDArray[Any], states: npt.NDArray[Any], boxes: npt.NDArray[Any]
+) -> LabelledImage:
+    sizes = (boxes[:, 2:] - boxes[:, :2]).astype(float)
+    areas, crowds = BOX_FILL * sizes.prod(axis=1), np.zeros(len(boxes), bool)
+    boxes = np.concatenate([boxes[:, :2], sizes], axis=1)
+    return LabelledImage(number, file, keypoints.astype(float), states == LABELLED, areas, boxes, crowds)

@@ -1,0 +1,74 @@
+"""Object keypoint similarity, and who of those found is whom.
+
+References:
+    COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval.
+    Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation, arXiv:1707.05388, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.evaluation.data import FloatArray, LabelledImage
+from pose_ros.evaluation.found import Found
+
+IntArray = npt.NDArray[np.intp]
+NOBODY = -1
+"""Place of the partner of who has none."""
+
+
+def similarity(squared: FloatArray, areas: FloatArray, sigmas: FloatArray) -> FloatArray:
+    """Keypoint similarity exp(-d² / (2 s² k²)), with s² the area and k twice the sigma.
+
+    Args:
+        squared: Distances d², px²; infinite is nowhere near.
+        areas: Areas, px², that broadcast with them.
+        sigmas: OKS constants that broadcast with them.
+    """
+    exponents = squared / (2 * (areas + np.spacing(1)) * (2 * sigmas) ** 2)
+    return np.asarray(np.exp(-exponents))
+
+
+def oks(found: Found, image: LabelledImage, sigmas: FloatArray) -> FloatArray:
+    """OKS of everybody found with everybody labelled, (D, N).
+
+    It is the mean keypoint similarity over the labelled keypoints. For who has none, it is that of the distance to
+    the box, enlarged by its size on every side.
+    """
+    offsets = found.keypoints[:, None] - image.keypoints[None]
+    has_keypoints = np.asarray(image.labelled.any(axis=1))[:, None]
+    squared = np.where(has_keypoints, (offsets**2).sum(axis=3), _beyond(found, image))
+    counted = image.labelled | ~has_keypoints
+    likeness = similarity(squared, image.areas[:, None], sigmas) * counted
+    return np.asarray(likeness.sum(axis=2) / counted.sum(axis=1))
+
+
+def matched(likeness: FloatArray, least: float, order: Iterable[int] | None = None) -> IntArray:
+    """Pair those found with those labelled: one after the other takes the most similar who is free.
+
+    Args:
+        likeness: (D, N) OKS; those labelled whom nobody may take have -1.
+        least: Least OKS of a pair.
+        order: Of those found; by default as they are, the best first.
+
+    Returns:
+        (D,) the column of each, or NOBODY.
+    """
+    partners, free = np.full(len(likeness), NOBODY, np.intp), likeness.copy()
+    for d in range(len(likeness)) if order is None else order:
+        if free.shape[1] and free[d].max() >= least:
+            partners[d] = free[d].argmax()
+            free[:, partners[d]] = -1
+    return partners
+
+
+def _beyond(found: Found, image: LabelledImage) -> FloatArray:
+    """(D, N, K) squared distance to the enlarged boxes, 0 inside."""
+    low = (image.boxes[:, :2] - image.boxes[:, 2:])[None, :, None]
+    high = (image.boxes[:, :2] + 2 * image.boxes[:, 2:])[None, :, None]
+    points = found.keypoints[:, None]
+    outside = np.maximum(low - points, 0) + np.maximum(points - high, 0)
+    return np.asarray((outside**2).sum(axis=3))

@@ -1,0 +1,109 @@
+"""Percentage of correct keypoints: within a share of the torso (PCK) or of the head (PCKh).
+
+References:
+    Yang and Ramanan, Articulated Human Detection with Flexible Mixtures of Parts, TPAMI 2013 (PCK).
+    Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014 (PCKh).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pose_ros.evaluation.data import BoolArray, DataSet, FloatArray, LabelledImage
+from pose_ros.evaluation.found import Found
+from pose_ros.evaluation.oks import NOBODY, matched, oks
+from pose_ros.skeleton import Skeleton
+
+LEAST_OKS = 0.1
+"""Who is less alike is another person."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What counts as correct.
+
+    Attributes:
+        ends: Keypoints whose distance is the measure; people without one of them do not count.
+        share: Of that distance, up to which a keypoint is correct.
+        left_out: Keypoints that do not count.
+    """
+
+    ends: tuple[str, str]
+    share: float
+    left_out: tuple[str, ...] = ()
+
+
+MEASURES = {
+    "PCK@0.2": Measure(("left_shoulder", "right_hip"), 0.2),
+    "PCKh@0.5": Measure(("head_top", "upper_neck"), 0.5, ("pelvis", "thorax")),
+}
+"""LSP's, by the torso, and MPII's, by the head."""
+
+
+@dataclass(frozen=True)
+class Pck:
+    """Correct keypoints of a data set.
+
+    Attributes:
+        correct: (K,) how many were right.
+        labelled: (K,) of how many.
+    """
+
+    correct: FloatArray
+    labelled: FloatArray
+
+    @property
+    def total(self) -> float:
+        """Share of all labelled keypoints."""
+        return float(self.correct.sum() / self.labelled.sum())
+
+    @property
+    def by_keypoint(self) -> FloatArray:
+        """(K,) share of each; NaN where none is labelled."""
+        labelled = self.labelled
+        return np.divide(self.correct, labelled, out=np.full(len(labelled), np.nan), where=labelled > 0)
+
+
+def correct_keypoints(data: DataSet, found: Sequence[Found]) -> dict[str, Pck]:
+    """Every one of MEASURES that the data set has the keypoints for.
+
+    Each labelled person is compared with the most similar one found; where there is none, all keypoints are wrong.
+    """
+    distances = [_distances(image, people, data.skeleton) for image, people in zip(data.images, found, strict=True)]
+    results = {name: _pck(measure, data, distances) for name, measure in MEASURES.items()}
+    return {name: result for name, result in results.items() if result is not None}
+
+
+def _distances(image: LabelledImage, people: Found, skeleton: Skeleton) -> FloatArray:
+    """(N, K) px from the labels to the keypoints found; infinite where there are none."""
+    distances = np.full(image.keypoints.shape[:2], np.inf)
+    likeness = np.where(image.ignored, -1, oks(people, image, np.array(skeleton.sigmas)))
+    best = np.argsort(-likeness.max(axis=1, initial=-1), kind="stable")
+    partners = matched(likeness, LEAST_OKS, best)
+    pairs = partners != NOBODY
+    offsets = people.keypoints[pairs] - image.keypoints[partners[pairs]]
+    distances[partners[pairs]] = np.where(people.present[pairs], np.linalg.norm(offsets, axis=2), np.inf)
+    return distances
+
+
+def _pck(measure: Measure, data: DataSet, distances: Sequence[FloatArray]) -> Pck | None:
+    names = data.skeleton.keypoint_names
+    if any(end not in names for end in measure.ends):
+        return None
+    counted = np.array([name not in measure.left_out for name in names])
+    correct, labelled = np.zeros(len(names)), np.zeros(len(names))
+    for image, distance in zip(data.images, distances, strict=True):
+        lengths, usable = _lengths(image, [names.index(end) for end in measure.ends])
+        counts = image.labelled & usable[:, None] & counted
+        labelled += counts.sum(axis=0)
+        correct += (counts & (distance <= measure.share * lengths[:, None])).sum(axis=0)
+    return Pck(correct, labelled) if labelled.any() else None
+
+
+def _lengths(image: LabelledImage, ends: Sequence[int]) -> tuple[FloatArray, BoolArray]:
+    """(N,) distance between two keypoints, and who has both."""
+    lengths = np.linalg.norm(image.keypoints[:, ends[0]] - image.keypoints[:, ends[1]], axis=1)
+    return lengths, image.labelled[:, ends].all(axis=1) & (lengths > 0)

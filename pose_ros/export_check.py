@@ -1,0 +1,129 @@
+"""Whether an exported file computes what its network does: both run on the same picture of noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.config import RuntimeConfig
+from pose_ros.fields import FRONT_HEADS
+from pose_ros.model_file import read_spec
+from pose_ros.runtime.onnx import OnnxRunner
+
+if TYPE_CHECKING:
+    from pose_ros.network.deploy import Deployed
+
+TOLERANCE = 1e-3
+"""Largest difference of a field, relative to its range."""
+HALF_TOLERANCE = 5e-2
+"""The same for half precision, against the network in float32."""
+LEAST_RANGE = 1e-3
+"""A field of a smaller range than this is nearly constant; rounding is then measured against this."""
+FLIPPED = 1e-3
+"""Share of limb scores that may differ: a sample that lies on the threshold falls on either side of it."""
+
+FloatArray = npt.NDArray[np.float32]
+SizeWH = tuple[int, int]
+
+
+def image(deployed: Deployed, size_wh: SizeWH, batch: int) -> npt.NDArray[Any]:
+    """The input of a deployed network: a picture of noise, always the same."""
+    taken, given = deployed.spec.input, (batch, size_wh[1], size_wh[0], 3)
+    pixels = np.random.default_rng(0).integers(0, 256, given, np.uint8)
+    if taken.dtype == "uint8":
+        return pixels
+    normalised = (pixels - np.array(taken.mean, np.float32)) / np.array(taken.std, np.float32)
+    return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
+
+
+def compare(
+    path: Path, deployed: Deployed, reference: Deployed, size_wh: SizeWH, batch: int | None
+) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
+    """Run a file in ONNX Runtime and the network in torch.
+
+    Args:
+        path: The file.
+        deployed: The network that it was made of.
+        reference: The same in float32.
+        size_wh: Size of the image.
+        batch: Number of images; None takes two.
+
+    Returns:
+        Of each output, its shape and the largest difference.
+
+    Raises:
+        ValueError: If an output differs by more than the tolerance, is not finite, or lies on another grid than its
+            stride says; or if the file does not describe itself.
+    """
+    images = image(deployed, size_wh, batch or 2)
+    with OnnxRunner(path, RuntimeConfig()) as runner:
+        outputs = runner.run({deployed.spec.input.tensor: images})
+        if read_spec(path, runner.metadata) != deployed.spec:
+            raise ValueError(f"export: expected the description of {deployed.spec.name} in the file, got another")
+    expected = reference.on_array(images)
+    fields = [name for name in deployed.names if name not in FRONT_HEADS]
+    for name in fields:
+        _check_grid(name, outputs[name], deployed, size_wh)
+    tolerance = HALF_TOLERANCE if deployed.is_half else TOLERANCE
+    differences = {name: _difference(name, outputs[name], expected[name], tolerance) for name in fields}
+    if deployed.front is not None:
+        differences |= _front_differences(deployed, outputs)
+    return {name: outputs[name].shape for name in deployed.names}, differences
+
+
+def _check_grid(name: str, field: FloatArray, deployed: Deployed, size_wh: SizeWH) -> None:
+    stride = deployed.spec.stride
+    covered = (field.shape[3] * stride, field.shape[2] * stride)
+    if covered != size_wh:
+        raise ValueError(
+            f"{name}: expected a grid of {size_wh[0] / stride:g} x {size_wh[1] / stride:g} cells of stride {stride:g} "
+            f"for {size_wh[0]} x {size_wh[1]} px, got {field.shape[3]} x {field.shape[2]}; "
+            "the network's multiple or stride is wrong"
+        )
+
+
+def _difference(name: str, got: FloatArray, expected: FloatArray, tolerance: float) -> float:
+    """The largest difference of a field.
+
+    Raises:
+        ValueError: If it is beyond the tolerance.
+    """
+    if not np.isfinite(got).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinite ones; half precision ends at 65504")
+    largest, span = float(np.abs(got - expected).max()), max(float(np.ptp(expected)), LEAST_RANGE)
+    if largest > tolerance * span:
+        raise ValueError(
+            f"{name}: expected what torch computes to {tolerance:g} of the range {span:.3g}, got a difference of "
+            f"{largest:.3g} ({largest / span:.1g} of it)"
+        )
+    return largest
+
+
+def _front_differences(deployed: Deployed, outputs: Mapping[str, FloatArray]) -> dict[str, float]:
+    """The largest differences of peaks and limb scores, by the fields that the file itself has given.
+
+    Raises:
+        ValueError: If they are beyond the tolerance.
+    """
+    expected_peaks, expected_values = deployed.front_on_arrays(outputs["heatmaps"], outputs["pafs"])
+    limbs = np.array(deployed.spec.limbs)
+    peaks, values = _in_order(outputs["peaks"], outputs["limb_scores"], limbs)
+    expected_peaks, expected_values = _in_order(expected_peaks, expected_values, limbs)
+    gap = np.abs(values - expected_values)
+    agreeing = np.where(gap > np.quantile(gap, 1 - FLIPPED), 0, gap)
+    return {
+        "peaks": _difference("peaks", peaks, expected_peaks, TOLERANCE),
+        "limb_scores": _difference("limb_scores", expected_values + agreeing, expected_values, TOLERANCE),
+    }
+
+
+def _in_order(peaks: FloatArray, values: FloatArray, limbs: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+    """The peaks (B, K, M, 3) sorted by score and place, as equal ones come in any order, and their limb scores."""
+    order = np.lexsort((peaks[..., 0], peaks[..., 1], -peaks[..., 2]))
+    values = np.take_along_axis(values, order[:, limbs[:, 0], :, None], axis=2)
+    values = np.take_along_axis(values, order[:, limbs[:, 1], None, :], axis=3)
+    return np.take_along_axis(peaks, order[..., None], axis=2), values

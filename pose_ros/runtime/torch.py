@@ -1,0 +1,107 @@
+"""PyTorch: runs a checkpoint as it is. The reference that the other runtimes are compared with."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pose_ros.checkpoint import load_checkpoint
+from pose_ros.config import RuntimeConfig
+from pose_ros.fields import METADATA_KEY
+from pose_ros.network.deploy import INPUT, Deployed
+from pose_ros.runtime.runner import Arrays, Runner, TensorSpec
+
+RECORDINGS = 8
+"""Input shapes that are kept on the GPU; beyond, the oldest is forgotten."""
+WARM_UPS = 3
+
+
+class TorchRunner(Runner):
+    """A checkpoint in PyTorch. ``run`` may be called from several threads.
+
+    The number of threads is PyTorch's own setting: it holds for the whole process.
+
+    Args:
+        path: A checkpoint of any publisher that ``pose_ros.checkpoint`` knows.
+        config: Where to run it, and in which precision.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is no checkpoint of a known network, or this machine cannot do what the settings say.
+    """
+
+    def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
+        path, config = Path(path), config or RuntimeConfig()
+        _check(path, config)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        network = load_checkpoint(path)
+        deployed = Deployed(network, half=config.half).eval().to(config.device, memory_format=torch.channels_last)
+        self._compute = Recorded(deployed) if config.device == "cuda" else deployed
+        width, height = network.spec.input.size_wh or (None, None)
+        self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)
+        self.outputs = tuple(TensorSpec(name, (None,) * 4, np.dtype(np.float32)) for name in deployed.names)
+        self.metadata = {METADATA_KEY: json.dumps(deployed.spec.to_dict())}
+        place = torch.cuda.get_device_name() if config.device == "cuda" else "the CPU"
+        self.description = f"PyTorch {torch.__version__} on {place}" + (" in half precision" if config.half else "")
+
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        with torch.inference_mode():
+            outputs = self._compute(torch.from_numpy(np.ascontiguousarray(feeds[INPUT])))
+        fields = dict(zip((spec.name for spec in self.outputs), outputs, strict=True))
+        return {name: fields[name].cpu().contiguous().numpy() for name in names}
+
+
+class Recorded:
+    """A network on the GPU, recorded once for each input shape as a CUDA graph and then replayed as a whole.
+
+    One at a time: a recording has one place for its input.
+    """
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._network = network
+        self._recordings: dict[tuple[int, ...], tuple[Any, Tensor, tuple[Tensor, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """Run the network: an input on the CPU to outputs on the GPU, which belong to the caller."""
+        shape = tuple(images.shape)
+        with self._lock:
+            if shape not in self._recordings:
+                self._record(images)
+            graph, inputs, outputs = self._recordings[shape]
+            inputs.copy_(images)
+            graph.replay()
+            return [output.clone() for output in outputs]
+
+    def _record(self, images: Tensor) -> None:
+        while len(self._recordings) >= RECORDINGS:
+            del self._recordings[next(iter(self._recordings))]
+        inputs = images.cuda()
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):  # libraries choose their algorithms, which a recording could not hold
+            for _ in range(WARM_UPS):
+                self._network(inputs)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            outputs = self._network(inputs)
+        self._recordings[tuple(images.shape)] = graph, inputs, outputs
+
+
+def _check(path: Path, config: RuntimeConfig) -> None:
+    if path.suffix.lower() == ".onnx":
+        raise ValueError(f"runtime torch: expected a checkpoint, got {path}; take runtime onnx, or auto")
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("runtime torch: expected a GPU for device cuda, got none that PyTorch can use; take cpu")
+    if config.half and config.device != "cuda":
+        raise ValueError(f"runtime torch: expected device cuda for half precision, got {config.device}")

@@ -1,0 +1,69 @@
+"""What a network says, drawn while it learns: the labels, and the people of every way of grouping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pose_ros.decoder import make_decoder
+from pose_ros.fields import GROUPING_HEADS, Fields, ModelSpec
+from pose_ros.network.model import PoseNetwork
+from pose_ros.overlay import draw
+from pose_ros.people import People
+from pose_ros.training.loader import Normaliser, pixels
+from pose_ros.training.preview import drawn, sheet
+from pose_ros.training.sample import Sample
+
+Image = npt.NDArray[np.uint8]
+_BAR_PX = 22
+
+
+def groupings(spec: ModelSpec) -> list[str]:
+    """The ways of grouping that a network has the fields for."""
+    heads = {head.field for head in spec.heads}
+    able = [name for name, needed in GROUPING_HEADS.items() if heads.issuperset(needed)]
+    return [name for name in able if name != "single"] or able
+
+
+def predicted(network: PoseNetwork, samples: Sequence[Sample], batch: int = 8) -> Iterator[Fields]:
+    """What a network says of samples of one size, one after the other. It is in evaluation mode afterwards."""
+    network.eval()
+    spec, device = network.spec, next(network.parameters()).device
+    normalised = Normaliser(spec.input, device)
+    for first in range(0, len(samples), batch):
+        chosen = [samples[index] for index in range(first, min(first + batch, len(samples)))]
+        images = torch.from_numpy(np.stack([pixels(sample, spec.input.colour) for sample in chosen]))
+        with torch.no_grad():
+            outputs = network.fields(normalised(images.to(device)))
+        arrays = {name: output.float().cpu().numpy() for name, output in outputs.items()}
+        yield from (spec.fields(arrays, index) for index in range(len(chosen)))
+
+
+def found(network: PoseNetwork, samples: Sequence[Sample]) -> dict[str, list[People]]:
+    """The people of each sample, by way of grouping, in pixels of the samples."""
+    decoders = {name: make_decoder(network.spec, name) for name in groupings(network.spec)}
+    fields = list(predicted(network, samples))
+    return {name: [decode(each) for each in fields] for name, decode in decoders.items()}
+
+
+def contact_sheet(network: PoseNetwork, samples: Sequence[Sample]) -> Image:
+    """A row for each sample: its labels, and what every way of grouping finds."""
+    skeleton = network.spec.skeleton
+    people = found(network, samples)
+    panels = []
+    for index, sample in enumerate(samples):
+        panels.append(_titled(drawn(sample, skeleton), "labels", len(sample.boxes)))
+        for name, each in people.items():
+            panels.append(_titled(draw(sample.image_bgr, each[index], skeleton), name, len(each[index])))
+    return sheet(panels, 1 + len(people))
+
+
+def _titled(image: Image, title: str, count: int) -> Image:
+    barred: Image = cv2.copyMakeBorder(image, _BAR_PX, 0, 0, 0, cv2.BORDER_CONSTANT)
+    text, font = f"{title}: {count}", cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(barred, text, (4, _BAR_PX - 6), font, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return barred

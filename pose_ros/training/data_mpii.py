@@ -1,0 +1,119 @@
+"""MPII Human Pose: the publisher's ``.mat`` file, or its people as a JSON list.
+
+References:
+    Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pose_ros.skeleton import Skeleton
+from pose_ros.training.data import Picture, Problems, check_keypoints
+from pose_ros.training.data_lsp import load_mat
+from pose_ros.training.labels import boxes_around, onto
+from pose_ros.training.regions import Region
+from pose_ros.training.sample import ABSENT, LABELLED
+
+FloatArray = npt.NDArray[np.float32]
+
+MPII_NAMES = (
+    *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax"),
+    *("upper_neck", "head_top", "right_wrist", "right_elbow", "right_shoulder"),
+    *("left_shoulder", "left_elbow", "left_wrist"),
+)
+"""The keypoints by their numbers."""
+
+_PERSON_PX = 200.0
+"""Height of a person of scale 1."""
+
+
+def read_mpii(
+    labels: Path, images: Path, skeleton: Skeleton, *, alone: bool = False, strict: bool = True
+) -> list[Picture]:
+    """Read the people of the training pictures. Those without keypoints become ignored areas.
+
+    Args:
+        labels: ``mpii_human_pose_v1_u12_1.mat``, or a JSON list of people with ``image``, ``joints`` (16, 2),
+            ``joints_vis`` (16,), ``center`` and ``scale``.
+        images: Folder of the images.
+        skeleton: Wanted skeleton.
+        alone: Whether there are people without labels.
+        strict: Raise on the first bad entry; otherwise leave it out and warn at the end.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If it is a ``.mat`` and scipy is missing.
+        ValueError: If it has another form, or, if strict, an entry is bad or an image missing.
+    """
+    if not labels.is_file():
+        raise FileNotFoundError(f"labels: expected an MPII file, got {labels}, which does not exist")
+    people = _from_mat(labels) if labels.suffix == ".mat" else _from_json(labels)
+    with Problems(str(labels), strict) as problems:
+        read = [problems.guarded(_picture, images / file, found, skeleton, alone) for file, found in people.items()]
+    return [picture for picture in read if picture is not None]
+
+
+def _from_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
+    try:
+        content = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"labels {file}: expected JSON, got {error}") from error
+    if not isinstance(content, list) or not all(isinstance(entry, dict) and "image" in entry for entry in content):
+        raise ValueError(f"labels {file}: expected a list of people with image, joints and joints_vis")
+    of_image = defaultdict(list)
+    for entry in content:
+        of_image[entry["image"]].append(entry)
+    return of_image
+
+
+def _from_mat(file: Path) -> dict[str, list[Mapping[str, Any]]]:
+    release = load_mat(file).get("RELEASE")
+    if release is None:
+        raise ValueError(f"labels {file}: expected the structure RELEASE, got none")
+    pictures = zip(np.atleast_1d(release.annolist), np.ravel(release.img_train), strict=True)
+    return {str(picture.image.name): list(_people(picture)) for picture, is_training in pictures if is_training}
+
+
+def _people(picture: Any) -> Iterator[Mapping[str, Any]]:
+    for person in np.atleast_1d(getattr(picture, "annorect", ())):
+        joints, visible = np.zeros((len(MPII_NAMES), 2)), np.zeros(len(MPII_NAMES))
+        points = getattr(getattr(person, "annopoints", None), "point", ())
+        for point in np.atleast_1d(points):
+            joints[int(point.id)], visible[int(point.id)] = (point.x, point.y), 1
+        entry: dict[str, Any] = {"joints": joints - 1, "joints_vis": visible}  # MATLAB counts pixels from 1
+        if np.size(getattr(person, "objpos", ())) and np.size(getattr(person, "scale", ())):
+            entry |= {"center": (person.objpos.x, person.objpos.y), "scale": person.scale}
+        yield entry
+
+
+def _picture(file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, alone: bool) -> Picture:
+    if not file.is_file():
+        raise ValueError(f"expected the image {file}, which does not exist")
+    shape = len(people), len(MPII_NAMES)
+    joints: FloatArray = np.array([person["joints"] for person in people], np.float32).reshape(*shape, 2)
+    visible = np.array([person["joints_vis"] for person in people], np.float32).reshape(shape) > 0
+    try:
+        check_keypoints(joints, visible, None)
+    except ValueError as error:
+        raise ValueError(f"image {file.name}: {error}") from error
+    states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
+    keypoints, known = np.where(visible[..., None], joints, 0).astype(np.float32), visible.any(axis=1)
+    ignored = [_around(people[int(n)]) for n in np.flatnonzero(~known)]
+    labels = onto(keypoints[known], states[known], MPII_NAMES, skeleton)
+    boxes = boxes_around(keypoints[known], states[known])
+    return Picture(file, *labels, boxes, ignored=tuple(area for area in ignored if area is not None), alone=alone)
+
+
+def _around(person: Mapping[str, Any]) -> Region | None:
+    if "center" not in person or "scale" not in person:
+        return None
+    centre, half = np.array(person["center"], np.float32), _PERSON_PX * float(person["scale"]) / 2
+    return Region(np.concatenate([centre - half, centre + half]).astype(np.float32))

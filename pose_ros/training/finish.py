@@ -1,0 +1,84 @@
+"""What a run leaves: the weights, the exported model, and its card."""
+
+from __future__ import annotations
+
+import csv
+import platform
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import yaml
+
+from pose_ros.checkpoint import save_checkpoint
+from pose_ros.network.model import PoseNetwork
+from pose_ros.training.config import TrainingConfig
+from pose_ros.training.materials import Materials
+from pose_ros.training.settings import plain
+
+
+def finish(network: PoseNetwork, config: TrainingConfig, materials: Materials, step: int, skipped: int) -> list[str]:
+    """Write ``model.pt``, ``model.onnx`` and ``model.md`` into the output folder.
+
+    Args:
+        network: The trained network, the averaged weights in it; it moves to the CPU.
+        config: Of the run.
+        materials: Of the run.
+        step: Steps done.
+        skipped: Steps left out for want of a finite loss.
+
+    Returns:
+        What was written, in words.
+    """
+    network.to("cpu").eval()
+    folder = config.output
+    save_checkpoint(network, config.network, folder / "model.pt")
+    notes = [f"weights: {folder / 'model.pt'}", _exported(network, folder / "model.onnx")]
+    (folder / "model.md").write_text(model_card(network, config, materials, step, skipped), encoding="utf-8")
+    return [*notes, f"card: {folder / 'model.md'}"]
+
+
+def model_card(network: PoseNetwork, config: TrainingConfig, materials: Materials, step: int, skipped: int) -> str:
+    """How a network came about, in Markdown."""
+    spec = network.spec
+    facts = {
+        "network": f"{config.network}, {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M weights",
+        "keypoints": f"{len(spec.skeleton)} ({spec.skeleton.name}): {', '.join(spec.skeleton.keypoint_names)}",
+        "outputs": f"{', '.join(head.field for head in spec.heads)}, at stride {spec.stride:g}",
+        "licence of the weights": spec.licence,
+        "steps": f"{step} of {config.batch} samples, {skipped} left out",
+        "size": f"{config.size_wh[0]} x {config.size_wh[1]} px",
+        "data": f"{materials.epoch} pictures, {step * config.batch / materials.epoch:.1f} passes",
+        "seed": str(config.seed),
+        "arithmetic": config.precision,
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}, "
+        f"OpenCV {cv2.__version__}",
+    }
+    tables = {"Last losses": _last_row(config.output / "log.csv")}
+    tables["Validation"] = _last_row(config.output / "validation.csv")
+    parts = [f"# {spec.name}", *materials.notes, _table(facts)]
+    parts += [f"## {title}\n\n{_table(row)}" for title, row in tables.items() if row]
+    return "\n\n".join([*parts, f"## Configuration\n\n```yaml\n{yaml.safe_dump(plain(config), sort_keys=False)}```\n"])
+
+
+def _exported(network: PoseNetwork, target: Path) -> str:
+    if find_spec("pose_ros.export") is None or find_spec("onnx") is None:
+        return "model.onnx: not written, the package onnx is missing"
+    import_module("pose_ros.export").export(network, target)
+    return f"model: {target}"
+
+
+def _last_row(path: Path) -> Mapping[str, str]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return rows[-1] if rows else {}
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])

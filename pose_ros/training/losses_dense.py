@@ -1,0 +1,59 @@
+"""Losses of maps: every cell has a target and a weight.
+
+References:
+    Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050, eq. 5.
+    Chen et al., Cascaded Pyramid Network, arXiv:1711.07319, section 3.2 (online hard keypoint mining).
+    Zhou et al., Objects as Points, arXiv:1904.07850, eq. 1 (focal loss), eq. 2 and 3 (offsets and sizes).
+    Papandreou et al., PersonLab, arXiv:1803.08225, section 3.1 (logistic and L1 losses).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+ALPHA, BETA = 2, 4
+"""Exponents of the focal loss."""
+NOT_ZERO = 1e-4
+"""Added to the number of offsets taught, as published."""
+
+
+def l2(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted squared error of each cell."""
+    return weights * (output - target).square()
+
+
+def logistic(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross entropy of each cell."""
+    return weights * functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+
+def reduced(cells: Tensor, normalisation: str, hardest: int = 0) -> Tensor:
+    """The loss of a batch.
+
+    Args:
+        cells: (B, C, H, W), the loss of each cell.
+        normalisation: What its sum is divided by: ``"channels"``: B C; ``"openpose"``: 2 B; ``"mean"``: B C H W.
+        hardest: Only so many channels of each image are summed, and counted as C, those of greatest loss; 0 is all.
+    """
+    sums = cells.sum(dim=(2, 3))
+    if 0 < hardest < sums.shape[1]:
+        sums = sums.topk(hardest, dim=1).values
+    if normalisation == "openpose":
+        return sums.sum() / (2 * len(cells))
+    return sums.mean() / (1 if normalisation == "channels" else cells[0, 0].numel())
+
+
+def focal(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """CenterNet's loss of peaks (eq. 1): its sum by the number of cells whose target is 1, if there are any."""
+    probability = logits.sigmoid()
+    peak = target == 1
+    at_peaks = (1 - probability) ** ALPHA * functional.logsigmoid(logits)
+    elsewhere = (1 - target) ** BETA * probability**ALPHA * functional.logsigmoid(-logits)
+    return -(weights * at_peaks.where(peak, elsewhere)).sum() / (weights * peak).sum().clamp(min=1)
+
+
+def l1(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean absolute error where the weights are 1; 0 where none is."""
+    weights = weights.expand_as(output)
+    return (weights * (output - target).abs()).sum() / (weights.sum() + NOT_ZERO)

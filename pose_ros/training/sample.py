@@ -1,0 +1,63 @@
+"""One picture to learn from: its people, and what is not known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+ABSENT, LABELLED, UNCERTAIN, UNKNOWN = 0, 1, 2, 3
+"""States of a keypoint. ABSENT: not in the picture, or hidden: no peak is wanted. LABELLED: where it says.
+UNCERTAIN: somewhere near where it says: nothing is taught around that point. UNKNOWN: nobody has looked, as for the
+face in a set that labels no faces: nothing is taught about it in the person's box."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture with its N people of K keypoints.
+
+    Attributes:
+        image_bgr: (H, W, 3) uint8.
+        keypoints: (N, K, 2) float32, x and y in pixels of the image, pixel centres at integers.
+        states: (N, K) uint8, one of ABSENT, LABELLED, UNCERTAIN, UNKNOWN.
+        boxes: (N, 4) float32, x_min, y_min, x_max, y_max of each person, px.
+        ignored: (H, W) bool, True where nothing is taught (crowds, people without labels); None is nowhere.
+        people_map: (H, W) uint8, 1 + the index of the person at each pixel, 0 for none; None where there are no masks.
+
+    Raises:
+        ValueError: If the shapes do not fit one another.
+    """
+
+    image_bgr: npt.NDArray[np.uint8]
+    keypoints: npt.NDArray[np.float32]
+    states: npt.NDArray[np.uint8]
+    boxes: npt.NDArray[np.float32]
+    ignored: npt.NDArray[np.bool_] | None = None
+    people_map: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        size = self.image_bgr.shape[:2]
+        if self.image_bgr.ndim != 3 or self.image_bgr.shape[2] != 3 or self.image_bgr.dtype != np.uint8:
+            raise ValueError(f"image_bgr: expected (H, W, 3) uint8, got {_described(self.image_bgr)}")
+        count = len(self.keypoints)
+        if self.keypoints.ndim != 3 or self.keypoints.shape[2:] != (2,):
+            raise ValueError(f"keypoints: expected (N, K, 2), got {self.keypoints.shape}")
+        if self.states.shape != self.keypoints.shape[:2]:
+            raise ValueError(f"states: expected {self.keypoints.shape[:2]}, got {self.states.shape}")
+        if self.boxes.shape != (count, 4):
+            raise ValueError(f"boxes: expected ({count}, 4), got {self.boxes.shape}")
+        for name in ("ignored", "people_map"):
+            array = getattr(self, name)
+            if array is not None and array.shape != size:
+                raise ValueError(f"{name}: expected {size}, got {array.shape}")
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height, px."""
+        return self.image_bgr.shape[1], self.image_bgr.shape[0]
+
+
+def _described(array: npt.NDArray[Any]) -> str:
+    return f"{array.shape} {array.dtype}"

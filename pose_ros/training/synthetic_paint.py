@@ -1,0 +1,119 @@
+"""What synthetic surfaces look like: patterns in three dimensions, faces, clothes drawn at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Colours = npt.NDArray[np.float32]
+Points = npt.NDArray[Any]
+
+PATTERNS = ("plain", "rings", "stripes", "checks", "blotches", "face")
+
+_SKINS_BGR = ((176, 204, 235), (140, 175, 220), (105, 145, 198), (70, 105, 160), (50, 78, 120), (38, 55, 85))
+_HAIRS_BGR = ((25, 25, 30), (35, 50, 75), (60, 95, 140), (110, 165, 205), (150, 150, 150), (40, 60, 130))
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colour of the points of a surface.
+
+    Attributes:
+        first: BGR, 0 to 255.
+        second: BGR of the rest of the pattern; of a face, the hair.
+        pattern: One of PATTERNS.
+        per_m: Repeats per metre.
+        phase: Shifts the pattern.
+    """
+
+    first: tuple[float, float, float]
+    second: tuple[float, float, float] = (0, 0, 0)
+    pattern: str = "plain"
+    per_m: float = 10.0
+    phase: float = 0.0
+
+    def at(self, points: Points) -> Colours:
+        """(M, 3) BGR of points (M, 3) forward, left, up in metres."""
+        if self.pattern == "face":
+            return _face(points, self)
+        share = _share(self.pattern, points, np.sin(2 * np.pi * self.per_m * points + self.phase))
+        first, second = np.array(self.first, np.float32), np.array(self.second, np.float32)
+        return first + (second - first) * share.astype(np.float32)[:, None]
+
+
+@dataclass(frozen=True)
+class Wardrobe:
+    """What a person looks like; girth is a factor of the body's width."""
+
+    skin: Paint
+    face: Paint
+    hair: Paint
+    shirt: Paint
+    sleeves: Paint
+    trousers: Paint
+    shins: Paint
+    shoes: Paint
+    long_hair: bool
+    girth: float
+
+
+def random_wardrobe(rng: np.random.Generator) -> Wardrobe:
+    """Clothes, skin and hair, drawn at random."""
+    tone, hair = _SKINS_BGR[rng.integers(len(_SKINS_BGR))], _HAIRS_BGR[rng.integers(len(_HAIRS_BGR))]
+    skin, shirt, trousers = Paint(tone, tone), random_cloth(rng), random_cloth(rng)
+    return Wardrobe(
+        skin=skin,
+        face=Paint(tone, hair, "face", phase=float(rng.uniform(-0.01, 0.01))),
+        hair=Paint(hair, (0, 0, 0), "stripes", 120.0) if rng.random() < 0.5 else Paint(hair),
+        shirt=shirt,
+        sleeves=shirt if rng.random() < 0.5 else skin,
+        trousers=trousers,
+        shins=trousers if rng.random() < 0.7 else skin,
+        shoes=Paint(_colour(rng)),
+        long_hair=bool(rng.random() < 0.4),
+        girth=float(rng.uniform(0.85, 1.2)),
+    )
+
+
+def random_cloth(rng: np.random.Generator) -> Paint:
+    """Plain or with a pattern."""
+    pattern = str(rng.choice(PATTERNS[:5], p=[0.4, 0.2, 0.15, 0.15, 0.1]))
+    return Paint(_colour(rng), _colour(rng), pattern, float(rng.uniform(4, 16)), float(rng.uniform(0, 6)))
+
+
+def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Any brightness, mostly not very vivid."""
+    grey, vivid = rng.uniform(20, 235), rng.normal(0, 35, 3)
+    blue, green, red = np.clip(grey + vivid, 5, 250).tolist()
+    return blue, green, red
+
+
+def _share(pattern: str, points: Points, waves: Points) -> Points:
+    """(M,) share of the second colour; waves are sines along each axis."""
+    if pattern == "rings":
+        return waves[:, 2] > 0
+    if pattern == "stripes":
+        return waves[:, 1] > 0
+    if pattern == "checks":
+        return 0.5 * (waves[:, 1] > 0) + 0.5 * (waves[:, 2] > 0)
+    if pattern == "blotches":
+        return waves[:, 0] + waves[:, 1] + np.sin(1.7 * waves[:, 2] + 31 * points[:, 1]) > 0.4
+    return 0.1 + 0.1 * waves.mean(axis=1)
+
+
+def _face(points: Points, paint: Paint) -> Colours:
+    """Eyes, brows and mouth in front, hair above and behind; points from the middle of the head."""
+    forward, left, up = points.T
+    colours = np.tile(np.array(paint.first, np.float32), (len(points), 1))
+    in_front, aside = forward > 0.02, np.abs(left)
+    colours[in_front & (aside < 0.026) & (np.abs(up + 0.055) < 0.007)] = (80, 70, 170)
+    colours[in_front & (np.abs(aside - 0.032) < 0.017) & (np.abs(up - 0.042) < 0.005)] = paint.second
+    colours[in_front & (((aside - 0.032) / 0.016) ** 2 + ((up - 0.022) / 0.010) ** 2 < 1)] = (235, 235, 235)
+    colours[in_front & (((aside - 0.032) / 0.007) ** 2 + ((up - 0.022) / 0.009) ** 2 < 1)] = (30, 25, 25)
+    hairline = up > 0.062 + paint.phase
+    behind = (forward < -0.012) & (up > -0.05)
+    colours[hairline | behind] = paint.second
+    return colours

@@ -1,0 +1,129 @@
+"""Labels by models: what one or several of them, seen in several views, say of pictures without labels.
+
+Every keypoint is written with its score. Who reads the labels decides by two gates: sure enough to be taught, too
+unsure to be taught either way, or not there.
+
+References:
+    Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, arXiv:1712.04440.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose_ros.consensus import Views, consensus
+from pose_ros.people import People
+from pose_ros.skeleton import Skeleton
+from pose_ros.sources import read_image
+
+PLACED = 2
+"""COCO's mark of a keypoint that is labelled and visible."""
+LEAST_SCORE = 0.02
+"""Keypoints below it are not written."""
+
+
+def label(views: Views, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int], People]]:
+    """Ask about each file; gives the file, its (width, height) and its people.
+
+    Raises:
+        FileNotFoundError: If a file does not exist.
+        ValueError: If it is not a whole image.
+    """
+    for file in files:
+        image = read_image(file)
+        yield file, (image.shape[1], image.shape[0]), views.estimate(image)
+
+
+def merge(paths: Sequence[Path], output: Path) -> None:
+    """Make one label file of several teachers'; a score is the mean over the teachers.
+
+    Raises:
+        ValueError: If one is no label file, or they differ in their skeletons or images.
+    """
+    files = [_read(path) for path in paths]
+    skeleton, sizes, _ = files[0]
+    for path, other in zip(paths, files, strict=True):
+        if other[0] != skeleton or other[1] != sizes:
+            raise ValueError(f"labels {path}: expected the keypoints and images of {paths[0]}, got others")
+    merged = LabelFile(output, skeleton)
+    for name, size_wh in sizes.items():
+        merged.add(name, size_wh, consensus([people[name] for _, _, people in files], skeleton))
+    merged.close()
+
+
+class LabelFile:
+    """Labels in COCO's form, with ``keypoint_scores`` beside ``keypoints``; the file appears whole, when closed."""
+
+    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+        self.path = path
+        category = {
+            "id": 1,
+            "name": "person",
+            "keypoints": list(skeleton.keypoint_names),
+            "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
+        }
+        self._content: dict[str, Any] = {"images": [], "annotations": [], "categories": [category]}
+
+    def add(self, name: str, size_wh: tuple[int, int], people: People) -> None:
+        """Add an image by the name that stands in the set it belongs to, and its people."""
+        images, annotations = self._content["images"], self._content["annotations"]
+        images.append({"id": len(images) + 1, "file_name": name, "width": size_wh[0], "height": size_wh[1]})
+        for person in people:
+            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **_annotation(person)})
+
+    def close(self) -> None:
+        """Write the file."""
+        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        unfinished.write_text(json.dumps(self._content), encoding="utf-8")
+        unfinished.replace(self.path)
+
+
+def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
+    """The skeleton, the size of each image, and its people."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        category = content["categories"][0]
+        limbs = tuple((a - 1, b - 1) for a, b in category["skeleton"])
+        skeleton = Skeleton("labels", tuple(category["keypoints"]), limbs)
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
+        people: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}
+        for annotation in content["annotations"]:
+            people[names[annotation["image_id"]]].append(annotation)
+        return skeleton, sizes, {name: _people(found, len(skeleton)) for name, found in people.items()}
+    except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"labels {path}: expected a file of labels with keypoint_scores, got: {error!r}") from error
+
+
+def _people(annotations: Sequence[dict[str, Any]], count: int) -> People:
+    if not annotations:
+        return People.empty(count)
+    keypoints = np.array([entry["keypoints"] for entry in annotations], np.float32).reshape(-1, count, 3)[..., :2]
+    scores = np.array([entry["keypoint_scores"] for entry in annotations], np.float32)
+    return People(keypoints, scores, np.array([entry["score"] for entry in annotations], np.float32))
+
+
+def _annotation(person: People) -> dict[str, Any]:
+    scores = person.scores[0].astype(float)
+    kept = scores >= LEAST_SCORE
+    x_min, y_min, x_max, y_max = person.boxes()[0].astype(float)
+    triples = [
+        (round(float(x), 2), round(float(y), 2), PLACED) if seen else (0, 0, 0)
+        for (x, y), seen in zip(person.keypoints[0], kept, strict=True)
+    ]
+    return {
+        "category_id": 1,
+        "iscrowd": 0,
+        "bbox": [round(value, 2) for value in (x_min, y_min, x_max - x_min, y_max - y_min)],
+        "area": round((x_max - x_min) * (y_max - y_min), 1),
+        "keypoints": [value for triple in triples for value in triple],
+        "num_keypoints": int(kept.sum()),
+        "keypoint_scores": [round(score, 3) if seen else 0 for score, seen in zip(scores, kept, strict=True)],
+        "score": round(float(person.person_scores[0]), 4),
+    }

@@ -1,0 +1,37 @@
+"""Small samples for the tests of targets."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pose_ros.fields import HeadSpec, ModelSpec
+from pose_ros.skeleton import Skeleton
+from pose_ros.training.sample import LABELLED, Sample
+
+SPEC = ModelSpec(
+    "test",
+    Skeleton("triple", ("a", "b", "c"), ((0, 1), (1, 2))),
+    stride=8,
+    origin=3.5,
+    heads=tuple(HeadSpec(name, name) for name in ("heatmaps", "pafs", "tags")),
+)
+PERSONLAB = ("heatmaps", "short_offsets", "mid_offsets", "long_offsets", "segmentation")
+CENTERNET = ("heatmaps", "centres", "centre_offsets", "sizes", "keypoint_offsets", "heatmap_offsets")
+BOX = (20.0, 20.0, 100.0, 90.0)
+
+
+def sample(*people: list, states: list | None = None, box: tuple = BOX, **more: object) -> Sample:
+    """Three keypoints per person, px, in a picture of 128 x 96."""
+    xy = np.array(people, np.float32).reshape(-1, 3, 2)
+    known = np.full(xy.shape[:2], LABELLED) if states is None else np.array(states).reshape(xy.shape[:2])
+    boxes = np.tile(np.float32(box), (len(xy), 1))
+    return Sample(np.zeros((96, 128, 3), np.uint8), xy, known.astype(np.uint8), boxes, **more)
+
+
+def heads(*names: str) -> ModelSpec:
+    return replace(SPEC, heads=tuple(HeadSpec(name, name) for name in names))
+
+
+def at(field: np.ndarray, x: float, y: float) -> np.ndarray:
+    """The channels at the cell nearest to a pixel."""
+    return field[:, int((y - 3.5) / 8 + 0.5), int((x - 3.5) / 8 + 0.5)]

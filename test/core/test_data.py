@@ -1,0 +1,515 @@
+"""Reading data sets: every format, what is ignored, what is wrong with files, a teacher's labels."""
+
+import json
+import os
+import pickle
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18
+from pose_ros.training.data import Mixture, Picture, Pictures
+from pose_ros.training.data_coco import read_coco
+from pose_ros.training.data_config import DataConfig, open_mixture, open_pictures
+from pose_ros.training.data_extra import read_extra, with_extra
+from pose_ros.training.data_lsp import LSP_NAMES, read_lsp
+from pose_ros.training.data_mpii import MPII_NAMES, read_mpii
+from pose_ros.training.data_yolo import read_yolo
+from pose_ros.training.labels import Gates, keypoint_names, onto
+from pose_ros.training.regions import region
+from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
+
+SHARED = Path(os.environ.get("POSE_ROS_SHARED", Path(__file__).parents[2].parent / "shared"))
+COCO_CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoint_names)}
+
+
+def image(folder, name="a.jpg", size_wh=(120, 100)):
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
+    cv2.imwrite(str(folder / name), pixels)
+    return folder / name
+
+
+def standing(skeleton=COCO_17, x=60.0, y=10.0, height=80.0):
+    return skeleton.standing * height + (x, y)
+
+
+def annotation(number=1, xy=None, visible=2, **more):
+    xy = standing() if xy is None else xy
+    triples = np.column_stack([xy, np.broadcast_to(visible, len(xy))])
+    low, size = xy.min(axis=0), np.ptp(xy, axis=0)
+    box = [float(value) for value in (*low, *size)]
+    entry = {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": box}
+    return {**entry, "keypoints": triples.ravel().tolist(), "num_keypoints": int((triples[:, 2] > 0).sum()), **more}
+
+
+def coco(folder, annotations, entry=None, category=COCO_CATEGORY, name="labels.json"):
+    image(folder)
+    entries = [{"id": 1, "file_name": "a.jpg", "width": 120, "height": 100, **(entry or {})}]
+    content = {"images": entries, "annotations": annotations, "categories": [category]}
+    (folder / name).write_text(json.dumps(content))
+    return folder / name
+
+
+def state_of(picture, name, skeleton, person=0):
+    return picture.states[person, skeleton.index(name)]
+
+
+# --- skeletons
+
+
+def test_keypoints_go_by_name_and_the_neck_is_between_the_shoulders():
+    xy = standing()[None].astype(np.float32)
+    keypoints, states = onto(xy, np.full((1, 17), LABELLED, np.uint8), COCO_17.keypoint_names, OPENPOSE_18)
+    for name in COCO_17.keypoint_names:
+        np.testing.assert_array_equal(keypoints[0, OPENPOSE_18.index(name)], xy[0, COCO_17.index(name)])
+    shoulders = xy[0, [COCO_17.index("left_shoulder"), COCO_17.index("right_shoulder")]]
+    np.testing.assert_allclose(keypoints[0, OPENPOSE_18.index("neck")], shoulders.mean(axis=0))
+    assert (states == LABELLED).all()
+
+
+def test_without_a_shoulder_there_is_no_neck_or_one_somewhere_near():
+    states = np.full((1, 17), LABELLED, np.uint8)
+    states[0, COCO_17.index("left_shoulder")] = ABSENT
+    _, found = onto(standing()[None].astype(np.float32), states, COCO_17.keypoint_names, OPENPOSE_18)
+    assert found[0, OPENPOSE_18.index("neck")] == ABSENT
+    states = np.full((1, 14), LABELLED, np.uint8)
+    states[0, LSP_NAMES.index("left_shoulder")] = ABSENT
+    _, found = onto(np.ones((1, 14, 2), np.float32), states, LSP_NAMES, OPENPOSE_18)
+    assert found[0, OPENPOSE_18.index("neck")] == UNCERTAIN
+
+
+def test_what_a_set_never_labels_is_unknown():
+    _, states = onto(
+        np.ones((1, 17, 2), np.float32), np.full((1, 17), LABELLED, np.uint8), COCO_17.keypoint_names, BODY_25
+    )
+    unknown = {name for name, state in zip(BODY_25.keypoint_names, states[0], strict=True) if state == UNKNOWN}
+    assert unknown == {f"{side}_{part}" for side in ("left", "right") for part in ("big_toe", "small_toe", "heel")}
+    assert states[0, BODY_25.index("pelvis")] == LABELLED
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("Left Shoulder", "left_shoulder"), ("head", "head_top"), ("right-knee", "right_knee"), (" Nose ", "nose")],
+)
+def test_names_are_written_in_one_way(theirs, ours):
+    assert keypoint_names([theirs]) == (ours,)
+
+
+# --- COCO
+
+
+def test_coco_people_crowds_and_people_without_keypoints(tmp_path):
+    visible = np.full(17, 2)
+    visible[COCO_17.index("nose")] = 0
+    people = [
+        annotation(1, visible=visible),
+        annotation(2, visible=0, bbox=[0, 0, 10, 20]),
+        annotation(3, iscrowd=1, bbox=[100, 80, 20, 20]),
+        annotation(4, category_id=2),
+    ]
+    (picture,) = read_coco(coco(tmp_path, people), tmp_path, COCO_17)
+    assert len(picture.boxes) == 1 and len(picture.ignored) == 2
+    assert state_of(picture, "nose", COCO_17) == ABSENT and state_of(picture, "left_eye", COCO_17) == LABELLED
+    sample = Pictures("x", COCO_17, [picture])[0]
+    assert sample.ignored[:20, :10].all() and sample.ignored[80:, 100:].all()
+    assert sample.ignored.sum() == 10 * 20 + 20 * 20
+
+
+def test_the_box_of_a_crowd_leaves_out_the_people_who_are_known_in_it(tmp_path):
+    people = [
+        annotation(1, bbox=[40, 10, 40, 80]),
+        annotation(2, iscrowd=1, bbox=[0, 0, 120, 100]),
+        annotation(3, visible=0, bbox=[50, 50, 10, 10]),
+    ]
+    (picture,) = read_coco(coco(tmp_path, people), tmp_path, COCO_17)
+    expected = np.ones((100, 120), bool)
+    expected[10:90, 40:80], expected[50:60, 50:60] = False, True
+    np.testing.assert_array_equal(Pictures("x", COCO_17, [picture])[0].ignored, expected)
+
+
+def test_coco_boxes_are_between_the_centres_of_pixels(tmp_path):
+    (picture,) = read_coco(coco(tmp_path, [annotation(bbox=[10, 20, 30, 40])]), tmp_path, COCO_17)
+    np.testing.assert_allclose(picture.boxes, [[9.5, 19.5, 39.5, 59.5]])
+
+
+def test_masks_number_the_people(tmp_path):
+    square = [[10, 10, 30, 10, 30, 40, 10, 40]]
+    runs = {"size": [100, 120], "counts": [50 * 100 + 60, 20, 80, 20, 120 * 100 - 50 * 100 - 180]}
+    people = [annotation(1, segmentation=square), annotation(2, segmentation=runs)]
+    (picture,) = read_coco(coco(tmp_path, people), tmp_path, COCO_17)
+    people_map = picture.sample(np.zeros((100, 120, 3), np.uint8)).people_map
+    assert (people_map[10:40, 10:30] == 1).all() and abs(int((people_map == 1).sum()) - 600) <= 55
+    assert (people_map[60:80, 50:52] == 2).all() and (people_map == 2).sum() == 40
+
+
+def test_compressed_run_lengths_need_pycocotools_and_otherwise_are_the_box():
+    mask = np.zeros((40, 30), np.uint8)
+    mask[5:20, 8:9] = 1
+    coder = pytest.importorskip("pycocotools.mask")
+    found = np.zeros_like(mask)
+    region(np.array([0, 0, 5, 5], np.float32), coder.encode(np.asfortranarray(mask))).paint(found, 1)
+    np.testing.assert_array_equal(found, mask)
+
+
+def test_run_lengths_of_another_picture_fall_back_to_the_box():
+    found = np.zeros((40, 30), np.uint8)
+    region(np.array([2, 3, 5, 6], np.float32), {"size": [10, 10], "counts": [100]}).paint(found, 1)
+    assert found[3:7, 2:6].all() and found.sum() == 16
+
+
+def test_a_network_s_labels_are_read_by_their_scores(tmp_path):
+    scores = np.full(17, 0.9)
+    scores[:2] = 0.3, 0.05
+    people = [annotation(1, keypoint_scores=scores.tolist()), annotation(2, keypoint_scores=[0.9] * 2 + [0.2] * 15)]
+    (picture,) = read_coco(coco(tmp_path, people), tmp_path, COCO_17)
+    assert len(picture.boxes) == 1 and len(picture.ignored) == 1
+    assert picture.states[0, :3].tolist() == [UNCERTAIN, ABSENT, LABELLED]
+
+
+def test_crowdpose_has_a_head_and_no_face(tmp_path):
+    names = ["left_shoulder", "right_shoulder", "head", "neck"]
+    xy = np.array([[70, 30], [50, 30], [60, 10], [60, 25]], float)
+    labels = coco(tmp_path, [annotation(xy=xy)], category={"id": 1, "name": "person", "keypoints": names})
+    (picture,) = read_coco(labels, tmp_path, OPENPOSE_18)
+    np.testing.assert_allclose(picture.keypoints[0, OPENPOSE_18.index("neck")], [60, 30])  # not theirs, at the chin
+    assert state_of(picture, "nose", OPENPOSE_18) == UNKNOWN
+
+
+BAD_ANNOTATIONS = {
+    "NaN": (annotation(7, xy=np.full((17, 2), np.nan), bbox=[1, 1, 5, 5]), "annotation 7.*NaN"),
+    "too few numbers": (annotation(7, keypoints=[1, 2, 2]), "annotation 7: expected 17 keypoints.*got 3"),
+    "another unit": (annotation(7, xy=standing() * 100), "annotation 7.*120x100"),
+    "box": (annotation(7, bbox=[1, 2, 3]), r"annotation 7: expected bbox.*\[1, 2, 3\]"),
+    "negative box": (annotation(7, bbox=[1, 2, -3, 4]), "annotation 7: expected bbox"),
+    "words": (annotation(7, keypoints=["x"] * 51), "could not convert"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ANNOTATIONS)
+def test_a_bad_annotation_is_named_or_left_out(tmp_path, name):
+    bad, message = BAD_ANNOTATIONS[name]
+    labels = coco(tmp_path, [bad, annotation(8), annotation(9)])
+    with pytest.raises(ValueError, match=message) as raised:
+        read_coco(labels, tmp_path, COCO_17)
+    assert str(labels) in str(raised.value)
+    with pytest.warns(UserWarning, match="left out 1"):
+        (picture,) = read_coco(labels, tmp_path, COCO_17, strict=False)
+    assert len(picture.boxes) == 2
+
+
+def test_keypoints_a_little_outside_are_absent():
+    xy, states = np.array([[[5, 5], [-3, 5], [119.6, 5]]], np.float32), np.full((1, 3), LABELLED, np.uint8)
+    picture = Picture(Path("a.jpg"), xy, states, np.zeros((1, 4), np.float32))
+    assert picture.sample(np.zeros((100, 120, 3), np.uint8)).states.tolist() == [[LABELLED, ABSENT, ABSENT]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "expected JSON"), ("[]", "'images'"), ('{"images": []}', "'annotations'"), ("[1, 2", "expected JSON")],
+)
+def test_what_is_no_coco_file_is_said(tmp_path, content, message):
+    (tmp_path / "labels.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        read_coco(tmp_path / "labels.json", tmp_path, COCO_17)
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.json"):
+        read_coco(tmp_path / "nothing.json", tmp_path, COCO_17)
+    labels = coco(tmp_path, [annotation()], entry={"file_name": "gone.jpg"})
+    with pytest.raises(ValueError, match=r"gone\.jpg"):
+        read_coco(labels, tmp_path, COCO_17)
+
+
+def test_the_size_of_an_image_must_be_that_of_its_labels(tmp_path):
+    pictures = read_coco(coco(tmp_path, [annotation()], entry={"width": 240}), tmp_path, COCO_17)
+    with pytest.raises(ValueError, match=r"a.jpg.*\(240, 100\).*\(120, 100\)"):
+        Pictures("x", COCO_17, pictures)[0]
+
+
+# --- reading images
+
+
+def test_a_truncated_image_is_named_or_the_next_one_is_given(tmp_path):
+    image(tmp_path, "good.jpg", (50, 40))
+    whole = image(tmp_path, "bad.jpg").read_bytes()
+    (tmp_path / "bad.jpg").write_bytes(whole[: len(whole) // 2])
+    config = DataConfig("negatives", images=str(tmp_path))
+    with pytest.raises(ValueError, match=r"bad\.jpg"):
+        open_pictures(config, COCO_17)[0]
+    lenient = open_pictures(DataConfig("negatives", images=str(tmp_path), strict=False), COCO_17)
+    with pytest.warns(UserWarning, match=r"bad\.jpg"):
+        assert lenient[0].size_wh == (50, 40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the first time only
+        assert lenient[0].size_wh == lenient[1].size_wh == (50, 40)
+    assert [file.name for file in lenient.unreadable] == ["bad.jpg"]
+
+
+def test_nothing_readable_at_all_is_an_error(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8 no picture")
+    lenient = open_pictures(DataConfig("negatives", images=str(tmp_path), strict=False), COCO_17)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="cannot be read"):
+        lenient[0]
+
+
+def test_cached_and_pickled_sets_give_the_same(tmp_path):
+    labels = coco(tmp_path, [annotation()])
+    plain = open_pictures(DataConfig("coco", labels=str(labels)), COCO_17)
+    cached = open_pictures(DataConfig("coco", labels=str(labels), cache=True), COCO_17)
+    expected = plain[0]
+    cached[0]
+    (tmp_path / "a.jpg").rename(tmp_path / "moved.jpg")
+    for sample in (cached[0], pickle.loads(pickle.dumps(cached))[0]):
+        np.testing.assert_array_equal(sample.image_bgr, expected.image_bgr)
+        np.testing.assert_array_equal(sample.keypoints, expected.keypoints)
+    with pytest.raises(IndexError, match="below 1"):
+        cached[1]
+
+
+# --- LSP, MPII, YOLO
+
+
+def lsp(folder, visible=1.0):
+    image(folder, "im00001.jpg")
+    by_name = {name: standing()[COCO_17.index(name)] for name in COCO_17.keypoint_names}
+    joints = [[*by_name.get(name, (60, 12)), visible] for name in LSP_NAMES]
+    np.savez(folder / "labels.npz", names=["im00001.jpg"], joints=np.array([joints], np.float32))
+    return folder / "labels.npz", np.array(joints)
+
+
+def test_lsp_ignores_what_is_beyond_the_labelled_person(tmp_path):
+    labels, _ = lsp(tmp_path)
+    (picture,) = read_lsp(labels, tmp_path, OPENPOSE_18)
+    np.testing.assert_allclose(
+        picture.keypoints[0, OPENPOSE_18.index("left_knee")], standing()[COCO_17.index("left_knee")]
+    )
+    assert state_of(picture, "nose", OPENPOSE_18) == UNKNOWN and state_of(picture, "neck", OPENPOSE_18) == LABELLED
+    ignored = picture.sample(np.zeros((100, 120, 3), np.uint8)).ignored
+    assert ignored[50, 2] and not ignored[50, 60]
+    x, y = picture.keypoints[0][picture.states[0] == LABELLED].astype(int).T
+    assert not ignored[y, x].any()
+
+
+def test_lsp_others_can_be_declared_absent(tmp_path):
+    labels, _ = lsp(tmp_path)
+    config = DataConfig("lsp", labels=str(labels), images=str(tmp_path), others="none")
+    assert open_pictures(config, OPENPOSE_18)[0].ignored is None
+
+
+@pytest.mark.parametrize("extended", [True, False], ids=["extended", "first set"])
+def test_lsp_mat_files_count_what_is_visible_or_hidden(tmp_path, extended):
+    scipy_io = pytest.importorskip("scipy.io")
+    _, joints = lsp(tmp_path)
+    many = np.repeat(joints[None], 3 if extended else 2000, axis=0)  # (M, 14, 3)
+    many[0, 0, 2] = 0 if extended else 1
+    many[:, 1:, 2] = 1 if extended else 0
+    scipy_io.savemat(tmp_path / "joints.mat", {"joints": many.transpose((1, 2, 0) if extended else (2, 1, 0))})
+    if not extended:
+        (tmp_path / "im00001.jpg").rename(tmp_path / "im0001.jpg")
+    with pytest.warns(UserWarning, match="left out"):  # the images that are not there
+        (picture,) = read_lsp(tmp_path / "joints.mat", tmp_path, COCO_17, strict=False)
+    assert state_of(picture, "right_ankle", COCO_17) == (ABSENT if extended else LABELLED)
+    assert state_of(picture, "right_knee", COCO_17) == LABELLED
+
+
+def mpii_people():
+    names = dict(zip(COCO_17.keypoint_names, standing(), strict=True))
+    joints = [names.get(name, (60.0, 20.0)) for name in MPII_NAMES]
+    return np.array(joints), np.array([0.0] + [1.0] * 15)
+
+
+def test_mpii_json(tmp_path):
+    image(tmp_path)
+    joints, visible = mpii_people()
+    person = {"image": "a.jpg", "joints": joints.tolist(), "joints_vis": visible.tolist(), "center": [60, 50]}
+    unlabelled = {"image": "a.jpg", "joints": [[-1, -1]] * 16, "joints_vis": [0] * 16, "center": [15, 15], "scale": 0.1}
+    (tmp_path / "labels.json").write_text(json.dumps([{**person, "scale": 0.4}, unlabelled]))
+    (picture,) = read_mpii(tmp_path / "labels.json", tmp_path, COCO_17)
+    assert len(picture.boxes) == 1 and picture.ignored[0].box.tolist() == [5, 5, 25, 25]
+    assert state_of(picture, "right_ankle", COCO_17) == ABSENT and state_of(picture, "nose", COCO_17) == UNKNOWN
+    np.testing.assert_allclose(
+        picture.keypoints[0, COCO_17.index("left_wrist")], joints[MPII_NAMES.index("left_wrist")]
+    )
+
+
+def test_mpii_mat(tmp_path):
+    scipy_io = pytest.importorskip("scipy.io")
+    image(tmp_path)
+    joints, visible = mpii_people()
+    points = [{"x": x + 1, "y": y + 1, "id": n} for n, (x, y) in enumerate(joints) if visible[n]]
+    people = [{"annopoints": {"point": points}, "scale": 0.4, "objpos": {"x": 60, "y": 50}}]
+    train, test = {"image": {"name": "a.jpg"}, "annorect": people}, {"image": {"name": "b.jpg"}}
+    scipy_io.savemat(tmp_path / "mpii.mat", {"RELEASE": {"annolist": [train, test], "img_train": [1, 0]}})
+    (picture,) = read_mpii(tmp_path / "mpii.mat", tmp_path, COCO_17)
+    assert state_of(picture, "right_ankle", COCO_17) == ABSENT
+    np.testing.assert_allclose(
+        picture.keypoints[0, COCO_17.index("left_hip")], joints[MPII_NAMES.index("left_hip")], atol=1e-4
+    )
+
+
+def yolo(folder, line=None, **content):
+    image(folder / "images" / "train", "a.jpg", (200, 100))
+    image(folder / "images" / "train", "b.jpg", (200, 100))
+    (folder / "labels" / "train").mkdir(parents=True)
+    xy = standing() / (200, 100)
+    keypoints = " ".join(f"{x:.6f} {y:.6f} 2" for x, y in xy)
+    (folder / "labels" / "train" / "a.txt").write_text(line or f"0 0.3 0.5 0.2 0.8 {keypoints}\n")
+    described = {"path": ".", "train": "images/train", "kpt_shape": [17, 3], "names": {0: "person"}, **content}
+    (folder / "data.yaml").write_text(json.dumps(described))
+    return folder / "data.yaml"
+
+
+def test_yolo_labels_are_fractions_of_the_size(tmp_path):
+    first, second = Pictures("x", OPENPOSE_18, read_yolo(yolo(tmp_path), OPENPOSE_18))
+    np.testing.assert_allclose(
+        first.keypoints[0, OPENPOSE_18.index("right_knee")], standing()[COCO_17.index("right_knee")], atol=1e-3
+    )
+    np.testing.assert_allclose(first.boxes, [[39.5, 9.5, 79.5, 89.5]], atol=1e-4)
+    assert len(second.boxes) == 0 and second.ignored is None
+
+
+YOLO_ERRORS = {
+    "short line": ({"line": "0 0.5 0.5 0.1 0.1 0.2"}, "a.txt, line 1: expected 56 numbers, got 6"),
+    "no kpt_shape": ({"kpt_shape": None}, "kpt_shape"),
+    "names of another set": ({"kpt_shape": [14, 3]}, "keypoint_names for 14"),
+    "mirror pairs": ({"flip_idx": list(range(17))}, "flip_idx"),
+    "no such split": ({"train": None}, "'train'"),
+    "no such folder": ({"train": "images/gone"}, "gone"),
+}
+
+
+@pytest.mark.parametrize("name", YOLO_ERRORS)
+def test_yolo_errors_say_where(tmp_path, name):
+    changes, message = YOLO_ERRORS[name]
+    with pytest.raises(ValueError, match=message):
+        read_yolo(yolo(tmp_path, **changes), COCO_17)
+
+
+# --- a teacher's labels
+
+
+def teacher(folder, *people):
+    annotations = [annotation(n + 1, xy, keypoint_scores=list(scores)) for n, (xy, scores) in enumerate(people)]
+    return coco(folder, annotations, name="teacher.json")
+
+
+def test_a_teacher_adds_what_nobody_has_looked_for(tmp_path):
+    labels, _ = lsp(tmp_path)
+    scores = np.full(17, 0.05)
+    scores[[COCO_17.index("nose"), COCO_17.index("left_eye")]] = 0.9, 0.3
+    scores[5:] = 0.8
+    extra = teacher(tmp_path, (standing() + 1, scores))
+    (picture,) = read_lsp(labels, tmp_path, OPENPOSE_18)
+    extras = {"im00001.jpg": read_extra(extra, OPENPOSE_18, Gates())["a.jpg"]}
+    (merged,) = with_extra([picture], extras, OPENPOSE_18, Gates())
+    found = {name: state_of(merged, name, OPENPOSE_18) for name in ("nose", "left_eye", "right_eye", "left_knee")}
+    assert found == {"nose": LABELLED, "left_eye": UNCERTAIN, "right_eye": ABSENT, "left_knee": LABELLED}
+    np.testing.assert_allclose(
+        merged.keypoints[0, OPENPOSE_18.index("left_knee")], standing()[COCO_17.index("left_knee")]
+    )
+    np.testing.assert_allclose(
+        merged.keypoints[0, OPENPOSE_18.index("nose")], standing()[COCO_17.index("nose")] + 1, rtol=1e-5
+    )
+
+
+def test_further_people_of_a_teacher_are_added_or_ignored(tmp_path):
+    labels = coco(tmp_path, [annotation(1, standing(x=30))])
+    extra = teacher(
+        tmp_path,
+        (standing(x=31), [0.9] * 17),
+        (standing(x=90), [0.9] * 17),
+        (standing(x=90, y=5, height=20), [0.9] * 5 + [0.2] * 12),
+        (standing(x=30), [0.2] * 17),  # the same person again
+    )
+    config = DataConfig("coco", labels=str(labels), extra=str(extra))
+    (picture,) = open_pictures(config, COCO_17).pictures
+    assert len(picture.boxes) == 2 and picture.keypoints[1, 0].tolist() == pytest.approx([90.0, 16.4], abs=0.1)
+    assert len(picture.ignored) == 1 and picture.ignored[0].box[3] < 30
+
+
+def test_what_only_the_teacher_sees_of_a_known_person_is_uncertain(tmp_path):
+    visible = np.full(17, 2)
+    visible[COCO_17.index("left_wrist")] = 0
+    labels = coco(tmp_path, [annotation(1, visible=visible)])
+    config = DataConfig("coco", labels=str(labels), extra=str(teacher(tmp_path, (standing(), [0.9] * 17))))
+    (picture,) = open_pictures(config, COCO_17).pictures
+    assert state_of(picture, "left_wrist", COCO_17) == UNCERTAIN
+
+
+def test_scores_beyond_one_are_no_scores(tmp_path):
+    extra = coco(tmp_path, [annotation(5)])
+    with pytest.raises(ValueError, match=r"annotation 5.*scores of at most 1"):
+        read_extra(extra, COCO_17, Gates())
+
+
+# --- choosing and mixing
+
+
+def test_subsets_by_number_by_list_and_by_people(tmp_path):
+    labels = yolo(tmp_path)
+    (tmp_path / "list.txt").write_text("images/train/b.jpg\n")
+
+    def files(**choice):
+        return [
+            picture.file.name for picture in open_pictures(DataConfig("yolo", str(labels), **choice), COCO_17).pictures
+        ]
+
+    assert files() == ["a.jpg", "b.jpg"] and files(first=1) == ["a.jpg"]
+    assert files(subset=str(tmp_path / "list.txt")) == ["b.jpg"]
+    assert files(people="some") == ["a.jpg"] and files(people="none") == ["b.jpg"]
+    with pytest.raises(ValueError, match="expected pictures, got none"):
+        files(subset=str(tmp_path / "list.txt"), people="some")
+
+
+def test_a_mixture_draws_by_weight(tmp_path):
+    image(tmp_path / "wide", size_wh=(60, 20))
+    image(tmp_path / "tall", size_wh=(20, 60))
+    configs = [
+        DataConfig("negatives", images="wide", weight=3.0),
+        DataConfig("negatives", images="tall", weight=1.0),
+    ]
+    mixture = open_mixture(configs, COCO_17, tmp_path)
+    rng = np.random.default_rng(0)
+    wide = sum(mixture.draw(rng).size_wh == (60, 20) for _ in range(400))
+    assert len(mixture) == 2 and 270 < wide < 330
+
+
+@pytest.mark.parametrize(
+    ("parts", "weights"), [([], []), ([[1]], [1.0, 2.0]), ([[1]], [0.0]), ([[1], [2]], [2.0, -1.0]), ([[]], [1.0])]
+)
+def test_a_mixture_needs_sets_and_weights(parts, weights):
+    with pytest.raises(ValueError, match="expected"):
+        Mixture(parts, weights)
+
+
+def test_a_format_that_is_not_known_is_said():
+    with pytest.raises(ValueError, match="format: expected one of coco"):
+        DataConfig("cocoa")
+
+
+# --- real data
+
+
+@pytest.mark.skipif(not (SHARED / "images").is_dir(), reason="no shared images beside the checkout")
+@pytest.mark.parametrize(
+    "config",
+    [
+        DataConfig("coco", "coco_val/person_keypoints.json", "coco_val/images"),
+        DataConfig("coco", "coco_train/person_keypoints.json", "coco_train/images"),
+        DataConfig("lsp", "lspet/labels.npz"),
+    ],
+    ids=["coco_val", "coco_train", "lspet"],
+)
+def test_real_sets_are_read_whole(config):
+    pictures = open_pictures(config, OPENPOSE_18, SHARED / "images")
+    for index in range(0, len(pictures), max(1, len(pictures) // 12)):
+        sample = pictures[index]
+        labelled = sample.keypoints[sample.states == LABELLED]
+        assert ((labelled >= -0.5) & (labelled < sample.size_wh)).all()
+    people = sum(len(picture.boxes) for picture in pictures.pictures)
+    assert people == {"coco_val": 429, "coco_train": 522, "lspet": 5500}[config.labels.split("/")[0]]

@@ -1,0 +1,225 @@
+"""The decode front: inside the network's graph it finds what the decoder finds in the fields."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import golden
+import scene
+import torch
+
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder import fields_read, make_decoder
+from pose_ros.decoder.limbs import score_limbs
+from pose_ros.decoder.peaks import find_peaks
+from pose_ros.fields import Fields, HeadSpec, ModelSpec
+from pose_ros.network import front
+from pose_ros.people import People
+from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
+from pose_ros.training.targets import confidence_maps, part_affinity_fields
+
+SPEC = ModelSpec("test", OPENPOSE_18, stride=8, origin=1.5)
+GOLDEN = [case for case in golden.cases("paf_synthetic", "paf_real") if case["kind"] != "noise"]
+
+
+def tensor(array: np.ndarray) -> "torch.Tensor":
+    return torch.from_numpy(np.ascontiguousarray(array, np.float32))[None]
+
+
+def through_front(spec: ModelSpec, fields: Fields, max_peaks: int = 64, max_samples: int = front.MAX_SAMPLES) -> Fields:
+    module = front.DecodeFront(len(spec.skeleton), spec.limbs, max_peaks, max_samples)
+    with torch.inference_mode():
+        peaks, values = module(tensor(fields.heatmaps), tensor(fields.pafs))
+    return Fields(peaks=peaks[0].numpy(), limb_scores=values[0].numpy())
+
+
+def peaks_of(heatmap: np.ndarray, count: int = 8) -> list[tuple[float, ...]]:
+    """Sorted (x, y, score) of the front's peaks."""
+    (found,) = front.find_peaks(tensor(heatmap[None]), count)[0].numpy()
+    return sorted(map(tuple, np.round(found[found[:, 2] > 0], 4).tolist()))
+
+
+def expected_peaks(heatmap: np.ndarray, count: int = 8) -> list[tuple[float, ...]]:
+    found = find_peaks(np.ascontiguousarray(heatmap[None], np.float32), 0.0, count)
+    rows = np.concatenate([found.xy[0], found.scores[0, :, None]], axis=1)[: found.counts[0]]
+    return sorted(map(tuple, np.round(rows, 4).tolist()))
+
+
+def painted(cells: dict[tuple[int, int], float], shape_hw: tuple[int, int] = (7, 9)) -> np.ndarray:
+    """A heatmap of zeros with some cells (row, column) set."""
+    heatmap = np.zeros(shape_hw, np.float32)
+    for cell, value in cells.items():
+        heatmap[cell] = value
+    return heatmap
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        pytest.param({}, id="nothing"),
+        pytest.param({(3, 4): 0.5}, id="one cell"),
+        pytest.param({(3, 4): 0.5, (3, 5): 0.4, (2, 4): 0.1}, id="between cells"),
+        pytest.param({(3, 4): 0.5, (3, 5): 0.5, (2, 4): 0.2}, id="two equal in a row"),
+        pytest.param({(3, 4): 0.5, (4, 4): 0.5, (3, 5): 0.2}, id="two equal in a column"),
+        pytest.param({(3, 4): 0.5, (3, 5): 0.5, (3, 6): 0.6}, id="equal beside a higher one"),
+        pytest.param({(3, 4): 0.5, (4, 5): 0.5, (5, 6): 0.6}, id="equal beside a higher one, aslant"),
+        pytest.param({(0, 0): 0.5, (6, 8): 0.4, (0, 1): 0.2}, id="corners"),
+        pytest.param({(0, 4): 0.5, (0, 5): 0.4, (6, 3): 0.3, (5, 3): 0.2}, id="borders"),
+        pytest.param({(3, 4): 1.7, (3, 5): 1.2}, id="above one"),
+        pytest.param({(3, 4): np.nan, (3, 5): 0.3, (1, 1): np.inf, (1, 2): 0.2, (5, 5): -np.inf}, id="not finite"),
+        pytest.param({(3, 4): -0.5, (5, 5): 0.1, (5, 6): -0.2}, id="negative"),
+    ],
+)
+def test_peaks_are_the_decoders(cells: dict[tuple[int, int], float]) -> None:
+    assert peaks_of(painted(cells)) == expected_peaks(painted(cells))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_peaks_of_random_maps_are_the_decoders(seed: int) -> None:
+    heatmap = np.random.default_rng(seed).normal(0, 0.3, (30, 40)).astype(np.float32)
+    assert peaks_of(heatmap, 200) == expected_peaks(heatmap, 200)
+    assert len(peaks_of(heatmap, 16)) == 16 and set(peaks_of(heatmap, 16)) <= set(peaks_of(heatmap, 200))
+
+
+@pytest.mark.parametrize("cells", [[(3, 3), (3, 4), (3, 5)], [(2, 3), (2, 4), (3, 3), (3, 4)]], ids=["row", "square"])
+def test_a_large_plateau_is_one_peak_within_half_a_cell_of_its_first(cells: list[tuple[int, int]]) -> None:
+    ((x, y, score),) = peaks_of(painted(dict.fromkeys(cells, 0.5)))
+    assert abs(x - cells[0][1]) <= 0.5 and abs(y - cells[0][0]) <= 0.5 and score == 0.5
+
+
+def test_no_score_is_moved() -> None:
+    heatmap = np.random.default_rng(0).random((30, 40)).astype(np.float32)
+    scores = front.find_peaks(tensor(heatmap[None]), 32)[0, 0, :, 2].numpy()
+    assert np.isin(scores, heatmap).all() and (np.diff(scores) <= 0).all()
+
+
+@pytest.mark.parametrize(("samples", "gap"), [(25, 1e-5), (10, 0.1)])
+@pytest.mark.parametrize("count", [5, 20])
+def test_limb_scores_are_the_decoders(count: int, samples: int, gap: float) -> None:
+    """With as many samples they are equal; with 10, a limb of over 10 cells differs by less than a tenth."""
+    fields, _ = scene.fields(count)
+    answer = through_front(SPEC, fields, 64, samples)
+    limbs = np.array(SPEC.limbs)
+    peaks = find_peaks(np.ascontiguousarray(fields.heatmaps[:18]), 0.0, 64)
+    xy, scores = answer.peaks[..., :2], answer.peaks[..., 2]
+    peaks.xy[:], peaks.scores[:] = xy, scores
+    links, values = score_limbs(fields.pafs, peaks, limbs, 0.05, 0.8)
+    got = answer.limb_scores[tuple(links.T)]
+    assert len(links) > 19 * count * 0.9
+    assert (got > 0).mean() > 0.995
+    assert np.abs(got - values)[got > 0].max() < gap
+    assert (answer.limb_scores > 0).sum() < 1.02 * len(links)  # noise that the decoder's quick test throws out
+
+
+def agreement(spec: ModelSpec, fields: Fields, answer: Fields, max_peaks: int = 64) -> tuple[int, int, int]:
+    """People of the fields, people of the front, and how many have all keypoints within a hundredth of a cell."""
+    decoder = make_decoder(spec, "paf", DecoderConfig(max_peaks=max_peaks))
+    expected, found = decoder(fields), decoder(answer)
+    same = sum(any(is_same(person, other, 0.01 * spec.stride) for other in found) for person in expected)
+    return len(expected), len(found), same
+
+
+def is_same(a: People, b: People, px: float) -> bool:
+    return bool(np.array_equal(a.visible, b.visible) and np.abs(a.keypoints - b.keypoints).max() < px)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 20, 50])
+def test_a_crowd_comes_out_the_same(count: int) -> None:
+    fields = scene.fields(count)[0] if count else Fields(np.zeros((19, 20, 30)), np.zeros((38, 20, 30)))
+    assert agreement(SPEC, fields, through_front(SPEC, fields)) == (count, count, count)
+
+
+@pytest.mark.skipif(not GOLDEN, reason=f"no golden cases in {golden.FOLDER}")
+def test_golden_scenes_come_out_the_same() -> None:
+    """Of 100 people, 99 are the same to a hundredth of a cell."""
+    totals = np.zeros(3)
+    for case in GOLDEN:
+        data = golden.arrays(case)
+        heat, paf = (data["fields"][:19], data["fields"][19:]) if "fields" in data else (data["heat"], data["paf"])
+        spec, fields = ModelSpec(case["id"], golden.skeleton(case), case["stride"]), Fields(heat, paf)
+        totals += agreement(spec, fields, through_front(spec, fields))
+    expected, found, same = totals
+    assert expected > 100 and abs(found - expected) <= 0.01 * expected and same >= 0.99 * expected, totals
+
+
+def test_keypoints_on_one_cell_are_linked_but_begin_nobody() -> None:
+    chain = Skeleton("chain", ("a", "b", "c"), ((0, 1), (1, 2)))
+    spec = ModelSpec("chain", chain, 1)
+    for xy, count in (([[20, 20], [20, 20], [30, 20]], 1), ([[20, 20], [20, 20], [20, 20]], 0)):
+        points, seen = np.array([xy], np.float32), np.ones((1, 3), bool)
+        fields = Fields(
+            confidence_maps(points, seen, (40, 60), 1.0), part_affinity_fields(points, seen, chain.limbs, (40, 60), 1.0)
+        )
+        assert agreement(spec, fields, through_front(spec, fields)) == (count, count, count)
+
+
+def test_the_score_threshold_and_the_limits_hold_on_the_host() -> None:
+    fields, _ = scene.fields(5)
+    answer = through_front(SPEC, fields)
+    decoder = make_decoder(SPEC, "paf", DecoderConfig(score_threshold=0.95))
+    scores = decoder(answer).scores
+    assert (scores[scores > 0] > 0.95).all()
+    assert agreement(SPEC, fields, answer, max_peaks=2) == agreement(SPEC, fields, fields, max_peaks=2)
+
+
+@pytest.mark.parametrize("change", [{"subpixel": "none"}, {"paf_threshold": 0.3}, {"paf_fraction": 0.5}], ids=str)
+def test_what_the_front_has_built_in_cannot_be_set(change: dict) -> None:
+    """Settings that it does not follow take the decoder back to heatmaps and PAFs."""
+    fields, _ = scene.fields(5)
+    answer = through_front(SPEC, fields)
+    both = Fields(fields.heatmaps, fields.pafs, peaks=answer.peaks, limb_scores=answer.limb_scores)
+    decoder = make_decoder(SPEC, "paf", DecoderConfig(**change))
+    assert np.array_equal(decoder(both).keypoints, decoder(fields).keypoints)
+    with pytest.raises(ValueError, match="heatmaps: expected an array"):
+        decoder(answer)
+
+
+@pytest.mark.parametrize(
+    ("peaks", "values", "message"),
+    [
+        ((18, 8, 3), None, "limb_scores: expected an array of 19 channels, got None"),
+        ((18, 8, 2), (19, 8, 8), r"peaks: expected \(K, M, 3\)"),
+        ((18, 8, 3), (19, 8, 9), r"limb_scores \(L, M, M\), got .*\(19, 8, 9\)"),
+        ((17, 8, 3), (19, 8, 8), "peaks: expected shape"),
+    ],
+)
+def test_wrong_shapes_are_refused(peaks: tuple, values: tuple | None, message: str) -> None:
+    answer = Fields(peaks=np.zeros(peaks), limb_scores=None if values is None else np.zeros(values))
+    with pytest.raises(ValueError, match=message):
+        make_decoder(SPEC, "paf")(answer)
+
+
+def heads(*names: str) -> tuple[HeadSpec, ...]:
+    return tuple(HeadSpec(name, name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("grouping", "names", "change", "expected"),
+    [
+        ("paf", ("heatmaps", "pafs", "tags"), {}, {"heatmaps", "pafs"}),
+        ("paf", ("heatmaps", "pafs", "peaks", "limb_scores"), {}, {"peaks", "limb_scores"}),
+        ("paf", ("heatmaps", "pafs", "peaks", "limb_scores"), {"subpixel": "dark"}, {"heatmaps", "pafs"}),
+        ("paf", ("peaks", "limb_scores"), {}, {"peaks", "limb_scores"}),
+        ("tag", ("heatmaps", "pafs", "tags", "peaks", "limb_scores"), {}, {"heatmaps", "tags"}),
+        ("single", ("heatmaps", "pafs"), {}, {"heatmaps"}),
+        ("personlab", ("heatmaps", "short_offsets", "mid_offsets"), {}, {"heatmaps", "short_offsets", "mid_offsets"}),
+        (
+            "centernet",
+            ("centres", "keypoint_offsets", "heatmaps", "sizes", "tags"),
+            {},
+            {"centres", "keypoint_offsets", "heatmaps", "sizes"},
+        ),
+    ],
+)
+def test_only_what_is_read_need_be_fetched(
+    grouping: str, names: tuple[str, ...], change: dict, expected: set[str]
+) -> None:
+    spec, config = ModelSpec("m", COCO_17, 8, heads=heads(*names), grouping=grouping), DecoderConfig(**change)
+    assert set(fields_read(spec, None, config)) == expected
+    make_decoder(spec, None, config)
+
+
+def test_fields_that_were_not_fetched_are_absent() -> None:
+    fields = ModelSpec("m", COCO_17, 8, heads=heads("heatmaps", "pafs")).fields({"pafs": np.zeros((1, 2, 3, 3))})
+    assert fields.heatmaps is None and fields.pafs is not None

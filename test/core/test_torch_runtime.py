@@ -1,0 +1,168 @@
+"""PyTorch behind the runner interface: the reference for what other runtimes compute."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("torch")
+
+import scene
+import tiny_networks
+import torch
+
+from pose_ros.checkpoint import save_checkpoint
+from pose_ros.cli import app
+from pose_ros.config import EstimatorConfig, RuntimeConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.export import ExportOptions, export
+from pose_ros.fields import METADATA_KEY
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.network import zoo
+from pose_ros.runtime import load_runner
+from pose_ros.runtime.runner import Runner
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A network with random weights on disk."""
+    tiny_networks.seeded()
+    monkeypatch.setattr(zoo, "networks", lambda: {"tiny": tiny_networks.tiny})
+    save_checkpoint(tiny_networks.tiny(), "tiny", tmp_path / "tiny.pt")
+    return tmp_path / "tiny.pt"
+
+
+def picture(batch: int = 1, shape_hw: tuple[int, int] = (64, 96)) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (batch, *shape_hw, 3), np.uint8)
+
+
+def close(runner: Runner, other: Runner, images: np.ndarray) -> bool:
+    a, b = runner.run({"image": images}), other.run({"image": images})
+    return sorted(a) == sorted(b) and all(np.allclose(a[name], b[name], atol=1e-5) for name in a)
+
+
+@pytest.mark.parametrize("images", [picture(), picture(3), picture(2, (80, 32))], ids=["one", "three", "another size"])
+def test_torch_and_onnx_runtime_agree(checkpoint: Path, images: np.ndarray) -> None:
+    with load_runner(checkpoint, RuntimeConfig(backend="torch", threads=1)) as runner:
+        network = tiny_networks.tiny()
+        network.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
+        file = export(network, checkpoint.with_name("m.onnx"), ExportOptions((96, 64), dynamic=True)).path
+        with load_runner(file, RuntimeConfig(threads=1)) as other:
+            assert close(runner, other, images)
+            assert json.loads(runner.metadata[METADATA_KEY]) == json.loads(other.metadata[METADATA_KEY])
+
+
+def test_what_it_says_of_itself(checkpoint: Path) -> None:
+    with load_runner(checkpoint, RuntimeConfig()) as runner:  # not .onnx, so auto is torch
+        assert [(t.name, t.shape, t.dtype.name) for t in runner.inputs] == [("image", (None, None, None, 3), "uint8")]
+        assert [t.name for t in runner.outputs] == ["heatmaps", "pafs"]
+        assert runner.description.startswith("PyTorch") and runner.description.endswith("on the CPU")
+        outputs = runner.run({"image": picture()}, ["pafs"])
+        assert list(outputs) == ["pafs"] and outputs["pafs"].flags.c_contiguous and outputs["pafs"].shape[1] == 42
+        with pytest.raises(ValueError, match=r"expected shape \(any, any, any, 3\)"):
+            runner.run({"image": picture()[..., :2]})
+
+
+def test_outputs_belong_to_the_caller(checkpoint: Path) -> None:
+    with load_runner(checkpoint, RuntimeConfig()) as runner:
+        first = runner.run({"image": picture()})["heatmaps"]
+        first[:] = 0
+        assert runner.run({"image": picture()})["heatmaps"].max() > 0
+
+
+def test_a_network_of_one_size_says_so(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny_networks.tiny(input=tiny_networks.replace(tiny_networks.INPUT, size_wh=(48, 64)))
+    save_checkpoint(network, "tiny", checkpoint)
+    with load_runner(checkpoint, RuntimeConfig()) as runner:
+        assert runner.inputs[0].shape == (None, 64, 48, 3)
+    estimator = PoseEstimator.load(checkpoint)
+    assert estimator.spec.input.size_wh == (48, 64)
+    assert estimator.estimate(np.zeros((100, 100, 3), np.uint8)).keypoints.shape[1:] == (18, 2)
+
+
+def test_several_threads_may_share(checkpoint: Path) -> None:
+    with load_runner(checkpoint, RuntimeConfig(threads=1)) as runner:
+        expected, got = runner.run({"image": picture()})["pafs"], []
+        threads = [threading.Thread(target=lambda: got.append(runner.run({"image": picture()}))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(got) == 4 and all(np.array_equal(outputs["pafs"], expected) for outputs in got)
+
+
+def test_people_are_found_in_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields, _ = scene.fields(3, (46, 82))
+    tensors = {"heatmaps": torch.from_numpy(fields.heatmaps), "pafs": torch.from_numpy(fields.pafs)}
+    monkeypatch.setattr(zoo, "networks", lambda: {"painted": lambda _=None: tiny_networks.Painted(tensors)})
+    save_checkpoint(tiny_networks.Painted(tensors), "painted", tmp_path / "p.pt")
+    estimator = PoseEstimator.load(tmp_path / "p.pt", runtime="torch", config=EstimatorConfig())
+    assert len(estimator.estimate(np.zeros((368, 656, 3), np.uint8))) == 3
+    assert estimator.model_name.startswith("painted-")
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("tiny.pt", {"half": True}, "expected device cuda for half precision, got cpu"),
+        ("nothing.pt", {}, r"expected an ONNX file or a checkpoint, got .*nothing\.pt, which does not exist"),
+        (str(DEFAULT_MODEL), {"backend": "torch"}, r"expected a checkpoint, got .*default\.onnx; take runtime onnx"),
+        (str(DEFAULT_MODEL), {"device": "cuda"}, "runtime onnx: expected device cpu without half, got device cuda"),
+        (str(DEFAULT_MODEL), {"half": True}, "runtime onnx: .* got device cpu, half True"),
+        ("tiny.pt", {"backend": "onnx"}, "expected a readable ONNX network"),
+        ("text.pt", {}, "expected a complete torch file"),
+    ],
+)
+def test_what_does_not_fit_is_refused(checkpoint: Path, name: str, config: dict, message: str) -> None:
+    (checkpoint.parent / "text.pt").write_text("not a checkpoint")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        load_runner(checkpoint.parent / name, RuntimeConfig(**config))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_without_a_gpu_is_refused(checkpoint: Path) -> None:
+    with pytest.raises(ValueError, match="expected a GPU for device cuda, got none that PyTorch can use"):
+        load_runner(checkpoint, RuntimeConfig(device="cuda"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that PyTorch can use")
+@pytest.mark.parametrize("half", [False, True], ids=["float32", "half"])
+def test_the_gpu_agrees_with_the_cpu(checkpoint: Path, half: bool) -> None:
+    with (
+        load_runner(checkpoint, RuntimeConfig()) as expected,
+        load_runner(checkpoint, RuntimeConfig(device="cuda", half=half)) as runner,
+    ):
+        for images in (picture(), picture(2), picture(1, (80, 32)), picture()):
+            a, b = expected.run({"image": images}), runner.run({"image": images})
+            assert all(np.allclose(a[name], b[name], atol=2e-2 if half else 1e-3) for name in a)
+
+
+def test_a_checkpoint_can_be_shown(checkpoint: Path) -> None:
+    result = CliRunner().invoke(app, ["models", "show", str(checkpoint)])
+    assert result.exit_code == 0, result.output
+    assert "tiny" in result.output and "pafs: float32" in result.output
+
+
+def test_without_torch_it_says_what_to_install(checkpoint: Path) -> None:
+    script = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from pose_ros.config import RuntimeConfig\n"
+        "from pose_ros.runtime import load_runner\n"
+        f"load_runner({str(checkpoint)!r}, RuntimeConfig())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "expected the package torch to run a checkpoint" in done.stderr and "pip install torch" in done.stderr
+
+
+def test_the_command_line_loads_no_torch() -> None:
+    script = "import sys, pose_ros.cli, pose_ros.estimator, pose_ros.runtime; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

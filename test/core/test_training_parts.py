@@ -1,0 +1,238 @@
+"""The parts of the trainer by themselves: rates, averages, the order of samples, the log, the start."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+from tiny_training import DOTS, Dots, first_box, tiny_network  # noqa: E402
+
+from pose_ros.checkpoint import save_checkpoint  # noqa: E402
+from pose_ros.fields import InputSpec  # noqa: E402
+from pose_ros.skeleton import COCO_17, OPENPOSE_18  # noqa: E402
+from pose_ros.training.config import LoaderConfig, OptimiserConfig, ScheduleConfig, TrainingConfig  # noqa: E402
+from pose_ros.training.loader import Examples, Normaliser, Positions, make_loader  # noqa: E402
+from pose_ros.training.log import CsvTable  # noqa: E402
+from pose_ros.training.optimisation import (  # noqa: E402
+    MovingAverage,
+    freeze,
+    make_optimiser,
+    rate_factor,
+    restore_optimiser,
+)
+from pose_ros.training.settings import built  # noqa: E402
+from pose_ros.training.start import starting_network  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    ("settings", "step", "factor"),
+    [
+        ({}, 0, 0.1),
+        ({}, 9, 1.0),
+        ({}, 10, 1.0),
+        ({}, 60, 0.51),
+        ({}, 110, 0.02),
+        ({}, 500, 0.02),
+        ({"warm_up": 0}, 0, 1.0),
+        ({"shape": "constant"}, 100, 1.0),
+        ({"shape": "steps", "milestones": (0.5, 0.9)}, 54, 1.0),
+        ({"shape": "steps", "milestones": (0.5, 0.9)}, 55, 0.1),
+        ({"shape": "steps", "milestones": (0.5, 0.9)}, 100, 0.01),
+    ],
+)
+def test_rates_over_110_steps(settings: dict, step: int, factor: float) -> None:
+    config = ScheduleConfig(**{"warm_up": 10, "final": 0.02, **settings})
+    assert rate_factor(step, 110, config) == pytest.approx(factor)
+
+
+def test_parts_have_their_own_rates_and_norms_do_not_decay() -> None:
+    network = tiny_network()
+    config = OptimiserConfig(rate=1.0, backbone_rate=0.5, weight_decay=0.2, backbone_weight_decay=0.1)
+    groups = make_optimiser(network, config).param_groups
+    assert {(group["highest"], group["weight_decay"]) for group in groups} == {
+        (1.0, 0.2),
+        (1.0, 0),
+        (0.5, 0.1),
+        (0.5, 0),
+    }
+    assert sum(len(group["params"]) for group in groups) == len(list(network.parameters()))
+    (decayed,) = (group for group in groups if group["weight_decay"] == 0.2)
+    assert all(weight.ndim == 4 for weight in decayed["params"])
+
+
+def test_a_restored_optimiser_keeps_its_moments_and_takes_the_new_rates() -> None:
+    network = tiny_network()
+    optimiser = make_optimiser(network, OptimiserConfig(rate=1.0))
+    sum(weight.sum() for weight in network.parameters()).backward()
+    optimiser.step()
+    other = make_optimiser(network, OptimiserConfig(rate=3.0))
+    restore_optimiser(other, optimiser.state_dict())
+    weight = next(network.parameters())
+    assert torch.equal(other.state[weight]["exp_avg"], optimiser.state[weight]["exp_avg"])
+    assert 3.0 in {group["highest"] for group in other.param_groups}
+
+
+def test_everything_frozen_is_refused() -> None:
+    network = tiny_network()
+    freeze(network, ["*"])
+    with pytest.raises(ValueError, match=r"optimiser.freeze: expected weights that are left"):
+        make_optimiser(network, OptimiserConfig())
+
+
+def test_freezing_names_modules() -> None:
+    network = tiny_network()
+    freeze(network, ["backbone.layers.[01]", "neck.*.weight"])
+    frozen = {name for name, weight in network.named_parameters() if not weight.requires_grad}
+    assert {name.split(".")[2] for name in frozen if name.startswith("backbone")} == {"0", "1"}
+    assert {name for name in frozen if name.startswith("neck")} == {
+        "neck.fine.weight",
+        "neck.coarse.weight",
+        "neck.norm.weight",
+    }
+    with pytest.raises(ValueError, match="expected names of modules, as backbone, neck, stages, got 'backbon'"):
+        freeze(network, ["backbon"])
+
+
+def test_the_average_follows_fast_at_first_and_slowly_later() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    average = MovingAverage(network, 0.5)
+    torch.nn.init.ones_(network.weight)
+    average.update(0)  # decay 1 / 10
+    assert average.network.weight.item() == pytest.approx(0.9)
+    average.update(10_000)  # decay 1 / 2
+    assert average.network.weight.item() == pytest.approx(0.95)
+    assert network.weight.item() == 1
+
+
+def test_without_decay_the_average_is_the_network_itself() -> None:
+    network = torch.nn.Linear(1, 1)
+    assert MovingAverage(network, 0.0).network is network
+
+
+def test_statistics_are_averaged_and_counts_are_left() -> None:
+    network = torch.nn.BatchNorm2d(2)
+    average = MovingAverage(network, 0.5)
+    network(torch.rand(2, 2, 4, 4) + 7)
+    average.update(10_000)
+    assert torch.allclose(average.network.running_mean, network.running_mean / 2)
+    assert int(average.network.num_batches_tracked) == 0
+
+
+@pytest.mark.parametrize(("parts", "processes"), [(1, 1), (2, 1), (1, 2), (3, 2)])
+def test_every_step_has_the_same_samples_however_it_is_shared(parts: int, processes: int) -> None:
+    shares = [list(Positions(2, 4, 12, parts, rank, processes)) for rank in range(processes)]
+    assert all(len(share) == 2 * parts for share in shares)
+    for step in range(2):
+        seen = [i for share in shares for batch in share[step * parts : (step + 1) * parts] for i in batch]
+        assert sorted(seen) == list(range(12 * (step + 2), 12 * (step + 3)))
+
+
+def test_a_process_takes_what_another_would_have_taken_in_turn() -> None:
+    alone = list(Positions(0, 3, 8, parts=2))
+    first, second = (list(Positions(0, 3, 8, 1, rank, 2)) for rank in range(2))
+    assert alone == [batch for pair in zip(first, second, strict=True) for batch in pair]
+
+
+def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"batch: expected a multiple of accumulation x processes \(2 x 4\), got 12"):
+        Positions(0, 1, 12, 2, 0, 4)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_are_the_same_on_any_number_of_workers(workers: int) -> None:
+    examples = Examples(Dots(), 10, first_box, "rgb")
+    batches = list(make_loader(examples, Positions(2, 4, 6, 2), LoaderConfig(workers=workers)))
+    assert len(batches) == 4 and batches[0]["image"].shape == (3, 64, 64, 3)
+    for number, batch in enumerate(batches):
+        expected = [Dots().sample(*divmod(12 + 3 * number + i, 10)) for i in range(3)]
+        for i, sample in enumerate(expected):
+            assert (batch["image"][i].numpy() == sample.image_bgr[..., ::-1]).all()
+            assert (batch["people"][i].numpy() == sample.boxes[:1]).all()
+
+
+def test_pixels_become_what_the_network_takes() -> None:
+    spec = InputSpec("image", "NCHW", "float32", "rgb", (1.0, 2.0, 3.0), (2.0, 4.0, 5.0))
+    made = Normaliser(spec, torch.device("cpu"))(torch.full((1, 2, 2, 3), 13, dtype=torch.uint8))
+    assert made.shape == (1, 3, 2, 2) and made[0, :, 1, 1].tolist() == [6.0, 2.75, 2.0]
+    assert made.is_contiguous(memory_format=torch.channels_last)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_table_goes_on_where_the_run_does(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    first = CsvTable(path, 0)
+    for step in (1, 2, 3):
+        first.add({"step": step, "loss": step / 3})
+    with path.open("a") as file:
+        file.write("4,0.")
+    again = CsvTable(path, 2)
+    again.add({"step": 3, "loss": 7.0, "push": 1.0})
+    again.add({"step": 4, "loss": 8.0})
+    assert [(row["step"], row["loss"], row["push"]) for row in table(path)] == [
+        ("1", "0.333333333", ""),
+        ("2", "0.666666667", ""),
+        ("3", "7", "1"),
+        ("4", "8", ""),
+    ]
+
+
+def starting(tmp_path: Path, init: dict, skeleton: str = "coco_17") -> tuple:
+    data = {"network": NETWORK, "skeleton": skeleton, "output": "x", "steps": 1, "data": [{}], "init": init}
+    return starting_network(built(TrainingConfig, {**data, "name": "mine", "licence": "MIT"}, ""))
+
+
+NETWORK = "pose_ros_mobilenet_v1_075"
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A checkpoint of the default network on COCO's skeleton."""
+    folder = tmp_path_factory.mktemp("saved")
+    network, said = starting(folder, {})
+    assert said == "weights: random" and (network.spec.name, network.spec.licence) == ("mine", "MIT")
+    save_checkpoint(network, NETWORK, folder / "saved.pt")
+    return folder / "saved.pt"
+
+
+def test_all_weights_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
+    network, said = starting(tmp_path, {"file": str(saved)})
+    count = len(network.state_dict())
+    assert said == f"weights: {count} (all) of {count} entries from {saved}"
+
+
+def test_the_backbone_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
+    source, _ = starting(tmp_path, {"file": str(saved)})
+    network, said = starting(tmp_path, {"file": str(saved), "parts": "backbone"}, "openpose_18")
+    assert f"weights: {len(network.backbone.state_dict())} (backbone)" in said
+    assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
+
+
+def test_a_trunk_of_folded_convolutions(tmp_path: Path, saved: Path) -> None:
+    source, _ = starting(tmp_path, {"file": str(saved)})
+    arrays = {}
+    for number, layer in enumerate(source.backbone.layers):
+        for part in ("weight", "bias"):
+            arrays[f"{number:02d}_conv.{part}"] = getattr(layer.conv, part).detach().numpy()
+    np.savez(tmp_path / "trunk.npz", **arrays)
+    network, said = starting(tmp_path, {"file": str(tmp_path / "trunk.npz"), "parts": "backbone"})
+    assert "(backbone)" in said
+    assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
+
+
+def test_what_does_not_fit_is_refused_or_told(tmp_path: Path, saved: Path) -> None:
+    with pytest.raises(ValueError, match=r"init: expected .*stages.0.leave.weight.*parts: fitting"):
+        starting(tmp_path, {"file": str(saved)}, "openpose_18")
+    network, said = starting(tmp_path, {"file": str(saved), "parts": "fitting"}, "openpose_18")
+    assert "(fitting, not stages.0.leave.weight, stages.0.leave.bias" in said
+    source, _ = starting(tmp_path, {"file": str(saved)})
+    assert torch.equal(network.backbone.layers[0].conv.weight, source.backbone.layers[0].conv.weight)
+    assert len(network.spec.skeleton) == len(OPENPOSE_18) != len(COCO_17) != len(DOTS)

@@ -1,0 +1,51 @@
+"""Networks that tests can afford."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from pose_ros.fields import InputSpec, ModelSpec
+from pose_ros.network.model import HeadedNetwork, Outputs, PoseNetwork, with_heads
+from pose_ros.skeleton import OPENPOSE_18, TRT_POSE_18, Skeleton
+
+INPUT = InputSpec("x", "NCHW", "float32", "bgr", (10.0, 20.0, 30.0), (40.0, 50.0, 60.0), 16, 64)
+
+
+def tiny(skeleton: Skeleton = TRT_POSE_18, **spec: object) -> HeadedNetwork:
+    """Heatmaps and PAFs of stride 4 from three convolutions."""
+    heads = {"heatmaps": nn.Conv2d(8, len(skeleton), 1), "pafs": nn.Conv2d(8, 2 * len(skeleton.limbs), 1)}
+    backbone = nn.Sequential(
+        *(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU()),
+        *(nn.Conv2d(8, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 2, 1), nn.ConvTranspose2d(8, 8, 4, 2, 1)),
+    )
+    description = replace(ModelSpec("tiny", skeleton, 4, origin=1.5, input=INPUT, licence="MIT"), **spec)
+    return HeadedNetwork(description, backbone, nn.Identity(), heads, logits=("heatmaps",))
+
+
+class Painted(PoseNetwork):
+    """Gives the same fields whatever it sees.
+
+    Args:
+        fields: Name to (C, H, W).
+        stride: Of the fields, px.
+    """
+
+    def __init__(self, fields: Mapping[str, Tensor], stride: int = 8) -> None:
+        super().__init__()
+        self.spec = with_heads(ModelSpec("painted", OPENPOSE_18, stride, input=INPUT), tuple(fields))
+        self.fields_given = nn.ParameterDict({name: nn.Parameter(field) for name, field in fields.items()})
+
+    def forward(self, images: Tensor) -> list[Outputs]:
+        """The fields, once per image."""
+        nothing = images.mean(dim=(1, 2, 3), keepdim=True) * 0
+        return [{name: field + nothing for name, field in self.fields_given.items()}]
+
+
+def seeded() -> None:
+    """Random weights that are the same every time, on one thread."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
