@@ -58,7 +58,7 @@ ARGUMENTS = {  # default, description, choices
     "video": ("", "Video file, folder of images or rosbag2, for camera:=video.", None),
     "image_topic": ("", "Topic of the images; empty: that of the chosen camera.", None),
     "model": ("", "ONNX file of the network; empty: that of params_file.", None),
-    "runtime": ("", "Runtime of the network (auto, onnx); empty: that of params_file.", None),
+    "runtime": ("", "Runtime of the network (auto, onnx, torch); empty: that of params_file.", None),
     "params_file": (file_of("pose_ros", "config", "camera.yaml"), "Parameters of the node.", None),
     "namespace": ("", "Namespace of everything that is started.", None),
     "use_sim_time": ("false", "Take the time from /clock, for a simulation or a bag.", SWITCH),

@@ -1,7 +1,7 @@
 """A torch network becomes one self-describing ONNX file, and is held against itself before the file appears.
 
 The file takes a plain image (bytes, no normalisation) and gives float32 fields; its description stands in its metadata.
-Opset 17 in IR version 8 is read by ONNX Runtime since 1.14, TensorRT since 8.6 and OpenVINO.
+Opset 17 in IR version 8 is read by old and new ONNX Runtime, OpenVINO and TensorRT alike (bytes since TensorRT 8.6).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pose_ros.cli import data, decode, doctor, export, image, label, models, replay, train, video
+from pose_ros.cli import data, decode, doctor, evaluate, export, image, label, models, replay, train, video
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -42,6 +42,7 @@ app.command("bag", help="Find the people in a rosbag2; another name of video.")(
 app.command("replay")(replay.replay)
 app.command("decode")(decode.decode)
 app.command("doctor")(doctor.doctor)
+app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
 app.command("inspect")(data.inspect)
 app.command("label")(label.label)

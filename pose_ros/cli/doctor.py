@@ -72,7 +72,8 @@ LIBRARY = (
     Probe("ONNX Runtime", "onnxruntime", _ONNX, "running networks", "onnxruntime", required=True),
     Probe("numba", "numba", _NUMBA, "fast decoding", "numba", "python3-numba"),
     Probe("rosbags", "rosbags", _ROSBAGS, "reading bags", "rosbags"),
-    _module("onnx", "onnx", "pose_ros models describe", "onnx"),
+    _module("onnx", "onnx", "pose_ros export, models describe", "onnx"),
+    _module("PyTorch", "torch", "checkpoints, export, training", "torch"),
     Probe("pose_ros", "pose_ros.estimator", _ESTIMATE, "everything", fix=_REINSTALL, required=True),
 )
 ROS = (

@@ -32,6 +32,9 @@ def export(
     front: Annotated[
         bool, typer.Option("--front", help="Find peaks and limb scores in the graph, for PAFs on a GPU.")
     ] = False,
+    max_peaks: Annotated[
+        int, typer.Option("--max-peaks", help="Peaks of each keypoint that --front finds; more than there are people.")
+    ] = 32,
     network: Annotated[
         str | None, typer.Option("--network", help="Network of the checkpoint.", show_default="told from its keys")
     ] = None,
@@ -51,7 +54,7 @@ def export(
         ) from error
     from rich.console import Console
 
-    options = ExportOptions(_size_wh(size), batch, dynamic, half, float_input, front, name=name or "")
+    options = ExportOptions(_size_wh(size), batch, dynamic, half, float_input, front, max_peaks, name or "")
     console = Console(stderr=True)
     with console.status("loading the network") as status:
         model = _network(checkpoint, network, random)

@@ -94,11 +94,11 @@ class SeveralViews:
         short_sides: Sequence[int] = (),
         flip: bool = True,
     ) -> None:
-        one = estimator
-        self.skeleton = one.skeleton
+        self.skeleton = estimator.skeleton
+        parts = estimator.runner, estimator.spec, estimator.config
         self._views = {
-            grouping: Views([PoseEstimator(one.runner, one.spec, one.config, grouping)], None, short_sides, flip)
-            for grouping in groupings or [one.grouping]
+            grouping: Views([PoseEstimator(*parts, grouping)], None, short_sides, flip)
+            for grouping in groupings or [estimator.grouping]
         }
 
     def ask(self, image_bgr: Image) -> dict[str, tuple[People, dict[str, float]]]:

@@ -77,15 +77,16 @@ def failure_sheets(
 
 
 def picture(failure: Failure, skeleton: Skeleton) -> Image:
-    """A failure, (SIDE_PX + a line of text, two sides, 3) BGR."""
+    """A failure: two squares of SIDE_PX side by side, and a line of text above; BGR."""
     crop, to_crop = _cropped(read_image(failure.image.file), failure.box)
     labelled = failure.image.labelled[failure.labelled]
     truth = _people(to_crop(failure.image.keypoints[failure.labelled]), labelled)
     seen = _people(to_crop(failure.found.keypoints), failure.found.present)
     right = draw(crop, seen, skeleton)
     for x, y in np.rint(to_crop(failure.marks)).astype(int).tolist():
-        cv2.circle(right, (x, y), 9, _WHITE, 2, cv2.LINE_AA)
-    return _titled(np.hstack([draw(crop, truth, skeleton), right]), failure.text)
+        cv2.circle(right, (x, y), 8, _WHITE, 1, cv2.LINE_AA)
+    gap = np.full((SIDE_PX, 2, 3), 255, np.uint8)
+    return _titled(np.hstack([draw(crop, truth, skeleton), gap, right]), failure.text)
 
 
 def _missed(image: LabelledImage, found: Found, errors: ImageErrors) -> Iterator[Failure]:
@@ -119,9 +120,11 @@ def _box(found: Found, d: int) -> FloatArray:
 
 
 def _cropped(image: Image, box: FloatArray) -> tuple[Image, Callable[[FloatArray], FloatArray]]:
-    """A square around a box, SIDE_PX wide, and the map from the image's pixels to its."""
-    side = max(float(box[2:].max()) * (1 + 2 * _MARGIN), 32.0)
-    corner, scale = box[:2] + box[2:] / 2 - side / 2, SIDE_PX / side
+    """A square around a box, SIDE_PX wide, inside the image if it fits, and the map from the image's pixels to its."""
+    size_wh = np.array(image.shape[1::-1], float)
+    side = min(max(float(box[2:].max()) * (1 + 2 * _MARGIN), 32.0), float(size_wh.max()))
+    room, scale = size_wh - side, SIDE_PX / side
+    corner = np.clip(box[:2] + box[2:] / 2 - side / 2, np.minimum(room / 2, 0), np.where(room < 0, room / 2, room))
     matrix = np.array([[scale, 0, -scale * corner[0]], [0, scale, -scale * corner[1]]])
     crop: Image = cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_AREA, borderValue=(60, 60, 60))
     return crop, lambda xy: (xy - corner) * scale

@@ -47,7 +47,7 @@ def deformable_conv2d(
     rows, columns = weight.shape[2:]
     points = rows * columns
     height, width = offsets.shape[2:]
-    kernel_yx = kernel_points(rows, columns, offsets).reshape(2, points, 1, 1) * dilation - padding
+    kernel_yx = kernel_points(int(rows), int(columns), offsets).reshape(2, points, 1, 1) * dilation - padding
     y = offsets[:, 0::2] + kernel_yx[0] + torch.arange(height, device=offsets.device)[:, None] * stride
     x = offsets[:, 1::2] + kernel_yx[1] + torch.arange(width, device=offsets.device) * stride
     sampled = sample(features, x.flatten(1, 2), y.flatten(1, 2))  # (B, C, P H', W')

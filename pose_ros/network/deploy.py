@@ -51,8 +51,9 @@ class Deployed(nn.Module):
         self.normalises, self.is_half = not float_input, half
         self.network = network.half() if half else network
         self.front = front
-        self.register_buffer("mean", torch.tensor(given.mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(given.std).reshape(1, 3, 1, 1), persistent=False)
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(given, name), dtype=torch.float32)
+            self.register_buffer(name, values.reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the network for use."""
@@ -63,7 +64,8 @@ class Deployed(nn.Module):
         if self.is_half:
             fields = {name: field.float() for name, field in fields.items()}
         if self.front is not None:
-            fields |= dict(zip(FRONT_HEADS, self.front(fields["heatmaps"], fields["pafs"]), strict=True))
+            found = self.front(fields["heatmaps"], fields["pafs"])
+            fields = {**fields, **dict(zip(FRONT_HEADS, found, strict=True))}
         return tuple(fields[name] for name in self.names)
 
     def on_array(self, images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:

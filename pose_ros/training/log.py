@@ -114,6 +114,11 @@ class Files:
     def say(self, text: str) -> None:
         """Keep nothing of it."""
 
+    def close(self) -> None:
+        """Write what TensorBoard has not written yet."""
+        if self._curves is not None:
+            self._curves.close()
+
     def _draw(self, group: str, step: int, values: Mapping[str, float]) -> None:
         if self._curves is not None:
             for name in values.keys() - {"step"}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -23,7 +24,7 @@ class _Located(str):
     folder: Path
 
     def path(self) -> Path:
-        return (self.folder / Path(self).expanduser()).resolve()
+        return Path(os.path.abspath(self.folder / Path(self).expanduser()))  # links in it keep their names
 
 
 def read_settings(kind: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
@@ -97,7 +98,7 @@ def _inside(name: str, entry: Any) -> str:
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
-    path = path.resolve()
+    path = Path(os.path.abspath(path))
     if not path.is_file():
         raise FileNotFoundError(f"settings: expected a YAML file, got {path}, which does not exist")
     if path in above:

@@ -31,10 +31,10 @@ def starting_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
         network.spec, name=config.name or network.spec.name, licence=config.licence or network.spec.licence
     )
     if config.init.file is None:
-        return network, "weights: random"
+        return network, "began with random weights"
     taken = _filled(network, config.init)
     total = len(network.state_dict())
-    return network, f"weights: {taken} of {total} entries from {config.init.file}"
+    return network, f"began with {taken} of {total} entries from {config.init.file}"
 
 
 def _filled(network: PoseNetwork, config: InitConfig) -> str:

@@ -11,7 +11,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopping:
-    """Waits for a signal, for the time of a ``with``; only the main thread can.
+    """Waits for a signal, for the time of a ``with``; only the main thread can. Ignored ones stay ignored.
 
     Attributes:
         number: The signal that came; 0 before.
@@ -23,7 +23,8 @@ class Stopping:
 
     def __enter__(self) -> Stopping:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._note) for number in SIGNALS}
+            noted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._note) for number in noted}
         return self
 
     def __exit__(

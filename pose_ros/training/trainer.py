@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +68,21 @@ class Trainer:
         torch.backends.cudnn.benchmark = True
         with joined(self.config.device) as world, Stopping() as stopping:
             materials = self.materials or gathered(self.config)
-            run = _Run(self.config, materials, world, list(self.watchers))
-            run.begin(self.fresh)
-            number = run.train(stopping)
-            if not number and world.first:
-                run.end()
+            with _Run(self.config, materials, world, list(self.watchers)) as run:
+                run.begin(self.fresh)
+                number = run.train(stopping)
+                if not number and world.first:
+                    run.end()
         if number:
             signal.raise_signal(number)
         return self.config.output / "model.pt"
 
 
-class _Run:
-    """One process of a run, while it lasts."""
+class _Run(ExitStack):
+    """One process of a run, while it lasts. Use it in a ``with``."""
 
     def __init__(self, config: TrainingConfig, materials: Materials, world: World, watchers: list[Watcher]) -> None:
+        super().__init__()
         self.config, self.materials, self.world = config, materials, world
         self.steps = config.steps or math.ceil(config.epochs * materials.epoch / config.batch)
         self.loss = FieldsLoss(config.loss)
@@ -100,7 +102,7 @@ class _Run:
         if found is not None:
             self._restore(found)
         if self.world.first:
-            self.watchers.append(Files(self.config.output, self.step))
+            self.watchers.append(self.enter_context(closing(Files(self.config.output, self.step))))
             write_settings(self.config, self.config.output / "config.yaml")
         for note in self.materials.notes:
             self.say(note)

@@ -66,7 +66,7 @@ def test_trains_a_model_that_runs(folder: Path) -> None:
     done = CliRunner().invoke(program(), [str(folder / "run.yaml"), "--set", "optimiser.rate=1e-4"])
     torch.set_num_threads(before)
     assert done.exit_code == 0, done.output
-    assert "weights: random" in done.output and "data: 4 pictures, 2 to validate" in done.output
+    assert "began with random weights" in done.output and "data: 4 pictures, 2 to validate" in done.output
     assert "step 2 of 2" in done.output and "validation, step 2: loss" in done.output
     assert "rate: 0.0001" in (folder / "run/config.yaml").read_text()
     estimator = PoseEstimator.load(folder / "run/model.onnx")

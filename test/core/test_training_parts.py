@@ -198,7 +198,7 @@ def saved(tmp_path_factory) -> Path:
     """A checkpoint of the default network on COCO's skeleton."""
     folder = tmp_path_factory.mktemp("saved")
     network, said = starting(folder, {})
-    assert said == "weights: random" and (network.spec.name, network.spec.licence) == ("mine", "MIT")
+    assert said == "began with random weights" and (network.spec.name, network.spec.licence) == ("mine", "MIT")
     save_checkpoint(network, NETWORK, folder / "saved.pt")
     return folder / "saved.pt"
 
@@ -206,13 +206,13 @@ def saved(tmp_path_factory) -> Path:
 def test_all_weights_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
     network, said = starting(tmp_path, {"file": str(saved)})
     count = len(network.state_dict())
-    assert said == f"weights: {count} (all) of {count} entries from {saved}"
+    assert said == f"began with {count} (all) of {count} entries from {saved}"
 
 
 def test_the_backbone_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
     source, _ = starting(tmp_path, {"file": str(saved)})
     network, said = starting(tmp_path, {"file": str(saved), "parts": "backbone"}, "openpose_18")
-    assert f"weights: {len(network.backbone.state_dict())} (backbone)" in said
+    assert f"began with {len(network.backbone.state_dict())} (backbone)" in said
     assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
 
 

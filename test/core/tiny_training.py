@@ -5,6 +5,7 @@ As a program it trains them: ``python tiny_training.py OUTPUT STEPS [NAME=VALUE 
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -100,4 +101,5 @@ def main(output: str, steps: str, *settings: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
     main(*sys.argv[1:])

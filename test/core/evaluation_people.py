@@ -1,0 +1,51 @@
+"""Labelled people and results made by hand, for the tests of evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from pose_ros.evaluation.data import BOX_FILL, DataSet, LabelledImage
+from pose_ros.evaluation.found import Found
+from pose_ros.skeleton import COCO_17, Skeleton
+
+HEIGHT = 200.0
+
+
+def standing(x: float, skeleton: Skeleton = COCO_17, y: float = 20.0) -> np.ndarray:
+    """(K, 2) of a person of HEIGHT, around x."""
+    return skeleton.standing.astype(float) * HEIGHT + (x, y)
+
+
+def labelled(*people: np.ndarray, without: tuple[int, ...] = (), number: int = 1) -> LabelledImage:
+    """People of whom all keypoints but some are labelled."""
+    keypoints = np.array(people) if people else np.zeros((0, len(COCO_17), 2))
+    low, size = keypoints.min(axis=1), np.ptp(keypoints, axis=1)
+    marked = np.ones(keypoints.shape[:2], bool)
+    marked[:, list(without)] = False
+    areas, crowds = BOX_FILL * size.prod(axis=1), np.zeros(len(people), bool)
+    boxes = np.concatenate([low, size], axis=1)
+    return LabelledImage(number, Path(f"{number}.png"), keypoints, marked, areas, boxes, crowds)
+
+
+def data_set(*images: LabelledImage, skeleton: Skeleton = COCO_17, complete: bool = True) -> DataSet:
+    return DataSet("by hand", skeleton, images, complete)
+
+
+def seen(*people: np.ndarray, scores: tuple[float, ...] = ()) -> Found:
+    """Results, the best first."""
+    keypoints = np.array(people)
+    areas = np.ptp(keypoints, axis=1).prod(axis=1)
+    return Found(keypoints, np.array(scores or np.linspace(0.9, 0.5, len(people))), areas)
+
+
+def nobody(skeleton: Skeleton = COCO_17) -> Found:
+    return Found(np.zeros((0, len(skeleton), 2)), np.zeros(0), np.zeros(0))
+
+
+def moved(person: np.ndarray, keypoint: int, to: np.ndarray | tuple[float, float]) -> np.ndarray:
+    """The person with one keypoint elsewhere."""
+    changed = person.copy()
+    changed[keypoint] = to
+    return changed

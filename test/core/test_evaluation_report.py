@@ -1,0 +1,275 @@
+"""A model or stored results held against labels, from the files to the report."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from evaluation_people import data_set, labelled, moved, nobody, seen, standing
+from typer.testing import CliRunner, Result
+
+pytest.importorskip("pycocotools")
+pytest.importorskip("matplotlib")
+
+import pose_ros.cli  # noqa: F401  (before its parts)
+from pose_ros.cli.evaluate import evaluate
+from pose_ros.config import EstimatorConfig, RuntimeConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.evaluation.data import BOX_FILL, read_coco, skeleton_of
+from pose_ros.evaluation.data_sets import data_of, read_data
+from pose_ros.evaluation.found import coco_entries
+from pose_ros.evaluation.report import write_report
+from pose_ros.evaluation.scores import evaluate_found, evaluate_model, evaluate_samples, summary
+from pose_ros.people import People
+from pose_ros.skeleton import COCO_17, OPENPOSE_18
+from pose_ros.training.data_lsp import LSP_NAMES
+from pose_ros.training.data_mpii import MPII_NAMES
+from pose_ros.training.sample import ABSENT, LABELLED, Sample
+from pose_ros.training.synthetic import SyntheticPictures
+
+SIZE_WH = (256, 256)
+SCENES = 2
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Painted people with their labels, in COCO's form; its images lie in the folder images."""
+    folder = tmp_path_factory.mktemp("scenes")
+    (folder / "images").mkdir()
+    content = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "person", "keypoints": COCO_17.keypoint_names}],
+    }
+    for number, sample in enumerate(SyntheticPictures(COCO_17, SCENES, SIZE_WH), 1):
+        cv2.imwrite(str(folder / "images" / f"{number}.png"), sample.image_bgr)
+        content["images"].append({"id": number, "file_name": f"{number}.png"})
+        content["annotations"] += annotations(number, sample, len(content["annotations"]))
+    (folder / "labels.json").write_text(json.dumps(content))
+    return folder / "labels.json"
+
+
+def annotations(number: int, sample: Sample, before: int) -> Iterator[dict]:
+    for n, (keypoints, states, box) in enumerate(zip(sample.keypoints, sample.states, sample.boxes, strict=True)):
+        triples = np.column_stack([keypoints, 2 * (states == LABELLED)]).astype(float)
+        size = (box[2:] - box[:2]).tolist()
+        place = {
+            "image_id": number,
+            "category_id": 1,
+            "bbox": [*box[:2].tolist(), *size],
+            "area": size[0] * size[1] / 2,
+        }
+        yield {"id": before + n + 1, **place, "keypoints": triples.ravel().tolist(), "iscrowd": 0}
+
+
+@pytest.fixture(scope="module")
+def estimator() -> PoseEstimator:
+    return PoseEstimator.load(config=EstimatorConfig(runtime=RuntimeConfig(threads=1, warm_up=False)))
+
+
+def run(*arguments: object) -> Result:
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(evaluate)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_several_groupings_share_one_pass(scenes: Path, estimator: PoseEstimator) -> None:
+    class Counted:
+        passes = 0
+
+        def __getattr__(self, name):
+            return getattr(estimator.runner, name)
+
+        def run(self, *arguments):
+            Counted.passes += 1
+            return estimator.runner.run(*arguments)
+
+    counted = PoseEstimator(Counted(), estimator.spec, estimator.config, "paf")
+    data = read_coco(scenes)
+    both = evaluate_model(counted, data, ["paf", "tag"])
+    assert Counted.passes == SCENES
+    for grouping, evaluation in both.items():
+        alone = PoseEstimator(estimator.runner, estimator.spec, estimator.config, grouping)
+        people = alone.estimate(cv2.imread(str(data.images[0].file)))
+        found = evaluation.found[0]
+        np.testing.assert_allclose(found.scores, np.sort(people.person_scores)[::-1])
+        assert len(evaluation.times_ms["decode"]) == SCENES and set(evaluation.times_ms) == {
+            "preprocess",
+            "network",
+            "decode",
+        }
+
+
+def test_flip_and_sizes_bring_views_together(scenes: Path, estimator: PoseEstimator) -> None:
+    data = read_coco(scenes)
+    small = replace(estimator.config, preprocess=replace(estimator.config.preprocess, short_side=128))
+    small_one = PoseEstimator(estimator.runner, estimator.spec, small)
+    (plain,) = evaluate_model(small_one, data).values()
+    (flipped,) = evaluate_model(small_one, data, flip=True).values()
+    (sizes,) = evaluate_model(small_one, data, short_sides=[128, 160]).values()
+    assert set(flipped.times_ms) == set(sizes.times_ms) == {"all views"}
+    counts = [sum(len(people) for people in each.found) for each in (plain, flipped, sizes)]
+    assert counts[0] <= counts[1] and counts[0] <= counts[2]
+
+
+def test_keypoints_that_the_model_lacks_are_named(scenes: Path, estimator: PoseEstimator) -> None:
+    data = replace(
+        read_coco(scenes), skeleton=replace(COCO_17, keypoint_names=("head_top", *COCO_17.keypoint_names[1:]))
+    )
+    (evaluation,) = evaluate_model(estimator, data).values()
+    assert evaluation.lacking == ("head_top",)
+    assert not any(people.present[:, 0].any() for people in evaluation.found)
+
+
+def test_the_report_holds_everything(tmp_path: Path) -> None:
+    images = [labelled(standing(100), standing(250), number=n) for n in (1, 2)]
+    for n in (1, 2):
+        cv2.imwrite(str(tmp_path / f"{n}.png"), np.full((240, 360, 3), 90, np.uint8))
+    data = data_set(*(replace(image, file=tmp_path / image.file) for image in images))
+    wrong = moved(moved(standing(100), 9, standing(100)[10]), 0, (300, 200))
+    found = [seen(wrong, standing(700)), nobody()]
+    html = write_report(tmp_path / "report", "a <title>", {"one": evaluate_found(data, found)}, notes=["of & for"])
+    text = html.read_text()
+    assert "a &lt;title&gt;" in text and "of &amp; for" in text
+    assert "<script" not in text and not re.search(r"(src|href)=\"(?!data:)", text)
+    pictures = re.findall(r"data:image/(png|jpeg);base64,", text)
+    titles = re.findall("<h4>(.*?)</h4>", text)
+    assert pictures == ["png", "png", *["jpeg"] * 4]
+    assert [title.split(",")[0] for title in titles] == [
+        *("people not found", "false people", "left and right exchanged", "keypoints missed")
+    ]
+    numbers = json.loads((tmp_path / "report" / "evaluation.json").read_text())["evaluations"]["one"]
+    assert numbers["errors"] == {"good": 15, "jitter": 0, "inversion": 1, "swap": 0, "miss": 1}
+    assert (numbers["missed_people"], numbers["false_people"], numbers["labelled_people"]) == (3, 1, 4)
+    assert json.loads((tmp_path / "report" / "results_one.json").read_text()) == coco_entries(data, found)
+
+
+def test_the_command_writes_what_it_says(scenes: Path, tmp_path: Path) -> None:
+    told = run(
+        "--data", scenes, "--grouping", "paf", "tag", "--threads", 1, "--short-side", 128, "-o", tmp_path / "new"
+    )
+    assert told.exit_code == 0, told.output
+    numbers = json.loads((tmp_path / "new" / "evaluation.json").read_text())
+    assert list(numbers["evaluations"]) == ["paf", "tag"] and numbers["notes"][1:] == ["shorter side 128 px"]
+    assert re.search(r"^images +2 +2$", told.stdout, re.MULTILINE)
+    stored = run("--data", scenes, "--results", tmp_path / "new" / "results_tag.json")
+    scores = {line.split()[0]: line.split()[-1] for line in stored.stdout.splitlines() if line.strip()}
+    expected = numbers["evaluations"]["tag"]["scores"]["AP"]
+    assert float(scores["AP"]) == pytest.approx(100 * expected, abs=0.051)
+
+
+def test_images_are_chosen(scenes: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("anywhere/2.png\n\n")
+    (tmp_path / "nobody.json").write_text("[]")
+    common = ("--data", scenes, "--results", tmp_path / "nobody.json")
+    for option, value in (("--image-list", tmp_path / "names.txt"), ("--first", 1)):
+        assert re.search(r"^images +1$", run(*common, option, value).stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["one.onnx", "two.onnx"], "MODEL: expected one, got one.onnx, two.onnx"),
+        (["one.onnx", "--results", "x.json"], "--results: expected no model"),
+        (["--format", "mat"], "--format: expected one of coco, lsp, mpii, got 'mat'"),
+        (["--image-list", "none.txt"], "expected images among those chosen"),
+        (["--grouping", "blossom"], "grouping: expected one of"),
+    ],
+    ids=["two models", "model and results", "format", "no image", "grouping"],
+)
+def test_mistakes_are_named(
+    scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none.txt").write_text("none.png")
+    result = run("--data", scenes, *arguments)
+    assert isinstance(result.exception, ValueError)
+    assert message in str(result.exception)
+
+
+def test_areas_crowds_and_order_of_labels(tmp_path: Path) -> None:
+    person = {"category_id": 1, "keypoints": [5.0, 5.0, 1.0] * 3, "bbox": [0, 0, 10, 20]}
+    content = {
+        "images": [{"id": 9, "file_name": "9.png"}, {"id": 2, "file_name": "2.png", "width": 5}],
+        "annotations": [
+            {**person, "id": 1, "image_id": 9, "area": 50.0, "area_is_approx": True},
+            {**person, "id": 2, "image_id": 9, "keypoints": None, "iscrowd": 1},
+            {**person, "id": 3, "image_id": 2, "keypoints": [0] * 9},
+            {"id": 4, "image_id": 2, "category_id": 7, "bbox": [0, 0, 1, 1]},
+        ],
+        "categories": [
+            {"id": 1, "name": "person", "keypoints": ["nose", "Left Eye", "head"]},
+            {"id": 7, "name": "dog"},
+        ],
+    }
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps(content))
+    data = read_coco(file)
+    assert data.skeleton.keypoint_names == ("nose", "left_eye", "head_top")
+    first, second = data.images
+    assert (first.id, second.id) == (2, 9)
+    np.testing.assert_allclose(second.areas, [50, BOX_FILL * 200])
+    assert first.ignored.tolist() == [True] and second.ignored.tolist() == [False, True]
+    assert second.crowds.tolist() == [False, True]
+    for image in content["images"]:
+        image["crowdIndex"] = 0.5
+    file.write_text(json.dumps(content))
+    assert read_coco(file).images[1].areas[0] == pytest.approx(BOX_FILL * 200)  # CrowdPose measures boxes
+
+
+def test_known_skeletons_are_found_by_their_names() -> None:
+    assert skeleton_of(COCO_17.keypoint_names) is COCO_17
+    own = skeleton_of(["left_shoulder", "neck", "Right_Shoulder", "tail"])
+    assert own.limbs == ((0, 2), (1, 0), (1, 2))
+
+
+def test_lsp_labels_one_person_of_each_image(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((200, 200, 3), np.uint8))
+    skeleton = skeleton_of(LSP_NAMES)
+    joints = np.column_stack([skeleton.standing * 150 + (90, 20), np.ones(14)])[None]
+    np.savez(tmp_path / "labels.npz", names=np.array(["a.jpg"]), joints=joints)
+    data = read_data(tmp_path / "labels.npz", format="lsp")
+    assert not data.complete and data.images[0].id == "a.jpg"
+    evaluation = evaluate_found(data, [seen(data.images[0].keypoints[0] + 1)])
+    assert not evaluation.scores and evaluation.pck["PCK@0.2"].total == 1
+
+
+def test_mpii_is_measured_by_the_head(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((240, 200, 3), np.uint8))
+    joints = np.nan_to_num(skeleton_of(MPII_NAMES).standing, nan=0.15) * 200 + (90, 20)
+    entry = {"image": "a.jpg", "joints": joints.tolist(), "joints_vis": [1] * 16}
+    (tmp_path / "people.json").write_text(json.dumps([entry]))
+    data = read_data(tmp_path / "people.json", format="mpii")
+    evaluation = evaluate_found(data, [seen(data.images[0].keypoints[0])])
+    assert evaluation.pck["PCKh@0.5"].total == 1
+    assert evaluation.pck["PCKh@0.5"].labelled.sum() == 14  # without pelvis and thorax
+
+
+def test_samples_of_training_have_their_ap() -> None:
+    """Those in an ignored area are forgiven, those elsewhere are not."""
+    keypoints = standing(100, OPENPOSE_18)[None].astype(np.float32)
+    states = np.full((1, 18), LABELLED, np.uint8)
+    states[0, 3] = ABSENT
+    box = np.array([[60, 20, 140, 220]], np.float32)
+    ignored = np.zeros((240, 500), bool)
+    ignored[:, 300:400] = True
+    sample = Sample(np.zeros((240, 500, 3), np.uint8), keypoints, states, box, ignored)
+    both = np.concatenate([keypoints, keypoints + np.float32([250, 0])])
+    people = People(both, np.full((2, 18), 0.9), np.array([0.5, 0.9]))
+    assert data_of([sample], OPENPOSE_18).images[0].crowds.tolist() == [False, True]
+    assert evaluate_samples([sample], [people], OPENPOSE_18)["AP"] == pytest.approx(1)
+    assert evaluate_samples([replace(sample, ignored=None)], [people], OPENPOSE_18)["AP"] == pytest.approx(
+        0.5, abs=0.01
+    )
+
+
+def test_times_leave_the_first_image_out() -> None:
+    assert summary([500.0, 1.0, 2.0, 3.0]) == {"median": 2.0, "p95": pytest.approx(2.9)}
+    assert summary([7.0]) == {"median": 7.0, "p95": 7.0}
