@@ -17,16 +17,18 @@ def gather_tags(tags: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         tags: (B, K D, H, W).
-        cells: (B, P, K) row times columns plus column of each keypoint of each person, -1 where absent.
+        cells: (B, P, K) row times columns plus column of each keypoint of each person, -1 where absent; or
+            (B, P, K, R), of R readings of each.
 
     Returns:
-        Tags (B, P, K, D), without meaning where absent, and whether each is present (B, P, K).
+        Tags (B, P, K R, D), without meaning where absent, and whether each is present (B, P, K R).
     """
-    people, keypoints = cells.shape[1:]
+    people, keypoints = cells.shape[1:3]
     maps = tags.reshape(len(tags), keypoints, -1, tags.shape[2] * tags.shape[3])
-    index = cells.long().clamp(min=0).permute(0, 2, 1)[:, :, None]
-    values = maps.gather(3, index.expand(-1, -1, maps.shape[2], people))
-    return values.permute(0, 3, 1, 2), cells >= 0
+    index = cells.long().clamp(min=0).reshape(len(tags), people, keypoints, -1).transpose(1, 2)  # (B, K, P, R)
+    values = maps.gather(3, index.flatten(2)[:, :, None].expand(-1, -1, maps.shape[2], -1))
+    values = values.unflatten(3, (people, -1)).permute(0, 3, 1, 4, 2)  # (B, P, K, R, D)
+    return values.flatten(2, 3), (cells >= 0).flatten(2)
 
 
 def pull_and_push(tags: Tensor, present: Tensor, form: str = "gaussian") -> tuple[Tensor, Tensor]:

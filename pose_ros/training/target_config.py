@@ -46,6 +46,11 @@ class TargetConfig:
     uncertain_radius: float = setting(
         21.0, "Radius around an uncertain keypoint in which nothing is taught.", unit="px", low=0, high=1000
     )
+    tag_reading: str = setting(
+        "nearest",
+        "Tags are taught at the cell nearest to a keypoint, or at the four around it.",
+        choices=("nearest", "around"),
+    )
     most_people: int = setting(30, "Most people whose tags are taught; those of most keypoints first.", low=1, high=255)
     disk_radius: float = setting(
         32.0, "Radius of PersonLab's disks, in which offsets are taught.", unit="px", low=0.1, high=1000

@@ -14,7 +14,7 @@ from pose_ros.training.scene import Scene, on_cells
 from pose_ros.training.target_config import TargetConfig
 from pose_ros.training.targets_heatmaps import Target, confidence_maps, gaussians
 from pose_ros.training.targets_paf import pafs, part_affinity_fields
-from pose_ros.training.targets_tags import tag_cells
+from pose_ros.training.targets_tags import tag_cells, tag_cells_around
 
 __all__ = ["confidence_maps", "make_targets", "part_affinity_fields"]
 
@@ -32,7 +32,8 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
 
     Returns:
         For each field f of the network ``f``, float32 (C, H, W), and ``f_weights``, uint8 (C or 1, H, W), 1 where it
-        is taught and 0 where not; but for tags only ``tag_cells``, int32 (most_people, K), where each person's are.
+        is taught and 0 where not; but for tags only ``tag_cells``, int32 (most_people, K) or
+        (most_people, K, 4), where each person's are.
 
     Raises:
         ValueError: If the sample has other keypoints than the network, or the network gives what cannot be taught.
@@ -41,7 +42,8 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
     targets: dict[str, npt.NDArray[Any]] = {}
     for name in dict.fromkeys(head.field for head in spec.heads):
         if name == "tags":
-            targets["tag_cells"] = tag_cells(scene, config.most_people)
+            cells = tag_cells_around if config.tag_reading == "around" else tag_cells
+            targets["tag_cells"] = cells(scene, config.most_people)
         else:
             targets[name], targets[name + WEIGHTS] = _maker(name)(scene, spec, config)
     return targets

@@ -7,13 +7,17 @@ References:
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from pose_ros.training.scene import Scene
 
+Cells = npt.NDArray[np.int32]
 
-def tag_cells(scene: Scene, most_people: int) -> npt.NDArray[np.int32]:
+
+def tag_cells(scene: Scene, most_people: int) -> Cells:
     """The cell, row times columns plus column, nearest to each labelled keypoint.
 
     Args:
@@ -23,13 +27,34 @@ def tag_cells(scene: Scene, most_people: int) -> npt.NDArray[np.int32]:
     Returns:
         (most_people, K), -1 for keypoints that are not labelled or outside of the map, and for rows without person.
     """
+    return _of_most_keypoints(_cells(scene, np.floor(scene.keypoints_xy + 0.5)), most_people)
+
+
+def tag_cells_around(scene: Scene, most_people: int) -> Cells:
+    """The four cells around each labelled keypoint: the peak, where tags are read, may come to lie in any of them.
+
+    Returns:
+        (most_people, K, 4), otherwise as ``tag_cells``.
+    """
+    corners = [np.floor(scene.keypoints_xy) + np.array([x, y]) for y in (0, 1) for x in (0, 1)]
+    return _of_most_keypoints(np.stack([_cells(scene, corner) for corner in corners], axis=2), most_people)
+
+
+def _cells(scene: Scene, xy: npt.NDArray[np.floating[Any]]) -> Cells:
+    """(N, K) the cells at whole x and y, -1 where a keypoint is not labelled or the cell is outside of the map."""
     rows, cols = scene.shape_hw
-    x, y = np.moveaxis(np.floor(scene.keypoints_xy + 0.5), 2, 0)
+    x, y = np.moveaxis(xy, 2, 0)
     inside = scene.labelled & (x >= 0) & (x < cols) & (y >= 0) & (y < rows)
-    cells = np.where(inside, y * cols + x, -1).astype(np.int32)
-    counts = inside.sum(axis=1)
+    cells: Cells = np.where(inside, y * cols + x, -1).astype(np.int32)
+    return cells
+
+
+def _of_most_keypoints(cells: Cells, most_people: int) -> Cells:
+    """The rows of the people with most keypoints, in their order, filled up with -1."""
+    present = cells >= 0 if cells.ndim == 2 else (cells >= 0).any(axis=2)
+    counts = present.sum(axis=1)
     best = np.argsort(-counts, kind="stable")[:most_people]
     chosen = np.sort(best[counts[best] > 0])
-    result = np.full((most_people, cells.shape[1]), -1, np.int32)
+    result = np.full((most_people, *cells.shape[1:]), -1, np.int32)
     result[: len(chosen)] = cells[chosen]
     return result

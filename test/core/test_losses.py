@@ -98,6 +98,19 @@ def test_pull_and_push_know_neither_the_order_of_people_nor_the_origin_of_tags(
     torch.testing.assert_close(before, after, rtol=1e-9, atol=1e-9)
 
 
+def test_several_readings_of_a_keypoint_count_like_as_many_keypoints() -> None:
+    stages, targets = batch(1)
+    tags, cells = stages[0]["tags"].detach(), targets["tag_cells"]
+    once = pull_and_push(*gather_tags(tags, cells))
+    torch.testing.assert_close(pull_and_push(*gather_tags(tags, cells[..., None].expand(-1, -1, -1, 4))), once)
+    elsewhere = torch.where(cells >= 0, (cells + 1) % (H * W), -1)
+    values, present = gather_tags(tags, torch.stack([cells, elsewhere], dim=3))
+    for reading, index in enumerate((cells, elsewhere)):
+        alone = gather_tags(tags, index)
+        torch.testing.assert_close(values[:, :, reading::2], alone[0])
+        torch.testing.assert_close(present[:, :, reading::2], alone[1])
+
+
 @pytest.mark.parametrize("normalisation", ["channels", "openpose", "mean"])
 @pytest.mark.parametrize("hardest", [0, 1, 2, K])
 def test_reduction_is_what_a_loop_gives(normalisation: str, hardest: int) -> None:

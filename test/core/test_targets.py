@@ -197,3 +197,20 @@ def test_a_sample_of_other_keypoints_or_a_field_that_cannot_be_taught_is_refused
 def test_settings_are_checked(change: dict) -> None:
     with pytest.raises(ValueError, match="TargetConfig"):
         TargetConfig(**change)
+
+
+def test_tags_may_be_taught_at_the_four_cells_around_a_keypoint() -> None:
+    some = sample([[30, 30], [0, 40], [90, 80]])
+    nearest = make_targets(some, SPEC, TargetConfig())["tag_cells"]
+    around = make_targets(some, SPEC, TargetConfig(tag_reading="around"))["tag_cells"]
+    assert around.shape == (*nearest.shape, 4) and (around[1:] == -1).all()
+    for one, four in zip(nearest[0], around[0], strict=True):
+        assert one in four
+        row, col = np.divmod(four[four >= 0], 16)
+        assert np.ptp(row) <= 1 and np.ptp(col) <= 1
+
+
+@pytest.mark.parametrize("reading", ["nearest", "around"])
+def test_a_picture_of_nobody_has_no_tags(reading: str) -> None:
+    cells = make_targets(sample(), SPEC, TargetConfig(tag_reading=reading))["tag_cells"]
+    assert len(cells) == 30 and (cells == -1).all()
