@@ -20,12 +20,6 @@ class _Checked:
         check_settings(self)
 
 
-class DataSetConfig(DataConfig):
-    """A data set whose paths are found from the folder of the configuration file."""
-
-    PATHS = ("labels", "images", "subset", "extra")
-
-
 @dataclass(frozen=True)
 class InitConfig(_Checked):
     """What the network knows at the start."""
@@ -37,6 +31,14 @@ class InitConfig(_Checked):
         "change of the skeleton.",
         choices=("all", "backbone", "fitting"),
     )
+
+
+@dataclass(frozen=True)
+class DistillationConfig(_Checked):
+    """A trained network whose heatmaps and part affinity fields are taught beside the labels."""
+
+    file: Path | None = None
+    weight: float = setting(0.5, "Share of the teacher in the loss; the labels have the rest.", low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class LoaderConfig(_Checked):
 class ValidationConfig(_Checked):
     """What is held against samples that are never trained on."""
 
-    data: tuple[DataSetConfig, ...] = ()
+    data: tuple[DataConfig, ...] = ()
     steps: int = setting(1000, "Steps between validations; 0 is only at the end.", low=0, high=10_000_000)
     samples: int = setting(500, "Most samples, taken evenly from the data.", low=1, high=1_000_000)
     pictures: int = setting(8, "Samples whose predictions are drawn.", low=0, high=100)
@@ -97,12 +99,13 @@ class TrainingConfig(_Checked):
 
     network: str
     output: Path
-    data: tuple[DataSetConfig, ...]
+    data: tuple[DataConfig, ...]
     skeleton: Skeleton | None = None
     init: InitConfig = field(default_factory=InitConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     loader: LoaderConfig = field(default_factory=LoaderConfig)

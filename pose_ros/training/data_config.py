@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from pose_ros.config import check_settings, setting
 from pose_ros.skeleton import Skeleton
@@ -26,6 +27,7 @@ _SYNTHETIC = 10_000
 class DataConfig:
     """One data set. Paths start from the folder of the file that they are written in."""
 
+    PATHS: ClassVar = ("labels", "images", "subset", "extra")
     format: str = setting(
         "coco",
         "How its labels are written; negatives is a folder without people, synthetic is made up.",

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pose_ros.network.model import Outputs, PoseNetwork
 from pose_ros.training.config import TrainingConfig
+from pose_ros.training.distillation import FieldTeacher, load_teacher
 from pose_ros.training.loader import Batch, Normaliser
 from pose_ros.training.optimisation import (
     MovingAverage,
@@ -70,6 +71,7 @@ class Learner:
         self._frozen = freeze(self.network, config.optimiser.freeze)
         self._optimiser = make_optimiser(self.network, config.optimiser)
         self._wrapped = world.wrapped(self.network)
+        self._teacher = self._load_teacher()
         self._loss, self._normalised = loss, Normaliser(network.spec.input, world.device)
         self._scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "fp16")
         self._statistics = [value for value in self.network.buffers() if value.is_floating_point()]
@@ -136,10 +138,19 @@ class Learner:
     def _losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         device, precision = self.world.device, _PRECISIONS[self.config.precision]
         moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-        images = self._normalised(moved.pop("image"))
+        pixels = moved.pop("image")
+        images = self._normalised(pixels)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             stages = self._wrapped(images)
-        return self._loss(stages, moved)
+        loss, parts = self._loss(stages, moved)
+        if self._teacher is None:
+            return loss, parts
+        taught, share = self._teacher.loss(stages, pixels), self.config.distillation.weight
+        return (1 - share) * loss + share * taught, {**parts, "teacher": taught.detach()}
+
+    def _load_teacher(self) -> FieldTeacher | None:
+        file = self.config.distillation.file
+        return None if file is None else load_teacher(file, self.network.spec, self.world.device)
 
     def _communicating(self, last: bool) -> AbstractContextManager[Any]:
         """Gradients are averaged over the processes once per step, with the last batch."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -10,9 +11,15 @@ from pose_ros.checkpoint import load_checkpoint
 from pose_ros.checkpoint.own import is_own
 from pose_ros.checkpoint.reading import read_file
 from pose_ros.checkpoint.trunk import load_trunk
+from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import InitConfig, TrainingConfig
+
+DEFAULT = "default"
+"""The name of this package's own model in place of a file."""
+DEFAULT_WEIGHTS = DEFAULT_MODEL.with_suffix(".pt")
+"""The weights of the default model. Its ONNX file cannot be trained on: normalisations are folded into convolutions."""
 
 
 def starting_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
@@ -32,27 +39,44 @@ def starting_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
     )
     if config.init.file is None:
         return network, "began with random weights"
-    taken = _filled(network, config.init)
-    total = len(network.state_dict())
-    return network, f"began with {taken} of {total} entries from {config.init.file}"
+    file = weights_file(config.init.file)
+    taken = _filled(network, file, config.init.parts)
+    return network, f"began with {taken} of {len(network.state_dict())} entries from {file}"
 
 
-def _filled(network: PoseNetwork, config: InitConfig) -> str:
-    if config.file is None:
-        return "0"
-    if config.parts == "backbone" and not is_own(read_file(config.file)):
-        return f"{load_trunk(network, config.file)} (backbone)"
-    own, given = network.state_dict(), load_checkpoint(config.file).state_dict()
-    if config.parts == "backbone":
+def weights_file(file: Path) -> Path:
+    """The file to begin with: the one that is named or, for the name ``default``, the weights of the default model.
+
+    Raises:
+        FileNotFoundError: If this installation lacks the weights of the default model.
+        ValueError: If it is an exported model.
+    """
+    if file.suffix.lower() == ".onnx":
+        raise ValueError(
+            f"init.file: expected a checkpoint, got {file}: a model in ONNX has its normalisations folded into its "
+            f"convolutions; take model.pt of its training run, or for the model of this package {DEFAULT}"
+        )
+    if file.name != DEFAULT or file.exists():
+        return file
+    if not DEFAULT_WEIGHTS.is_file():
+        raise FileNotFoundError(f"init.file: expected the weights of the default model, got no {DEFAULT_WEIGHTS}")
+    return DEFAULT_WEIGHTS
+
+
+def _filled(network: PoseNetwork, file: Path, parts: str) -> str:
+    if parts == "backbone" and not is_own(read_file(file)):
+        return f"{load_trunk(network, file)} (backbone)"
+    own, given = network.state_dict(), load_checkpoint(file).state_dict()
+    if parts == "backbone":
         own = {key: value for key, value in own.items() if key.startswith("backbone.")}
     fitting = {key: value for key, value in given.items() if key in own and own[key].shape == value.shape}
     left = [key for key in own if key not in fitting]
-    if config.parts != "fitting" and left:
+    if parts != "fitting" and left:
         raise ValueError(
-            f"init: expected {len(own)} entries in {config.file}, got none that fit for {len(left)}, first "
+            f"init: expected {len(own)} entries in {file}, got none that fit for {len(left)}, first "
             f"{', '.join(left[:3])}; parts: fitting takes what fits"
         )
     if not fitting:
-        raise ValueError(f"init: expected entries that fit this network in {config.file}, got none")
+        raise ValueError(f"init: expected entries that fit this network in {file}, got none")
     network.load_state_dict(fitting, strict=False)
-    return f"{len(fitting)} ({config.parts}{', not ' * bool(left)}{', '.join(left[:4])}{', …' * (len(left) > 4)})"
+    return f"{len(fitting)} ({parts}{', not ' * bool(left)}{', '.join(left[:4])}{', …' * (len(left) > 4)})"

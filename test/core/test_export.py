@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import scene
 import tiny_networks
 import torch
 
+from pose_ros import export as export_module
 from pose_ros import export_check, tensorrt_operators
 from pose_ros.checkpoint import save_checkpoint
 from pose_ros.cli import app
@@ -215,6 +217,33 @@ def test_a_wrong_result_is_noticed(tmp_path: Path) -> None:
     other = Deployed(tiny_networks.tiny()).eval()
     with pytest.raises(ValueError, match=r"heatmaps: expected what torch computes to 0\.001 of the range"):
         export_check.compare(path, other, other, (64, 64), None)
+
+
+class Rounding(tiny_networks.Painted):
+    """A painted network that float32 computes wrongly by as much as it is told, and float64 does not."""
+
+    off = 0.0
+
+    def fields(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        off = self.off if images.dtype == torch.float32 else 0.0
+        return {name: field + off for name, field in super().fields(images).items()}
+
+
+@pytest.mark.parametrize(("front", "half"), [(False, False), (True, False), (False, True)])
+def test_a_file_may_round_as_coarsely_as_torch(tmp_path: Path, front: bool, half: bool) -> None:
+    """What torch itself loses is forgiven, but no more: an error of the same size that float64 has, too, is not."""
+    fields, _ = scene.fields(2, (8, 12))
+    painted = {"heatmaps": torch.from_numpy(fields.heatmaps), "pafs": torch.from_numpy(fields.pafs)}
+    options = ExportOptions((96, 64), front=front, half=half)
+    path = export(Rounding(painted), tmp_path / "m.onnx", options).path
+    deployed = export_module._deployed(Rounding(painted), options)
+    coarse = export_module._deployed(Rounding(painted), replace(options, half=False))
+    coarse.network.off = 0.2
+    assert export_check.compare(path, deployed, coarse, (96, 64), None)[1]["pafs"] == pytest.approx(0.2, abs=2e-3)
+    moved = {name: field + 0.2 for name, field in painted.items()}
+    wrong = export_module._deployed(Rounding(moved), replace(options, half=False))
+    with pytest.raises(ValueError, match="expected what torch computes to"):
+        export_check.compare(path, deployed, wrong, (96, 64), None)
 
 
 def test_missing_packages_and_folders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
