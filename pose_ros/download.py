@@ -119,7 +119,7 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
 
 def _fetch(url: str, file: IO[bytes], progress: Progress | None, timeout_s: float) -> None:
     tag = _tag_of(Path(file.name))
-    start = file.tell() if tag.is_file() else 0
+    start = os.fstat(file.fileno()).st_size if tag.is_file() else 0  # not tell(): we may have waited for another
     resume = {"Range": f"bytes={start}-", "If-Range": tag.read_text()} if start else {}
     try:
         answer = urlopen(Request(url, headers={"User-Agent": "pose_ros", **resume}), timeout=timeout_s)

@@ -102,6 +102,8 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
     _check_packages()
     if not target.parent.is_dir():
         raise FileNotFoundError(f"export: expected a folder for {target.name}, got {target.parent}, which is none")
+    if target.is_dir():
+        raise ValueError(f"export: expected a file to write, got the folder {target}")
     size_wh = input_size(network.spec, options)
     _check_front(network.spec, size_wh, options)
     deployed = _deployed(network, options)

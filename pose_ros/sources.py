@@ -179,8 +179,11 @@ def images_in(folder: Path) -> list[Path]:
     """The image files of a folder, ``2.png`` before ``10.png``.
 
     Raises:
+        FileNotFoundError: If there is no such folder.
         ValueError: If there are none.
     """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder: expected a folder of images, got {folder}, which is none")
     files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     if not files:
         raise ValueError(f"folder {folder}: expected images ({', '.join(IMAGE_SUFFIXES)}), got none")

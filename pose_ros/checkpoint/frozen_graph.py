@@ -45,8 +45,8 @@ def read_frozen_graph(path: Path) -> dict[str, npt.NDArray[np.float32]]:
         for name, tensor in _constants(parse(data, _GRAPH)["nodes"]):
             shape = [sum(dim["size"]) for shape in tensor["shape"] for dim in shape["dims"]]
             left -= math.prod(shape)
-            if left < 0:
-                raise ValueError(f"{name} of shape {shape}, too large for the file")
+            if min(shape, default=0) < 0 or left < 0:
+                raise ValueError(f"{name} of shape {shape}, too large for the file or negative")
             found[name] = _array(tensor, shape)
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected a frozen TensorFlow graph, got: {error}") from error

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from pose_ros.checkpoint.filling import fill
 from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
 from pose_ros.network import zoo
@@ -56,8 +57,6 @@ def restored(content: Mapping[str, Any], path: Path) -> PoseNetwork:
     Raises:
         ValueError: If it is of a later version, or does not fit its network.
     """
-    from pose_ros.checkpoint.loading import fill
-
     if content["format"] != FORMAT:
         raise ValueError(f"checkpoint {path}: expected {FORMAT!r}, got {content['format']!r}; update this package")
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 LARGEST_BYTES = 1 << 32
 """What a compressed archive may unpack to: more than any network here weighs."""
 LFS_POINTER = b"version https://git-lfs"
+TORCHSCRIPT_ENTRY = "constants.pkl"
+"""By this file in it, torch tells an archive of TorchScript, which is a program."""
 CODE = ("GLOBAL", "Unsupported global", "Unsupported class", "TorchScript", ".tar format", "Can only")
 """Words of torch when it refuses to execute what a file asks for."""
 
@@ -66,6 +69,7 @@ def state_of(content: Any, path: Path) -> State:
 
 def _read_torch(path: Path) -> Any:
     try:
+        _refuse_programs(path)
         if zipfile.is_zipfile(path):
             _refuse_bombs(path, path.stat().st_size)  # torch does not compress
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -93,6 +97,17 @@ def _refuse_notes(path: Path) -> None:
         )
     if head.startswith(LFS_POINTER):
         raise ValueError(f"checkpoint {path}: expected weights, got Git LFS's note of them; fetch them by git lfs pull")
+
+
+def _refuse_programs(path: Path) -> None:
+    """Refuse the two forms that torch before 2.6 takes in spite of ``weights_only`` (CVE-2025-32434)."""
+    if tarfile.is_tarfile(path):
+        raise ValueError("a file in the .tar format of the first torch")
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if any(PurePosixPath(name).name == TORCHSCRIPT_ENTRY for name in names):
+            raise ValueError("a TorchScript archive")
 
 
 def _refuse_bombs(path: Path, limit_bytes: int) -> None:

@@ -49,8 +49,9 @@ def _in_order(state: State, names: list[str]) -> State:
     """Folded convolutions under the names of a backbone's, one after the other."""
     folded = sorted((int(match[1]), key) for key in state if (match := _FOLDED.match(key)) and match[3] == "weight")
     ours = [name.removesuffix(".weight") for name in names if name.endswith(".weight")]
-    found = {}
+    found: State = {}
     for (_, theirs), own in zip(folded, ours, strict=False):
         for part in ("weight", "bias"):
-            found[f"{own}.{part}"] = state[theirs.removesuffix("weight") + part]
+            key = theirs.removesuffix("weight") + part
+            found |= {f"{own}.{part}": state[key]} if key in state else {}
     return found

@@ -68,7 +68,10 @@ def _is_run(file: Path) -> bool:
     """Whether it is the configuration of a run, and not that of a YOLO set."""
     import yaml
 
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file}: expected YAML, got: {error}") from error
     return not isinstance(content, dict) or "kpt_shape" not in content
 
 

@@ -50,7 +50,7 @@ def export(
         from pose_ros.export import export as write
     except ImportError as error:
         raise ImportError(
-            f"export: expected the packages torch, onnx and onnxruntime, got: {error}; pip install torch onnx"
+            f"export: expected torch, onnx and onnxruntime, got: {error}; pip install torch onnx onnxruntime"
         ) from error
     from rich.console import Console
 
@@ -99,8 +99,10 @@ def _network(checkpoint: Path | None, name: str | None, random: bool) -> PoseNet
 def _show(report: ExportReport) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table("output", "shape", "largest difference", title=f"{report.path}: {report.spec.name}", title_style="")
+    title = Text(f"{report.path}: {report.spec.name}")  # as text: brackets in a path are no markup
+    table = Table("output", "shape", "largest difference", title=title, title_style="")
     for name, shape in report.shapes.items():
         table.add_row(name, " x ".join(map(str, shape)), f"{report.differences[name]:.1e}")
     console = Console(soft_wrap=True)

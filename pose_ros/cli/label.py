@@ -15,7 +15,9 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="Labels to write: C
 def label(
     folder: Annotated[Path, typer.Argument(help="Folder of images.", show_default=False)],
     output: Output,
-    model: Annotated[list[Path] | None, typer.Option("--model", help="Teacher, an ONNX file; repeatable.")] = None,
+    model: Annotated[
+        list[Path] | None, typer.Option("--model", help="Teacher: ONNX file or checkpoint; repeatable.")
+    ] = None,
     spec: options.Spec = None,
     grouping: options.Grouping = None,
     skeleton: Annotated[str, typer.Option("--skeleton", help="Keypoints to write.")] = "openpose_18",

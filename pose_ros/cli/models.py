@@ -71,6 +71,8 @@ def get(
 
     entry = find(name)
     target = output or entry.path
+    if target.is_dir():
+        raise IsADirectoryError(f"--output: expected a file to write, got the folder {target}")
     typer.echo(f"{name}: {entry.weights_licence}; commercial use: {entry.commercial}; {entry.publisher}", err=True)
     if entry.is_ours:
         typer.echo(f"comes with this package: {entry.path}")
@@ -127,7 +129,7 @@ def _show_file(file: Path, spec: Path | None) -> None:
 
 def _is_file(model: str) -> bool:
     """Whether a file is meant: names of the catalogue have neither dots nor slashes."""
-    return Path(model).exists() or not model.replace("_", "").replace("-", "").isalnum()
+    return Path(model).is_file() or not model.replace("_", "").replace("-", "").isalnum()
 
 
 def _refuse(entry: Entry, target: Path, accepted: bool) -> None:
@@ -168,7 +170,9 @@ def _progress(name: str) -> Iterator[Progress]:
 
 
 def _export(entry: Entry, file: Path) -> str:
-    return f"pose_ros export {file} -o {entry.name}.onnx"
+    import shlex
+
+    return f"pose_ros export {shlex.quote(str(file))} -o {entry.name}.onnx"
 
 
 def _pinned(checksum: str) -> str:

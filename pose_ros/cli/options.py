@@ -73,7 +73,10 @@ def _parsed(assignment: str) -> tuple[str, Any]:
     name, equals, text = assignment.partition("=")
     if not equals or not text:
         raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
-    return name, yaml.safe_load(text)
+    try:
+        return name, yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--set {name}: expected a value as in YAML, got {text!r}") from error
 
 
 def _names(stages: dict[str, Any]) -> list[str]:

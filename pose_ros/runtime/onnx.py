@@ -59,5 +59,9 @@ class OnnxRunner(Runner):
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         self.description = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
 
+    def close(self) -> None:
+        """Give back the session's memory."""
+        del self._session
+
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         return dict(zip(names, self._session.run(list(names), dict(feeds)), strict=True))

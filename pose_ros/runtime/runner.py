@@ -88,7 +88,7 @@ class Runner(ABC):
     @abstractmethod
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]: ...
 
-    def close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
+    def close(self) -> None:  # noqa: B027 - a runtime without memory of its own has nothing to do
         """Give back memory and device; the runner is unusable afterwards."""
 
     def __enter__(self) -> Runner:

@@ -57,7 +57,11 @@ class TorchRunner(Runner):
         with torch.inference_mode():
             outputs = self._compute(torch.from_numpy(np.ascontiguousarray(feeds[INPUT])))
         fields = dict(zip((spec.name for spec in self.outputs), outputs, strict=True))
-        return {name: fields[name].cpu().contiguous().numpy() for name in names}
+        return {name: fields[name].contiguous().numpy() for name in names}
+
+    def close(self) -> None:
+        """Give back the network's memory."""
+        del self._compute
 
 
 class Recorded:
@@ -72,7 +76,7 @@ class Recorded:
         self._lock = threading.Lock()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Run the network: an input on the CPU to outputs on the GPU, which belong to the caller."""
+        """Run the network: an input on the CPU to outputs on the CPU, which belong to the caller."""
         shape = tuple(images.shape)
         with self._lock:
             if shape not in self._recordings:
@@ -80,7 +84,7 @@ class Recorded:
             graph, inputs, outputs = self._recordings[shape]
             inputs.copy_(images)
             graph.replay()
-            return [output.clone() for output in outputs]
+            return [output.cpu() for output in outputs]
 
     def _record(self, images: Tensor) -> None:
         while len(self._recordings) >= RECORDINGS:
@@ -93,7 +97,7 @@ class Recorded:
                 self._network(inputs)
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = self._network(inputs)
         self._recordings[tuple(images.shape)] = graph, inputs, outputs
 

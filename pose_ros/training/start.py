@@ -14,7 +14,7 @@ from pose_ros.checkpoint.trunk import load_trunk
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
-from pose_ros.training.config import InitConfig, TrainingConfig
+from pose_ros.training.config import TrainingConfig
 
 DEFAULT = "default"
 """The name of this package's own model in place of a file."""
@@ -56,7 +56,7 @@ def weights_file(file: Path) -> Path:
             f"init.file: expected a checkpoint, got {file}: a model in ONNX has its normalisations folded into its "
             f"convolutions; take model.pt of its training run, or for the model of this package {DEFAULT}"
         )
-    if file.name != DEFAULT or file.exists():
+    if file.name != DEFAULT or file.is_file():
         return file
     if not DEFAULT_WEIGHTS.is_file():
         raise FileNotFoundError(f"init.file: expected the weights of the default model, got no {DEFAULT_WEIGHTS}")

@@ -61,6 +61,13 @@ class LabelFile:
     """Labels in COCO's form, with ``keypoint_scores`` beside ``keypoints``; the file appears whole, when closed."""
 
     def __init__(self, path: Path, skeleton: Skeleton) -> None:
+        """Begin a file.
+
+        Raises:
+            FileNotFoundError: If there is no folder for it: before the work, not after it.
+        """
+        if not path.absolute().parent.is_dir():
+            raise FileNotFoundError(f"labels: expected a folder for {path.name}, got {path.parent}, which is none")
         self.path = path
         category = {
             "id": 1,
@@ -80,8 +87,11 @@ class LabelFile:
     def close(self) -> None:
         """Write the file."""
         unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps(self._content), encoding="utf-8")
-        unfinished.replace(self.path)
+        try:
+            unfinished.write_text(json.dumps(self._content), encoding="utf-8")
+            unfinished.replace(self.path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
@@ -97,7 +107,7 @@ def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, P
         for annotation in content["annotations"]:
             people[names[annotation["image_id"]]].append(annotation)
         return skeleton, sizes, {name: _people(found, len(skeleton)) for name, found in people.items()}
-    except (KeyError, IndexError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ValueError(f"labels {path}: expected a file of labels with keypoint_scores, got: {error!r}") from error
 
 

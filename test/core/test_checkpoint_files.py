@@ -25,6 +25,7 @@ from pose_ros.checkpoint.loading import fill  # noqa: E402
 from pose_ros.checkpoint.protobuf import Kind, Schema, parse  # noqa: E402
 from pose_ros.checkpoint.publisher import Publisher  # noqa: E402
 from pose_ros.checkpoint.reading import read_file, state_of  # noqa: E402
+from pose_ros.checkpoint.trunk import load_trunk  # noqa: E402
 from pose_ros.network import zoo  # noqa: E402
 from pose_ros.skeleton import COCO_17, Skeleton  # noqa: E402
 
@@ -233,6 +234,23 @@ def write_attack(attack: Any, form: str, path: Path) -> None:
         torch.save({"state_dict": attack}, path, _use_new_zipfile_serialization=form == "zip")
 
 
+@pytest.mark.parametrize("form", ["tar", "tar with a zip behind it", "TorchScript"])
+def test_forms_that_older_torch_would_execute_never_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch was asked to read it"))
+    path = tmp_path / "weights.pth"
+    if form == "TorchScript":
+        path.touch()
+    else:
+        write_attack(attacks(tmp_path / "proof")["open"], "tar", path)
+    if form != "tar":
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("weights/constants.pkl" if form == "TorchScript" else "a", b"")
+    with pytest.raises(ValueError, match="a file that would execute code when read, which is never done here"):
+        load_checkpoint(path)
+
+
 def test_the_attack_works_where_it_is_let(tmp_path: Path) -> None:
     """So that the test above proves something."""
     proof = tmp_path / "proof"
@@ -329,6 +347,43 @@ def test_an_npz_that_promises_too_much(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "a.npz")
 
 
+# A trunk alone ------------------------------------------------------------------------------------------------------
+
+
+def folded(network: Any) -> dict[str, np.ndarray]:
+    """A network's backbone, as an archive of convolutions in the order in which they run."""
+    names = [key.removesuffix(".weight") for key in network.backbone.state_dict() if key.endswith(".weight")]
+    return {
+        f"{place:02d}_conv.{part}": network.backbone.state_dict()[f"{name}.{part}"].numpy()
+        for place, name in enumerate(names)
+        for part in ("weight", "bias")
+    }
+
+
+def test_a_trunk_is_taken_in_its_order(tmp_path: Path) -> None:
+    giver, taker = (zoo.build("pose_ros_mobilenet_v1_075") for _ in range(2))
+    np.savez(tmp_path / "trunk.npz", **folded(giver), **{"99_classes.weight": np.zeros((10, 384), np.float32)})
+    heads = {key: value.clone() for key, value in taker.stages.state_dict().items()}
+    assert load_trunk(taker, tmp_path / "trunk.npz") == len(taker.backbone.state_dict())
+    torch.testing.assert_close(dict(taker.backbone.state_dict()), dict(giver.backbone.state_dict()))
+    torch.testing.assert_close(dict(taker.stages.state_dict()), heads)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("03_conv.bias", None), ("03_conv.weight", None), ("05_conv.weight", np.zeros((1, 2, 3, 4), np.float32))],
+    ids=["no bias", "one fewer", "another shape"],
+)
+def test_a_trunk_that_does_not_fit_is_refused_whole(tmp_path: Path, key: str, value: np.ndarray | None) -> None:
+    network = zoo.build("pose_ros_mobilenet_v1_075")
+    arrays = {name: array for name, array in (folded(network) | {key: value}).items() if array is not None}
+    np.savez(tmp_path / "trunk.npz", **arrays)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(ValueError, match=r"trunk\.npz: expected layers\.\d+\.\S+ \(.*\) of the backbone, got "):
+        load_trunk(network, tmp_path / "trunk.npz")
+    torch.testing.assert_close(dict(network.state_dict()), before)
+
+
 # Which network -----------------------------------------------------------------------------------------------------
 
 
@@ -350,10 +405,11 @@ def test_the_network_may_be_named(tmp_path: Path) -> None:
         load_checkpoint(path, network="pose_ros_mobilenet_v9")
 
 
-@pytest.mark.parametrize("step", ["network", "convert"])
+@pytest.mark.parametrize("step", ["network", "build", "convert"])
 def test_an_importer_that_meets_other_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     steps = {"network": lambda shapes: zoo.networks()[NAME], "convert": lambda state: state}
-    publisher = Publisher("someone", **{**steps, step: lambda content: content["conv.weight"][3]})
+    broken = {"build": {"network": lambda shapes: lambda: shapes["conv.weight"][3]}}
+    publisher = Publisher("someone", **steps | broken.get(step, {step: lambda content: content["conv.weight"][3]}))
     monkeypatch.setattr(loading, "publishers", lambda: [publisher])
     path = saved({"conv.weight": torch.zeros(2)}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=f"^checkpoint {path}: expected the weights of someone, got: "):

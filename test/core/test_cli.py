@@ -182,6 +182,7 @@ def test_settings(photo: Path) -> None:
         pytest.param(["--set", "nonsense=1"], "got 'nonsense'", id="no stage"),
         pytest.param(["--set", "decoder=1"], "got 'decoder'", id="a stage"),
         pytest.param(["--set", "decoder.score_threshold"], "--set: expected NAME=VALUE", id="no value"),
+        pytest.param(["--set", "decoder.subpixel=["], "expected a value as in YAML, got '['", id="no YAML"),
         pytest.param(["--set", "decoder.score_threshold=2"], "score_threshold: expected 0.0 to 1.0, got 2", id="range"),
         pytest.param(["--set", "decoder.score_threshold=high"], "expected float, got str 'high'", id="type"),
         pytest.param(["--threads", "-3"], "RuntimeConfig.threads: expected 0 to 256, got -3", id="threads"),
@@ -250,7 +251,9 @@ def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [entry["path"] for entry in listed][1:3] == [str(here), None]
 
 
-def test_models_of_no_such_name() -> None:
+def test_models_of_no_such_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "higherhrnet").mkdir()  # a folder of that name is no model
     assert "a name such as higherhrnet_w" in fail("models", "show", "higherhrnet")
     assert "a.onnx, which does not exist" in fail("models", "show", "a.onnx")
 

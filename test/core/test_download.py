@@ -124,6 +124,24 @@ def test_a_cut_download_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> 
     assert left(tmp_path) == ["model.pth"]
 
 
+def test_it_goes_on_where_the_process_that_it_waited_for_stopped(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find the same half; the other fetches 1000 bytes more and is interrupted."""
+    cut_off(site, tmp_path / "model.pth")
+    lock = module.fcntl.flock
+
+    def waiting(number: int, operation: int) -> None:
+        with (tmp_path / "model.pth.part").open("ab") as other:
+            other.write(BODY[HALF : HALF + 1000])
+        lock(number, operation)
+
+    monkeypatch.setattr(module.fcntl, "flock", waiting)
+    download(site.url, tmp_path / "model.pth")
+    assert site.asked == [None, f"bytes={HALF + 1000}-"]
+    assert (tmp_path / "model.pth").read_bytes() == BODY
+
+
 @pytest.mark.parametrize(
     ("change", "asked"),
     [

@@ -249,6 +249,8 @@ def test_a_file_may_round_as_coarsely_as_torch(tmp_path: Path, front: bool, half
 def test_missing_packages_and_folders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FileNotFoundError, match=r"expected a folder for m\.onnx"):
         export(tiny_networks.tiny(), tmp_path / "none" / "m.onnx")
+    with pytest.raises(ValueError, match="expected a file to write, got the folder"):
+        export(tiny_networks.tiny(), tmp_path)
     known = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else known(name))
     with pytest.raises(ImportError, match="got no onnx; pip install onnx"):
@@ -330,10 +332,12 @@ def command(*arguments: object) -> tuple[int, str]:
 def test_a_checkpoint_becomes_a_file_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(zoo, "networks", lambda: {"tiny": tiny_networks.tiny})
     save_checkpoint(tiny_networks.tiny(), "tiny", tmp_path / "tiny.pt")
-    target = tmp_path / "model.onnx"
+    (tmp_path / "[red]").mkdir()
+    target = tmp_path / "[red]" / "model.onnx"
     code, text = command(tmp_path / "tiny.pt", "-o", target, "--size", "64x96", "--front", "--name", "mine")
     assert code == 0, text
     assert "mine" in text and "limb_scores" in text and "64 x 96 px" in text
+    assert "[red]/model.onnx" in "".join(text.split())
     assert PoseEstimator.load(target).spec.name == "mine"
 
 

@@ -55,9 +55,15 @@ def test_synthetic_is_a_word(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["labels.csv"], "expected a file ending"), (["labels.json", "--skeleton", "x"], "coco_17")],
+    [
+        (["labels.csv"], "expected a file ending"),
+        (["labels.json", "--skeleton", "x"], "coco_17"),
+        (["broken.yaml"], "broken.yaml: expected YAML, got: "),
+    ],
 )
-def test_what_cannot_be_shown_is_said(arguments, message):
+def test_what_cannot_be_shown_is_said(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broken.yaml").write_text("data: [")
     done = run(*arguments)
     assert isinstance(done.exception, ValueError) and message in str(done.exception)
 

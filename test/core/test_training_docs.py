@@ -1,0 +1,141 @@
+"""What docs/training.md and configs/ tell users: settings that are valid, labels that are read, commands that exist."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import get_type_hints
+
+import cv2
+import numpy as np
+import pytest
+import typer
+import yaml
+
+from pose_ros.cli import app
+from pose_ros.skeleton import COCO_17
+from pose_ros.training.config import TrainingConfig, load_config
+from pose_ros.training.data_config import DataConfig, open_pictures
+from pose_ros.training.sample import ABSENT, LABELLED, UNKNOWN
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+LEAST = {"network": "some", "output": "run", "steps": 1, "data": [{"labels": "a.json"}]}
+COMMANDS = [line.strip() for line in PAGE.splitlines() if re.match(r"    (pose_ros|torchrun) ", line)]
+
+
+def blocks(language: str) -> list[str]:
+    """The page's fenced examples in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", blocks("yaml"), ids=lambda text: text.splitlines()[0][:40])
+def test_every_example_is_valid(tmp_path: Path, example: str) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**LEAST, **yaml.safe_load(example)}))
+    assert load_config(tmp_path / "run.yaml").steps == 1
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_configuration_is_explained(path: Path) -> None:
+    config = load_config(path)
+    assert f"configs/{path.name}" in PAGE and config.name
+
+
+def test_fine_tuning_begins_with_the_default_model_and_is_taught_as_it_was() -> None:
+    tuned, default = (load_config(ROOT / "configs" / name) for name in ("finetune.yaml", "default.yaml"))
+    assert tuned.init.file is not None and tuned.init.file.name == "default"
+    assert (tuned.network, tuned.skeleton) == (default.network, default.skeleton)
+
+
+def test_the_table_of_settings_names_them_as_they_are() -> None:
+    table = PAGE.split("### The configuration")[1].split("###")[0]
+    named = [name for row in table.splitlines() if row[:3] == "| `" for name in re.findall(r"`(.+?)`", row.split("|")[1])]
+    assert len(named) > 20
+    for name in named:
+        kind = TrainingConfig
+        for part in name.split("."):
+            kind = get_type_hints(kind)[part]
+
+
+def test_the_example_of_labels_is_read(tmp_path: Path) -> None:
+    (example,) = blocks("json")
+    (tmp_path / "labels.json").write_text(example)
+    cv2.imwrite(str(tmp_path / json.loads(example)["images"][0]["file_name"]), np.zeros((480, 640, 3), np.uint8))
+    (sample,) = open_pictures(DataConfig("coco", labels=str(tmp_path / "labels.json")), COCO_17)
+    states = dict(zip(COCO_17.keypoint_names, sample.states[0], strict=True))
+    assert (states["nose"], states["left_hip"]) == (LABELLED, LABELLED)
+    assert (states["right_hip"], states["left_wrist"]) == (ABSENT, UNKNOWN)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_exists_with_its_options(line: str) -> None:
+    words = shlex.split(line)
+    name, *rest = words[words.index("pose_ros") + 1 :]
+    typer.main.get_command(app).commands[name].make_context(name, rest)  # raises where an option is unknown or missing
+    assert all((ROOT / word).is_file() for word in rest if word.startswith("configs/"))
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", PAGE))
+def test_every_link_leads_somewhere(link: str) -> None:
+    if not link.startswith("http"):
+        assert link == "networks.md" or (ROOT / "docs" / link).is_file()  # the former is written by a benchmark
+
+
+class TestWeightsToBeginWith:
+    """``init.file``, as the page describes it."""
+
+    @pytest.fixture(autouse=True)
+    def needs_torch(self) -> None:
+        pytest.importorskip("torch")
+
+    def test_default_is_the_model_of_this_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from pose_ros.training import start
+
+        monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
+        (tmp_path / "default").mkdir()  # such as the output folder of a run
+        with pytest.raises(FileNotFoundError, match=r"expected the weights of the default model, got no .*shipped\.pt"):
+            start.weights_file(tmp_path / "default")
+        (tmp_path / "shipped.pt").touch()
+        assert start.weights_file(tmp_path / "default") == tmp_path / "shipped.pt"
+        assert start.weights_file(tmp_path / "other.pt") == tmp_path / "other.pt"
+
+    def test_an_exported_model_is_refused(self, tmp_path: Path) -> None:
+        from pose_ros.training import start
+
+        with pytest.raises(ValueError, match=r"expected a checkpoint, got .*model\.onnx.*take model\.pt"):
+            start.weights_file(tmp_path / "model.onnx")
+
+    def test_a_run_begins_with_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import torch
+
+        from pose_ros.checkpoint import save_checkpoint
+        from pose_ros.network import zoo
+        from pose_ros.training import start
+
+        taught = zoo.build("pose_ros_mobilenet_v1_075")
+        save_checkpoint(taught, "pose_ros_mobilenet_v1_075", tmp_path / "shipped.pt")
+        monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
+        config = load_config(ROOT / "configs/finetune.yaml", ["seed=5"])
+        network, said = start.starting_network(config)
+        total = len(taught.state_dict())
+        assert said == f"began with {total} (all) of {total} entries from {tmp_path / 'shipped.pt'}"
+        torch.testing.assert_close(network.state_dict(), taught.state_dict())
+        assert (network.spec.name, network.spec.licence) == ("my_camera", "proprietary")
+
+    def test_a_skeleton_of_ones_own_takes_what_fits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from pose_ros.checkpoint import save_checkpoint
+        from pose_ros.network import zoo
+        from pose_ros.training import start
+
+        (example,) = (text for text in blocks("yaml") if text.startswith("skeleton:"))
+        settings = {**LEAST, **yaml.safe_load(example), "network": "pose_ros_mobilenet_v1_075"}
+        (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
+        network = settings["network"]
+        save_checkpoint(zoo.build(network), network, tmp_path / "shipped.pt")
+        monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
+        begun, said = start.starting_network(load_config(tmp_path / "run.yaml"))
+        assert "(fitting, not stages.0.leave.weight" in said
+        assert len(begun.spec.skeleton) == 6
