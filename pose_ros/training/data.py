@@ -147,7 +147,7 @@ class Pictures(Sequence[Sample]):
             return picture.sample(self._image(picture.file))
         except (ValueError, OSError) as error:
             if self.strict:
-                raise ValueError(f"{self.name}: {error}; strict=False leaves such pictures out") from error
+                raise ValueError(f"{self.name}: {error}; strict: false leaves such pictures out") from error
             if not self.unreadable:
                 warnings.warn(f"{self.name}: left out: {error}", stacklevel=3)
             self.unreadable[picture.file] = str(error)
@@ -210,7 +210,7 @@ class Problems:
             ValueError: If strict.
         """
         if self.strict:
-            raise ValueError(f"{self.name}: {problem}; strict=False leaves it out")
+            raise ValueError(f"{self.name}: {problem}; strict: false leaves it out")
         self.found.append(problem)
 
     def guarded(self, read: Callable[..., Any], *arguments: Any) -> Any:

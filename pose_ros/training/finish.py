@@ -68,7 +68,8 @@ def model_card(network: PoseNetwork, config: TrainingConfig, materials: Material
 def _exported(network: PoseNetwork, target: Path) -> str:
     if find_spec("pose_ros.export") is None or find_spec("onnx") is None:
         return "model.onnx: not written, the package onnx is missing"
-    import_module("pose_ros.export").export(network, target)
+    exporter = import_module("pose_ros.export")
+    exporter.export(network, target, exporter.ExportOptions(dynamic=network.spec.input.size_wh is None))
     return f"model: {target}"
 
 

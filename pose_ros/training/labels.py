@@ -68,7 +68,12 @@ def onto(keypoints: FloatArray, states: States, names: Sequence[str], skeleton: 
 
     Returns:
         (N, K, 2) and (N, K).
+
+    Raises:
+        ValueError: If the set has none of the skeleton's keypoints.
     """
+    if not set(names) & set(skeleton.keypoint_names):
+        raise ValueError(f"keypoints: expected some of {', '.join(skeleton.keypoint_names)}, got {', '.join(names)}")
     count = len(keypoints)
     xy = np.zeros((count, len(skeleton), 2), np.float32)
     state = np.full((count, len(skeleton)), UNKNOWN, np.uint8)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18
+from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18, Skeleton
 from pose_ros.training.data import Mixture, Picture, Pictures
 from pose_ros.training.data_coco import read_coco
 from pose_ros.training.data_config import DataConfig, open_mixture, open_pictures
@@ -513,3 +513,10 @@ def test_real_sets_are_read_whole(config):
         assert ((labelled >= -0.5) & (labelled < sample.size_wh)).all()
     people = sum(len(picture.boxes) for picture in pictures.pictures)
     assert people == {"coco_val": 429, "coco_train": 522, "lspet": 5500}[config.labels.split("/")[0]]
+
+
+def test_labels_without_a_keypoint_of_the_skeleton_are_refused() -> None:
+    hand = Skeleton("hand", ("wrist", "thumb"), ((0, 1),))
+    keypoints, states = np.zeros((1, 2, 2), np.float32), np.full((1, 2), LABELLED, np.uint8)
+    with pytest.raises(ValueError, match="expected some of wrist, thumb, got left_hip, right_hip"):
+        onto(keypoints, states, ("left_hip", "right_hip"), hand)

@@ -44,7 +44,7 @@ def test_every_configuration_is_explained(path: Path) -> None:
     assert f"configs/{path.name}" in PAGE and config.name
 
 
-def test_fine_tuning_begins_with_the_default_model_and_is_taught_as_it_was() -> None:
+def test_fine_tuning_begins_with_the_default_model() -> None:
     tuned, default = (load_config(ROOT / "configs" / name) for name in ("finetune.yaml", "default.yaml"))
     assert tuned.init.file is not None and tuned.init.file.name == "default"
     assert (tuned.network, tuned.skeleton) == (default.network, default.skeleton)
@@ -52,7 +52,9 @@ def test_fine_tuning_begins_with_the_default_model_and_is_taught_as_it_was() -> 
 
 def test_the_table_of_settings_names_them_as_they_are() -> None:
     table = PAGE.split("### The configuration")[1].split("###")[0]
-    named = [name for row in table.splitlines() if row[:3] == "| `" for name in re.findall(r"`(.+?)`", row.split("|")[1])]
+    named = [
+        name for row in table.splitlines() if row[:3] == "| `" for name in re.findall(r"`(.+?)`", row.split("|")[1])
+    ]
     assert len(named) > 20
     for name in named:
         kind = TrainingConfig
