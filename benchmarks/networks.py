@@ -25,7 +25,7 @@ from measure import machine, median_ms, show
 OURS = "pose_ros_"
 SIZE_WH = (456, 256)
 THREADS = (1, 2)
-BUDGET_S = 8.0
+BUDGET_S = 4.0
 COLUMNS = (
     "network",
     "grouping",
@@ -33,8 +33,16 @@ COLUMNS = (
     "M weights",
     "GFLOP",
     "MB",
+    "ONNX Runtime − torch",
     *(f"ms, {n} thread{'s'[: n > 1]}" for n in THREADS),
+    "AP",
 )
+HEAD = """# Networks
+
+Written by `python benchmarks/networks.py docs/networks.md`; [models.md](models.md) says which one is for what.
+Random weights, one image, float32. A multiply-add counts as two operations. *ONNX Runtime − torch* is the largest
+difference of any output, which every export measures. AP of COCO keypoints is the publishers' claim.
+"""
 
 
 def measure(name: str) -> dict[str, Any]:
@@ -52,12 +60,14 @@ def measure(name: str) -> dict[str, Any]:
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network.fields(torch.zeros(1, 3, height, width))
     with tempfile.TemporaryDirectory() as folder:
-        path = export(network, Path(folder) / "network.onnx", ExportOptions((width, height), batch=1)).path
+        report = export(network, Path(folder) / "network.onnx", ExportOptions((width, height), batch=1))
+        path = report.path
         return {
             "grouping": network.spec.grouping,
             "input": f"{height} x {width}",
             "weights": sum(weight.numel() for weight in network.parameters()) / 1e6,
             "gflop": counter.get_total_flops() / 1e9,
+            "difference": max(report.differences.values()),
             "megabytes": path.stat().st_size / 1e6,
             "ms": [json.loads(child("--time", str(path), str(threads))) for threads in THREADS],
         }
@@ -88,15 +98,28 @@ def child(*arguments: str) -> str:
 def row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     """The cells of a network."""
     numbers = (f"{found['weights']:.1f}", f"{found['gflop']:.1f}", f"{found['megabytes']:.0f}")
-    return (name, found["grouping"], found["input"], *numbers, *(f"{ms:.0f}" for ms in found["ms"]))
+    agreement, times = f"{found['difference']:.0e}", [f"{ms:.0f}" for ms in found["ms"]]
+    return (name, found["grouping"], found["input"], *numbers, agreement, *times, published(name))
+
+
+def published(name: str) -> str:
+    """The AP of the catalogue's models of a network."""
+    from pose_ros.catalogue import entries
+
+    results = [result for entry in entries() if entry.network == name for result in entry.results[:1]]
+    return "; ".join(f"{result.ap:g} ({result.data})" for result in results)
 
 
 def write(target: Path, known: dict[str, dict[str, Any]]) -> None:
     """Write the table; by grouping, the cheapest first."""
     names = sorted(known, key=lambda name: (known[name]["grouping"], known[name]["gflop"]))
-    lines = [COLUMNS, ("---", "---", *["---:"] * (len(COLUMNS) - 2)), *(row(name, known[name]) for name in names)]
+    lines = [
+        COLUMNS,
+        ("---", "---", *["---:"] * (len(COLUMNS) - 3), "---"),
+        *(row(name, known[name]) for name in names),
+    ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    target.write_text(f"{table}\n\n{machine()}; random weights; ONNX Runtime.\n", encoding="utf-8")
+    target.write_text(f"{HEAD}\n{table}\n\n{machine()}.\n", encoding="utf-8")
 
 
 def main() -> None:
