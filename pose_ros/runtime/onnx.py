@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import Arrays, Runner, TensorSpec
+from pose_ros.runtime.runner import CLOSED, Arrays, Runner, TensorSpec
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -60,8 +60,11 @@ class OnnxRunner(Runner):
         self.description = f"ONNX Runtime {onnxruntime.__version__} on the CPU"
 
     def close(self) -> None:
-        """Give back the session's memory."""
-        del self._session
+        """Give back the session's memory; once more does nothing."""
+        self._session = None
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        return dict(zip(names, self._session.run(list(names), dict(feeds)), strict=True))
+        session = self._session  # a run that has begun keeps it
+        if session is None:
+            raise ValueError(CLOSED)
+        return dict(zip(names, session.run(list(names), dict(feeds)), strict=True))

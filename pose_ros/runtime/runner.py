@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+CLOSED = "runner: expected an open one, got one that has been closed; load the model again"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pose_ros.checkpoint import load_checkpoint
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import METADATA_KEY
 from pose_ros.network.deploy import INPUT, Deployed
-from pose_ros.runtime.runner import Arrays, Runner, TensorSpec
+from pose_ros.runtime.runner import CLOSED, Arrays, Runner, TensorSpec
 
 RECORDINGS = 8
 """Input shapes that are kept on the GPU; beyond, the oldest is forgotten."""
@@ -54,14 +54,17 @@ class TorchRunner(Runner):
         self.description = f"PyTorch {torch.__version__} on {place}" + (" in half precision" if config.half else "")
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        compute = self._compute  # a run that has begun keeps it
+        if compute is None:
+            raise ValueError(CLOSED)
         with torch.inference_mode():
-            outputs = self._compute(torch.from_numpy(np.ascontiguousarray(feeds[INPUT])))
+            outputs = compute(torch.from_numpy(np.ascontiguousarray(feeds[INPUT])))
         fields = dict(zip((spec.name for spec in self.outputs), outputs, strict=True))
         return {name: fields[name].contiguous().numpy() for name in names}
 
     def close(self) -> None:
-        """Give back the network's memory."""
-        del self._compute
+        """Give back the network's memory; once more does nothing."""
+        self._compute = None
 
 
 class Recorded:

@@ -79,3 +79,11 @@ def test_broken_files_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.onnx, which does not exist"):
         load_runner(tmp_path / "nothing.onnx", RuntimeConfig())
+
+
+def test_a_closed_runner_says_so_and_may_be_closed_again(adder: Path) -> None:
+    runner = load_runner(adder, RuntimeConfig(threads=1))
+    runner.close()
+    runner.close()
+    with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):
+        runner.run(feeds())

@@ -166,3 +166,11 @@ def test_the_command_line_loads_no_torch() -> None:
     script = "import sys, pose_ros.cli, pose_ros.estimator, pose_ros.runtime; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_closed_runner_says_so_and_may_be_closed_again(checkpoint: Path) -> None:
+    runner = load_runner(checkpoint, RuntimeConfig(backend="torch"))
+    runner.close()
+    runner.close()
+    with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):
+        runner.run({"image": np.zeros((1, 64, 64, 3), np.uint8)})

@@ -147,9 +147,9 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return described
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def toy_estimator(toy_model: Path) -> PoseEstimator:
-    """The estimator of that network."""
+    """The estimator of that network; a node that ends closes it."""
     return PoseEstimator.load(toy_model, config=EstimatorConfig())
 
 
