@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose_ros.cli.options import Runtime, Settings, Spec, Threads, configs, load_estimator
-from pose_ros.fields import GROUPING_HEADS
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -89,6 +88,8 @@ def _check_packages(report: bool) -> None:
 
 def _model_and_groupings(words: Sequence[str], named: Sequence[str]) -> tuple[Path | None, list[str]]:
     """Tell the model from the names that follow the first ``--grouping NAME``."""
+    from pose_ros.fields import GROUPING_HEADS
+
     also = [word for word in words if named and word in GROUPING_HEADS]
     models = [Path(word) for word in words if word not in also]
     if len(models) > 1:

@@ -48,7 +48,7 @@ def test_the_default_model_comes_first_and_is_the_one_described() -> None:
         spec = read_spec(DEFAULT_MODEL, runner.metadata)
     assert (spec.grouping, spec.skeleton.name) == (default.grouping, default.skeleton)
     assert spec.licence == default.weights_licence
-    assert f"AP .{default.results[0].ap * 10:.0f}" in DEFAULT_MODEL.with_suffix(".md").read_text()
+    assert f"**{default.results[0].ap}**" in DEFAULT_MODEL.with_suffix(".md").read_text()
 
 
 @ENTRIES
