@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # more of them only wait for one another on a small machine
+# A shell's background jobs ignore Ctrl-C, and what they start inherits that: the programs under test must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("pose_ros", deadline=None, derandomize=True)  # the first example compiles
 settings.load_profile("pose_ros")
 
