@@ -7,6 +7,9 @@ from pathlib import Path
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.runner import Runner
 
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".npz", ".pb", ".tflite", ".caffemodel")
+"""Suffixes of weights, which torch runs; any other file is taken for an ONNX network."""
+
 
 def load_runner(path: str | Path, config: RuntimeConfig) -> Runner:
     """Load a model file into the configured runtime; ``auto`` takes the one that the file is for.
@@ -16,8 +19,8 @@ def load_runner(path: str | Path, config: RuntimeConfig) -> Runner:
         ImportError: If the runtime is not installed.
         ValueError: If the runtime cannot load it, or cannot do what the settings say.
     """
-    is_onnx = Path(path).suffix.lower() == ".onnx"
-    if config.backend == "torch" or (config.backend == "auto" and not is_onnx):
+    is_checkpoint = Path(path).suffix.lower() in CHECKPOINTS
+    if config.backend == "torch" or (config.backend == "auto" and is_checkpoint):
         return _torch_runner(path, config)
     if config.device != "cpu" or config.half:
         raise ValueError(

@@ -32,7 +32,7 @@ def busy(seconds):
 def load(config):
     estimator = PoseEstimator.load(config.model)
     network = estimator.runner.run
-    estimator.runner.run = lambda feeds: (busy(1.0), network(feeds))[1]
+    estimator.runner.run = lambda *feeds: (busy(1.0), network(*feeds))[1]
     return estimator
 
 loads = {"loads": lambda config: busy(1.0) or load(config), "hangs": lambda config: busy(60.0), "works": load}
