@@ -19,11 +19,10 @@ import numpy.typing as npt
 
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
-from pose_ros.skeleton import Skeleton, map_keypoints
+from pose_ros.skeleton import BOX_FILL, Skeleton, map_keypoints
 
 SAME_OKS = 0.35
 """Two answers at least so alike, over the keypoints that both have, are the same person."""
-BOX_FILL = 0.53
 
 
 class Views:

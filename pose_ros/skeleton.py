@@ -19,6 +19,9 @@ import numpy.typing as npt
 
 Limb = tuple[int, int]
 
+BOX_FILL = 0.53
+"""Share of a person's box that the person covers: where OKS needs an area and there is no outline."""
+
 _SIGMAS = {
     "nose": 0.026,
     "eye": 0.025,

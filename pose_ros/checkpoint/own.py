@@ -14,6 +14,7 @@ from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
+from pose_ros.whole_file import appears_whole
 
 FORMAT = "pose_ros checkpoint 1"
 
@@ -35,15 +36,10 @@ def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: A
         "spec": network.spec.to_dict(),
         "state_dict": network.state_dict(),
     }
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with appears_whole(path) as unfinished, unfinished.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def is_own(content: Any) -> bool:

@@ -78,17 +78,10 @@ def _network(checkpoint: Path | None, name: str | None, random: bool) -> PoseNet
     Raises:
         ValueError: If both are asked for, or neither.
     """
-    from dataclasses import replace
-
     if random and checkpoint is None and name is not None:
-        import torch
-
         from pose_ros.network import zoo
 
-        torch.manual_seed(0)
-        model = zoo.build(name)
-        model.spec = replace(model.spec, licence="none: random weights")
-        return model
+        return zoo.build_random(name)
     if random or checkpoint is None:
         raise ValueError("export: expected a CHECKPOINT, or --network NAME --random, got neither or both")
     from pose_ros.checkpoint import load_checkpoint

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.decoder.jit import inlined, jit
+from pose_ros.skeleton import BOX_FILL
 
-BOX_FILL = 0.53
-"""Share of a person's box that the person covers, as COCO's areas have it."""
 MIN_AREA = 64.0
 
 

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.skeleton import COCO_17, SKELETONS, Skeleton
+from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
 from pose_ros.training.data_coco import by_image, load_coco, person_category
 from pose_ros.training.labels import keypoint_names
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-BOX_FILL = 0.53
-"""Area of a person in its box, where no outline is known."""
 _HEAD_AND_NECK = (
     ("head_top", "upper_neck"),
     ("head_top", "neck"),

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.evaluation.data import BOX_FILL, BoolArray, DataSet, LabelledImage, read_coco, skeleton_of
-from pose_ros.skeleton import Skeleton
+from pose_ros.evaluation.data import BoolArray, DataSet, LabelledImage, read_coco, skeleton_of
+from pose_ros.skeleton import BOX_FILL, Skeleton
 from pose_ros.training.data import Picture, Pictures
 from pose_ros.training.data_config import DataConfig, open_pictures
 from pose_ros.training.data_lsp import LSP_NAMES

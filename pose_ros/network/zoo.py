@@ -9,9 +9,12 @@ from __future__ import annotations
 import difflib
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+
+import torch
 
 from pose_ros.network.model import PoseNetwork
 from pose_ros.skeleton import Skeleton
@@ -26,6 +29,18 @@ def networks() -> dict[str, Builder]:
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         found |= getattr(import_module(f"pose_ros.network.{module.name}"), "NETWORKS", {})
     return dict(sorted(found.items()))
+
+
+def build_random(name: str, seed: int = 0) -> PoseNetwork:
+    """A network with the random weights of a seed, which says in its licence that it has none of anybody's.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
+    torch.manual_seed(seed)
+    network = build(name)
+    network.spec = replace(network.spec, licence="none: random weights")
+    return network
 
 
 def build(name: str, skeleton: Skeleton | None = None) -> PoseNetwork:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.skeleton import Skeleton
+from pose_ros.skeleton import BOX_FILL, Skeleton
 from pose_ros.training.data import Picture
 from pose_ros.training.data_coco import by_image, load_coco, person_category
 from pose_ros.training.labels import Gates, boxes_around, has_place, keypoint_names, onto
@@ -114,7 +114,7 @@ def _similarity(
 ) -> npt.NDArray[np.float64]:
     """(people, teacher's people): OKS of the keypoints that both have, or the overlap of the boxes if it is more."""
     similar = _overlap(picture.boxes, boxes)
-    areas = 0.53 * np.prod(picture.boxes[:, 2:] - picture.boxes[:, :2], axis=1)
+    areas = BOX_FILL * np.prod(picture.boxes[:, 2:] - picture.boxes[:, :2], axis=1)
     for n, m in np.ndindex(*similar.shape):
         both = (picture.states[n] == LABELLED) & (states[m] == LABELLED)
         if both.sum() >= _LEAST_SHARED:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pose_ros.whole_file import appears_whole
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -80,12 +82,10 @@ class CsvTable:
         if self._columns:
             self._rows = _rows(self.path)
         self._columns = list(dict.fromkeys([*row, *(self._rows[-1] if self._rows else ())]))
-        unfinished = self.path.with_name(f".{self.path.name}")
-        with unfinished.open("w", encoding="utf-8", newline="") as file:
+        with appears_whole(self.path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
-        unfinished.replace(self.path)
 
 
 class Files:

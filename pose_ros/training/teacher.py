@@ -10,7 +10,6 @@ References:
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pose_ros.consensus import Views, consensus
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 from pose_ros.sources import read_image
+from pose_ros.whole_file import appears_whole
 
 PLACED = 2
 """COCO's mark of a keypoint that is labelled and visible."""
@@ -86,12 +86,8 @@ class LabelFile:
 
     def close(self) -> None:
         """Write the file."""
-        unfinished = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        try:
+        with appears_whole(self.path) as unfinished:
             unfinished.write_text(json.dumps(self._content), encoding="utf-8")
-            unfinished.replace(self.path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
