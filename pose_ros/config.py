@@ -67,16 +67,60 @@ class RuntimeConfig:
 
     backend: str = setting(
         "auto",
-        "Runtime of the network; auto takes onnx for .onnx files, and torch for checkpoints.",
-        choices=("auto", "onnx", "torch"),
+        "Runtime of the network; auto takes the fastest that works here for the file: for an ONNX file tensorrt, then "
+        "onnx with CUDA, then openvino, then onnx on the CPU; for a checkpoint torch.",
+        choices=("auto", "tensorrt", "onnx", "openvino", "torch"),
     )
-    device: str = setting("cpu", "Where torch runs the network.", choices=("cpu", "cuda"))
-    half: bool = setting(False, "Compute in half precision: torch on cuda only.")
+    device: str = setting(
+        "auto",
+        "Where the network runs: cuda is an NVIDIA GPU, gpu and npu are Intel's, for openvino. auto takes what the "
+        "runtime does best on; torch then takes the CPU.",
+        choices=("auto", "cpu", "cuda", "gpu", "npu"),
+    )
+    gpu: int = setting(0, "Which of several NVIDIA GPUs.", low=0, high=63)
+    provider: str = setting(
+        "auto",
+        "Execution provider of onnx; auto takes cuda where the device is cuda, and cpu elsewhere.",
+        choices=("auto", "cpu", "cuda", "tensorrt", "openvino", "coreml"),
+    )
+    precision: str = setting(
+        "auto",
+        "Arithmetic of the network; auto is the model's own. Other than that: tensorrt 8 fp16; openvino fp32, bf16, "
+        "fp16; torch on cuda fp16.",
+        choices=("auto", "fp32", "fp16", "bf16"),
+    )
     threads: int = setting(0, "Threads of the network; 0 lets the runtime choose.", low=0, high=256)
     warm_up: bool = setting(True, "Run the network once on an empty image when it is loaded.")
+    cache: str = setting("", "Folder of built engines; empty is pose_ros/engines in the user's cache folder.")
+    least_size: str = setting("128x128", "tensorrt: smallest input that an engine takes, height x width.", unit="px")
+    best_size: str = setting("368x656", "tensorrt: the input that an engine is fastest at.", unit="px")
+    most_size: str = setting("736x1312", "tensorrt: largest input that an engine takes.", unit="px")
+    max_batch: int = setting(1, "tensorrt: most images that an engine takes at once.", low=1, high=64)
+    optimisation: int = setting(3, "tensorrt: how long a build looks for the fastest kernels.", low=0, high=5)
+    workspace_mb: int = setting(
+        0, "tensorrt: most memory that a build may try; 0 is any.", unit="MB", low=0, high=1_000_000
+    )
+    cuda_graph: bool = setting(True, "tensorrt: record each input shape once and replay it as a whole.")
+    while_building: str = setting(
+        "wait", "tensorrt: what answers until a new engine is built.", choices=("wait", "onnx")
+    )
 
     def __post_init__(self) -> None:
         check_settings(self)
+        least, best, most = (self.size_hw(name) for name in ("least", "best", "most"))
+        if not all(low <= mid <= high for low, mid, high in zip(least, best, most, strict=True)):
+            raise ValueError(
+                f"RuntimeConfig: expected least_size <= best_size <= most_size, got {self.least_size}, "
+                f"{self.best_size}, {self.most_size}"
+            )
+
+    def size_hw(self, which: str) -> tuple[int, int]:
+        """Height and width, in px, of the ``"least"``, ``"best"`` or ``"most"`` size."""
+        text = getattr(self, f"{which}_size")
+        height, separator, width = text.partition("x")
+        if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 368x656, got {text!r}")
+        return int(height), int(width)
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ def load_runner(path: str | Path, config: RuntimeConfig) -> Runner:
     is_checkpoint = Path(path).suffix.lower() in CHECKPOINTS
     if config.backend == "torch" or (config.backend == "auto" and is_checkpoint):
         return _torch_runner(path, config)
-    if config.device != "cpu" or config.half:
+    if config.device not in ("auto", "cpu") or config.precision != "auto":
         raise ValueError(
-            f"runtime onnx: expected device cpu without half, got device {config.device}, half {config.half}; "
+            f"runtime onnx: expected device cpu and precision auto, got {config.device} and {config.precision}; "
             "only torch has these"
         )
     from pose_ros.runtime.onnx import OnnxRunner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -12,7 +12,22 @@ import numpy as np
 import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+Progress = Callable[[str, float], None]
+"""Told what is under way, and how much of it is done: 0 to 1, or less than 0 where nobody knows."""
 CLOSED = "runner: expected an open one, got one that has been closed; load the model again"
+
+
+class Unavailable(ImportError):
+    """A runtime cannot work on this machine.
+
+    Attributes:
+        reason: What is missing, in a few words.
+        fix: What to do about it; empty where nothing helps.
+    """
+
+    def __init__(self, runtime: str, reason: str, fix: str = "") -> None:
+        super().__init__(f"runtime {runtime}: {reason}" + f"; {fix}" * bool(fix))
+        self.reason, self.fix = reason, fix
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,15 @@ class TorchRunner(Runner):
         if config.threads:
             torch.set_num_threads(config.threads)
         network = load_checkpoint(path)
-        deployed = Deployed(network, half=config.half).eval().to(config.device, memory_format=torch.channels_last)
-        self._compute = Recorded(deployed) if config.device == "cuda" else deployed
+        device, half = "cuda" if config.device == "cuda" else "cpu", config.precision == "fp16"
+        deployed = Deployed(network, half=half).eval().to(device, memory_format=torch.channels_last)
+        self._compute = Recorded(deployed) if device == "cuda" else deployed
         width, height = network.spec.input.size_wh or (None, None)
         self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)
         self.outputs = tuple(TensorSpec(name, (None,) * 4, np.dtype(np.float32)) for name in deployed.names)
         self.metadata = {METADATA_KEY: json.dumps(deployed.spec.to_dict())}
-        place = torch.cuda.get_device_name() if config.device == "cuda" else "the CPU"
-        self.description = f"PyTorch {torch.__version__} on {place}" + (" in half precision" if config.half else "")
+        place = torch.cuda.get_device_name() if device == "cuda" else "the CPU"
+        self.description = f"PyTorch {torch.__version__} on {place}" + (" in half precision" if half else "")
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         compute = self._compute  # a run that has begun keeps it
@@ -108,7 +109,11 @@ class Recorded:
 def _check(path: Path, config: RuntimeConfig) -> None:
     if path.suffix.lower() == ".onnx":
         raise ValueError(f"runtime torch: expected a checkpoint, got {path}; take runtime onnx, or auto")
+    if config.device in ("gpu", "npu"):
+        raise ValueError(f"runtime torch: expected device cpu or cuda, got {config.device}, which openvino has")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("runtime torch: expected a GPU for device cuda, got none that PyTorch can use; take cpu")
-    if config.half and config.device != "cuda":
-        raise ValueError(f"runtime torch: expected device cuda for half precision, got {config.device}")
+    if config.precision not in ("auto", "fp32", "fp16"):
+        raise ValueError(f"runtime torch: expected precision auto, fp32 or fp16, got {config.precision}")
+    if config.precision == "fp16" and config.device != "cuda":
+        raise ValueError(f"runtime torch: expected device cuda for precision fp16, got {config.device}")

@@ -31,6 +31,7 @@ class InitConfig(_Checked):
         "change of the skeleton.",
         choices=("all", "backbone", "fitting"),
     )
+    backbone: Path | None = None  # a trunk of its own, taken after the file
 
 
 @dataclass(frozen=True)

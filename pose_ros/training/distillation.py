@@ -64,20 +64,20 @@ class FieldTeacher:
         mean, std = (images.new_tensor(value).view(1, 3, 1, 1) for value in (spec.input.mean, spec.input.std))
         said = self._network.fields((images - mean) / std)
         return {
-            name: _on_grid(said[name].index_select(1, index), spec, self._student, shape_hw)
+            name: _on_grid(said[name].float().index_select(1, index), spec, self._student, shape_hw)
             for name, index in self._channels.items()
         }
 
-    def loss(self, stages: list[Outputs], pixels: Tensor) -> Tensor:
-        """Squared distance of all stages from the teacher: summed over cells, mean over channels, half of it."""
-        wanted = self(pixels, tuple(next(iter(stages[-1].values())).shape[2:]))
-        terms = [
-            (stage[name][:, : target.shape[1]].float() - target).square().sum() / target.shape[1]
-            for stage in stages
-            for name, target in wanted.items()
-            if name in stage and stage[name].shape[2:] == target.shape[2:]
-        ]
-        return torch.stack(terms).sum() / (2 * len(pixels))
+
+def distance(stages: list[Outputs], wanted: Mapping[str, Tensor]) -> Tensor:
+    """Squared distance of all stages from a teacher: summed over cells, mean over channels, half of it per picture."""
+    terms = [
+        (stage[name][:, : target.shape[1]].float() - target).square().sum() / target.shape[1]
+        for stage in stages
+        for name, target in wanted.items()
+        if name in stage and stage[name].shape[2:] == target.shape[2:]
+    ]
+    return torch.stack(terms).sum() / (2 * len(next(iter(wanted.values()))))
 
 
 def load_teacher(path: Path, student: ModelSpec, device: Any) -> FieldTeacher:

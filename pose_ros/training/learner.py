@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pose_ros.network.model import Outputs, PoseNetwork
 from pose_ros.training.config import TrainingConfig
-from pose_ros.training.distillation import FieldTeacher, load_teacher
+from pose_ros.training.distillation import FieldTeacher, distance, load_teacher
 from pose_ros.training.loader import Batch, Normaliser
 from pose_ros.training.optimisation import (
     MovingAverage,
@@ -142,10 +142,11 @@ class Learner:
         images = self._normalised(pixels)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             stages = self._wrapped(images)
+            wanted = {} if self._teacher is None else self._teacher(pixels, _grid(stages))
         loss, parts = self._loss(stages, moved)
-        if self._teacher is None:
+        if not wanted:
             return loss, parts
-        taught, share = self._teacher.loss(stages, pixels), self.config.distillation.weight
+        taught, share = distance(stages, wanted), self.config.distillation.weight
         return (1 - share) * loss + share * taught, {**parts, "teacher": taught.detach()}
 
     def _load_teacher(self) -> FieldTeacher | None:
@@ -159,3 +160,8 @@ class Learner:
     def _clipped(self) -> Tensor:
         weights = [weight for group in self._optimiser.param_groups for weight in group["params"]]
         return torch.nn.utils.clip_grad_norm_(weights, self.config.optimiser.clip or math.inf)
+
+
+def _grid(stages: list[Outputs]) -> tuple[int, ...]:
+    """Rows and columns of the fields."""
+    return tuple(next(iter(stages[-1].values())).shape[2:])

@@ -60,8 +60,12 @@ class World:
         return box[0]
 
     def meet(self) -> None:
-        """Wait until all processes are here."""
-        self.largest(0)
+        """Wait until all processes are here.
+
+        A barrier has no tensor of Python's: a thread of gloo that lets go of one while Python ends takes it down.
+        """
+        if self.size > 1:
+            distributed.barrier(device_ids=[self.device.index] if self.device.type == "cuda" else None)
 
     def wrapped(self, network: nn.Module) -> nn.Module:
         """The network, its gradients averaged over all processes."""

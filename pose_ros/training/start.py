@@ -37,11 +37,14 @@ def starting_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
     network.spec = replace(
         network.spec, name=config.name or network.spec.name, licence=config.licence or network.spec.licence
     )
-    if config.init.file is None:
-        return network, "began with random weights"
-    file = weights_file(config.init.file)
-    taken = _filled(network, file, config.init.parts)
-    return network, f"began with {taken} of {len(network.state_dict())} entries from {file}"
+    given, count = [], len(network.state_dict())
+    if config.init.file is not None:
+        file = weights_file(config.init.file)
+        given.append(f"{_filled(network, file, config.init.parts)} of {count} entries from {file}")
+    if config.init.backbone is not None:
+        file = config.init.backbone
+        given.append(f"{_filled(network, file, 'backbone')} of {count} entries from {file}")
+    return network, f"began with {', then '.join(given) or 'random weights'}"
 
 
 def weights_file(file: Path) -> Path:

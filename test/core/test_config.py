@@ -26,7 +26,11 @@ def test_every_setting_describes_itself_and_its_default_is_valid(kind: type) -> 
         (lambda: DecoderConfig(max_peaks=2.5), TypeError, "max_peaks: expected int, got float 2.5"),
         (lambda: DecoderConfig(max_peaks=True), TypeError, "max_peaks: expected int, got bool"),
         (lambda: DecoderConfig(subpixel="cubic"), ValueError, "subpixel: expected one of none, quarter, centroid"),
-        (lambda: RuntimeConfig(backend="cuda"), ValueError, "backend: expected one of auto, onnx, torch, got 'cuda'"),
+        (
+            lambda: RuntimeConfig(backend="cuda"),
+            ValueError,
+            "backend: expected one of auto, tensorrt, onnx, openvino, torch, got 'cuda'",
+        ),
         (lambda: RuntimeConfig(warm_up=1), TypeError, "warm_up: expected bool"),
         (lambda: OverlayConfig(thickness=0.0), ValueError, "thickness"),
     ],

@@ -111,11 +111,11 @@ def test_people_are_found_in_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("name", "config", "message"),
     [
-        ("tiny.pt", {"half": True}, "expected device cuda for half precision, got cpu"),
+        ("tiny.pt", {"precision": "fp16"}, "expected device cuda for precision fp16, got auto"),
         ("nothing.pt", {}, r"expected an ONNX file or a checkpoint, got .*nothing\.pt, which does not exist"),
         (str(DEFAULT_MODEL), {"backend": "torch"}, r"expected a checkpoint, got .*default\.onnx; take runtime onnx"),
-        (str(DEFAULT_MODEL), {"device": "cuda"}, "runtime onnx: expected device cpu without half, got device cuda"),
-        (str(DEFAULT_MODEL), {"half": True}, "runtime onnx: .* got device cpu, half True"),
+        (str(DEFAULT_MODEL), {"device": "cuda"}, "runtime onnx: expected device cpu and precision auto, got cuda"),
+        (str(DEFAULT_MODEL), {"precision": "fp16"}, "runtime onnx: .* got auto and fp16"),
         ("tiny.pt", {"backend": "onnx"}, "expected a readable ONNX network"),
         ("text.pt", {}, "expected a complete torch file"),
     ],
@@ -138,7 +138,7 @@ def test_cuda_without_a_gpu_is_refused(checkpoint: Path) -> None:
 def test_the_gpu_agrees_with_the_cpu(checkpoint: Path, half: bool) -> None:
     with (
         load_runner(checkpoint, RuntimeConfig()) as expected,
-        load_runner(checkpoint, RuntimeConfig(device="cuda", half=half)) as runner,
+        load_runner(checkpoint, RuntimeConfig(device="cuda", precision="fp16" if half else "auto")) as runner,
     ):
         for images in (picture(), picture(2), picture(1, (80, 32)), picture()):
             a, b = expected.run({"image": images}), runner.run({"image": images})
