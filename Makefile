@@ -1,8 +1,9 @@
 # make demo · make test · make lint · make bench. Each sets up what it needs first: `make help`.
-# Options:  VIDEO=my.mp4 make demo     PYTHON=python3.12 make setup     TORCH=torch make test
+# Options:  VIDEO=my.mp4 make demo     VIEW=1 make demo     PYTHON=python3.12 make setup     TORCH=torch make test
 
 PYTHON ?=
 VIDEO ?=
+VIEW ?=
 # What the tests of networks and training need: a build for the CPU, and none where pip finds no such build.
 TORCH ?= torch==2.13.0+cpu
 SETUP = python3 underlay/install.py $(if $(PYTHON),--python "$(PYTHON)")
@@ -19,8 +20,8 @@ help:  ## show this list
 setup:  ## install what is missing into .venv, build the messages into .colcon
 	@$(SETUP)
 
-demo: setup  ## find the people in a video; VIDEO=path for your own
-	@. .venv/ros.sh && python demo/run.py $(if $(VIDEO),--video "$(VIDEO)")
+demo: setup  ## find the people in a video; VIDEO=path for your own, VIEW=1 for the live page
+	@. .venv/ros.sh && python demo/run.py $(if $(VIDEO),--video "$(VIDEO)") $(if $(VIEW),--view)
 
 test:  ## run all tests; those for ROS, PyTorch or a GPU are skipped where there is none
 	@$(SETUP) $(if $(TORCH),--torch "$(TORCH)")

@@ -1,8 +1,7 @@
-"""What the node adds to the library: DDS, conversion and the messages.
+"""What the node adds to the library: DDS, conversion and the messages; what it costs at rest; what four cameras reach.
 
-A publisher process sends images through a real DDS to a real node process; this process listens. Added = latency of the
-message (stamp of the image to publishing) minus the time of the three stages inside the library.
-Claim: at most 2 ms in the median at 640 × 480.
+A publisher process sends images through a real DDS to a real node process; this process listens. Times are those that
+the messages tell: the latency is from the stamp of the image to publishing, the library's are its three stages.
 """
 
 from __future__ import annotations
@@ -14,21 +13,27 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from measure import show
+from measure import median_ms, show
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = [str(ROOT / "scripts/pose_node"), "--ros-args", "--log-level", "error"]
 SIZES_WH = ((640, 480), (1280, 720), (1920, 1080))
 CLAIM_WH, CLAIM_MS = (640, 480), 2.0
+LIVE_WH, LIVE_HZ = (1280, 720), 30.0
+MEDIAN_MORE_MS, TAIL_FACTOR, TAIL_MORE_MS = 8.0, 2.0, 20.0
+IDLE_SHARE, IDLE_S = 0.02, 10.0
+CAMERAS, BATCH_SHARE = ("front", "rear", "left", "right"), 0.95
 START_TIMEOUT_S = 60.0
 
 
 def publish(options: argparse.Namespace) -> None:
-    """The camera: images at a steady rate, stamped when they are sent."""
+    """The cameras: images at a steady rate, stamped and numbered when they are sent."""
     import rclpy
     from rclpy.signals import SignalHandlerOptions
     from std_msgs.msg import Header
@@ -37,69 +42,181 @@ def publish(options: argparse.Namespace) -> None:
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("camera")
-    message = image_to_message(picture(options), Header(frame_id="camera"))
-    publisher = node.create_publisher(type(message), "image", 1)
-    while publisher.get_subscription_count() == 0:
+    message = image_to_message(picture(options.image, (options.width, options.height)), Header())
+    publishers = [node.create_publisher(type(message), topic, 1) for topic in options.publish.split(",")]
+    while not options.unasked and any(publisher.get_subscription_count() == 0 for publisher in publishers):
         time.sleep(0.05)
+    due_s, number = time.monotonic(), 0
     while True:
-        message.header.stamp = node.get_clock().now().to_msg()
-        publisher.publish(message)
-        time.sleep(1 / options.rate_hz)
+        for publisher in publishers:
+            message.header.frame_id = str(number)
+            message.header.stamp = node.get_clock().now().to_msg()
+            publisher.publish(message)
+        number += 1
+        due_s = max(due_s + 1 / options.rate_hz, time.monotonic() - 1 / options.rate_hz)
+        time.sleep(max(0.0, due_s - time.monotonic()))
 
 
-def picture(options: argparse.Namespace) -> np.ndarray:
+def picture(image: str, size_wh: tuple[int, int]) -> np.ndarray:
     """The image to send: a photo, or noise."""
-    size_wh = (options.width, options.height)
-    if options.image:
-        return cv2.resize(cv2.imread(options.image), size_wh)
+    if image:
+        return cv2.resize(cv2.imread(image), size_wh)
     return np.random.default_rng(0).integers(0, 255, (size_wh[1], size_wh[0], 3), np.uint8)
 
 
 @contextlib.contextmanager
-def running(*command: str) -> Iterator[None]:
+def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends with the block."""
     with subprocess.Popen([sys.executable, *command]) as process:
         try:
-            yield
+            yield process
         finally:
             process.terminate()
 
 
-def measure(options: argparse.Namespace, size_wh: tuple[int, int]) -> np.ndarray:
-    """(images, 2) library and latency of each image, ms."""
+def camera_process(options: argparse.Namespace, topics: str, size_wh: tuple[int, int], rate_hz: float) -> list[str]:
+    """The command of a publisher."""
+    sizes = [f"--width={size_wh[0]}", f"--height={size_wh[1]}", f"--rate-hz={rate_hz}", f"--image={options.image}"]
+    return [__file__, "--publish", topics, *sizes]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back: per image number, library, network and latency in ms; and when it came, s."""
+
+    numbers: np.ndarray
+    library_ms: np.ndarray
+    network_ms: np.ndarray
+    latency_ms: np.ndarray
+    arrivals_s: np.ndarray
+
+    @property
+    def images_hz(self) -> float:
+        """Answers per second."""
+        return (len(self.arrivals_s) - 1) / float(self.arrivals_s[-1] - self.arrivals_s[0])
+
+    @property
+    def sent(self) -> int:
+        """Images that were sent meanwhile."""
+        return int(self.numbers[-1] - self.numbers[0]) + 1
+
+
+def measure(
+    options: argparse.Namespace, size_wh: tuple[int, int], rate_hz: float, cameras: tuple[str, ...] = ("",)
+) -> Answers:
+    """The answers to so many images, of all cameras together."""
     import rclpy
     from pose_ros.msg import PersonPoseArray
 
-    arguments = [f"--width={size_wh[0]}", f"--height={size_wh[1]}", f"--rate-hz={options.rate_hz}"]
-    arguments += [f"--image={options.image}"] if options.image else []
-    rows: list[tuple[float, float]] = []
+    prefixes = [f"{name}/" if name else "" for name in cameras]
+    rows: list[tuple[float, ...]] = []
 
     def note(message: PersonPoseArray) -> None:
-        rows.append((message.preprocess_ms + message.network_ms + message.decode_ms, message.latency_ms))
+        library_ms = message.preprocess_ms + message.network_ms + message.decode_ms
+        number = float(message.header.frame_id)
+        rows.append((number, library_ms, message.network_ms, message.latency_ms, time.monotonic()))
 
-    with running(*NODE), running(__file__, "--publish", *arguments):
+    several = ["-p", f"cameras:=[{', '.join(cameras)}]"] if cameras != ("",) else []
+    publisher = camera_process(options, ",".join(f"{prefix}image" for prefix in prefixes), size_wh, rate_hz)
+    with running(*NODE, *several), running(*publisher):
         rclpy.init(args=[])
         node = rclpy.create_node("listener")
-        node.create_subscription(PersonPoseArray, "pose_estimator/poses", note, 100)
-        end = time.monotonic() + START_TIMEOUT_S
+        for prefix in prefixes:
+            node.create_subscription(PersonPoseArray, f"pose_estimator/{prefix}poses", note, 100)
+        end_s = time.monotonic() + START_TIMEOUT_S
         while len(rows) < options.images + options.skip:
-            if not rows and time.monotonic() > end:
+            if not rows and time.monotonic() > end_s:
                 sys.exit("no answer from the node")
             rclpy.spin_once(node, timeout_sec=1.0)
         rclpy.shutdown()
-    return np.array(rows[options.skip :])
+    return Answers(*np.array(rows[options.skip :]).T)
+
+
+def cpu_s(process: subprocess.Popen[Any]) -> float:
+    """Seconds of one core that a process has used."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_share(options: argparse.Namespace) -> float:
+    """Share of a core that the node takes while a camera sends and nobody listens."""
+    with running(*NODE) as node, running(*camera_process(options, "image", LIVE_WH, LIVE_HZ), "--unasked"):
+        time.sleep(START_TIMEOUT_S / 4)  # it loads and warms up
+        before_s = cpu_s(node)
+        time.sleep(IDLE_S)
+        return (cpu_s(node) - before_s) / IDLE_S
+
+
+def batch_hz(options: argparse.Namespace) -> float:
+    """Images per second of the library alone: one of each camera in one run, or one by one, whichever is faster."""
+    from pose_ros.ros.estimator_node import load_estimator
+    from pose_ros.ros.node_config import NodeConfig
+
+    estimator = load_estimator(NodeConfig(cameras=CAMERAS), lambda *_: None, lambda _: None)
+    images = [picture(options.image, LIVE_WH) for _ in CAMERAS]
+    batch_ms = median_ms(lambda: estimator.process_batch(images, ["bgr"] * len(images)), 30)
+    single_ms = median_ms(lambda: estimator.process_batch(images[:1], ["bgr"]), 120)
+    estimator.close()
+    return 1e3 / min(batch_ms / len(images), single_ms)
+
+
+def show_sizes(options: argparse.Namespace) -> None:
+    """What the node adds at each size, at a rate that leaves it time."""
+    table = []
+    for size_wh in SIZES_WH:
+        answers = measure(options, size_wh, options.rate_hz)
+        columns = (answers.library_ms, answers.latency_ms, answers.latency_ms - answers.library_ms)
+        cells = ("{:.2f} ({:.2f})".format(*np.percentile(column, [50, 95])) for column in columns)
+        claim = f"at most {CLAIM_MS}" if size_wh == CLAIM_WH else ""
+        table.append([f"{size_wh[0]} × {size_wh[1]}", *cells, claim])
+    title = f"{options.images} images of each size at {options.rate_hz} Hz: median (95 %), ms"
+    show(title, ("size", "library", "latency", "added by the node", "claim"), table)
+
+
+def show_live(options: argparse.Namespace) -> None:
+    """A camera of today."""
+    answers = measure(options, LIVE_WH, LIVE_HZ)
+    network_ms, library_ms = np.median(answers.network_ms), np.median(answers.library_ms)
+    median, tail = np.percentile(answers.latency_ms, [50, 99])
+    possible = min(1.0, 1e3 / library_ms / LIVE_HZ)
+    rows = [
+        ["images answered, of those sent", f"{len(answers.numbers) / answers.sent:.1%}", f"{possible:.1%}"],
+        ["network, median ms", f"{network_ms:.1f}", ""],
+        ["library, median ms", f"{library_ms:.1f}", ""],
+        ["latency, median ms", f"{median:.1f}", f"network + {MEDIAN_MORE_MS:g} = {network_ms + MEDIAN_MORE_MS:.1f}"],
+        ["latency, 99 % ms", f"{tail:.1f}", f"2 × network + 20 = {TAIL_FACTOR * network_ms + TAIL_MORE_MS:.1f}"],
+    ]
+    show(f"{options.images} answers, {LIVE_WH[0]} × {LIVE_WH[1]} at {LIVE_HZ:g} Hz", ("", "measured", "limit"), rows)
+
+
+def show_idle_and_many(options: argparse.Namespace) -> None:
+    """Nobody listens; and four cameras that send more than the network can take."""
+    idle, alone_hz = idle_share(options), batch_hz(options)
+    answers = measure(options, LIVE_WH, LIVE_HZ, CAMERAS)
+    limit_hz = min(alone_hz, LIVE_HZ * len(CAMERAS))
+    rows = [
+        ["nobody listens: share of a core", f"{idle:.1%}", f"{IDLE_SHARE:.0%}"],
+        ["library alone, images/s", f"{alone_hz:.1f}", ""],
+        ["node, four cameras, images/s", f"{answers.images_hz:.1f}", f"{BATCH_SHARE * limit_hz:.1f}"],
+        ["share of what is possible", f"{answers.images_hz / limit_hz:.2f}", f"{BATCH_SHARE}"],
+    ]
+    show(f"at rest, and with four cameras of {LIVE_HZ:g} Hz", ("", "measured", "limit"), rows)
+
+
+PARTS = {"sizes": show_sizes, "live": show_live, "idle": show_idle_and_many}
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--images", type=int, default=100, help="images measured")
-    parser.add_argument("--skip", type=int, default=10, help="images before that")
-    parser.add_argument("--rate-hz", type=float, default=8.0, help="images per second; below what the network can do")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="which tables; default: all")
+    parser.add_argument("--images", type=int, default=300, help="images measured")
+    parser.add_argument("--skip", type=int, default=20, help="images before that")
+    parser.add_argument("--rate-hz", type=float, default=8.0, help="images per second of the table of sizes")
     parser.add_argument("--image", default="", help="photo to send; default: noise")
-    for hidden, kind in (("--width", int), ("--height", int)):
-        parser.add_argument(hidden, type=kind, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--publish", action="store_true", help=argparse.SUPPRESS)
+    for hidden, kind in (("--width", int), ("--height", int), ("--publish", str)):
+        parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
+    parser.add_argument("--unasked", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.publish:
         publish(options)
@@ -107,16 +224,8 @@ def main() -> None:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):  # Fast DDS 2 and 3
         os.environ.setdefault(name, str(ROOT / "demo/fastdds.xml"))  # else it loses most images above 0.5 MB
-    table = []
-    for size_wh in SIZES_WH:
-        rows = measure(options, size_wh)
-        columns = np.column_stack([rows, rows[:, 1] - rows[:, 0]])
-        middle, high = np.percentile(columns, [50, 95], axis=0)
-        claim = f"at most {CLAIM_MS}" if size_wh == CLAIM_WH else ""
-        cells = (f"{m:.2f} ({h:.2f})" for m, h in zip(middle, high, strict=True))
-        table.append([f"{size_wh[0]} × {size_wh[1]}", *cells, claim])
-    title = f"{options.images} images of each size at {options.rate_hz} Hz: median (95 %), ms"
-    show(title, ("size", "library", "latency", "added by the node", "claim"), table)
+    for part in options.parts or PARTS:
+        PARTS[part](options)
 
 
 if __name__ == "__main__":

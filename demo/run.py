@@ -2,8 +2,10 @@
 
     python demo/run.py                    # the clip of pedestrians out of Debian's package opencv-doc
     python demo/run.py --video my.mp4     # a video, or a folder of images, of yours
+    python demo/run.py --view             # with the live page
 
-Three real processes on a ROS domain of their own: the node, the replay, and this one, which records. Ctrl-C ends it.
+Three real processes on a ROS domain of their own: the node, the replay, and this one, which records; a fourth serves
+the page. Ctrl-C ends it.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ PRODUCTS = {
     "bag": "people and overlay, as MCAP",
     "node.log": "what the node has said",
     "replay.log": "what the replay has said",
+    "view.log": "what the live page has said",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     try:
         source = _open(options.video or _clip(console))
-        return demonstrate(source, options.output, options.rate, console)
+        return demonstrate(source, options.output, options.rate, console, options.view)
     except (ChildError, ClipError, OSError, ValueError) as error:
         console.print(f"demo stopped: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -60,11 +63,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def demonstrate(source: Source, folder: Path, rate_hz: float | None, console: Console) -> int:
+def demonstrate(
+    source: Source, folder: Path, rate_hz: float | None, console: Console, page_port: int | None = None
+) -> int:
     """Records the run, makes its pictures, prints its tables. Returns the exit status."""
     _clear(folder)
     with _until_interrupted() as stop, _progress(console) as progress:
-        run = _record(source, folder, rate_hz, stop, progress)
+        if page_port is not None:
+            console.print(f"the live page: http://127.0.0.1:{page_port}", soft_wrap=True)
+        run = _record(source, folder, rate_hz, stop, progress, page_port)
         stop.clear()  # from now on, an interrupt cuts the video short
         _make_pictures(folder, rate_hz or source.rate_hz, run.overlays, stop, progress)
     files = {_short(folder / name): meaning for name, meaning in PRODUCTS.items() if (folder / name).exists()}
@@ -76,7 +83,14 @@ def demonstrate(source: Source, folder: Path, rate_hz: float | None, console: Co
     return 1 if found else 0
 
 
-def _record(source: Source, folder: Path, rate_hz: float | None, stop: threading.Event, progress: Progress) -> Run:
+def _record(
+    source: Source,
+    folder: Path,
+    rate_hz: float | None,
+    stop: threading.Event,
+    progress: Progress,
+    page_port: int | None,
+) -> Run:
     record = _session()
     task = progress.add_task("starting the node", total=None)
 
@@ -92,7 +106,7 @@ def _record(source: Source, folder: Path, rate_hz: float | None, stop: threading
 
     rate = (f"--rate={rate_hz}", "--stamps=now") if rate_hz else ()
     try:
-        return record((str(source.path), *rate), folder, watch)
+        return record((str(source.path), *rate), folder, watch, page_port)
     finally:
         progress.remove_task(task)
 
@@ -114,7 +128,7 @@ def _clip(console: Console) -> Path:
     return find_clip(say=lambda text: console.print(text, soft_wrap=True))
 
 
-def _session() -> Callable[[Sequence[str], Path, Callable[[Recorder], bool]], Run]:
+def _session() -> Callable[[Sequence[str], Path, Callable[[Recorder], bool], int | None], Run]:
     try:
         from session import record
     except ModuleNotFoundError as error:
@@ -166,6 +180,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--video", type=Path, help="a video or a folder of images (default: the demo clip)")
     parser.add_argument("--rate", type=float, help="images per second (default: as recorded)")
+    parser.add_argument(
+        "--view", type=int, nargs="?", const=8080, metavar="PORT", help="serve the live page meanwhile (port: 8080)"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "output", help="folder to write to (default: output)")
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import rclpy
@@ -30,41 +30,48 @@ Watch = Callable[[Recorder], bool]
 """Shown the recorder several times a second; returns whether to go on."""
 
 
-def record(replay_arguments: Sequence[str], folder: Path, watch: Watch) -> Run:
+def record(replay_arguments: Sequence[str], folder: Path, watch: Watch, page_port: int | None = None) -> Run:
     """Replays a source into the node, and records what it says.
 
     Args:
         replay_arguments: Source and options for ``pose_ros replay``.
         folder: Where to write the bag and the logs.
         watch: May end the run early.
+        page_port: Where to serve the live page, if it is wanted.
 
     Raises:
-        ChildError: If the node or the replay fails.
+        ChildError: If one of the programs fails.
     """
     with (
         private_graph(),
         recording(folder / "bag") as bag,
         _listening(bag) as (recorder, listen),
         Child("the node", "pose_node", *NODE_ARGUMENTS, log=folder / "node.log") as node,
+        nullcontext() if page_port is None else _page(page_port, folder) as page,
     ):
-        if _await_node(node, recorder, listen, watch):
+        servants = [node, page] if page else [node]
+        if _await_node(servants, recorder, listen, watch):
             arguments = ("replay", *replay_arguments, "--topic", CAMERA)
             with Child("the replay", "pose_ros", *arguments, log=folder / "replay.log") as replay:
-                while replay.is_running and _is_alive(node) and watch(recorder):
+                while replay.is_running and _are_alive(servants) and watch(recorder):
                     listen()
             _await_answer(recorder, listen)
         return Run(recorder.figures, recorder.image_stamps_ns, len(recorder.overlay_stamps_ns), node.memory_mb())
 
 
-def _await_node(node: Child, recorder: Recorder, listen: Callable[[], None], watch: Watch) -> bool:
+def _page(port: int, folder: Path) -> Child:
+    return Child("the page", "pose_ros", "view", "--port", str(port), log=folder / "view.log")
+
+
+def _await_node(servants: Sequence[Child], recorder: Recorder, listen: Callable[[], None], watch: Watch) -> bool:
     """Listens until the node is ready for images; False if the run ends before."""
     end_s = time.monotonic() + START_TIMEOUT_S
     own = recorder.count_subscribers(CAMERA)
-    while _is_alive(node) and watch(recorder):
+    while _are_alive(servants) and watch(recorder):
         if recorder.count_subscribers(CAMERA) > own:
             return True
         if time.monotonic() > end_s:
-            raise node.failure(f"was not ready within {START_TIMEOUT_S:.0f} s")
+            raise servants[0].failure(f"was not ready within {START_TIMEOUT_S:.0f} s")
         listen()
     return False
 
@@ -76,9 +83,10 @@ def _await_answer(recorder: Recorder, listen: Callable[[], None]) -> None:
         listen()
 
 
-def _is_alive(node: Child) -> bool:
-    if not node.is_running:
-        raise node.failure("has ended")
+def _are_alive(servants: Sequence[Child]) -> bool:
+    for child in servants:
+        if not child.is_running:
+            raise child.failure("has ended")
     return True
 
 

@@ -227,6 +227,49 @@ class OverlayConfig:
 
 
 @dataclass(frozen=True)
+class MarkersConfig:
+    """How people are shown in rviz."""
+
+    score_threshold: float = setting(0.05, "Lowest score of a shown keypoint.", low=0.0, high=1.0)
+    colour: str = setting(
+        "side", "Colours: left, right and middle of the body, or one for each person.", choices=("side", "person")
+    )
+    joint_m: float = setting(0.03, "Diameter of a keypoint.", unit="m", low=0.001, high=1.0)
+    bone_m: float = setting(0.015, "Thickness of a limb.", unit="m", low=0.001, high=1.0)
+    plane_m: float = setting(
+        1.0,
+        "Without depth: distance of the image plane from the camera. It is as wide as it is far, unless camera_info "
+        "tells the angle of view.",
+        unit="m",
+        low=0.01,
+        high=100.0,
+    )
+    lifetime_s: float = setting(1.0, "How long people stay when no image follows.", unit="s", low=0.0, high=60.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
+class DiagnosticsConfig:
+    """When the node complains about itself."""
+
+    period_s: float = setting(1.0, "Seconds between reports; 0 is never.", unit="s", low=0.0, high=60.0)
+    warn_age_s: float = setting(3.0, "An image this old is a warning.", unit="s", low=0.0, high=3600.0)
+    error_age_s: float = setting(30.0, "An image this old is an error.", unit="s", low=0.0, high=3600.0)
+    warn_latency_ms: float = setting(
+        200.0, "A median latency this long is a warning.", unit="ms", low=0.0, high=100_000.0
+    )
+    error_latency_ms: float = setting(
+        1000.0, "A median latency this long is an error.", unit="ms", low=0.0, high=100_000.0
+    )
+    warn_dropped: float = setting(0.5, "A share of dropped images this high is a warning.", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True)
 class EstimatorConfig:
     """The settings of all stages between an image and its people."""
 

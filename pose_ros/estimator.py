@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.config import EstimatorConfig
+from pose_ros.config import DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.people import People
-from pose_ros.preprocess import Preprocessor
+from pose_ros.preprocess import ImageTransform, Preprocessor
 from pose_ros.runtime import load_runner
-from pose_ros.runtime.runner import Runner
+from pose_ros.runtime.runner import Progress, Runner
 from pose_ros.skeleton import Skeleton
 
 
@@ -30,6 +32,15 @@ class Estimate:
     preprocess_ms: float
     network_ms: float
     decode_ms: float
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """One image on its way through the network."""
+
+    tensor: npt.NDArray[Any]
+    transform: ImageTransform
+    preprocess_ms: float
 
 
 class PoseEstimator:
@@ -57,9 +68,7 @@ class PoseEstimator:
         self.model_name = model_name or spec.name
         self._preprocess = Preprocessor(self.spec.input, config.preprocess)
         self.grouping = grouping or self.spec.grouping
-        self._decode = make_decoder(self.spec, self.grouping, config.decoder)
-        read = fields_read(self.spec, self.grouping, config.decoder)
-        self._wanted = {head.tensor for head in self.spec.heads if head.field in read}
+        self._choose_decoder(config.decoder)
         if config.runtime.warm_up:
             self._warm_up()
 
@@ -72,28 +81,36 @@ class PoseEstimator:
         grouping: str | None = None,
         spec: ModelSpec | str | Path | None = None,
         config: EstimatorConfig | None = None,
+        progress: Progress | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> PoseEstimator:
-        """Load a model file.
+        """Load a model file. With TensorRT, the first time builds an engine: from seconds to an hour.
 
         Args:
             model: ONNX file, or a checkpoint that ``pose_ros.checkpoint`` reads (it needs torch); None is the default
                 model of this package.
-            runtime: ``"auto"``, ``"onnx"`` or ``"torch"``; anything but auto overrides ``config.runtime.backend``.
+            runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"``, or ``"auto"``, which takes the first that
+                works here, and torch for a checkpoint; ``runner.reason`` then says why. Anything but auto overrides
+                ``config.runtime.backend``.
             grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``; None takes the one that
                 the model prefers.
             spec: Description of the model, or a YAML file of it; None reads the one in the model's metadata, or the
                 YAML file beside the model.
             config: Settings of all stages.
+            progress: Told how far the build of an engine is, from other threads.
+            say: Told in one line what a person should know of a runtime, such as why it builds; from other threads.
 
         Raises:
             FileNotFoundError: If there is no such file.
-            ValueError: If the model cannot be read, has no description, or does not fit it.
+            ImportError: If the runtime asked for cannot work on this machine; the message tells what to do.
+            ValueError: If the model cannot be read, has no description, or does not fit it, or if settings exclude
+                each other.
         """
         path = Path(model) if model is not None else DEFAULT_MODEL
         config = config or EstimatorConfig()
         if runtime != "auto":
             config = replace(config, runtime=replace(config.runtime, backend=runtime))
-        runner = load_runner(path, config.runtime)
+        runner = load_runner(path, config.runtime, progress, say)
         if not isinstance(spec, ModelSpec):
             spec = read_spec(path, runner.metadata, spec)
         return cls(runner, spec, config, grouping, f"{spec.name}-{_short_hash(path)}")
@@ -102,11 +119,33 @@ class PoseEstimator:
         """Run every stage once, so that the first image waits for no compiler: on an empty image there is nobody."""
         side = self.spec.input.short_side
         tensor, _ = self._preprocess(np.zeros((side, side, 3), np.uint8))
-        self._decode(_crowded(self._fields(tensor)))
+        self._decode(_crowded(self.spec.fields(self._outputs(tensor))))
 
-    def _fields(self, tensor: npt.NDArray[Any]) -> Fields:
+    def _outputs(self, tensor: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
         """Run the network; only what the decoder reads is fetched."""
-        return self.spec.fields(self.runner.run({self.spec.input.tensor: tensor}, self._wanted))
+        return self.runner.run({self.spec.input.tensor: tensor}, self._wanted)
+
+    def _choose_decoder(self, config: DecoderConfig) -> None:
+        self._decode = make_decoder(self.spec, self.grouping, config)
+        read = fields_read(self.spec, self.grouping, config)
+        self._wanted = {head.tensor for head in self.spec.heads if head.field in read}
+
+    def retuned(self, config: DecoderConfig) -> PoseEstimator:
+        """An estimator with other decoder settings on the same runner, which both give back when one is closed.
+
+        Raises:
+            ValueError: If the model cannot be decoded with these settings.
+        """
+        other = copy.copy(self)
+        other.config = replace(self.config, decoder=config)
+        other._choose_decoder(config)
+        return other
+
+    @property
+    def max_batch(self) -> int:
+        """Most images that one run takes: ``config.runtime.max_batch``, or 1 where the network has a fixed batch."""
+        batch = self.runner.inputs[0].shape[0]
+        return self.config.runtime.max_batch if batch is None else 1
 
     @property
     def skeleton(self) -> Skeleton:
@@ -130,19 +169,48 @@ class PoseEstimator:
 
     def process(self, image: npt.NDArray[np.uint8], colour: str = "bgr") -> Estimate:
         """Like ``estimate``, for either channel order (``"bgr"`` or ``"rgb"``), with the time of each stage."""
+        return self.process_batch([image], [colour])[0]
+
+    def process_batch(self, images: Sequence[npt.NDArray[np.uint8]], colours: Sequence[str]) -> list[Estimate]:
+        """Like ``process`` for each image; those that become tensors of one shape share runs of up to ``max_batch``.
+
+        ``network_ms`` is the time of the whole run that an image had a part in.
+        """
+        prepared = [self._prepare(image, colour) for image, colour in zip(images, colours, strict=True)]
+        estimates: dict[int, Estimate] = {}
+        for indices in _batches([entry.tensor.shape for entry in prepared], self.max_batch):
+            estimates.update(zip(indices, self._run([prepared[index] for index in indices]), strict=True))
+        return [estimates[index] for index in range(len(prepared))]
+
+    def _prepare(self, image: npt.NDArray[np.uint8], colour: str) -> _Prepared:
         start = time.perf_counter()
         tensor, transform = self._preprocess(image, colour)
-        prepared = time.perf_counter()
-        fields = self._fields(tensor)
-        inferred = time.perf_counter()
+        return _Prepared(tensor, transform, 1e3 * (time.perf_counter() - start))
+
+    def _run(self, batch: Sequence[_Prepared]) -> list[Estimate]:
+        start = time.perf_counter()
+        tensors = [entry.tensor for entry in batch]
+        outputs = self._outputs(tensors[0] if len(tensors) == 1 else np.concatenate(tensors))
+        network_ms = 1e3 * (time.perf_counter() - start)
+        return [self._decoded(entry, self.spec.fields(outputs, i), network_ms) for i, entry in enumerate(batch)]
+
+    def _decoded(self, entry: _Prepared, fields: Fields, network_ms: float) -> Estimate:
+        start = time.perf_counter()
         people = self._decode(fields)
-        people = people.with_keypoints(transform.to_image(people.keypoints))
-        done = time.perf_counter()
-        return Estimate(people, 1e3 * (prepared - start), 1e3 * (inferred - prepared), 1e3 * (done - inferred))
+        people = people.with_keypoints(entry.transform.to_image(people.keypoints))
+        return Estimate(people, entry.preprocess_ms, network_ms, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:
         """Give back the network's memory; the estimator is unusable afterwards."""
         self.runner.close()
+
+
+def _batches(shapes: Sequence[tuple[int, ...]], most: int) -> list[list[int]]:
+    """The indices of equal shapes together, at most so many at a time."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        alike.setdefault(shape, []).append(index)
+    return [group[i : i + most] for group in alike.values() for i in range(0, len(group), most)]
 
 
 def _crowded(fields: Fields) -> Fields:

@@ -142,8 +142,8 @@ def _front_differences(deployed: Deployed, outputs: Mapping[str, FloatArray]) ->
     """
     expected_peaks, expected_values = deployed.front_on_arrays(outputs["heatmaps"], outputs["pafs"])
     limbs = np.array(deployed.spec.limbs)
-    peaks, values = _in_order(outputs["peaks"], outputs["limb_scores"], limbs)
-    expected_peaks, expected_values = _in_order(expected_peaks, expected_values, limbs)
+    peaks, values = _in_order(outputs["peaks"], outputs["limb_scores"].astype(np.float32), limbs)
+    expected_peaks, expected_values = _in_order(expected_peaks, expected_values.astype(np.float32), limbs)
     gap = np.abs(values - expected_values)
     agreeing = np.where(gap > np.quantile(gap, 1 - FLIPPED), 0, gap)
     return {

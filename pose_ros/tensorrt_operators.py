@@ -89,6 +89,15 @@ def _unsuited(model: Any) -> Iterator[str]:
                 yield f"TopK: TensorRT takes fewer than {TOPK_LIMIT}, here are {count}"
         if node.op_type == "Resize" and any(a.name == "mode" and a.s == b"cubic" for a in node.attribute):
             yield "TensorRT has no cubic Resize"
+    if _UINT8 in _quantised_types(model.graph):
+        yield "TensorRT has no unsigned Q/DQ; quantise without --unsigned"
+
+
+def _quantised_types(graph: Any) -> set[int]:
+    """The types of the numbers that Q/DQ make and take, as their zero points tell."""
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    pairs = [node for node in _nodes(graph) if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    return {types[name] for node in pairs for name in node.input[2:] if name in types}
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.checkpoint.protobuf import Kind, Schema, parse
+from pose_ros.protobuf import Kind, Schema, parse
 
 SHAPE: Schema = {1: ("dim", Kind.INTEGER)}
 BLOB: Schema = {

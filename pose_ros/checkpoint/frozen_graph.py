@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.checkpoint.protobuf import Kind, Schema, parse
+from pose_ros.protobuf import Kind, Schema, parse
 
 Message = dict[str, list[Any]]
 

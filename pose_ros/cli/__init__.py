@@ -11,7 +11,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pose_ros.cli import data, decode, doctor, evaluate, export, image, label, models, replay, train, video
+from pose_ros.cli import (
+    build_engine,
+    data,
+    decode,
+    doctor,
+    evaluate,
+    export,
+    image,
+    label,
+    models,
+    replay,
+    train,
+    video,
+    view,
+)
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -26,9 +40,9 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            raise  # the reader of our output has gone, which is no error
-        except (ValueError, TypeError, OSError, ImportError, KeyError) as error:
+        except (BrokenPipeError, typer.Exit, typer.Abort):
+            raise  # the reader of our output has gone, or a command has ended: no error
+        except (ValueError, TypeError, OSError, ImportError, KeyError, RuntimeError) as error:
             if ctx.params.get("traceback"):
                 raise
             typer.secho(f"pose_ros: {_text(error)}", fg="red", err=True)
@@ -41,6 +55,7 @@ app.command("video")(video.video)
 app.command("bag", help="Find the people in a rosbag2; another name of video.")(video.video)
 app.command("replay")(replay.replay)
 app.command("decode")(decode.decode)
+app.command("build-engine")(build_engine.build_engine)
 app.command("doctor")(doctor.doctor)
 app.command("evaluate")(evaluate.evaluate)
 app.command("export")(export.export)
@@ -48,6 +63,7 @@ app.command("inspect")(data.inspect)
 app.command("label")(label.label)
 app.command("merge-labels")(label.merge_labels)
 app.command("train")(train.train)
+app.command("view")(view.view)
 app.add_typer(models.app, name="models")
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
+from pathlib import Path
 
 import typer
 
-from pose_ros.cli.probes import ABSENT, Finding, Probe, examine
+from pose_ros.cli.probes import Finding, Probe, examine, runtime_probe
 from pose_ros.cli.version import version
 
 _ESTIMATE = """
 import time, numpy
 from pose_ros.estimator import PoseEstimator
-estimator, image = PoseEstimator.load(), numpy.zeros((480, 640, 3), numpy.uint8)
+estimator, image = PoseEstimator.load(runtime="onnx"), numpy.zeros((480, 640, 3), numpy.uint8)
 start = time.perf_counter()
 estimator.estimate(image)
 ms = 1e3 * (time.perf_counter() - start)
@@ -31,19 +32,6 @@ from cv_bridge import CvBridge
 from sensor_msgs.msg import Image
 CvBridge().imgmsg_to_cv2(Image(height=1, width=1, encoding="mono8", step=1, data=[1]), "bgr8")
 print("converts images")
-"""
-_CUDA = f"""
-import ctypes, sys
-try:
-    cuda = ctypes.CDLL("libcuda.so.1")
-except OSError:
-    sys.exit({ABSENT})
-version, count, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(100)
-error = cuda.cuInit(0) or cuda.cuDriverGetVersion(ctypes.byref(version)) or cuda.cuDeviceGetCount(ctypes.byref(count))
-if error:
-    sys.exit(f"cuInit: error {{error}}")
-names = [name.value.decode() for i in range(count.value) if not cuda.cuDeviceGetName(name, 100, i)]
-print(f"CUDA {{version.value // 1000}}.{{version.value % 1000 // 10}}, {{', '.join(names) or 'no GPU'}}")
 """
 _SOURCE_ROS = (
     "source a ROS 2 (. /opt/ros/<distro>/setup.sh), or in a clone of pose_ros: make setup, then . .venv/ros.sh"
@@ -63,6 +51,22 @@ def _module(
 _ONNX = "import onnxruntime as o; print(o.__version__ + ', ' + ', '.join(o.get_available_providers()))"
 _RCLPY = "import rclpy; print(rclpy.get_rmw_implementation_identifier())"
 _MESSAGES = "from pose_ros.msg import PersonPoseArray; print('built')"
+_GPU = (
+    "from pose_ros.runtime.cuda import find_gpu; gpu = find_gpu(); major, minor = gpu.cuda_version; "
+    "print(f'{gpu.name}, {gpu.memory_bytes / 1e9:.0f} GB, CUDA {major}.{minor}')"
+)
+_TENSORRT = "from pose_ros.runtime.tensorrt import check; check(0); import tensorrt; print(tensorrt.__version__)"
+_OPENVINO = (
+    "from pose_ros.runtime.openvino import check; check(); import openvino; core = openvino.Core(); "
+    "names = [f'{d}: ' + core.get_property(d, 'FULL_DEVICE_NAME') for d in core.available_devices]; "
+    "print(openvino.__version__.partition('-')[0] + ',', ', '.join(names))"
+)
+_LOADED = "from pose_ros.config import RuntimeConfig; from pose_ros.model_file import DEFAULT_MODEL; "
+_CUDA = (
+    f"{_LOADED}from pose_ros.runtime.onnx import OnnxRunner; "
+    "print(OnnxRunner(DEFAULT_MODEL, RuntimeConfig(provider='cuda')).description)"
+)
+_AUTO = f"{_LOADED}from pose_ros.runtime.choice import foresee; print(foresee(DEFAULT_MODEL, RuntimeConfig()))"
 _ROSBAGS = "import rosbags.rosbag2, importlib.metadata as m; print(m.version('rosbags'))"
 
 LIBRARY = (
@@ -73,6 +77,7 @@ LIBRARY = (
     Probe("numba", "numba", _NUMBA, "fast decoding", "numba", "python3-numba"),
     Probe("rosbags", "rosbags", _ROSBAGS, "reading bags", "rosbags"),
     _module("onnx", "onnx", "pose_ros export, models describe", "onnx"),
+    _module("aiohttp", "aiohttp", "pose_ros view", "aiohttp", apt="python3-aiohttp"),
     _module("PyTorch", "torch", "checkpoints, export, training", "torch"),
     Probe("pose_ros", "pose_ros.estimator", _ESTIMATE, "everything", fix=_REINSTALL, required=True),
 )
@@ -82,9 +87,15 @@ ROS = (
     Probe("cv_bridge", "cv_bridge", _CV_BRIDGE, "rare encodings", fix=_INSTALLED_ROS, apt="ros-{distro}-cv-bridge"),
     _module("launch_ros", "launch_ros", "launch files", fix=_INSTALLED_ROS, apt="ros-{distro}-launch-ros"),
 )
-GPU = (
-    Probe("NVIDIA driver", "ctypes", _CUDA, "running on the GPU", fix="sudo apt install nvidia-driver"),
-    _module("TensorRT", "tensorrt", "running fastest on the GPU", "tensorrt"),
+NVIDIA = (
+    runtime_probe("NVIDIA driver", "pose_ros.runtime.cuda", _GPU, "running on the GPU", fix="install the driver again"),
+    runtime_probe("TensorRT", "pose_ros.runtime.tensorrt", _TENSORRT, "running fastest on the GPU", "tensorrt"),
+    runtime_probe("CUDA provider", "pose_ros.runtime.onnx", _CUDA, "ONNX Runtime on the GPU", "onnxruntime-gpu"),
+)
+RUNTIMES = (
+    runtime_probe("OpenVINO", "pose_ros.runtime.openvino", _OPENVINO, "running on Intel's devices", "openvino"),
+    *NVIDIA,
+    runtime_probe("auto takes", "pose_ros.runtime", _AUTO, "running without a chosen runtime", fix=_REINSTALL),
 )
 
 
@@ -92,12 +103,12 @@ def doctor() -> None:
     """Show what is installed, what works, and how to get the rest."""
     typer.echo(f"pose_ros {version()}, Python {platform.python_version()}, {platform.platform()}")
     typer.echo(f"ROS_DISTRO {os.environ.get('ROS_DISTRO', '-')}, RMW {os.environ.get('RMW_IMPLEMENTATION', 'default')}")
-    findings = examine([*LIBRARY, *ROS, *GPU])
+    findings = examine([*LIBRARY, *RUNTIMES, *ROS])
     for finding in findings:
         _show(finding)
     bad = [finding for finding in findings if finding.state != "ok" and _matters(finding, findings)]
     for finding in bad:
-        typer.echo(f"\n{finding.probe.name} ({finding.probe.use}) is {finding.state}:\n  {finding.probe.remedy()}")
+        typer.echo(f"\n{finding.probe.name} ({finding.probe.use}) is {finding.state}:\n  {finding.remedy()}")
     if any(finding.probe.required for finding in bad):
         raise typer.Exit(1)
 
@@ -111,8 +122,14 @@ def _show(finding: Finding) -> None:
 def _matters(finding: Finding, findings: list[Finding]) -> bool:
     """Whether to say how to mend it: not what needs a GPU where there is none, nor the parts of an absent ROS."""
     states = {other.probe.name: other.state for other in findings}
-    if finding.probe in GPU:
-        return finding.state == "broken" or (finding.probe.name == "TensorRT" and states["NVIDIA driver"] == "ok")
+    if finding.probe in NVIDIA and finding.state == "missing":
+        is_spare = finding.probe.name == "CUDA provider" and states["TensorRT"] == "ok"
+        return _has_nvidia_device() if finding.probe is NVIDIA[0] else states["NVIDIA driver"] == "ok" and not is_spare
     if finding.probe in ROS:
         return finding.probe.name == "rclpy" or states["rclpy"] == "ok"
     return True
+
+
+def _has_nvidia_device() -> bool:
+    """Whether there is a GPU without a driver; a Jetson's is on no bus, but its driver is part of the system."""
+    return any("0x10de" in vendor.read_text() for vendor in Path("/sys/bus/pci/devices").glob("*/vendor"))

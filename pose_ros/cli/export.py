@@ -1,21 +1,35 @@
-"""``pose_ros export``: a checkpoint becomes one self-describing ONNX file."""
+"""``pose_ros export``: a checkpoint becomes one self-describing ONNX file, and a float32 file one of 8-bit integers."""
 
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pose_ros.cli.precision import NO_BF16, Wishes, quantised, show_cost
+
 if TYPE_CHECKING:
-    from pose_ros.export import ExportReport
+    from pose_ros.export import ExportOptions, ExportReport
     from pose_ros.network.model import PoseNetwork
+
+OF_CHECKPOINTS = ("size", "batch", "dynamic", "float_input", "front", "max_peaks", "network", "random", "name")
+"""Options that an ONNX file, which is what it is, has no use for."""
+OF_INT8 = ("calibrate", "calibration", "unsigned", "depthwise", "keep")
 
 
 def export(
+    context: typer.Context,
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="Checkpoint of any publisher this package knows.", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="Checkpoint of any publisher this package knows; for --int8 also an ONNX file.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="ONNX file to write.", show_default="NAME.onnx")
@@ -26,6 +40,38 @@ def export(
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Images at a time.", show_default="free")] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave height and width free, too.")] = False,
     half: Annotated[bool, typer.Option("--half", help="Compute in half precision.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in 8-bit integers, by --calibrate IMAGES.")] = False,
+    bf16: Annotated[bool, typer.Option("--bf16", help="Says what to do instead: ONNX cannot.")] = False,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate", metavar="IMAGES", help="Images for --int8: folder, video, bag.", show_default=False
+        ),
+    ] = None,
+    calibration: Annotated[
+        str, typer.Option("--calibration", help="What of a layer's values int8 covers: percentile, minmax or entropy.")
+    ] = "percentile",
+    unsigned: Annotated[
+        bool, typer.Option("--unsigned", help="int8 for CPUs: more exact, and fast in ONNX Runtime; not for TensorRT.")
+    ] = False,
+    depthwise: Annotated[
+        bool, typer.Option("--depthwise", help="int8 for depthwise convolutions, too: less exact.")
+    ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep", metavar="NODE", help="Leave a node in float32; wildcards, repeatable.", show_default=False
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="IMAGES", help="Show what --int8 or --half costs on them.", show_default="--calibrate's"
+        ),
+    ] = None,
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="Most images to calibrate by, and to report on.")
+    ] = 100,
     float_input: Annotated[
         bool, typer.Option("--float-input", help="Take normalised float32 NCHW, for TensorRT before 8.6.")
     ] = False,
@@ -44,23 +90,78 @@ def export(
     """Write a network as ONNX, and hold the file against the network.
 
     pose_ros export checkpoint.pth -o model.onnx --size 256x448
+
+    pose_ros export model.onnx -o model_int8.onnx --int8 --calibrate images
     """
+    if bf16:
+        raise ValueError(NO_BF16)
+    is_onnx = checkpoint is not None and checkpoint.suffix.lower() == ".onnx"
+    _check_options(context, is_onnx, int8)
+    fine = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
+    wishes = Wishes(half, int8, calibrate, report, images, fine)
+    wishes.check()
+    if checkpoint is not None and is_onnx:
+        target = output or Path(f"{checkpoint.stem}_int8.onnx")
+        quantised(checkpoint, target, wishes)
+        show_cost(checkpoint, target, wishes)
+        return
+    options = _options(_size_wh(size), batch, dynamic, half, float_input, front, max_peaks, name or "")
+    with _status("loading the network"):
+        model = _network(checkpoint, network, random)
+    target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
+    _write(model, target, options, wishes)
+
+
+def _options(*values: Any) -> ExportOptions:
     try:
         from pose_ros.export import ExportOptions
-        from pose_ros.export import export as write
     except ImportError as error:
         raise ImportError(
             f"export: expected torch, onnx and onnxruntime, got: {error}; pip install torch onnx onnxruntime"
         ) from error
+    return ExportOptions(*values)
+
+
+def _status(text: str) -> AbstractContextManager[object]:
     from rich.console import Console
 
-    options = ExportOptions(_size_wh(size), batch, dynamic, half, float_input, front, max_peaks, name or "")
-    console = Console(stderr=True)
-    with console.status("loading the network") as status:
-        model = _network(checkpoint, network, random)
-        status.update("exporting and comparing")
-        report = write(model, output or Path(f"{name or model.spec.name}.onnx"), options)
-    _show(report)
+    return Console(stderr=True).status(text)
+
+
+def _check_options(context: typer.Context, is_onnx: bool, int8: bool) -> None:
+    """Raise ValueError for options that would have no effect."""
+    if not int8 and (idle := _first_given(context, OF_INT8)):
+        raise ValueError(f"{idle}: expected --int8 with it, got none")
+    if is_onnx and not int8:
+        raise ValueError("export: expected a checkpoint, got an ONNX file; --int8 --calibrate IMAGES quantises one")
+    if is_onnx and (idle := _first_given(context, OF_CHECKPOINTS)):
+        raise ValueError(
+            f"{idle}: expected a checkpoint to export with it, got an ONNX file, which is exported already"
+        )
+
+
+def _first_given(context: typer.Context, names: Sequence[str]) -> str:
+    """The first of these options that stands on the command line; empty where none does."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return f"--{given[0].replace('_', '-')}" if given else ""
+
+
+def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: Wishes) -> None:
+    """Export a network in the precision that is wished for, and say what it costs."""
+    from pose_ros.export import export as write
+
+    with tempfile.TemporaryDirectory(prefix="export-") as folder:
+        float32 = Path(folder) / "float32.onnx"
+        with _status("exporting and comparing"):
+            if wishes.shown is not None:
+                write(model, float32, replace(options, half=False))
+            report = None if wishes.int8 else write(model, target, options)
+        if report is None:
+            quantised(float32, target, wishes)
+        else:
+            _show(report)
+        show_cost(float32, target, wishes)
 
 
 def _size_wh(text: str | None) -> tuple[int, int] | None:

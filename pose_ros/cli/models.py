@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pose_ros.cli import engines
+from pose_ros.cli.columns import aligned
+
 if TYPE_CHECKING:
     from pose_ros.catalogue import Entry
     from pose_ros.download import Progress
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from pose_ros.runtime.runner import TensorSpec
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, show and describe models.")
+app.command("engines")(engines.engines)
 File = Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)]
 
 
@@ -31,7 +35,7 @@ def list_models(
         return
     rows = [("name", "grouping", "AP", "licence of the weights", "commercial", "")]
     rows += [(e.name, e.grouping, _ap(e), e.weights_licence, e.commercial, _place(e)) for e in entries()]
-    typer.echo(_aligned(rows))
+    typer.echo(aligned(rows))
 
 
 @app.command()
@@ -49,7 +53,7 @@ def show(
     if model is None or _is_file(model):
         _show_file(DEFAULT_MODEL if model is None else Path(model), spec)
     else:
-        typer.echo(_aligned(_known(find(model))))
+        typer.echo(aligned(_known(find(model))))
 
 
 @app.command()
@@ -197,12 +201,6 @@ def _json(entries: Sequence[Entry]) -> str:
         return {**asdict(entry), "path": str(entry.path) if entry.path.is_file() else None}
 
     return json.dumps([plain(entry) for entry in entries], indent=1)
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _known(entry: Entry) -> list[tuple[str, str]]:

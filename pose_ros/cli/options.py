@@ -19,7 +19,9 @@ Model = Annotated[
 ]
 Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of a model that has none of its own.")]
 Grouping = Annotated[str | None, typer.Option("--grouping", help="Way to form people; by default the model's own.")]
-Runtime = Annotated[str, typer.Option("--runtime", help="What runs the network: auto, onnx or torch.")]
+Runtime = Annotated[
+    str, typer.Option("--runtime", help="What runs the network: auto, tensorrt, onnx, openvino or torch.")
+]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the network.", show_default="automatic")]
 ShortSide = Annotated[
     int | None, typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="the model's")
@@ -37,10 +39,20 @@ Coco = Annotated[Path | None, typer.Option("--coco", help="Write COCO keypoint r
 def load_estimator(
     model: Path | None, *, spec: Path | None, runtime: str, grouping: str | None, config: EstimatorConfig
 ) -> PoseEstimator:
-    """Load the chosen model."""
+    """Load the chosen model, with a bar while an engine is built for it."""
+    from pose_ros.cli.building import BuildBar
     from pose_ros.estimator import PoseEstimator
 
-    return PoseEstimator.load(model, runtime=runtime, grouping=grouping, spec=spec, config=config)
+    with BuildBar() as bar:
+        return PoseEstimator.load(
+            model,
+            runtime=runtime,
+            grouping=grouping,
+            spec=spec,
+            config=config,
+            progress=bar.progress,
+            say=bar.say,
+        )
 
 
 def configs(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 ABSENT = 44
 """Exit code of a probe that finds nothing."""
+REFUSED = 45
+"""Exit code of a probe that a runtime refuses: it prints the reason, and what to do on the next line."""
 
 _TIMEOUT_S = 60
 _PREPARED = f"""
@@ -25,6 +27,14 @@ except ModuleNotFoundError:
     found = None
 if found is None:
     sys.exit({ABSENT})
+"""
+_RUNTIME = f"""
+from pose_ros.runtime.runner import Unavailable
+try:
+    {{code}}
+except Unavailable as error:
+    print(*(" ".join(text.split()) for text in (error.reason, error.fix)), sep="\\n")
+    sys.exit({REFUSED})
 """
 
 
@@ -68,11 +78,22 @@ class Finding:
         probe: The probe.
         state: ``"ok"``, ``"missing"`` or ``"broken"``.
         text: Its line, or the error.
+        fix: What to do, where the probe itself could tell.
     """
 
     probe: Probe
     state: str
     text: str
+    fix: str = ""
+
+    def remedy(self) -> str:
+        """How to mend it on this machine."""
+        return self.fix or self.probe.remedy()
+
+
+def runtime_probe(name: str, module: str, code: str, use: str, pip: str = "", fix: str = "") -> Probe:
+    """A probe whose code (one line) may raise Unavailable: its reason and fix are then the finding's."""
+    return Probe(name, module, _RUNTIME.format(code=code), use, pip, fix=fix)
 
 
 def examine(probes: Sequence[Probe]) -> list[Finding]:
@@ -92,6 +113,9 @@ def _examined(probe: Probe) -> Finding:
         return Finding(probe, "broken", str(error))
     if child.returncode == ABSENT:
         return Finding(probe, "missing", "")
+    if child.returncode == REFUSED:
+        reason, _, fix = child.stdout.removesuffix("\n").rpartition("\n")
+        return Finding(probe, "missing", _last_line(reason), fix)
     if child.returncode != 0:
         return Finding(probe, "broken", _last_line(child.stderr) or f"ended with code {child.returncode}")
     return Finding(probe, "ok", _last_line(child.stdout))

@@ -33,6 +33,9 @@ def replay(
     stamps: Annotated[
         str, typer.Option("--stamps", metavar="original|now", help="Recorded stamps, or the time of publishing.")
     ] = "original",
+    clock: Annotated[
+        bool, typer.Option("--clock", help="Publish the time of the recording on /clock, for use_sim_time.")
+    ] = False,
     frame_id: Annotated[
         str, typer.Option("--frame-id", help="Frame of the messages.", show_default="as recorded, or camera")
     ] = "",
@@ -60,6 +63,7 @@ def replay(
         compressed=compressed,
         loop=loop,
         stamps=stamps,
+        clock=clock,
         frame_id=frame_id,
         camera_info=str(camera_info or ""),
         wait_s=wait_s,

@@ -56,7 +56,8 @@ class DecodeFront(nn.Module):
             pafs: (B, 2 L, H, W).
 
         Returns:
-            ``peaks`` (B, K, M, 3) and ``limb_scores`` (B, L, M, M) of ``pose_ros.fields.Fields``, float32.
+            ``peaks`` (B, K, M, 3) float32 and ``limb_scores`` (B, L, M, M) float16 of ``pose_ros.fields.Fields``. The
+            latter are computed in float32, and halved only for the way to the host.
         """
         peaks = find_peaks(heatmaps[:, : self.keypoint_count].float(), self.max_peaks)
         x, y, scores = peaks.unbind(3)
@@ -65,7 +66,7 @@ class DecodeFront(nn.Module):
         b = x[:, second, None], y[:, second, None]
         values = self.line_integrals(pafs.float(), a, b)
         both = (scores[:, first, :, None] > 0) & (scores[:, second, None] > 0)
-        return peaks, values.masked_fill(~both, -1)
+        return peaks, values.masked_fill(~both, -1).half()
 
     def line_integrals(self, pafs: Tensor, a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> Tensor:
         """How well each limb's field joins pairs of points, eq. 10 and 11.

@@ -37,11 +37,19 @@ class MultiHeadNetwork(PoseNetwork):
         backbone: The trunk; its last two feature maps have the strides 8 and 16.
         skeleton: Keypoints, and limbs of the part affinity fields.
         channels: Of all feature maps after the trunk.
-        stages: How often the fields are refined, the first time included.
+        stages: How often the fields are said, each time with a view of what was said before.
+        corrections: Further stages, each of which says what to add to the fields. They begin with nothing to add, so
+            that a trained network may be given more of them.
     """
 
     def __init__(
-        self, name: str, backbone: nn.Module, skeleton: Skeleton, channels: int = 128, stages: int = 2
+        self,
+        name: str,
+        backbone: nn.Module,
+        skeleton: Skeleton,
+        channels: int = 128,
+        stages: int = 2,
+        corrections: int = 0,
     ) -> None:
         super().__init__()
         self.sizes = {"heatmaps": len(skeleton), "pafs": 2 * len(skeleton.limbs), "tags": len(skeleton)}
@@ -50,7 +58,11 @@ class MultiHeadNetwork(PoseNetwork):
         self.backbone = backbone
         self.neck = PyramidNeck(backbone.channels[-2:], channels)
         total, taught = sum(self.sizes.values()), self.sizes["heatmaps"] + self.sizes["pafs"]
-        later = [Stage(2 * channels + taught, channels, total, size=5) for _ in range(stages - 1)]
+        later = [Stage(2 * channels + taught, channels, total, size=5) for _ in range(stages - 1 + corrections)]
+        for stage in later[stages - 1 :]:
+            nn.init.zeros_(stage.leave.weight)
+            nn.init.zeros_(stage.leave.bias)
+        self._said_anew = stages
         self.stages = nn.ModuleList([Stage(0, channels, total, size=3), *later])
 
     def forward(self, images: Tensor) -> list[Outputs]:
@@ -58,9 +70,10 @@ class MultiHeadNetwork(PoseNetwork):
         features = self.neck(self.backbone(images)[-2:])
         inner, said = self.stages[0](features)
         results = [said]
-        for stage in self.stages[1:]:
+        for number, stage in enumerate(self.stages[1:], start=1):
             seen = said[:, : self.sizes["heatmaps"] + self.sizes["pafs"]]
-            inner, said = stage(torch.cat([features, inner, seen], dim=1))
+            inner, says = stage(torch.cat([features, inner, seen], dim=1))
+            said = says if number < self._said_anew else said + says
             results.append(said)
         return [dict(zip(self.sizes, said.split(list(self.sizes.values()), dim=1), strict=True)) for said in results]
 
@@ -113,11 +126,12 @@ def _conv(cin: int, cout: int, size: int, groups: int = 1) -> list[nn.Module]:
     return [conv, nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
 
 
-def mobilenet_v1(skeleton: Skeleton = OPENPOSE_18) -> PoseNetwork:
+def mobilenet_v1(skeleton: Skeleton = OPENPOSE_18, corrections: int = 0) -> PoseNetwork:
     """On MobileNet V1 of width 0.75, as PoseNet has it: no normalisation, the last pairs as narrow as those before."""
+    name = "pose_ros_mobilenet_v1_075" + (f"_{2 + corrections}" if corrections else "")
     pairs = [(min(channels, 384), stride, 1) for channels, stride, _ in rows(0.75, output_stride=16)]
     backbone = MobileNetV1(pairs, stem=24, norm=False)
-    return MultiHeadNetwork("pose_ros_mobilenet_v1_075", backbone, skeleton)
+    return MultiHeadNetwork(name, backbone, skeleton, corrections=corrections)
 
 
 def mobilenet_v2(skeleton: Skeleton = OPENPOSE_18, width: float = 1.0) -> PoseNetwork:
@@ -126,4 +140,8 @@ def mobilenet_v2(skeleton: Skeleton = OPENPOSE_18, width: float = 1.0) -> PoseNe
     return MultiHeadNetwork("pose_ros_mobilenet_v2", backbone, skeleton)
 
 
-NETWORKS = {"pose_ros_mobilenet_v1_075": mobilenet_v1, "pose_ros_mobilenet_v2": partial(mobilenet_v2, width=1.0)}
+NETWORKS = {
+    "pose_ros_mobilenet_v1_075": mobilenet_v1,
+    "pose_ros_mobilenet_v1_075_4": partial(mobilenet_v1, corrections=2),
+    "pose_ros_mobilenet_v2": partial(mobilenet_v2, width=1.0),
+}

@@ -3,160 +3,243 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.duration import Duration
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool
 
-from pose_ros.estimator import Estimate, PoseEstimator
-from pose_ros.msg import PersonPoseArray
-from pose_ros.overlay import draw
-from pose_ros.ros.conversions import (
-    Picture,
-    image_from_message,
-    image_to_message,
-    latency_ms,
-    people_to_message,
-    to_bgr,
-)
-from pose_ros.ros.latest import LatestSlot
-from pose_ros.ros.parameters import NodeConfig, declare_parameters
+from pose_ros.estimator import PoseEstimator
+from pose_ros.ros.camera import Camera, described
+from pose_ros.ros.health import Condition, Health
+from pose_ros.ros.node_config import NodeConfig
+from pose_ros.ros.settings import Settings
+from pose_ros.ros.transitions import Transitions
+from pose_ros.ros.worker import Worker
+from pose_ros.runtime.runner import Progress
 
-ERROR_PERIOD_S = 5.0
-LAST_ANSWER_TIMEOUT = Duration(seconds=0.5)
-Load = Callable[[NodeConfig], PoseEstimator]
+UPDATE_S = 0.1
+POLL_S = 0.05
+PROGRESS_PERIOD_S = 10.0
+Load = Callable[[NodeConfig, Progress, Callable[[str], None]], PoseEstimator]
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-def load_estimator(config: NodeConfig) -> PoseEstimator:
+def load_estimator(config: NodeConfig, progress: Progress, say: Callable[[str], None]) -> PoseEstimator:
     """Load the estimator that the parameters ask for."""
-    return PoseEstimator.load(config.model or None, grouping=config.grouping or None, config=config.estimator)
+    return PoseEstimator.load(
+        config.model or None,
+        grouping=config.grouping or None,
+        config=config.estimator,
+        progress=progress,
+        say=say,
+    )
 
 
-class PoseEstimatorNode(Node):
-    """Publishes the people of the newest image; images that arrive meanwhile are dropped and counted.
+class PoseEstimatorNode(LifecycleNode):
+    """Publishes the people of the newest image of each camera; images that arrive meanwhile are dropped and counted.
 
-    The executor's thread only receives. One worker thread loads the model, then converts, estimates and publishes; so
-    a runtime that is bound to its thread is. The node subscribes when it is ready: whoever is matched is served.
+    A managed node. ``configure`` reads the parameters, loads the model and warms it up. ``activate`` begins to
+    receive and answer. ``deactivate`` stops, and gives the model and its GPU memory back: the next ``activate`` loads
+    what was configured again. ``cleanup`` and ``shutdown`` leave nothing. With the parameter ``autostart`` it
+    configures and activates itself.
+
+    The executor's thread receives; a worker's thread loads, estimates and publishes; transitions have a thread of
+    their own. So services, parameters and diagnostics are answered while a model loads.
 
     Attributes:
-        config: The parameters.
-        failed: Set when the model cannot be loaded.
+        cameras: One per camera.
+        failed: Set when it should have started by itself, and could not.
     """
 
     def __init__(self, load: Load = load_estimator, **node_options: Any) -> None:
-        """Declare, advertise, and start to load.
+        """Declare and advertise; with ``autostart``, begin to load.
 
         Args:
             load: Makes the estimator; runs in the worker thread.
             node_options: For ``rclpy.node.Node``.
 
         Raises:
+            RuntimeError: If a quality of service in the parameters is none.
             ValueError: If a parameter is not valid.
         """
-        super().__init__("pose_estimator", **node_options)
-        self.config = declare_parameters(self)
+        Node.__init__(self, "pose_estimator", **node_options)
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self.failed = threading.Event()
-        overridable = QoSOverridingOptions.with_default_policies()
-        self._poses = self.create_publisher(
-            PersonPoseArray, "~/poses", QoSProfile(depth=10), qos_overriding_options=overridable
-        )
-        self._overlay = self.create_publisher(
-            Image, "~/overlay", QoSProfile(depth=1), qos_overriding_options=overridable
-        )
-        self._slot: LatestSlot[Image] = LatestSlot()
-        self._dropped = 0
-        self._loaded = self.create_guard_condition(self._subscribe)
-        self._worker = threading.Thread(target=self._work, args=(load,), name="pose_worker", daemon=True)
-        self._worker.start()
+        self._closing = threading.Event()
+        self._load = load
+        self._worker: Worker | None = None
+        self._active, self._enabled, self._failure = False, True, ""
+        self._settings = Settings(self, self._check, lambda: self.state not in ("unconfigured", "inactive"))
+        self._configured = self._settings.config
+        self.cameras = [Camera(self, name, self._settings, self._put) for name in self.config.cameras]
+        self._health = Health(self, self.cameras)
+        self._transitions = Transitions(self, self._service_change_state)
+        self._changed = self.create_guard_condition(self._update)
+        self.create_service(SetBool, "~/enable", self._enable)
+        self.create_timer(UPDATE_S, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        if self.config.autostart:
+            self._transitions.start(self._start_by_itself)
+
+    @property
+    def config(self) -> NodeConfig:
+        """The parameters."""
+        return self._settings.config
+
+    @property
+    def state(self) -> str:
+        """Where it is in its lifecycle: ``"unconfigured"``, ``"configuring"``, ``"inactive"`` and so on."""
+        return str(self._state_machine.current_state[1])
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model that the parameters ask for."""
+        self._configured = self.config
+        return self._start_worker()
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Receive and answer; load the model first if ``deactivate`` has given it back."""
+        if self._worker is None and self._start_worker() != SUCCESS:
+            return FAILURE
+        self._set_active(True)
+        topics = ", ".join(camera.topic for camera in self.cameras)
+        lazily = ", once somebody listens" if self.config.lazy == "drop" else ""
+        self.get_logger().info(f"ready: receiving images from {topics}{lazily}")
+        return SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Answer no more, and give the model back."""
+        self._set_active(False)
+        self._stop_worker()
+        return SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give the model back."""
+        self._stop_worker()
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back. The process stays, and can only be ended."""
+        return self.on_deactivate(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Give everything back: the node can be configured again."""
+        return self.on_deactivate(state)
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Stop the worker after the image in hand.
+        """Stop after the images in hand.
 
         Returns:
             Whether it stopped in time.
         """
-        self._slot.close()
-        self._worker.join(timeout_s)
-        if self._worker.is_alive():
+        end_s = None if timeout_s is None else time.monotonic() + timeout_s
+        self._closing.set()
+        self._active = False
+        if self._worker is not None:
+            self._worker.waiting.close()
+        if not self._transitions.join(timeout_s):
+            return False
+        if self._worker is not None and not self._worker.close(end_s and max(0.0, end_s - time.monotonic())):
             return False
         if self.context.ok():
-            self._poses.wait_for_all_acked(LAST_ANSWER_TIMEOUT)  # else the last answer dies with the publisher
+            for camera in self.cameras:
+                camera.outputs.flush()
         return True
 
     def destroy_node(self) -> None:
-        """Stop the worker and take the node off the graph."""
+        """Stop, and take the node off the graph."""
         self.close()
         super().destroy_node()
 
-    def _subscribe(self) -> None:
-        overridable = QoSOverridingOptions.with_default_policies()
-        subscription = self.create_subscription(
-            Image, "image", self._slot.put, qos_profile_sensor_data, qos_overriding_options=overridable
-        )
-        self.get_logger().info(f"ready: waiting for images on {subscription.topic_name}")
-
-    def _work(self, load: Load) -> None:
-        estimator = self._load(load)
-        if estimator is None:
-            return
-        self._loaded.trigger()
-        while (taken := self._slot.take()) is not None:
-            message, dropped = taken
-            self._dropped += dropped
-            self._process(estimator, message)
-        estimator.close()
-
-    def _load(self, load: Load) -> PoseEstimator | None:
-        model = self.config.model or "of this package"
-        self.get_logger().info(f"loading the model {model}")
+    def _start_by_itself(self) -> None:
         try:
-            estimator = load(self.config)
-        except Exception as error:  # whatever is wrong with a model file or a runtime: say it and end
-            self.get_logger().fatal(f"the model {model} cannot be loaded: {_described(error)}")
+            started = self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
+        except Exception as error:  # rclpy's own: the context may be gone by now
+            started = False
+            self._warn(f"could not start: {described(error)}")
+        if not (started or self._closing.is_set()):
             self.failed.set()
-            return None
-        self.get_logger().info(f"loaded {estimator.model_name}: {estimator.runner.description}")
-        return estimator
 
-    def _process(self, estimator: PoseEstimator, message: Image) -> None:
-        """Answer one image. No image ends the node: it is reported instead."""
-        try:
-            image, colour = image_from_message(message)
-            estimate = estimator.process(image, colour)
-            self._publish_poses(estimator, estimate, message)
-            if self._overlay.get_subscription_count() > 0:
-                self._publish_overlay(estimator, estimate, to_bgr(image, colour), message)
-        except Exception as error:
-            self._report(message, error)
+    def _start_worker(self) -> TransitionCallbackReturn:
+        """Load a model, and wait for it."""
+        self._failure = ""
+        config = self.config.with_network_of(self._configured)
+        model = config.model or "of this package"
+        self.get_logger().info(f"loading the model {model}")
+        say = self.get_logger().info
+        worker = Worker(self.cameras, self._settings, lambda progress: self._load(config, progress, say), self._warn)
+        self._worker = worker
+        while not worker.loaded.wait(POLL_S):
+            if self._closing.is_set():
+                return FAILURE
+            self._tell_progress(*worker.progress)
+        if worker.error is not None:
+            self._worker, self._failure = None, described(worker.error)
+            self.get_logger().fatal(f"the model {model} cannot be loaded: {self._failure}")
+            return FAILURE
+        if estimator := worker.estimator:
+            self.get_logger().info(f"loaded {estimator.model_name}: {estimator.runner.description}")
+        return SUCCESS
 
-    def _publish_poses(self, estimator: PoseEstimator, estimate: Estimate, source: Image) -> None:
-        names, size_wh = estimator.skeleton.keypoint_names, (source.width, source.height)
-        message = people_to_message(estimate.people, names, source.header, size_wh, estimator.model_name)
-        message.preprocess_ms = estimate.preprocess_ms
-        message.network_ms = estimate.network_ms
-        message.decode_ms = estimate.decode_ms
-        message.dropped, self._dropped = self._dropped, 0
-        message.latency_ms = latency_ms(source.header, self.get_clock().now().nanoseconds)
-        self._poses.publish(message)
+    def _tell_progress(self, what: str, fraction: float) -> None:
+        if fraction >= 0:
+            self.get_logger().info(f"{what}: {100 * fraction:.0f} %", throttle_duration_sec=PROGRESS_PERIOD_S)
 
-    def _publish_overlay(self, estimator: PoseEstimator, estimate: Estimate, image: Picture, source: Image) -> None:
-        drawn = draw(image, estimate.people, estimator.skeleton, self.config.overlay)
-        self._overlay.publish(image_to_message(drawn, source.header))
+    def _warn(self, text: str) -> None:
+        self.get_logger().error(text)
 
-    def _report(self, message: Image, error: Exception) -> None:
-        if not self.context.ok():
-            return  # shut down while the image was in hand: nobody listens any more
-        topic = self.resolve_topic_name("image")
-        image = f"{message.encoding} {message.width} x {message.height}"
-        self.get_logger().error(
-            f"skipped an image ({image}) of {topic}: {_described(error)}", throttle_duration_sec=ERROR_PERIOD_S
+    def _stop_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        self._failure = ""
+        if worker is not None:
+            worker.close()
+
+    def _set_active(self, active: bool) -> None:
+        self._active = active
+        self._changed.trigger()
+
+    def _put(self, camera: Camera, message: Any) -> None:
+        if worker := self._worker:
+            worker.waiting.put(camera, message)
+
+    def _check(self, config: NodeConfig) -> None:
+        estimator = self._worker and self._worker.estimator
+        if estimator and config.decoder != estimator.config.decoder:
+            estimator.retuned(config.decoder)
+
+    def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._enabled = request.data
+        self._update()
+        response.success = True
+        response.message = ("enabled" if self._enabled else "disabled") + f"; the node is {self.state}"
+        return response
+
+    def _update(self) -> None:
+        """Hold subscriptions to what is needed, and report; in the executor's thread."""
+        for camera in self.cameras:
+            camera.update(self._active, self._enabled)
+        self._health.publish_if_due(self._condition(), self.config.diagnostics)
+
+    def _condition(self) -> Condition:
+        worker = self._worker
+        estimator = worker and worker.estimator
+        state = self._state_in_words(worker)
+        if not estimator:
+            return Condition(state)
+        runner = estimator.runner
+        known = {"reason": getattr(runner, "reason", ""), "engine": getattr(runner, "state", "")}
+        extra = {name: text for name, text in known.items() if text}
+        return Condition(
+            state, estimator.model_name, runner.description, runner.description.rpartition(" on ")[2], extra
         )
 
-
-def _described(error: Exception) -> str:
-    """The library's own errors say what is wrong; of others the kind matters too."""
-    return str(error) if isinstance(error, (ValueError, FileNotFoundError)) else f"{type(error).__name__}: {error}"
+    def _state_in_words(self, worker: Worker | None) -> str:
+        if self._failure:
+            return f"FAILED: {self._failure}"
+        if worker and not worker.loaded.is_set():
+            what, fraction = worker.progress
+            return f"BUILDING {100 * fraction:.0f} %: {what}" if fraction >= 0 else f"LOADING: {what}"
+        return "DISABLED" if self._active and not self._enabled else self.state.upper()

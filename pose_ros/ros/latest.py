@@ -1,46 +1,70 @@
-"""A slot for one item between a fast producer and a slow consumer: the newest wins."""
+"""What waits between fast producers and one slow consumer: the newest item of each source, in fair turns."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+Source = TypeVar("Source", bound=Hashable)
 Item = TypeVar("Item")
 
 
-class LatestSlot(Generic[Item]):
-    """Holds the newest item that nobody has taken yet. Every method may be called from any thread."""
+@dataclass(frozen=True)
+class Taken(Generic[Source, Item]):
+    """One item, where it came from, and how many were dropped there since the last one was taken."""
 
-    def __init__(self) -> None:
+    source: Source
+    item: Item
+    dropped: int
+
+
+class LatestItems(Generic[Source, Item]):
+    """Holds the newest item of each source that nobody has taken yet. Every method may be called from any thread."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
         self._changed = threading.Condition()
-        self._item: Item | None = None
-        self._dropped = 0
+        self._turns = list(sources)  # whose turn is longest ago comes first
+        self._items: dict[Source, Item] = {}
+        self._dropped = dict.fromkeys(sources, 0)
         self._closed = False
 
-    def put(self, item: Item) -> None:
-        """Leave an item; one that still waits is dropped and counted. Never blocks."""
+    def put(self, source: Source, item: Item) -> None:
+        """Leave an item; one of this source that still waits is dropped and counted. Never blocks."""
         with self._changed:
-            self._dropped += self._item is not None
-            self._item = item
+            if self._closed:
+                return
+            self._dropped[source] += source in self._items
+            self._items[source] = item
             self._changed.notify()
 
-    def take(self) -> tuple[Item, int] | None:
-        """Wait for an item.
+    def take(self, most: int = 1) -> list[Taken[Source, Item]] | None:
+        """Wait for an item of any source.
 
         Returns:
-            The item, and how many were dropped since the last one was taken; None once the slot is closed.
+            What waits now, of at most so many sources: those whose turn is longest ago. None once all is closed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._item is not None)
-            if self._closed or self._item is None:
+            self._changed.wait_for(lambda: self._closed or self._items)
+            if self._closed:
                 return None
-            taken = (self._item, self._dropped)
-            self._item, self._dropped = None, 0
-            return taken
+            sources = [source for source in self._turns if source in self._items][:most]
+            self._turns = [source for source in self._turns if source not in sources] + sources
+            return [Taken(source, self._items.pop(source), self._count(source)) for source in sources]
+
+    def waiting(self, source: Source) -> Item | None:
+        """What waits from this source."""
+        with self._changed:
+            return self._items.get(source)
 
     def close(self) -> None:
         """Drop what waits; every ``take`` gives None from now on."""
         with self._changed:
             self._closed = True
-            self._item = None
+            self._items.clear()
             self._changed.notify_all()
+
+    def _count(self, source: Source) -> int:
+        count, self._dropped[source] = self._dropped[source], 0
+        return count

@@ -14,26 +14,36 @@ from pose_ros.ros.parameters import Parameter, parameters
 
 _YAML_HEAD = """\
 # Every parameter of the node pose_estimator, at its default. Copy this file, keep what you change, and pass it with
-# `params_file:=mine.yaml` (launch) or `--ros-args --params-file mine.yaml` (run). All are read once, at start-up.
-# Made by `python -m pose_ros.ros.parameter_files .` from pose_ros/config.py: change that, not this.
+# `params_file:=mine.yaml` (launch) or `--ros-args --params-file mine.yaml` (run). In brackets: what is allowed, the
+# unit, and when a change counts: live, at once; configure, when the node is configured; restart, when it is started.
+# Made by `python -m pose_ros.ros.parameter_files .` from pose_ros/config.py and pose_ros/ros/node_config.py: change
+# those, not this.
 /**:
   ros__parameters:
 """
 _TABLE_HEAD = """\
 # Parameters
 
-Every parameter of the node `pose_estimator`. All are read once, at start-up: give them on the command line
+Every parameter of the node `pose_estimator`. Give them on the command line
 (`--ros-args -p decoder.score_threshold:=0.2`) or in a YAML file like `config/camera.yaml`. A value of the wrong type or
 outside its range stops the node with a message that says so; a float is written with a point (`1.0`, not `1`).
+
+When a change counts (`ros2 param set /pose_estimator decoder.score_threshold 0.2`):
+
+- **live**: with the next image. Values that are set together count together, or are refused together.
+- **configure**: when the node is configured. It can be set while the node is unconfigured or inactive, and is refused
+  while it is active: `ros2 lifecycle set /pose_estimator deactivate`, set it, then `cleanup`, `configure`, `activate`.
+- **restart**: when the node is started. It is read-only.
 
 Topics can be given another quality of service under `qos_overrides`, e.g.
 `qos_overrides./image.subscription.reliability: reliable` (the full name of the topic, after remapping).
 
-| parameter | default | allowed | unit | what it does |
-|---|---|---|---|---|
+| parameter | default | allowed | unit | changes | what it does |
+|---|---|---|---|---|---|
 """
 _TABLE_FOOT = """
-This page is made by `python -m pose_ros.ros.parameter_files .` from `pose_ros/config.py`.
+This page is made by `python -m pose_ros.ros.parameter_files .` from `pose_ros/config.py` and
+`pose_ros/ros/node_config.py`.
 """
 
 
@@ -52,7 +62,10 @@ def camera_yaml() -> str:
 
 def parameters_page() -> str:
     """The text of ``docs/parameters.md``."""
-    rows = [f"| `{p.name}` | `{_literal(p.default)}` | {p.allowed} | {p.unit} | {p.help} |" for p in parameters()]
+    rows = [
+        f"| `{p.name}` | `{_literal(p.default)}` | {p.allowed} | {p.unit} | {p.changes} | {p.help} |"
+        for p in parameters()
+    ]
     return _TABLE_HEAD + "\n".join(rows) + "\n" + _TABLE_FOOT
 
 
@@ -70,7 +83,7 @@ def write_files(root: Path) -> None:
 
 def _limits(parameter: Parameter) -> str:
     limits = " ".join(filter(None, (parameter.allowed, parameter.unit)))
-    return f" [{limits}]" if limits else ""
+    return f" [{limits}; {parameter.changes}]" if limits else f" [{parameter.changes}]"
 
 
 def _literal(value: Any) -> str:

@@ -3,48 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
-from pose_ros.config import (
-    DecoderConfig,
-    EstimatorConfig,
-    OverlayConfig,
-    PreprocessConfig,
-    RuntimeConfig,
-    check_settings,
-    setting,
-)
-from pose_ros.fields import GROUPING_HEADS
+from pose_ros.ros.node_config import FIXED, IN_USE, NodeConfig
 
 LARGEST_INTEGER = 2**63 - 1
 LARGEST_FLOAT = 1.7e308
-
-
-@dataclass(frozen=True)
-class NodeConfig:
-    """Everything that a user may set on the node; a field of a nested class becomes the parameter ``stage.field``."""
-
-    model: str = setting("", "ONNX file of the network; empty takes the one that comes with the package.")
-    grouping: str = setting(
-        "", "How keypoints become people; empty takes the way that the model prefers.", choices=("", *GROUPING_HEADS)
-    )
-    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-    overlay: OverlayConfig = field(default_factory=OverlayConfig)
-
-    def __post_init__(self) -> None:
-        check_settings(self)
-
-    @property
-    def estimator(self) -> EstimatorConfig:
-        """The settings of the library."""
-        return EstimatorConfig(self.preprocess, self.runtime, self.decoder)
 
 
 @dataclass(frozen=True)
@@ -70,6 +39,12 @@ class Parameter:
     choices: tuple[str, ...]
 
     @property
+    def changes(self) -> str:
+        """When a new value counts: ``"live"``: at once; ``"configure"``: then; ``"restart"``: in no running node."""
+        stage = self.name.partition(".")[0]
+        return "restart" if stage in FIXED else "configure" if stage in IN_USE else "live"
+
+    @property
     def allowed(self) -> str:
         """Range or choices in words; empty where anything goes."""
         if self.choices:
@@ -83,7 +58,7 @@ class Parameter:
         descriptor = ParameterDescriptor(
             name=self.name,
             description=f"{self.help} [{self.unit}]" if self.unit else self.help,
-            read_only=True,
+            read_only=self.changes == "restart",
             additional_constraints=f"one of {self.allowed}" if self.choices else "",
         )
         if isinstance(self.default, float) and self.low is not None:
@@ -104,11 +79,31 @@ def declare_parameters(node: Node) -> NodeConfig:
     """Declare every parameter on a node and read it back.
 
     Raises:
-        ValueError: If a value has the wrong type or lies outside its range.
+        ValueError: If a value has the wrong type, lies outside its range, or does not go with the others.
     """
-    values = {parameter.name: _declare(node, parameter) for parameter in parameters()}
+    return config_of({parameter.name: _declare(node, parameter) for parameter in parameters()})
+
+
+def config_of(values: Mapping[str, Any]) -> NodeConfig:
+    """The settings with these values, by the names of the parameters; every one must be there.
+
+    Raises:
+        TypeError: If a value has the wrong type.
+        ValueError: If one lies outside its range, or does not go with the others.
+    """
     config: NodeConfig = _nested(NodeConfig, values)
     return config
+
+
+def values_of(config: NodeConfig) -> dict[str, Any]:
+    """The value of every parameter, by name."""
+    values = {}
+    for parameter in parameters():
+        value: Any = config
+        for name in parameter.name.split("."):
+            value = getattr(value, name)
+        values[parameter.name] = value
+    return values
 
 
 def _declare(node: Node, parameter: Parameter) -> Any:
@@ -133,7 +128,8 @@ def _flat(kind: Any, prefix: str = "") -> Iterator[Parameter]:
         if stage := _stage(entry):
             yield from _flat(stage, f"{name}.")
         else:
-            yield Parameter(name, entry.default, **entry.metadata)
+            default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
+            yield Parameter(name, default, **entry.metadata)
 
 
 def _nested(kind: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
@@ -141,5 +137,6 @@ def _nested(kind: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
     for entry in fields(kind):
         name = prefix + entry.name
         stage = _stage(entry)
-        entries[entry.name] = _nested(stage, values, f"{name}.") if stage else values[name]
+        value = _nested(stage, values, f"{name}.") if stage else values[name]
+        entries[entry.name] = tuple(value) if isinstance(value, (list, tuple)) else value
     return kind(**entries)

@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import FrameType
 
-    from pose_ros.ros.estimator_node import Load
+    from rclpy.executors import Executor
+
+    from pose_ros.ros.estimator_node import Load, PoseEstimatorNode
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_POLL_S = 0.1
 STOP_TIMEOUT_S = 3.0
+ERROR_PERIOD_S = 5.0
 
 
 class _Stop:
@@ -60,13 +63,22 @@ def run(args: list[str] | None = None, load: Load | None = None) -> int:
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
-    while not (stop.requested or node.failed.is_set()):
-        executor.spin_once(timeout_sec=STOP_POLL_S)
+    while not (stop.requested or node.failed.is_set()) and rclpy.ok():
+        _spin_once(executor, node)
     code = int(node.failed.is_set())
     if not node.close(STOP_TIMEOUT_S):
         node.get_logger().info("stopped while the model was busy")
         os._exit(code)  # a library's call cannot be interrupted, and must not outlive Python
     executor.shutdown()
     node.destroy_node()
-    rclpy.shutdown()
+    rclpy.try_shutdown()
     return code
+
+
+def _spin_once(executor: Executor, node: PoseEstimatorNode) -> None:
+    """Run a callback; none ends the node."""
+    try:
+        executor.spin_once(timeout_sec=STOP_POLL_S)
+    except Exception as error:
+        if node.context.ok():  # else it was shut down, and says so
+            node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=ERROR_PERIOD_S)

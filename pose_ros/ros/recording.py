@@ -30,6 +30,7 @@ class Item:
         is_image: Or else the camera's calibration.
         time_ns: When it is to be published, since the beginning of the recording.
         stamp_ns: Recorded stamp; for frames the time since the beginning of the recording.
+        recorded_ns: When it was recorded, by the recorder's clock; for frames the same as the stamp.
         frame_id: Frame in its header.
         message: A ROS message, or one of a bag in its serialised form.
     """
@@ -37,6 +38,7 @@ class Item:
     is_image: bool
     time_ns: int
     stamp_ns: int
+    recorded_ns: int
     frame_id: str
     message: Any
 
@@ -61,6 +63,7 @@ def bag_items(bag: Bag, frame_id: str) -> Iterator[Item]:
             recorded.topic == bag.image_topic,
             recorded.received_ns - first_ns,
             recorded.stamp_ns,
+            recorded.received_ns,
             frame_id or recorded.frame_id,
             message,
         )
@@ -70,7 +73,8 @@ def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Ite
     """Frames as bgr8 or JPEG messages."""
     to_message: Callable[[Frame], Any] = _compressed_image if compressed else _image
     for frame in frames:
-        yield Item(True, frame.stamp_ns, frame.stamp_ns, frame_id or DEFAULT_FRAME_ID, to_message(frame))
+        time_ns = frame.stamp_ns
+        yield Item(True, time_ns, time_ns, time_ns, frame_id or DEFAULT_FRAME_ID, to_message(frame))
 
 
 def read_camera_info(path: str | Path) -> CameraInfo:

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.bag import camera_info_topic
 from pose_ros.config import check_settings, setting
+from pose_ros.ros.recorded_clock import RecordedClock
 from pose_ros.ros.recording import MESSAGE_TYPES, Item, bag_items, frame_items, read_camera_info
 from pose_ros.sources import BagImages, Source
 
@@ -42,12 +43,15 @@ class ReplayConfig:
     compressed: bool = setting(False, "Publish a video or images as JPEG.")
     loop: bool = setting(False, "Begin again at the end, until interrupted.")
     stamps: str = setting("original", "Stamps of the messages.", choices=("original", "now"))
+    clock: bool = setting(False, "Publish the time of the recording on /clock, for nodes with use_sim_time.")
     frame_id: str = setting("", "Frame of the messages; empty means the recorded one, or camera.")
     camera_info: str = setting("", "Calibration to publish beside the images, a YAML file of camera_calibration.")
     wait_s: float = setting(10.0, "Longest wait for a subscriber before the start.", unit="s", low=0.0, high=3600.0)
 
     def __post_init__(self) -> None:
         check_settings(self)
+        if self.clock and self.stamps == "now":
+            raise ValueError("stamps: expected original with clock, got now: the stamps would lie ahead of the clock")
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ def replay(source: Source, config: ReplayConfig, ros_args: Sequence[str] = ()) -
     """Publish a recording, each image at its time.
 
     With original stamps, a bag keeps its own; other sources get the time of the start plus that within the recording.
-    In a loop the stamps go on increasing.
+    In a loop the stamps, and the clock if it is published, go on increasing.
 
     Args:
         source: From ``open_source``.
@@ -117,6 +121,7 @@ class Player:
         self._infos = None
         if self._calibration is not None or (isinstance(source, BagImages) and source.bag.camera_info_topic):
             self._infos = node.create_publisher(CameraInfo, camera_info_topic(topic), _QOS)
+        self._clock = RecordedClock(node) if config.clock else None
 
     def _image_type(self) -> Any:
         if not isinstance(self._source, BagImages):
@@ -144,7 +149,10 @@ class Player:
         origin_ns = 0 if isinstance(self._source, BagImages) else wall_ns
         images, latest_ns, reported_ns = 0, 0, start_ns
         for item in self._items():
-            late_ns = _sleep_until(start_ns + round(item.time_ns / self._config.speed))
+            due_ns = start_ns + round(item.time_ns / self._config.speed)
+            if self._clock:
+                self._clock.run_until(due_ns, origin_ns + item.recorded_ns)
+            late_ns = _sleep_until(due_ns)
             latest_ns = max(latest_ns, late_ns)
             if late_ns > _NS and time.monotonic_ns() > reported_ns + _REPORT_NS:
                 self._log.warning(f"{late_ns / _NS:.1f} s late: this machine is too slow; try a lower speed")
@@ -162,18 +170,18 @@ class Player:
     def _items(self) -> Iterator[Item]:
         """Everything to publish, pass after pass, with times and stamps that go on increasing."""
         interval_ns = round(_NS / (self._config.rate_hz or self._source.rate_hz))
-        time_ns = stamp_ns = 0  # where the pass begins
+        begin_ns = {"time_ns": 0, "stamp_ns": 0, "recorded_ns": 0}  # where the pass begins
         while True:
             item = first = None
             for item in self._timed(interval_ns):
                 first = first or item
-                yield replace(item, time_ns=time_ns + item.time_ns, stamp_ns=stamp_ns + item.stamp_ns)
+                yield replace(item, **{name: value + getattr(item, name) for name, value in begin_ns.items()})
             if first is None or item is None:
                 raise ValueError(f"{self._source.path}: expected images, got none")
             if not self._config.loop:
                 return
-            time_ns += item.time_ns + interval_ns
-            stamp_ns += item.stamp_ns - first.stamp_ns + interval_ns
+            for name in begin_ns:
+                begin_ns[name] += getattr(item, name) - getattr(first, name) + interval_ns
 
     def _timed(self, interval_ns: int) -> Iterator[Item]:
         """One pass, at the recorded times or at the wanted rate."""
@@ -189,7 +197,7 @@ class Player:
 
     def _publish(self, item: Item, stamp_ns: int) -> None:
         if item.is_image and self._infos is not None and self._calibration is not None:
-            calibration = Item(False, item.time_ns, item.stamp_ns, item.frame_id, self._calibration)
+            calibration = replace(item, is_image=False, message=self._calibration)
             self._infos.publish(calibration.stamped(stamp_ns))
         if item.is_image:
             self._images.publish(item.stamped(stamp_ns))

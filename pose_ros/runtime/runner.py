@@ -64,12 +64,16 @@ class Runner(ABC):
         outputs: What ``run`` gives.
         metadata: Text entries stored in the model file.
         description: Runtime and device, for people.
+        reason: Why ``load_runner`` took this one, in one line; empty if it did not.
+        state: What is under way besides answering, such as the build of an engine; empty if nothing is.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str]
     description: str
+    reason: str = ""
+    state: str = ""
 
     def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Run the network once.

@@ -41,6 +41,9 @@ class LossConfig:
         "How tags of two people repel: exp(-d^2/2), or as published exp(-d^2)/2 (exp) or hinge(1-d)/2 (max).",
         choices=PUSH_FORMS,
     )
+    tag_unit: float = setting(
+        1.0, "Difference of tags that counts 1; less leaves the tags of one person nearer together.", low=0.01, high=100
+    )
     offset_unit: float = setting(
         32.0, "PersonLab: length of an offset's error that counts 1, the radius of the disks.", unit="px", low=0.1,
         high=1000,

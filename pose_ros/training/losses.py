@@ -73,8 +73,8 @@ class FieldsLoss(nn.Module):
         """The parts of one stage."""
         for field, output in stage.items():
             if field == "tags":
-                tags = gather_tags(_precise(output), _target("tag_cells", targets))
-                pull, push = pull_and_push(*tags, self.config.push_form)
+                tags, present = gather_tags(_precise(output), _target("tag_cells", targets))
+                pull, push = pull_and_push(tags / self.config.tag_unit, present, self.config.push_form)
                 yield from (("pull", pull.mean()), ("push", push.mean()))
             else:
                 yield field, self._dense(field, _precise(output), _target(field, targets), targets[f"{field}_weights"])

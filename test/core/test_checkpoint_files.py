@@ -22,11 +22,11 @@ torch = pytest.importorskip("torch")
 
 from pose_ros.checkpoint import load_checkpoint, loading, openpose, own, save_checkpoint  # noqa: E402
 from pose_ros.checkpoint.loading import fill  # noqa: E402
-from pose_ros.checkpoint.protobuf import Kind, Schema, parse  # noqa: E402
 from pose_ros.checkpoint.publisher import Publisher  # noqa: E402
 from pose_ros.checkpoint.reading import read_file, state_of  # noqa: E402
 from pose_ros.checkpoint.trunk import load_trunk  # noqa: E402
 from pose_ros.network import zoo  # noqa: E402
+from pose_ros.protobuf import Kind, Schema, parse  # noqa: E402
 from pose_ros.skeleton import COCO_17, Skeleton  # noqa: E402
 
 NAME = "pose_ros_mobilenet_v2"

@@ -186,7 +186,9 @@ def test_settings(photo: Path) -> None:
         pytest.param(["--set", "decoder.score_threshold=2"], "score_threshold: expected 0.0 to 1.0, got 2", id="range"),
         pytest.param(["--set", "decoder.score_threshold=high"], "expected float, got str 'high'", id="type"),
         pytest.param(["--threads", "-3"], "RuntimeConfig.threads: expected 0 to 256, got -3", id="threads"),
-        pytest.param(["--runtime", "abacus"], "expected one of auto, onnx, torch, got 'abacus'", id="runtime"),
+        pytest.param(
+            ["--runtime", "abacus"], "expected one of auto, tensorrt, onnx, openvino, torch, got 'abacus'", id="runtime"
+        ),
         pytest.param(["--grouping", "magic"], "got 'magic'", id="grouping"),
         pytest.param(["--model", "nobody.onnx"], "nobody.onnx, which does not exist", id="model"),
         pytest.param(["--spec", "nobody.yaml"], "nobody.yaml, which does not exist", id="spec"),

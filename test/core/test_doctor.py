@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from pose_ros.cli import app, probes
-from pose_ros.cli.probes import Probe, examine
+from pose_ros.cli import doctor as command
+from pose_ros.cli.probes import Finding, Probe, examine, runtime_probe
 
 BROKEN = {
     "raises": "raise RuntimeError('compiled for another NumPy')",
@@ -17,6 +18,21 @@ BROKEN = {
     "is no Python": "def (",
     "raises nonsense": "class Odd(BaseException): pass\nraise Odd('odd')",
 }
+
+
+BREAKABLE = (
+    "numpy",
+    "cv2",
+    "yaml",
+    "onnxruntime",
+    "openvino",
+    "numba",
+    "rosbags",
+    "onnx",
+    "rclpy",
+    "tensorrt",
+    "ctypes",
+)
 
 
 def doctor() -> tuple[int, str]:
@@ -44,6 +60,7 @@ def test_a_healthy_machine() -> None:
         assert f"{name:14}ok" in output
     assert "CPUExecutionProvider" in line(output, "ONNX Runtime")
     assert "ms for 640 x 480" in output
+    assert line(output, "auto takes").split(maxsplit=2)[2].startswith("ok ")
 
 
 @pytest.mark.parametrize("how", BROKEN)
@@ -62,6 +79,7 @@ def test_a_broken_part_that_is_not_required(broken: Path) -> None:
 
 
 def test_a_broken_part_that_is_required(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "RUNTIMES", ())  # to save their time
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     (broken / "onnxruntime.py").write_text("raise RuntimeError('compiled for another NumPy')")
     code, output = doctor()
@@ -71,7 +89,7 @@ def test_a_broken_part_that_is_required(broken: Path, monkeypatch: pytest.Monkey
 
 
 def test_everything_is_broken(broken: Path) -> None:
-    for name in ("numpy", "cv2", "yaml", "onnxruntime", "numba", "rosbags", "onnx", "rclpy", "tensorrt", "ctypes"):
+    for name in BREAKABLE:
         (broken / f"{name}.py").write_text("raise SystemError('broken')")
     code, output = doctor()
     assert code == 1
@@ -79,6 +97,7 @@ def test_everything_is_broken(broken: Path) -> None:
 
 
 def test_a_sourced_ros_is_mended_by_apt(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "RUNTIMES", ())
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     (broken / "cv2.py").write_text("raise ImportError('libGL.so.1')")
     (broken / "rclpy.py").write_text("raise ImportError('no')")
@@ -100,6 +119,59 @@ def test_what_is_absent_is_missing_and_what_hangs_is_broken(monkeypatch: pytest.
     assert [finding.state for finding in findings] == ["missing", "missing", "broken", "ok"]
     assert findings[3].text == "1.0"
     assert findings[0].probe.remedy().endswith("-m pip install absent")
+
+
+REFUSED = "raise Unavailable('tensorrt', 'too old:\\n8.0', 'sudo apt install it')"
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "text", "remedy"),
+    [
+        ("print('chatter'); print('10.3')", "ok", "10.3", None),
+        (f"print('chatter'); {REFUSED}", "missing", "too old: 8.0", "sudo apt install it"),
+        ("raise Unavailable('cuda', 'no such thing')", "missing", "no such thing", "-m pip install tensorrt"),
+        ("raise ValueError('odd')", "broken", "ValueError: odd", "-m pip install tensorrt"),
+        ("import os; os.abort()", "broken", "ended with code -6", "-m pip install tensorrt"),
+    ],
+    ids=["works", "refused", "refused without a fix", "raises", "crashes"],
+)
+def test_a_runtime_that_refuses_says_why_and_what_helps(code: str, state: str, text: str, remedy: str | None) -> None:
+    (finding,) = examine([runtime_probe("TensorRT", "pose_ros.runtime", code, "speed", "tensorrt")])
+    assert (finding.state, finding.text) == (state, text)
+    assert remedy is None or finding.remedy().endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("has_driver", "has_device", "told"),
+    [(True, True, True), (True, False, True), (False, True, False), (False, False, False)],
+    ids=["gpu", "jetson", "no driver", "no gpu"],
+)
+def test_only_who_has_a_gpu_is_told_to_install_for_it(
+    monkeypatch: pytest.MonkeyPatch, has_driver: bool, has_device: bool, told: bool
+) -> None:
+    states = {"NVIDIA driver": "ok" if has_driver else "missing"}
+
+    def examined(given: list[Probe]) -> list[Finding]:
+        return [
+            Finding(p, states.get(p.name, "missing" if p in command.NVIDIA else "ok"), "", "mend it") for p in given
+        ]
+
+    monkeypatch.setattr(command, "examine", examined)
+    monkeypatch.setattr(command, "_has_nvidia_device", lambda: has_device)
+    code, output = doctor()
+    assert code == 0
+    assert ("TensorRT (running fastest on the GPU) is missing:\n  mend it" in output) == told
+    assert ("CUDA provider (ONNX Runtime on the GPU) is missing:" in output) == told
+    assert ("NVIDIA driver (running on the GPU) is missing:" in output) == (has_device and not has_driver)
+
+
+def test_who_has_tensorrt_needs_no_cuda_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        command,
+        "examine",
+        lambda given: [Finding(p, "missing" if p.name == "CUDA provider" else "ok", "") for p in given],
+    )
+    assert "CUDA provider (" not in doctor()[1]
 
 
 def test_the_current_folder_is_no_place_to_import_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
-from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig
+from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import METADATA_KEY, HeadSpec, InputSpec, ModelSpec
 from pose_ros.model_file import DEFAULT_MODEL, read_spec, write_spec
@@ -174,3 +174,30 @@ def test_importing_is_light() -> None:
     script = f"import sys, pose_ros.estimator; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_batch_gives_what_one_by_one_gives(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    """Images of two shapes in turn, of both channel orders, more than fit into one run."""
+    several = PoseEstimator.load(config=EstimatorConfig(runtime=RuntimeConfig(backend="onnx", max_batch=2)))
+    assert several.max_batch == 2
+    upright = np.ascontiguousarray(photo.transpose(1, 0, 2))
+    images, colours = [photo, upright, photo[..., ::-1].copy(), photo[::-1].copy()], ["bgr", "bgr", "rgb", "bgr"]
+    runs, run = [], several.runner.run
+    several.runner.run = lambda feeds, wanted: (runs.append(len(feeds["image"])), run(feeds, wanted))[1]
+    batched = several.process_batch(images, colours)
+    assert sorted(runs) == [1, 1, 2]
+    for image, colour, estimate in zip(images, colours, batched, strict=True):
+        alone = several.process(image, colour)
+        assert len(estimate.people) == len(alone.people)
+        np.testing.assert_allclose(estimate.people.keypoints, alone.people.keypoints, atol=0.5)
+    assert several.process_batch([], []) == []
+
+
+def test_other_decoder_settings_on_the_same_network(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    before = estimator.estimate(photo)
+    strict = estimator.retuned(DecoderConfig(min_person_score=1.0))
+    assert strict.runner is estimator.runner and strict.config.preprocess == estimator.config.preprocess
+    assert len(strict.estimate(photo)) == 0 < len(before)
+    np.testing.assert_array_equal(estimator.estimate(photo).keypoints, before.keypoints)
+    exact = estimator.retuned(DecoderConfig(subpixel="dark"))  # reads other outputs of models that have them
+    np.testing.assert_array_equal(exact.estimate(photo).visible, before.visible)

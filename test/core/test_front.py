@@ -94,7 +94,7 @@ def test_no_score_is_moved() -> None:
     assert np.isin(scores, heatmap).all() and (np.diff(scores) <= 0).all()
 
 
-@pytest.mark.parametrize(("samples", "gap"), [(25, 1e-5), (10, 0.1)])
+@pytest.mark.parametrize(("samples", "gap"), [(25, 5e-4), (10, 0.1)])
 @pytest.mark.parametrize("count", [5, 20])
 def test_limb_scores_are_the_decoders(count: int, samples: int, gap: float) -> None:
     """With as many samples they are equal; with 10, a limb of over 10 cells differs by less than a tenth."""

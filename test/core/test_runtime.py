@@ -38,7 +38,7 @@ def feeds(n: int = 2) -> dict[str, np.ndarray]:
 
 
 def test_named_arrays_in_and_out(adder: Path) -> None:
-    with load_runner(adder, RuntimeConfig(threads=1)) as runner:
+    with load_runner(adder, RuntimeConfig(backend="onnx", threads=1)) as runner:
         outputs = runner.run(feeds())
         assert sorted(outputs) == ["same", "sum"]
         assert outputs["sum"].tolist() == [[3, 3, 3]] * 2 and outputs["same"].tolist() == [[1, 1, 1]] * 2
@@ -63,7 +63,7 @@ def test_named_arrays_in_and_out(adder: Path) -> None:
 )
 def test_wrong_inputs_never_reach_the_runtime(adder: Path, change: dict, error: type[Exception], message: str) -> None:
     given = {name: value for name, value in {**feeds(), **change}.items() if value is not None}
-    with load_runner(adder, RuntimeConfig()) as runner, pytest.raises(error, match=message):
+    with load_runner(adder, RuntimeConfig(backend="onnx")) as runner, pytest.raises(error, match=message):
         runner.run(given)
 
 
@@ -82,7 +82,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_closed_runner_says_so_and_may_be_closed_again(adder: Path) -> None:
-    runner = load_runner(adder, RuntimeConfig(threads=1))
+    runner = load_runner(adder, RuntimeConfig(backend="onnx", threads=1))
     runner.close()
     runner.close()
     with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,18 @@ def test_a_trunk_of_folded_convolutions(tmp_path: Path, saved: Path) -> None:
     network, said = starting(tmp_path, {"file": str(tmp_path / "trunk.npz"), "parts": "backbone"})
     assert "(backbone)" in said
     assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
+
+
+def test_a_trunk_of_another_file_comes_last(tmp_path: Path, saved: Path) -> None:
+    other, _ = starting(tmp_path, {})
+    with torch.no_grad():
+        other.backbone.layers[3].conv.weight += 1
+    save_checkpoint(other, NETWORK, tmp_path / "other.pt")
+    network, said = starting(tmp_path, {"file": str(saved), "backbone": str(tmp_path / "other.pt")})
+    source, _ = starting(tmp_path, {"file": str(saved)})
+    assert re.fullmatch(r"began with \d+ \(all\) of .*saved.pt, then \d+ \(backbone\) of .*other.pt", said)
+    assert torch.equal(network.backbone.layers[3].conv.weight, other.backbone.layers[3].conv.weight)
+    assert torch.equal(network.stages[0].leave.weight, source.stages[0].leave.weight)
 
 
 def test_what_does_not_fit_is_refused_or_told(tmp_path: Path, saved: Path) -> None:

@@ -6,6 +6,7 @@ import array
 import contextlib
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_ros.config import EstimatorConfig
+from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
+from pose_ros.runtime.runner import Runner
 from pose_ros.skeleton import Skeleton
 
 TIMEOUT_S = 20.0
@@ -124,9 +126,9 @@ def _write_toy(path: Path) -> None:
     network = helper.make_graph(
         nodes,
         "toy",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, "h", "w", 3])],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", "h", "w", 3])],
         [
-            helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, n, "r", "c"])
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", n, "r", "c"])
             for name, n in (("heatmaps", 3), ("pafs", 4))
         ],
         [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
@@ -182,3 +184,115 @@ def image_message() -> Callable[..., Any]:
         return message
 
     return image_message
+
+
+class Camera:
+    """A camera in front of the node, and a listener behind it."""
+
+    def __init__(self, graph: Graph, namespace: str = "", qos: Any = 10, name: str = "", kind: Any = None) -> None:
+        from pose_ros.msg import PersonPoseArray
+        from sensor_msgs.msg import CompressedImage, Image
+
+        prefix, suffix = (f"{name}/" if name else ""), ("/compressed" if kind is CompressedImage else "")
+        self.graph = graph
+        self.publisher = graph.node.create_publisher(kind or Image, f"{namespace}/{prefix}image{suffix}", qos)
+        self.poses_topic = f"{namespace}/pose_estimator/{prefix}poses"
+        self.answers: list[Any] = graph.collect(PersonPoseArray, self.poses_topic)
+
+    def connect(self) -> None:
+        """Wait until images reach the node and answers come back."""
+        self.graph.until(lambda: self.publisher.get_subscription_count() == 1, "the node subscribes")
+        self.graph.until(lambda: self.graph.node.count_publishers(self.poses_topic) == 1, "the node publishes")
+
+    def send(self, *messages: Any) -> None:
+        """Send images without waiting for answers."""
+        for message in messages:
+            self.publisher.publish(message)
+
+    def ask(self, message: Any) -> Any:
+        """Send an image and wait for its answer."""
+        expected = len(self.answers) + 1
+        self.send(message)
+        self.graph.until(lambda: len(self.answers) >= expected, "the node answers")
+        assert len(self.answers) == expected
+        return self.answers[-1]
+
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def make_camera(graph: Graph) -> Make:
+    """Makes a ``Camera``, not connected yet: ``make_camera(namespace, qos, name, kind)``."""
+    return lambda *arguments, **named: Camera(graph, *arguments, **named)
+
+
+@pytest.fixture
+def make_node(graph: Graph, toy_model: Path) -> Make:
+    """Makes a node on the toy network: ``make_node(load, namespace="", decoder__max_people=1)``."""
+    from rclpy.parameter import Parameter
+
+    from pose_ros.ros.estimator_node import PoseEstimatorNode, load_estimator
+
+    def make_node(load: Callable[..., PoseEstimator] = load_estimator, namespace: str = "", **parameters: Any) -> Any:
+        values = {"model": str(toy_model), "runtime.backend": "onnx"}
+        values |= {name.replace("__", "."): value for name, value in parameters.items()}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        options = {"context": graph.context, "namespace": namespace, "parameter_overrides": overrides}
+        return graph.add(PoseEstimatorNode(load, **options))
+
+    return make_node
+
+
+@pytest.fixture
+def start(make_node: Make, make_camera: Make, toy_estimator: PoseEstimator) -> Callable[..., tuple[Any, Camera]]:
+    """Starts a node on an estimator, by default the toy one, with a camera connected to it."""
+
+    def start(
+        estimator: PoseEstimator = toy_estimator, qos: Any = 10, namespace: str = "", **parameters: Any
+    ) -> tuple[Any, Camera]:
+        node = make_node(lambda *_: estimator, namespace, **parameters)
+        camera = make_camera(namespace, qos)
+        camera.connect()
+        return node, camera
+
+    return start
+
+
+@pytest.fixture
+def call(graph: Graph) -> Make:
+    """Calls a service: ``call(SetBool, "/pose_estimator/enable", data=True)`` gives its answer."""
+
+    def call(kind: Any, name: str, **fields: Any) -> Any:
+        client = graph.node.create_client(kind, name)
+        graph.until(client.service_is_ready, f"{name} is there")
+        answer = client.call_async(kind.Request(**fields))
+        graph.until(answer.done, f"{name} answers")
+        return answer.result()
+
+    return call
+
+
+class SlowRunner(Runner):
+    """The toy network, as slow as the test wants: each run waits for a ``release``."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.inputs, self.outputs = runner.inputs, runner.outputs
+        self.metadata, self.description = runner.metadata, "slow"
+        self.started = 0
+        self.batches: list[int] = []
+        self.release = threading.Semaphore(0)
+
+    def _run(self, feeds: Any, names: Any) -> dict[str, Any]:
+        self.batches.append(len(feeds["image"]))
+        self.started += 1
+        assert self.release.acquire(timeout=20)
+        return self.runner.run(feeds, names)
+
+
+@pytest.fixture
+def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
+    """The toy estimator on a ``SlowRunner``, which takes up to four images at once."""
+    config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False, max_batch=4))
+    return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)

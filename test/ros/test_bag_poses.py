@@ -59,7 +59,7 @@ def test_a_bag_gives_the_poses_of_the_library(
     frames = [paint(*range(4, 4 + 8 * (index % 4), 16)) + np.uint8(index) for index in range(COUNT)]
     recording = write_bag(tmp_path / "bag", frames, storage)
     overrides = [Parameter(name, value=value) for name, value in RELIABLE.items()]
-    graph.add(PoseEstimatorNode(lambda _: toy_estimator, context=graph.context, parameter_overrides=overrides))
+    graph.add(PoseEstimatorNode(lambda *_: toy_estimator, context=graph.context, parameter_overrides=overrides))
     answers = graph.collect(PersonPoseArray, "pose_estimator/poses")
     graph.until(lambda: graph.node.count_subscribers("image") > 0, "the node listens")
     program = tmp_path / "replay.py"

@@ -1,4 +1,4 @@
-"""The launch file, where launch_ros is installed."""
+"""The launch files, where launch_ros is installed."""
 
 from __future__ import annotations
 
@@ -6,43 +6,124 @@ import importlib.util
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import recordings
 
 pytest.importorskip("launch_ros", reason="launch_ros is not installed: ROS 2 from wheels has no launch")
 
+from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.utilities import perform_substitutions
 from launch_ros.actions import Node, PushRosNamespace
+from lifecycle_msgs.srv import GetState
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import Image
 
 LAUNCH = """
-import sys
+import itertools, sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 
-file, *pairs = sys.argv[1:]
-arguments = [pair.split(":=") for pair in pairs]
+file, *words = sys.argv[1:]
+robots = [list(group) for is_mark, group in itertools.groupby(words, lambda word: word == "and") if not is_mark]
+source = PythonLaunchDescriptionSource(file)
+files = [IncludeLaunchDescription(source, launch_arguments=[word.split(":=") for word in robot]) for robot in robots]
 service = LaunchService()
-description = IncludeLaunchDescription(PythonLaunchDescriptionSource(file), launch_arguments=arguments)
-service.include_launch_description(LaunchDescription([description]))
+service.include_launch_description(LaunchDescription(files))
 sys.exit(service.run())
 """
-FILE = Path(__file__).resolve().parents[2] / "launch/camera.launch.py"
+DRIVER = """#!{python}
+import sys
+import rclpy
+from sensor_msgs.msg import Image
+
+rclpy.init(args=sys.argv)
+node = rclpy.create_node("driver")
+topic = sys.argv[1] if sys.argv[1].startswith("~") else "image_raw"
+images = node.create_publisher(Image, topic, 1)
+node.create_timer(0.1, lambda: images.publish(Image(height=64, width=64, step=64, encoding="mono8", data=bytes(4096))))
+try:
+    rclpy.spin(node)
+except (KeyboardInterrupt, rclpy.executors.ExternalShutdownException):
+    pass
+"""
+DRIVER_LAUNCH = """
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument
+from launch.substitutions import LaunchConfiguration, PythonExpression
+from launch_ros.actions import Node
+
+def generate_launch_description():
+    driver = Node(package="{package}", executable="driver", arguments=["{topic}"], {where})
+    return LaunchDescription([*(DeclareLaunchArgument(n, default_value=d) for n, d in {defaults}), driver])
+"""
+FOLDER = Path(__file__).resolve().parents[2] / "launch"
+EXECUTABLES = {"usb_cam": "usb_cam_node_exe", "v4l2_camera": "v4l2_camera_node", "rviz2": "rviz2"}
+LAUNCH_FILES = {
+    "realsense2_camera/launch/rs_launch.py": {
+        "topic": "~/color/image_raw",
+        "where": 'namespace=LaunchConfiguration("camera_namespace"), name=LaunchConfiguration("camera_name")',
+        "defaults": [("camera_namespace", "camera"), ("camera_name", "camera")],
+    },
+    "zed_wrapper/launch/zed_camera.launch.py": {
+        "topic": "~/rgb/color/rect/image",
+        "where": """
+        namespace=PythonExpression(["'", LaunchConfiguration("namespace"), "' or 'zed'"]),
+        name=PythonExpression(["'zed' if '", LaunchConfiguration("namespace"), "' else 'zed_node'"])""",
+        "defaults": [("camera_name", "zed")],
+    },
+}
+
+
+def loaded(name: str) -> Any:
+    """A launch file as a module."""
+    spec = importlib.util.spec_from_file_location(name.replace(".", "_"), FOLDER / name)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    """The launch file as a module."""
-    spec = importlib.util.spec_from_file_location("camera_launch", FILE)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("camera.launch.py")
+
+
+@pytest.fixture
+def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where packages are installed for this test; there is no other one but ours."""
+    (tmp_path / "prefix/share/ament_index/resource_index/packages").mkdir(parents=True)
+    ours = get_package_prefix("pose_ros")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path / 'prefix'}:{ours}")
+    return tmp_path / "prefix"
+
+
+@pytest.fixture
+def drivers(prefix: Path) -> Path:
+    """The drivers of all cameras, as far as a launch file sees them: each publishes images."""
+
+    def install(package: str, executable: str) -> None:
+        (prefix / "share/ament_index/resource_index/packages" / package).touch()
+        program = prefix / "lib" / package / executable
+        program.parent.mkdir(parents=True)
+        program.write_text(DRIVER.format(python=sys.executable))
+        program.chmod(0o755)
+
+    for package, executable in EXECUTABLES.items():
+        install(package, executable)
+    for path, fields in LAUNCH_FILES.items():
+        file, package = prefix / "share" / path, path.partition("/")[0]
+        install(package, "driver")
+        file.parent.mkdir(parents=True)
+        file.write_text(DRIVER_LAUNCH.format(package=package, **fields))
+    return prefix
 
 
 def started(module: Any, **arguments: str) -> list[Any]:
@@ -54,7 +135,7 @@ def started(module: Any, **arguments: str) -> list[Any]:
             entity.execute(context)
     (group,) = module.start(context)
     assert isinstance(group, GroupAction)
-    return group.get_sub_entities()[2:-1]  # between the pushes and pops of the scope
+    return group.get_sub_entities()
 
 
 def node(actions: list[Any], executable: str) -> Node:
@@ -69,79 +150,242 @@ def remapped(node: Node) -> dict[str, str]:
     return {a[0].text: b[0].text for a, b in rules}
 
 
-def test_every_argument_is_described(module: Any) -> None:
+def parameters(node: Node) -> dict[str, Any]:
+    """The parameters of a node that are not from a file."""
+    chosen: dict[str, Any] = {}
+    for given in node._Node__parameters:
+        if isinstance(given, dict):
+            chosen |= {perform_substitutions(LaunchContext(), name): value for name, value in given.items()}
+    return chosen
+
+
+@pytest.mark.parametrize("file", ["camera.launch.py", "replay.launch.py"])
+def test_every_argument_is_described(file: str) -> None:
+    module = loaded(file)
     description = module.generate_launch_description()
     assert isinstance(description, LaunchDescription)
-    arguments = {argument.name: argument for argument in description.get_launch_arguments()}
-    assert set(arguments) == set(module.ARGUMENTS)
-    assert set(arguments) >= {"camera", "image_topic", "model", "runtime", "params_file", "namespace", "use_sim_time"}
-    assert all(argument.description.startswith(module.ARGUMENTS[name][1]) for name, argument in arguments.items())
-    assert all(argument.default_value is not None for argument in arguments.values())
+    declared = [entity for entity in description.entities if isinstance(entity, DeclareLaunchArgument)]
+    assert {argument.name for argument in declared} == set(module.ARGUMENTS)
+    assert all(argument.description.startswith(module.ARGUMENTS[argument.name][1]) for argument in declared)
+    assert [argument.name for argument in declared if argument.default_value is None] in ([], ["bag"])
 
 
 @pytest.mark.parametrize(
-    ("camera", "topic"),
+    ("arguments", "topic", "frame"),
     [
-        ("none", "image"),
-        ("usb_cam", "camera/image_raw"),
-        ("v4l2_camera", "camera/image_raw"),
-        ("realsense", "camera/camera/color/image_raw"),
-        ("zed", "zed/zed_node/rgb/color/rect/image"),
-        ("video", "camera/image"),
+        pytest.param({"camera": "none"}, "image", "camera", id="none"),
+        pytest.param({"camera": "usb_cam"}, "camera/image_raw", "camera", id="usb_cam"),
+        pytest.param({"camera": "v4l2_camera"}, "camera/image_raw", "camera", id="v4l2_camera"),
+        pytest.param(
+            {"camera": "realsense"}, "camera/camera/color/image_raw", "camera_color_optical_frame", id="realsense"
+        ),
+        pytest.param(
+            {"camera": "realsense", "camera_name": "left", "camera_namespace": "arm"},
+            *("arm/left/color/image_raw", "left_color_optical_frame"),
+            id="named realsense",
+        ),
+        pytest.param({"camera": "zed"}, "zed/zed_node/rgb/color/rect/image", "zed_left_camera_frame_optical", id="zed"),
+        pytest.param(
+            {"camera": "zed", "camera_name": "eye", "namespace": "robot"},
+            *("eye/rgb/color/rect/image", "eye_left_camera_frame_optical"),
+            id="named zed of a robot",
+        ),
+        pytest.param({"camera": "video", "video": "people.mp4"}, "camera/image", "camera", id="video"),
     ],
 )
-def test_the_images_of_each_camera_reach_the_node(module: Any, camera: str, topic: str) -> None:
-    actions = started(module, camera=camera, video="people.mp4")
+@pytest.mark.usefixtures("drivers")
+def test_the_images_of_each_camera_reach_the_node(
+    module: Any, arguments: dict[str, str], topic: str, frame: str
+) -> None:
+    actions = started(module, **arguments, rviz="true")
     assert remapped(node(actions, "pose_node")) == {"image": topic}
-    started_processes = [action for action in actions if isinstance(action, (Node, IncludeLaunchDescription))]
-    assert len(started_processes) == (2 if camera == "none" else 3)
+    processes = [action for action in actions if isinstance(action, (Node, IncludeLaunchDescription))]
+    assert len(processes) == (2 if arguments["camera"] == "none" else 3)
+    rviz = node(actions, "rviz2")
+    assert remapped(rviz) == {
+        "/image": topic,
+        "/pose_estimator/overlay": "pose_estimator/overlay",
+        "/pose_estimator/markers": "pose_estimator/markers",
+    }
+    assert rviz._Node__arguments[-2:] == ["-f", frame]
 
 
-def test_a_given_topic_wins(module: Any) -> None:
-    actions = started(module, camera="realsense", image_topic="/mine")
-    assert remapped(node(actions, "pose_node")) == {"image": "/mine"}
+@pytest.mark.usefixtures("drivers")
+def test_what_is_given_wins(module: Any) -> None:
+    arguments = {"image_topic": "/mine", "camera_info_topic": "/info", "frame": "map", "rviz": "true"}
+    actions = started(module, camera="realsense", **arguments)
+    assert remapped(node(actions, "pose_node")) == {"image": "/mine", "camera_info": "/info"}
     assert remapped(node(actions, "rviz2"))["/image"] == "/mine"
+    assert node(actions, "rviz2")._Node__arguments[-1] == "map"
 
 
-def test_a_namespace_is_pushed_on_everything(module: Any) -> None:
-    assert any(isinstance(action, PushRosNamespace) for action in started(module, namespace="robot"))
-    assert not any(isinstance(action, PushRosNamespace) for action in started(module))
+@pytest.mark.usefixtures("drivers")
+def test_several_cameras_are_one_node(module: Any) -> None:
+    names = ["front", "rear"]
+    actions = started(module, camera="usb_cam", cameras="front, rear", rviz="true", camera_params_file="cameras.yaml")
+    estimator = node(actions, "pose_node")
+    assert remapped(estimator) == {"front/image": "front/image_raw", "rear/image": "rear/image_raw"}
+    assert [perform_substitutions(LaunchContext(), name) for name in parameters(estimator)["cameras"]] == names
+    usb_cams = [a for a in actions if isinstance(a, Node) and a.node_executable == "usb_cam_node_exe"]
+    assert [perform_substitutions(LaunchContext(), a._Node__node_namespace) for a in usb_cams] == names
+    assert remapped(node(actions, "rviz2"))["/pose_estimator/markers"] == "pose_estimator/front/markers"
+    actions = started(module, camera="none", cameras="front,rear", image_topic="color/image")
+    assert remapped(node(actions, "pose_node")) == {
+        "front/image": "front/color/image",
+        "rear/image": "rear/color/image",
+    }
 
 
-def test_rviz_starts_only_when_wanted(module: Any) -> None:
-    for wanted in ("true", "false"):
-        rviz = node(started(module, rviz=wanted), "rviz2")
-        assert rviz.condition.evaluate(LaunchContext()) == (wanted == "true")
+@pytest.mark.usefixtures("drivers")
+def test_a_namespace_is_pushed_on_everything_once(module: Any) -> None:
+    def kinds(camera: str, namespace: str) -> list[type]:
+        kept = (PushRosNamespace, IncludeLaunchDescription)
+        return [type(action) for action in started(module, camera=camera, namespace=namespace) if type(action) in kept]
+
+    assert kinds("realsense", "robot") == [PushRosNamespace, IncludeLaunchDescription]
+    assert kinds("zed", "robot") == [IncludeLaunchDescription, PushRosNamespace]
+    assert kinds("realsense", "") == [IncludeLaunchDescription]
 
 
-def test_a_video_needs_a_file(module: Any) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(
+            {"camera": "usb_cam"}, "camera: .* package usb_cam, .*: sudo apt install ros-.*-usb-cam", id="usb"
+        ),
+        pytest.param({"camera": "v4l2_camera"}, "sudo apt install ros-.*-v4l2-camera$", id="v4l2"),
+        pytest.param({"camera": "realsense"}, "sudo apt install ros-.*-realsense2-camera$", id="realsense"),
+        pytest.param({"camera": "zed"}, "package zed_wrapper, .*github.com/stereolabs/zed-ros2-wrapper", id="zed"),
+        pytest.param({"camera": "none", "rviz": "true"}, "rviz: .* sudo apt install ros-.*-rviz2$", id="rviz"),
+    ],
+)
+@pytest.mark.usefixtures("prefix")
+def test_what_is_not_installed_is_said_in_a_sentence(module: Any, arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        started(module, **arguments)
+
+
+def test_a_wrong_argument_is_refused(module: Any) -> None:
     with pytest.raises(ValueError, match="expected a file with camera:=video"):
         started(module, camera="video")
-
-
-def test_an_unknown_camera_is_refused(module: Any) -> None:
+    with pytest.raises(ValueError, match="cameras: expected none with camera:=zed, got front,rear"):
+        started(module, camera="zed", cameras="front,rear")
     with pytest.raises(RuntimeError, match="camera"):
         started(module, camera="abacus")
 
 
-def test_the_node_really_starts_answers_and_stops(
-    graph: Any, tmp_path: Path, toy_model: Path, paint: Any, image_message: Any
-) -> None:
-    program = tmp_path / "launch_it.py"
+class Launched:
+    """A running launch file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process, self._log = process, log
+
+    @property
+    def said(self) -> str:
+        """What it and all its processes have said."""
+        return self._log.read_text()
+
+    def end(self) -> int:
+        """Interrupt it, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        return self.process.wait(timeout=30)
+
+
+Launch = Callable[..., Launched]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Starts a launch file: ``launch("camera.launch.py", "camera:=none")``; "and" begins the arguments of another."""
+    program, log = tmp_path / "launch_it.py", tmp_path / "said.txt"
     program.write_text(LAUNCH)
-    arguments = ["camera:=none", f"model:={toy_model}", "namespace:=robot", "image_topic:=/front/image"]
-    command = [sys.executable, str(program), str(FILE), *arguments]
+    running = []
+
+    def launch(file: str, *arguments: str) -> Launched:
+        command = [sys.executable, str(program), str(FOLDER / file), *arguments]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        running.append(Launched(process, log))
+        return running[-1]
+
+    yield launch
+    for launched in running:
+        launched.end()
+
+
+@pytest.fixture
+def state(call: Any) -> Callable[[], str]:
+    """Asks the node for its state."""
+    return lambda: str(call(GetState, "/pose_estimator/get_state").current_state.label)
+
+
+def test_the_nodes_of_two_robots_start_answer_and_stop(
+    graph: Any, launch: Launch, toy_model: Path, paint: Any, image_message: Any
+) -> None:
+    both = ["camera:=none", f"model:={toy_model}", "image_topic:=/front/image"]
+    launched = launch("camera.launch.py", *both, "namespace:=one", "and", *both, "namespace:=two")
     publisher = graph.node.create_publisher(Image, "/front/image", 1)
+    answers = [graph.collect(PersonPoseArray, f"/{robot}/pose_estimator/poses") for robot in ("one", "two")]
+    graph.until(lambda: publisher.get_subscription_count() == 2, "both nodes subscribe")
+    message = image_message(paint(20))
+    graph.until(lambda: publisher.publish(message) or all(answers), "both nodes answer")
+    assert launched.end() == 0
+    assert [len(messages[0].people) for messages in answers] == [1, 1]
+    assert launched.said.count("process has finished cleanly") == 2
+    assert "Traceback" not in launched.said
+
+
+@pytest.mark.parametrize("camera", ["usb_cam", "realsense", "zed", "video"])
+@pytest.mark.parametrize("robot", ["", "robot"], ids=["no namespace", "namespace"])
+def test_a_driver_really_starts_and_its_images_are_answered(
+    graph: Any, launch: Launch, toy_model: Path, drivers: Path, camera: str, robot: str
+) -> None:
+    video = recordings.write_video(drivers.parent / "walk.avi")
+    launched = launch(
+        "camera.launch.py", f"camera:={camera}", f"video:={video}", f"namespace:={robot}", f"model:={toy_model}"
+    )
+    answers = graph.collect(PersonPoseArray, f"{'/' * bool(robot)}{robot}/pose_estimator/poses")
+    graph.until(lambda: answers, "an image of the driver is answered")
+    launched.end()
+    assert "Traceback" not in launched.said
+
+
+def test_a_missing_driver_ends_the_launch_with_one_sentence(launch: Launch, prefix: Path, domain_id: int) -> None:
+    launched = launch("camera.launch.py", "camera:=usb_cam")
+    assert launched.process.wait(timeout=30) == 1
+    (line,) = [line for line in launched.said.splitlines() if "usb_cam" in line]
+    assert line.endswith("-usb-cam") and "Traceback" not in launched.said
+
+
+def test_a_node_that_waits_for_a_manager(graph: Any, launch: Launch, toy_model: Path, state: Any) -> None:
+    launched = launch("camera.launch.py", "camera:=none", f"model:={toy_model}", "autostart:=false")
+    assert state() == "unconfigured"
+    assert launched.end() == 0 and "loading the model" not in launched.said
+
+
+def test_a_node_that_the_launch_file_configures_and_activates_whenever_it_starts(
+    graph: Any, launch: Launch, toy_model: Path, state: Any
+) -> None:
+    arguments = ["camera:=none", f"model:={toy_model}", "autostart:=launch", "respawn:=true"]
+    launched = launch("camera.launch.py", *arguments)
+    graph.until(lambda: state() == "active", "it is active")
+    pid = launched.said.partition("process started with pid [")[2].partition("]")[0]
+    subprocess.run(["kill", "-KILL", pid], check=True)
+    graph.until(lambda: launched.said.count("process started with pid") == 2, "it is started again")
+    graph.until(lambda: launched.said.count("ready: receiving") == 2, "it is active again")
+    launched.end()
+    assert "Failed to make transition" not in launched.said and "refused" not in launched.said
+
+
+def test_a_recording_in_its_own_time(graph: Any, launch: Launch, tmp_path: Path, toy_model: Path) -> None:
+    """Its images were recorded 20 ms after their stamps, in another year."""
+    bag = recordings.write_bag(tmp_path / "bag", {"/eye": [recordings.image(index) for index in range(12)]})
     answers = graph.collect(PersonPoseArray, "/robot/pose_estimator/poses")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            graph.until(lambda: publisher.get_subscription_count() == 1, "the node subscribes")
-            graph.until(lambda: graph.node.count_publishers("/robot/pose_estimator/poses") == 1, "it publishes")
-            message = image_message(paint(20))
-            graph.until(lambda: publisher.publish(message) or answers, "the node answers")
-        finally:
-            process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=30)[0]
-    assert len(answers[0].people) == 1
-    assert "process has finished cleanly" in said
-    assert "Traceback" not in said
+    launched = launch("replay.launch.py", f"bag:={bag}", "topic:=/eye", "namespace:=robot", f"model:={toy_model}")
+    graph.until(lambda: launched.process.poll() is not None, "the launch has ended with the recording", 60)
+    assert launched.process.returncode == 0, launched.said
+    assert answers and all(20 <= answer.latency_ms < 5000 for answer in answers)
+    assert {answer.header.stamp.sec for answer in answers} <= {
+        recordings.stamp_ns(index) // 10**9 for index in range(12)
+    }

@@ -13,12 +13,30 @@ rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from rclpy.parameter import Parameter  # noqa: E402
 
-from pose_ros.config import DecoderConfig, EstimatorConfig, OverlayConfig, PreprocessConfig, RuntimeConfig  # noqa: E402
+from pose_ros.config import (  # noqa: E402
+    DecoderConfig,
+    DiagnosticsConfig,
+    EstimatorConfig,
+    MarkersConfig,
+    OverlayConfig,
+    PreprocessConfig,
+    RuntimeConfig,
+)
+from pose_ros.ros.node_config import NodeConfig  # noqa: E402
 from pose_ros.ros.parameter_files import FILES  # noqa: E402
-from pose_ros.ros.parameters import NodeConfig, declare_parameters, parameters  # noqa: E402
+from pose_ros.ros.parameters import declare_parameters, parameters  # noqa: E402
+from pose_ros.ros.settings import Settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = {"preprocess": PreprocessConfig, "runtime": RuntimeConfig, "decoder": DecoderConfig, "overlay": OverlayConfig}
+STAGES = {
+    "preprocess": PreprocessConfig,
+    "runtime": RuntimeConfig,
+    "decoder": DecoderConfig,
+    "overlay": OverlayConfig,
+    "markers": MarkersConfig,
+    "diagnostics": DiagnosticsConfig,
+}
+OWN = {"model", "grouping", "cameras", "image_transport", "autostart", "lazy", "max_rate", "watchdog_s", "jpeg_quality"}
 
 
 def node_with(graph: Any, overrides: dict[str, Any]) -> Any:
@@ -30,7 +48,7 @@ def node_with(graph: Any, overrides: dict[str, Any]) -> Any:
 def test_every_setting_is_a_parameter_with_a_description() -> None:
     names = {f"{stage}.{entry.name}" for stage, config in STAGES.items() for entry in fields(config)}
     declared = {parameter.name: parameter for parameter in parameters()}
-    assert set(declared) == names | {"model", "grouping"}
+    assert set(declared) == names | OWN
     assert all(parameter.help.endswith(".") for parameter in declared.values())
 
 
@@ -57,6 +75,11 @@ def test_values_reach_their_stage(graph: Any) -> None:
         pytest.param("overlay.boxes", "yes", "overlay.boxes: expected bool", id="text for a truth value"),
         pytest.param("runtime.backend", "abacus", "expected one of auto, .*, got 'abacus'", id="no such choice"),
         pytest.param("grouping", "guess", "grouping: expected one of .*, got 'guess'", id="no such grouping"),
+        pytest.param("decoder.dark_kernel", 4, "dark_kernel: expected an odd number, got 4", id="even kernel"),
+        pytest.param("cameras", "front", "cameras: expected list", id="one name for several"),
+        pytest.param("cameras", ["front", "front"], "cameras: expected names that differ", id="cameras alike"),
+        pytest.param("cameras", ["front", ""], "expected names of letters", id="camera without a name"),
+        pytest.param("cameras", ["/front"], "expected names of letters", id="absolute name"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_reason(graph: Any, name: str, value: Any, error: str) -> None:
@@ -73,15 +96,74 @@ def test_ranges_and_units_can_be_asked_for(graph: Any) -> None:
     side = node.describe_parameter("preprocess.short_side")
     assert side.description.endswith("[px]")
     assert [(r.from_value, r.to_value) for r in side.integer_range] == [(0, 4096)]
-    assert node.describe_parameter("runtime.backend").additional_constraints.startswith("one of auto, onnx")
+    assert node.describe_parameter("runtime.backend").additional_constraints.startswith("one of auto, ")
 
 
-def test_no_parameter_changes_while_the_node_runs(graph: Any) -> None:
+@pytest.fixture
+def settings(graph: Any) -> Any:
+    """The settings of a node whose model is in use, and does not take a certain number."""
+
+    def check(config: NodeConfig) -> None:
+        if config.decoder.max_people == 13:
+            raise ValueError("the model brings bad luck")
+
+    node = node_with(graph, {})
+    settings = Settings(node, check, lambda: True)
+    settings.set = lambda **values: node.set_parameters_atomically(
+        [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
+    )
+    return settings
+
+
+def test_live_parameters_change_together(settings: Any) -> None:
+    before = settings.config
+    assert settings.set(decoder__max_people=5, max_rate=7.5, overlay__boxes=True).successful
+    config = settings.config
+    assert (config.decoder.max_people, config.max_rate, config.overlay.boxes) == (5, 7.5, True)
+    assert before == NodeConfig()  # who holds the old values keeps values that go together
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        pytest.param({"max_rate": 5.0, "decoder__dark_kernel": 4}, "expected an odd number", id="no odd number"),
+        pytest.param({"max_rate": 5.0, "decoder__max_people": 0}, "decoder.max_people", id="out of range"),
+        pytest.param({"max_rate": 5.0, "lazy": "always"}, "expected one of drop, keep, off, got 'always'", id="choice"),
+        pytest.param({"max_rate": 5.0, "overlay__boxes": 1}, "expected 'Type.BOOL'", id="type"),
+        pytest.param({"max_rate": 5.0, "decoder__max_people": 13}, "bad luck", id="does not suit the model"),
+        pytest.param({"max_rate": 5.0, "cameras": ["front"]}, "cameras", id="read-only"),
+        pytest.param({"max_rate": 5.0, "model": "other.onnx"}, "model is in use; deactivate", id="model in use"),
+        pytest.param({"max_rate": 5.0, "runtime__threads": 2}, "model is in use; deactivate", id="runtime in use"),
+    ],
+)
+def test_one_bad_value_refuses_all_with_the_reason(settings: Any, values: dict[str, Any], reason: str) -> None:
+    result = settings.set(**values)
+    assert not result.successful and reason in result.reason
+    assert settings.config == NodeConfig()
+
+
+def test_what_the_model_is_made_with_changes_while_it_is_not_in_use(settings: Any) -> None:
+    assert settings.set(runtime__threads=0).successful  # no change
+    settings._in_use = lambda: False
+    assert settings.set(model="other.onnx", runtime__threads=2).successful
+    assert (settings.config.model, settings.config.runtime.threads) == ("other.onnx", 2)
+
+
+def test_other_parameters_of_the_node_are_none_of_ours(settings: Any, graph: Any) -> None:
+    assert settings.set(use_sim_time=True).successful
+    assert settings.config == NodeConfig()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("decoder.max_people", "live"), ("lazy", "live"), ("runtime.threads", "configure"), ("cameras", "restart")],
+)
+def test_it_is_told_when_a_change_counts(graph: Any, name: str, changes: str) -> None:
     node = node_with(graph, {})
     declare_parameters(node)
-    result = node.set_parameters([Parameter("decoder.max_people", value=5)])[0]
-    assert not result.successful
-    assert "read-only" in result.reason
+    assert {p.name: p.changes for p in parameters()}[name] == changes
+    assert node.describe_parameter(name).read_only == (changes == "restart")
+    assert any(f"`{name}`" in row and f"| {changes} |" in row for row in FILES["docs/parameters.md"]().splitlines())
 
 
 @pytest.mark.parametrize("name", FILES)

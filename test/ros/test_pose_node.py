@@ -15,66 +15,17 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from pose_ros.msg import PersonPoseArray
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from pose_ros.estimator import PoseEstimator
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.people import People
-from pose_ros.ros import estimator_node
+from pose_ros.ros import outputs
 from pose_ros.ros.estimator_node import PoseEstimatorNode
-from pose_ros.runtime.runner import Runner
 
+StartNode = Callable[..., tuple[PoseEstimatorNode, Any]]
 PHOTOS = Path(__file__).resolve().parents[3] / "shared/images/coco_val/images"
-
-
-class Camera:
-    """A camera in front of the node, and a listener behind it."""
-
-    def __init__(self, graph: Any, namespace: str = "", qos: Any = 10) -> None:
-        self.graph = graph
-        self.publisher = graph.node.create_publisher(Image, f"{namespace}/image", qos)
-        self.answers: list[PersonPoseArray] = graph.collect(PersonPoseArray, f"{namespace}/pose_estimator/poses")
-
-    def connect(self) -> None:
-        """Wait until images reach the node and answers come back."""
-        node, topic = self.graph.node, self.publisher.topic_name.removesuffix("image") + "pose_estimator/poses"
-        self.graph.until(lambda: self.publisher.get_subscription_count() == 1, "the node subscribes")
-        self.graph.until(lambda: node.count_publishers(topic) == 1, "the node publishes")
-
-    def send(self, *messages: Image) -> None:
-        """Send images without waiting for answers."""
-        for message in messages:
-            self.publisher.publish(message)
-
-    def ask(self, message: Image) -> PersonPoseArray:
-        """Send an image and wait for its answer."""
-        expected = len(self.answers) + 1
-        self.send(message)
-        self.graph.until(lambda: len(self.answers) >= expected, "the node answers")
-        assert len(self.answers) == expected
-        return self.answers[-1]
-
-
-StartNode = Callable[..., tuple[PoseEstimatorNode, Camera]]
-
-
-@pytest.fixture
-def start(graph: Any, toy_estimator: PoseEstimator) -> StartNode:
-    """Starts a node on an estimator, by default the toy one, with a camera connected to it."""
-
-    def start(
-        estimator: PoseEstimator = toy_estimator, qos: Any = 10, namespace: str = "", **parameters: Any
-    ) -> tuple[PoseEstimatorNode, Camera]:
-        overrides = [Parameter(name.replace("__", "."), value=value) for name, value in parameters.items()]
-        options = {"context": graph.context, "namespace": namespace, "parameter_overrides": overrides}
-        node = graph.add(PoseEstimatorNode(lambda _: estimator, **options))
-        camera = Camera(graph, namespace, qos)
-        camera.connect()
-        return node, camera
-
-    return start
 
 
 def read(message: PersonPoseArray) -> People:
@@ -145,32 +96,7 @@ def test_latency_is_counted_from_the_stamp(graph: Any, start: StartNode, paint: 
     assert math.isnan(camera.ask(image_message(paint(), stamp_s=0)).latency_ms)
 
 
-class SlowRunner(Runner):
-    """The toy network, as slow as the test wants: each run waits for a ``release``."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.inputs, self.outputs = runner.inputs, runner.outputs
-        self.metadata, self.description = runner.metadata, "slow"
-        self.started = 0
-        self.release = threading.Semaphore(0)
-
-    def _run(self, feeds: Any, names: Any) -> dict[str, Any]:
-        self.started += 1
-        assert self.release.acquire(timeout=20)
-        return self.runner.run(feeds, names)
-
-
-@pytest.fixture
-def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
-    """The toy estimator on a ``SlowRunner``."""
-    from pose_ros.config import EstimatorConfig, RuntimeConfig
-
-    config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False))
-    return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)
-
-
-def block_on_first(graph: Any, camera: Camera, slow: PoseEstimator, message: Image) -> None:
+def block_on_first(graph: Any, camera: Any, slow: PoseEstimator, message: Image) -> None:
     """Send an image and wait until the network works on it."""
     camera.send(message)
     graph.until(lambda: slow.runner.started == 1, "the network has started")
@@ -178,7 +104,7 @@ def block_on_first(graph: Any, camera: Camera, slow: PoseEstimator, message: Ima
 
 def waiting_stamp(node: PoseEstimatorNode) -> int | None:
     """Stamp of the image that waits, seconds."""
-    waiting = node._slot._item
+    waiting = node._worker.waiting.waiting(node.cameras[0])
     return waiting and waiting.header.stamp.sec
 
 
@@ -232,8 +158,8 @@ def test_no_broken_image_ends_the_node_and_each_is_named(
 ) -> None:
     node, camera = start()
     reports: list[str] = []
-    report = node._report
-    monkeypatch.setattr(node, "_report", lambda m, e: (report(m, e), reports.append(f"{m.encoding} {e}")))
+    report = node.cameras[0].report
+    monkeypatch.setattr(node.cameras[0], "report", lambda m, e: (report(m, e), reports.append(f"{m.encoding} {e}")))
     for number, changes in enumerate(BROKEN.values(), start=1):
         message = image_message(paint(20))
         for name, value in changes.items():
@@ -244,22 +170,21 @@ def test_no_broken_image_ends_the_node_and_each_is_named(
     assert all("expected" in report for report in reports)
 
 
-class FailingRunner(SlowRunner):
-    """A network that fails on its first image."""
-
-    def _run(self, feeds: Any, names: Any) -> dict[str, Any]:
-        self.started += 1
-        if self.started == 1:
-            raise RuntimeError("out of memory")
-        return self.runner.run(feeds, names)
-
-
 def test_an_estimator_that_fails_on_one_image_answers_the_next(
-    graph: Any, start: StartNode, slow: PoseEstimator, paint: Any, image_message: Any
+    graph: Any, start: StartNode, toy_estimator: PoseEstimator, paint: Any, image_message: Any
 ) -> None:
-    slow.runner = FailingRunner(slow.runner.runner)
-    _, camera = start(slow)
-    block_on_first(graph, camera, slow, image_message(paint()))
+    _, camera = start(toy_estimator)
+    process, failed = toy_estimator.process_batch, []
+
+    def fail_once(*images: Any) -> Any:
+        if not failed:
+            failed.append(1)
+            raise RuntimeError("out of memory")
+        return process(*images)
+
+    toy_estimator.process_batch = fail_once
+    camera.send(image_message(paint()))
+    graph.until(lambda: failed, "the network has failed")
     assert len(camera.ask(image_message(paint(20))).people) == 1
 
 
@@ -267,15 +192,15 @@ def test_the_overlay_is_drawn_only_for_subscribers(
     graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    draw = estimator_node.draw
-    monkeypatch.setattr(estimator_node, "draw", lambda *a: (drawn.append(1), draw(*a))[1])
+    draw = outputs.draw
+    monkeypatch.setattr(outputs, "draw", lambda *a: (drawn.append(1), draw(*a))[1])
     node, camera = start()
     camera.ask(image_message(paint(20)))
     camera.ask(image_message(paint(20)))  # the worker is past the first by now
     assert drawn == []
 
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
-    graph.until(lambda: node._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
+    graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
     rgb = paint(20)[..., ::-1].copy()
     camera.send(image_message(rgb, "rgb8", stamp_s=7.5, frame_id="camera"))
     graph.until(lambda: overlays, "the overlay arrives")
@@ -291,11 +216,11 @@ def test_the_overlay_is_drawn_only_for_subscribers(
 def test_the_poses_do_not_wait_for_the_overlay(
     graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release, draw = threading.Event(), estimator_node.draw
-    monkeypatch.setattr(estimator_node, "draw", lambda *a: (release.wait(20), draw(*a))[1])
+    release, draw = threading.Event(), outputs.draw
+    monkeypatch.setattr(outputs, "draw", lambda *a: (release.wait(20), draw(*a))[1])
     node, camera = start()
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
-    graph.until(lambda: node._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
+    graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
     camera.ask(image_message(paint(20)))
     assert overlays == []
     release.set()
@@ -308,7 +233,7 @@ def test_a_grey_image_has_an_answer_and_an_overlay(
 ) -> None:
     node, camera = start()
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
-    graph.until(lambda: node._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
+    graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
     camera.ask(image_message(np.zeros((64, 80), np.uint8 if encoding == "mono8" else np.uint16), encoding))
     graph.until(lambda: overlays, "the overlay arrives")
     assert overlays[0].encoding == "bgr8"
@@ -342,18 +267,16 @@ def test_two_nodes_in_two_namespaces_do_not_meet(start: StartNode, paint: Any, i
 
 
 def test_the_model_and_the_settings_are_those_of_the_parameters(
-    graph: Any, toy_model: Path, paint: Any, image_message: Any
+    make_node: Any, make_camera: Any, paint: Any, image_message: Any
 ) -> None:
-    overrides = [Parameter("model", value=str(toy_model)), Parameter("decoder.max_people", value=1)]
-    graph.add(PoseEstimatorNode(context=graph.context, parameter_overrides=overrides))
-    camera = Camera(graph)
+    make_node(decoder__max_people=1)
+    camera = make_camera()
     camera.connect()
     assert len(camera.ask(image_message(paint(12, 40))).people) == 1
 
 
-def test_a_model_that_cannot_be_loaded_is_told(graph: Any) -> None:
-    overrides = [Parameter("model", value="missing.onnx")]
-    node = graph.add(PoseEstimatorNode(context=graph.context, parameter_overrides=overrides))
+def test_a_model_that_cannot_be_loaded_is_told(graph: Any, make_node: Any) -> None:
+    node = make_node(model="missing.onnx")
     graph.until(node.failed.is_set, "the node gives up")
     assert node.close(timeout_s=10)
 

@@ -29,13 +29,24 @@ def busy(seconds):
     print("busy", flush=True)
     time.sleep(seconds)
 
-def load(config):
+def load(config, *_):
     estimator = PoseEstimator.load(config.model)
     network = estimator.runner.run
     estimator.runner.run = lambda *feeds: (busy(1.0), network(*feeds))[1]
     return estimator
 
-loads = {"loads": lambda config: busy(1.0) or load(config), "hangs": lambda config: busy(60.0), "works": load}
+def load_to_close_slowly(*given):
+    estimator = load(*given)
+    close = estimator.runner.close
+    estimator.runner.close = lambda: (busy(1.0), close())
+    return estimator
+
+loads = {
+    "closes": load_to_close_slowly,
+    "loads": lambda *given: busy(1.0) or load(*given),
+    "hangs": lambda *_: busy(60.0),
+    "works": load,
+}
 sys.exit(run(sys.argv[1:], loads[sys.argv[1]]))
 """
 
@@ -80,6 +91,12 @@ def has_said_something(process: subprocess.Popen[str]) -> bool:
     return bool(select.select([process.stdout], [], [], 0)[0])
 
 
+def until_busy(process: subprocess.Popen[str]) -> None:
+    """Wait until the process says that it is; the middleware may have to say something, too."""
+    assert process.stdout
+    assert any(line == "busy\n" for line in process.stdout)
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code, and the rest of what it said."""
     output, errors = process.communicate(timeout=EXIT_TIMEOUT_S)
@@ -99,8 +116,7 @@ def test_a_signal_during_loading_ends_it_when_the_model_is_there(
     start: Start, busy_program: str, toy_model: Path, number: int
 ) -> None:
     process = start(busy_program, "loads", "--ros-args", "-p", f"model:={toy_model}")
-    assert process.stdout
-    assert process.stdout.readline() == "busy\n"
+    until_busy(process)
     process.send_signal(number)
     process.send_signal(number)  # a launch file repeats what the terminal has sent
     code, said = ended(process)
@@ -109,8 +125,7 @@ def test_a_signal_during_loading_ends_it_when_the_model_is_there(
 
 def test_a_model_that_hangs_does_not_keep_the_process(start: Start, busy_program: str) -> None:
     process = start(busy_program, "hangs")
-    assert process.stdout
-    assert process.stdout.readline() == "busy\n"
+    until_busy(process)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
     code, said = ended(process)
@@ -118,8 +133,9 @@ def test_a_model_that_hangs_does_not_keep_the_process(start: Start, busy_program
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_during_an_image_ends_it_after_that_image(
-    start: Start, busy_program: str, graph: Any, toy_model: Path, paint: Any, image_message: Any
+    start: Start, busy_program: str, graph: Any, toy_model: Path, paint: Any, image_message: Any, number: int
 ) -> None:
     process = start(busy_program, "works", "--ros-args", "-p", f"model:={toy_model}", "-p", "runtime.warm_up:=false")
     publisher = graph.node.create_publisher(Image, "/image", 1)
@@ -128,12 +144,43 @@ def test_a_signal_during_an_image_ends_it_after_that_image(
     graph.until(lambda: graph.node.count_publishers("/pose_estimator/poses") == 1, "the process publishes")
     message = image_message(paint(20))
     graph.until(lambda: publisher.publish(message) or has_said_something(process), "an image arrives")
-    assert process.stdout
-    assert process.stdout.readline() == "busy\n"
-    process.send_signal(signal.SIGINT)
+    until_busy(process)
+    process.send_signal(number)
     graph.until(lambda: answers, "the image in hand is answered")
     code, said = ended(process)
     assert (code, "Traceback" in said) == (0, False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_signals_during_the_shutdown_change_nothing(
+    start: Start, busy_program: str, toy_model: Path, number: int
+) -> None:
+    process = start(busy_program, "closes", "--ros-args", "-p", f"model:={toy_model}")
+    until_said(process, "ready")
+    process.send_signal(number)
+    until_busy(process)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    code, said = ended(process)
+    assert (code, "Traceback" in said) == (0, False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_managed_process_outlives_models_that_fail_and_requests_that_make_no_sense(
+    start: Start, call: Any, number: int
+) -> None:
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    process = start(str(PROGRAM), "--ros-args", "-p", "autostart:=false", "-p", "model:=missing.onnx")
+    for transition in (Transition(id=1), Transition(id=3), Transition(label="deactivate"), Transition(id=200)):
+        assert not call(ChangeState, "/pose_estimator/change_state", transition=transition).success
+    assert process.poll() is None
+    process.send_signal(number)
+    code, said = ended(process)
+    assert (code, "Traceback" in said) == (0, False)
+    assert "missing.onnx, which does not exist" in said
+    assert "refused the transition 200 in the state unconfigured" in said
 
 
 @pytest.mark.parametrize(

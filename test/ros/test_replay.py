@@ -18,6 +18,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import cv2
 from rclpy.qos import qos_profile_sensor_data
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from typer.testing import CliRunner
 
@@ -157,6 +158,28 @@ def test_a_bag_with_stamps_and_frame_of_today(graph: Any, replay: Replay, tmp_pa
     assert {message.header.frame_id for message in images} == {"left_eye"}
 
 
+@pytest.mark.parametrize("options", [["--speed", "2"], ["--rate", "20"]], ids=["speed", "rate"])
+def test_the_clock_is_that_of_the_recorder(graph: Any, replay: Replay, tmp_path: Path, options: list[str]) -> None:
+    """Messages of these bags were recorded 20 ms after their stamps, every 100 ms."""
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in range(COUNT)]})
+    clocks, images = graph.collect(Clock, "/clock", 1000), graph.collect(Image, "image")
+    until_end(graph, replay(bag, "--clock", *options))
+    times = [message.clock.sec * 1_000_000_000 + message.clock.nanosec for message in clocks]
+    recorded = [stamp_ns(image) + 20_000_000 for image in images]
+    assert times == sorted(times) and recorded[0] <= times[0] < recorded[1] and times[-1] == recorded[-1]
+    assert set(recorded[1:]) <= set(times) and len(times) > 2 * COUNT
+
+
+def test_the_clock_goes_on_in_a_loop(graph: Any, replay: Replay, video: Path) -> None:
+    clocks, images = graph.collect(Clock, "/clock", 1000), graph.collect(Image, "image")
+    child = replay(video, "--clock", "--loop", "--rate", "100")
+    graph.until(lambda: len(images) > 2 * COUNT, "the third pass has begun")
+    child.send_signal(signal.SIGINT)
+    graph.until(lambda: child.poll() is not None, "the replay is over")
+    times = [message.clock.sec * 1_000_000_000 + message.clock.nanosec for message in clocks]
+    assert times == sorted(times) and {stamp_ns(image) for image in images[1:]} <= set(times)
+
+
 def test_the_calibration_of_a_file_stands_beside_each_image(graph: Any, replay: Replay, video: Path) -> None:
     (video.parent / "calibration.yaml").write_text(CALIBRATION)
     images = graph.collect(Image, "camera/image_raw")
@@ -222,6 +245,7 @@ def test_it_waits_for_a_subscriber(graph: Any, replay: Replay, video: Path) -> N
         ),
         pytest.param(["walk.avi", "--camera-info", "walk.avi"], "expected a file of camera_calibration", id="no yaml"),
         pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
+        pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
         pytest.param(["broken", "--wait", "0"], "2.png: expected a whole image", id="broken image"),
         pytest.param(["bag", "--compressed"], "compressed: expected a video or images, got a bag", id="compressed bag"),
     ],

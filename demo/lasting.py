@@ -1,0 +1,129 @@
+"""Everybody whom the node has seen for longer than a moment, the least certain first: to look for people who are none.
+
+python demo/lasting.py                           # output/lasting.png, from the bag that `make demo` leaves in output/
+python demo/lasting.py BAG PNG --frames 6
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from bag import POSES, messages, stamp_ns
+from pictures import ROOT, Picture, contact_sheet, frames
+
+from pose_ros.results import write_image
+
+TILE_WH = (120, 160)
+COLUMNS = 14
+LEAST_OVERLAP = 0.3
+LONGEST_GAP = 2
+
+Box = npt.NDArray[np.float32]
+
+
+@dataclass
+class Track:
+    """One person in a row of frames.
+
+    Attributes:
+        numbers: Of the frames.
+        boxes: x_min, y_min, x_max, y_max in each, px.
+        scores: In each.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    boxes: list[Box] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+
+    @property
+    def score(self) -> float:
+        """The mean score."""
+        return float(np.mean(self.scores))
+
+    def add(self, number: int, box: Box, score: float) -> None:
+        """Go on in another frame."""
+        self.numbers.append(number)
+        self.boxes.append(box)
+        self.scores.append(score)
+
+
+def tracks(answers: Sequence[Any]) -> list[Track]:
+    """People followed from frame to frame: a box belongs to the track whose last box it overlaps most.
+
+    Args:
+        answers: Messages of people, in the order of their images.
+    """
+    found: list[Track] = []
+    for number, answer in enumerate(answers):
+        alive = [track for track in found if number - track.numbers[-1] <= LONGEST_GAP + 1]
+        for person in sorted(answer.people, key=lambda person: -person.score):
+            box = np.asarray(person.box, np.float32)
+            open_ones = [track for track in alive if track.numbers[-1] != number]
+            best = max(open_ones, key=lambda track: overlap(track.boxes[-1], box), default=None)
+            if best is None or overlap(best.boxes[-1], box) < LEAST_OVERLAP:
+                found.append(best := Track())
+            best.add(number, box, person.score)
+    return found
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    shared = float(np.clip(high - low, 0, None).prod())
+    total = float((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod()) - shared
+    return shared / total if total > 0 else 0.0
+
+
+def tiles(bag: Path, shown: Sequence[Track], start_ns: Sequence[int]) -> Iterator[tuple[Picture, str]]:
+    """The middle of each track, cut out of the overlay."""
+    wanted = {start_ns[track.numbers[len(track.numbers) // 2]]: [] for track in shown}
+    for track in shown:
+        wanted[start_ns[track.numbers[len(track.numbers) // 2]]].append(track)
+    cut: dict[int, Picture] = {}
+    first_ns = start_ns[0]
+    for frame in frames(bag):
+        for track in wanted.get(first_ns + round(frame.time_s * 1e9), []):
+            cut[id(track)] = _cut_out(frame.picture(), track.boxes[len(track.boxes) // 2])
+    for track in shown:
+        if id(track) in cut:
+            yield cut[id(track)], f"{len(track.numbers)}f {track.score:.2f}"
+
+
+def main() -> int:
+    """Writes the sheet."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("bag", nargs="?", type=Path, default=ROOT / "output/bag", help="bag that the demo has recorded")
+    parser.add_argument("png", nargs="?", type=Path, default=ROOT / "output/lasting.png", help="picture to write")
+    parser.add_argument("--frames", type=int, default=6, help="fewest frames of a track that is shown")
+    options = parser.parse_args()
+    answers = list(messages(options.bag, POSES))
+    followed = tracks(answers)
+    lasting = sorted((t for t in followed if len(t.numbers) >= options.frames), key=lambda track: track.score)
+    print(f"{len(followed)} tracks in {len(answers)} images, {len(lasting)} of {options.frames} frames or more")
+    if lasting:
+        stamps = [stamp_ns(answer.header) for answer in answers]
+        write_image(options.png, contact_sheet(list(tiles(options.bag, lasting, stamps)), COLUMNS, TILE_WH[0]))
+    return 0
+
+
+def _cut_out(picture: Picture, box: Box) -> Picture:
+    """The surroundings of a box, in the shape of a tile."""
+    middle, side = (box[:2] + box[2:]) / 2, 1.5 * max((box[2] - box[0]) / TILE_WH[0], (box[3] - box[1]) / TILE_WH[1])
+    size = np.maximum(np.array(TILE_WH) * max(side, 0.2), 8)
+    low = middle - size / 2
+    matrix = np.array([[TILE_WH[0] / size[0], 0, 0], [0, TILE_WH[1] / size[1], 0]], np.float64)
+    matrix[:, 2] = -matrix[:, :2] @ low
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, TILE_WH, flags=cv2.INTER_AREA, borderValue=(80, 80, 80)), np.uint8
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,36 @@
+"""``pose_ros build-engine``: the engine of a model is built now, so that no later start waits for it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pose_ros.cli.building import BuildBar
+from pose_ros.cli.options import Settings, configs
+
+
+def build_engine(
+    model: Annotated[Path | None, typer.Argument(help="ONNX file.", show_default="the model of this package")] = None,
+    settings: Settings = None,
+) -> None:
+    """Build the TensorRT engine of a model, or say that it is there. It serves the same settings on this machine.
+
+    pose_ros build-engine model.onnx --set runtime.best_size=368x656
+    """
+    from pose_ros.model_file import DEFAULT_MODEL
+    from pose_ros.runtime.tensorrt import TensorRTRunner
+
+    config, _ = configs(settings, None, None, False, False)
+    start_s = time.monotonic()
+    with BuildBar() as bar:
+        runner = TensorRTRunner(model or DEFAULT_MODEL, config.runtime, bar.progress, bar.say)
+    with runner:
+        if not runner.plan.is_file():
+            raise OSError(f"engine: expected a folder that can be written, got {runner.plan.parent}; set runtime.cache")
+        done = "built and loaded" if runner.has_built else "it was there already, loaded"
+        seconds, megabytes = time.monotonic() - start_s, runner.plan.stat().st_size / 1e6
+        typer.echo(runner.plan)
+        typer.echo(f"{runner.description}: {done} in {seconds:.1f} s, {megabytes:.1f} MB", err=True)

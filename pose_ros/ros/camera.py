@@ -1,0 +1,234 @@
+"""One camera of the node: its images, its answers, and how it fares."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.ros.compressed import image_from_compressed
+from pose_ros.ros.conversions import Picture, image_from_message
+from pose_ros.ros.diagnostics import CameraStatistics
+from pose_ros.ros.latest import Taken
+from pose_ros.ros.node_config import NodeConfig
+from pose_ros.ros.outputs import Answer, Outputs
+from pose_ros.ros.rate_limit import RateLimit
+from pose_ros.ros.settings import Settings
+from pose_ros.ros.watchdog import Watchdog, subscription_events
+
+ERROR_PERIOD_S = 5.0
+OLDEST_MS = 3_600_000.0
+"""An image older than that is a recording, and its age no delay."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of a camera, decoded: (H, W, 3) or (H, W), in the order ``colour``."""
+
+    camera: Camera
+    message: Image | CompressedImage
+    picture: Picture
+    colour: str
+
+
+class Camera:
+    """Receives the images of one camera while they are wanted, and answers them.
+
+    ``update`` and what receives run in the executor's thread; ``open``, ``answer`` and ``show`` in the worker's.
+
+    Attributes:
+        name: As in the parameter ``cameras``; empty for the only one.
+        topic: Of its images, in full.
+        outputs: What is published for it.
+        statistics: How it fares.
+        active: Whether its node is.
+        enabled: Whether its node is.
+        size_wh: Of its last image, px.
+    """
+
+    def __init__(self, node: Node, name: str, settings: Settings, put: Callable[[Camera, Any], None]) -> None:
+        """Advertise its outputs.
+
+        Args:
+            node: Its node.
+            name: Its name.
+            settings: Of the node.
+            put: Takes each image that is to be answered.
+
+        Raises:
+            RuntimeError: If a quality of service in the parameters is none.
+        """
+        self._node, self._settings, self._put = node, settings, put
+        self.name = name
+        prefix = f"{name}/" if name else ""
+        self.outputs = Outputs(node, prefix)
+        self._is_compressed = settings.config.image_transport == "compressed"
+        image_topic = node.resolve_topic_name(f"{prefix}image")
+        self._name = f"{image_topic}/compressed" if self._is_compressed else f"{prefix}image"
+        self.topic = node.resolve_topic_name(self._name)
+        self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
+        self.statistics = CameraStatistics(time.monotonic())
+        self._rate_limit = RateLimit()
+        self._images: Any = None
+        self._infos: Any = None
+        self._info: CameraInfo | None = None
+        self.active = self.enabled = False
+        self.size_wh = (0, 0)
+        self._watchdog_s = settings.config.watchdog_s
+        self._watchdog = self._new_watchdog()
+        self._dropped = 0
+        self._stamp_ns, self._stamps_went_back = 0, False
+        self._reported_s = -ERROR_PERIOD_S
+
+    @property
+    def wanted(self) -> bool:
+        """Whether its images are to be answered now."""
+        return self.active and self.enabled and (self._settings.config.lazy == "off" or self.outputs.watched)
+
+    def update(self, active: bool, enabled: bool) -> None:
+        """Subscribe to what is needed, and to nothing else."""
+        self.active, self.enabled = active, enabled
+        try:
+            self._subscribe_images(self.wanted or (active and self._settings.config.lazy == "keep"))
+            self._subscribe_infos(self.wanted and self.outputs.markers_watched)
+        except RuntimeError as error:  # a quality of service in the parameters that is none
+            self._tell(f"cannot subscribe to the images of {self.topic}: {error}")
+        if self._watchdog_s != self._settings.config.watchdog_s:
+            self._watchdog_s = self._settings.config.watchdog_s
+            self._watchdog.close()
+            self._watchdog = self._new_watchdog()
+
+    def _subscribe_images(self, needed: bool) -> None:
+        if needed == (self._images is not None):
+            return
+        if needed:
+            kind = CompressedImage if self._is_compressed else Image
+            self._images = self._subscription(kind, self._name, self._receive)
+            self.statistics.resume(time.monotonic())
+            self._watchdog.resume()
+        else:
+            self._watchdog.pause()
+            self._node.destroy_subscription(self._images)
+            self._images = None
+
+    def _subscribe_infos(self, needed: bool) -> None:
+        if needed == (self._infos is not None):
+            return
+        if needed:
+            self._infos = self._subscription(CameraInfo, self._info_topic, self._keep_info)
+        else:
+            self._node.destroy_subscription(self._infos)
+            self._infos = self._info = None
+
+    def _subscription(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> Any:
+        return self._node.create_subscription(
+            kind,
+            topic,
+            callback,
+            QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=subscription_events(self._node, topic, self._node.get_logger().warning),
+        )
+
+    def _new_watchdog(self) -> Watchdog:
+        watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)
+        if self._images is None:
+            watchdog.pause()
+        return watchdog
+
+    def _keep_info(self, message: CameraInfo) -> None:
+        self._info = message
+
+    def _receive(self, message: Image | CompressedImage) -> None:
+        now_s = time.monotonic()
+        self.statistics.received(now_s)
+        self._watchdog.saw_image()
+        if self.wanted and self._rate_limit.passes(now_s, self._settings.config.max_rate):
+            self._look_at_stamp(message)
+            self._put(self, message)
+
+    def _look_at_stamp(self, message: Image | CompressedImage) -> None:
+        """Nothing here depends on the order of stamps; but whoever uses them should know."""
+        stamp = message.header.stamp
+        before_ns, self._stamp_ns = self._stamp_ns, stamp.sec * 1_000_000_000 + stamp.nanosec
+        if self._stamp_ns < before_ns and not self._stamps_went_back:
+            self._stamps_went_back = True
+            self._node.get_logger().warning(
+                f"the stamps of {self.topic} went back by {(before_ns - self._stamp_ns) / 1e9:.3f} s: "
+                "a bag that loops, a clock that was set, or two publishers; going on, and not saying it again"
+            )
+
+    def open(self, taken: Taken[Camera, Image | CompressedImage]) -> Frame | None:
+        """Decode an image; None if it is not wanted any more, or cannot be read: that is reported."""
+        self._dropped += taken.dropped
+        self.statistics.dropped(taken.dropped, time.monotonic())
+        if not self.wanted:
+            return None
+        try:
+            decode = image_from_compressed if self._is_compressed else image_from_message
+            picture, colour = decode(taken.item)
+        except Exception as error:  # no image ends the node
+            self.report(taken.item, error)
+            return None
+        self.size_wh = (picture.shape[1], picture.shape[0])
+        return Frame(self, taken.item, picture, colour)
+
+    def answer(self, frame: Frame, estimate: Estimate, estimator: PoseEstimator) -> Answer | None:
+        """Publish the people of an image; None if that cannot be done."""
+        answer = Answer(frame.message.header, frame.picture, frame.colour, estimate, estimator)
+        try:
+            latency_ms = self.outputs.publish_poses(answer, self._dropped)
+        except Exception as error:
+            self.report(frame.message, error)
+            return None
+        self._dropped = 0
+        if latency_ms > OLDEST_MS:
+            latency_ms = math.nan
+        now_s, people = time.monotonic(), len(estimate.people)
+        self.statistics.answered(now_s, people, latency_ms, estimate.network_ms, estimate.decode_ms)
+        return answer
+
+    def show(self, frame: Frame, answer: Answer, config: NodeConfig) -> None:
+        """Publish the pictures of an answer, as far as somebody looks at them."""
+        try:
+            self.outputs.publish_pictures(answer, config, self._info)
+        except Exception as error:
+            self._tell(f"published no picture of an image of {self.topic}: {described(error)}")
+
+    def report(self, message: Image | CompressedImage, error: Exception) -> None:
+        """Count an image that has no answer, and say why, now and then."""
+        self.statistics.broken(time.monotonic())
+        self._tell(f"skipped an image ({_in_words(message)}) of {self.topic}: {described(error)}")
+
+    def _tell(self, text: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._reported_s >= ERROR_PERIOD_S and self._node.context.ok():  # after that nobody listens
+            self._reported_s = now_s
+            self._node.get_logger().error(text)
+
+
+def described(error: Exception) -> str:
+    """The library's own errors say what is wrong; of others the kind matters too."""
+    return str(error) if isinstance(error, (ValueError, FileNotFoundError)) else f"{type(error).__name__}: {error}"
+
+
+def _in_words(message: Image | CompressedImage) -> str:
+    if isinstance(message, CompressedImage):
+        return f"{message.format!r}, {len(message.data)} bytes"
+    return f"{message.encoding} {message.width} x {message.height}"
+
+
+def _info_topic(node: Node, name: str, image_topic: str) -> str:
+    """The calibration beside the images, unless it is remapped itself."""
+    resolved = node.resolve_topic_name(name)
+    if resolved != node.resolve_topic_name(name, only_expand=True):
+        return str(resolved)
+    return f"{image_topic.rpartition('/')[0]}/camera_info"

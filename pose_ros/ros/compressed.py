@@ -1,0 +1,166 @@
+"""Compressed image messages to arrays and back.
+
+References:
+    sensor_msgs/CompressedImage and compressed_image_transport (the words in ``format``); ITU T.81 (jpeg markers);
+    W3C PNG; Adobe TIFF 6.0.
+"""
+
+from __future__ import annotations
+
+import array
+import re
+import struct
+import sys
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from pose_ros.encodings import ENCODINGS, SHADES_16_TO_8
+from pose_ros.ros.conversions import DEPTH, Picture
+
+MAX_PIXELS = 2**26
+"""The largest picture that is decoded: 8192 × 8192, or 200 MB. What claims to be larger is refused by its header."""
+
+DEFAULT_QUALITY = 80
+_MOST_SEGMENTS = 1000  # of a jpeg before its size: cameras write ten
+_FILL = re.compile(rb"\xff+")  # in front of a marker
+_STAND_ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a segment
+_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+
+
+def image_from_compressed(message: CompressedImage) -> tuple[Picture, str]:
+    """The picture in a compressed image message, as it is stored: no orientation tag is followed.
+
+    The data say which format they are, not the message's ``format``; that says how colours were stored.
+
+    Args:
+        message: A ``sensor_msgs/CompressedImage`` of jpeg, png or tiff, or anything with its fields.
+
+    Returns:
+        The picture, (H, W, 3) or grey (H, W) uint8, and its channel order, ``"bgr"`` or ``"rgb"``. 16 bits are scaled
+        to 8, transparency is ignored.
+
+    Raises:
+        ValueError: If the data are empty, damaged, cut off, too large, of another format, or a depth image.
+    """
+    encoding, _, codec = message.format.partition(";")
+    if encoding in DEPTH or "compressedDepth" in codec:
+        raise ValueError("format: expected a picture, got a depth image: remap 'image' to the colour image")
+    data = bytes(message.data)
+    width, height = _size_wh(data)
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ValueError(f"data: expected a picture of 1 to {MAX_PIXELS} px, got {width} x {height}")
+    return _picture(_decoded(data), encoding, codec.rpartition("compressed")[2].strip())
+
+
+def image_to_compressed(image_bgr: Picture, header: Header, quality: int = DEFAULT_QUALITY) -> CompressedImage:
+    """A jpeg message of an image, (H, W, 3) or (H, W), as compressed_image_transport makes it.
+
+    Args:
+        image_bgr: The picture.
+        header: Of the message.
+        quality: Of the jpeg, 1 to 100.
+
+    Raises:
+        ValueError: If the picture cannot be a jpeg: it is empty, or has a side above 65 535 px.
+    """
+    try:
+        is_done, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        is_done, data = False, None
+    if not is_done:
+        raise ValueError(f"image: expected one that fits a jpeg, got shape {image_bgr.shape}")
+    encoding = "bgr8" if image_bgr.ndim == 3 else "mono8"
+    message = CompressedImage(header=header, format=f"{encoding}; jpeg compressed {encoding}")
+    message.data = array.array("B", data.tobytes())  # the only type that is not checked byte by byte
+    return message
+
+
+def _decoded(data: bytes) -> npt.NDArray[Any]:
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # it complains of some damage, and is silent on other
+        picture = None
+    if picture is None:
+        raise ValueError(f"data: expected a whole picture, got {len(data)} bytes that are damaged or cut off")
+    return np.asarray(picture)
+
+
+def _picture(stored: npt.NDArray[Any], encoding: str, stored_as: str) -> tuple[Picture, str]:
+    """8 bits and at most 3 channels.
+
+    Args:
+        stored: What the decoder found.
+        encoding: Of the image that was compressed; empty where the message does not say.
+        stored_as: The encoding that it was stored in, likewise. Tiff and old publishers keep the channels as they were.
+    """
+    if stored.dtype not in (np.uint8, np.uint16) or (stored.ndim == 3 and stored.shape[2] not in (3, 4)):
+        raise ValueError(f"data: expected 8 or 16 bits in 1, 3 or 4 channels, got {stored.dtype} {stored.shape}")
+    if stored.ndim == 2 and encoding.startswith("bayer_") and not stored_as and encoding in ENCODINGS:
+        return _from_mosaic(stored, encoding), "bgr"
+    picture = cv2.convertScaleAbs(stored, alpha=SHADES_16_TO_8) if stored.dtype == np.uint16 else stored
+    colour = "rgb" if (stored_as or encoding).startswith("rgb") else "bgr"
+    is_opaque = picture.ndim == 2 or picture.shape[2] == 3
+    return (picture if is_opaque else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)), colour
+
+
+def _from_mosaic(stored: npt.NDArray[Any], encoding: str) -> Picture:
+    height, width = stored.shape
+    wanted_bits, bits = ENCODINGS[encoding].bits, 8 * stored.itemsize
+    if bits != wanted_bits:
+        raise ValueError(f"data: expected {wanted_bits} bits for {encoding}, got {bits}")
+    stored = np.ascontiguousarray(stored)
+    return ENCODINGS[encoding].picture(stored, (width, height), stored.strides[0], sys.byteorder == "big")
+
+
+def _size_wh(data: bytes) -> tuple[int, int]:
+    """Width and height that the header claims; nothing is decoded."""
+    readers = {b"\xff\xd8\xff": _jpeg_wh, b"\x89PNG\r\n\x1a\n": _png_wh, b"II*\0": _tiff_wh, b"MM\0*": _tiff_wh}
+    for start, read in readers.items():
+        if data.startswith(start):
+            try:
+                return read(data)
+            except (struct.error, IndexError) as error:
+                raise ValueError(f"data: expected a whole picture, got a broken header in {len(data)} bytes") from error
+    got = f"{len(data)} bytes that begin with {data[:8]!r}" if data else "no data"
+    raise ValueError(f"data: expected a jpeg, png or tiff picture, got {got}")
+
+
+def _jpeg_wh(data: bytes) -> tuple[int, int]:
+    """Walks from marker to marker to the first SOF (T.81, B.1.1.4 and B.2.2); the end marker must be there, too."""
+    at = 2
+    for _ in range(_MOST_SEGMENTS):
+        fill = _FILL.match(data, at)
+        if fill is None:
+            break
+        at = fill.end() - 1
+        marker = data[at + 1]
+        if marker in _SIZES:
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            if data.rfind(b"\xff\xd9") < at:
+                raise ValueError(f"data: expected a whole jpeg, got {len(data)} bytes without its end")
+            return width, height
+        at += 2 if marker in _STAND_ALONE else 2 + struct.unpack_from(">H", data, at + 2)[0]
+    raise IndexError("no size")
+
+
+def _png_wh(data: bytes) -> tuple[int, int]:
+    width, height = struct.unpack_from(">II", data, 16)
+    return width, height
+
+
+def _tiff_wh(data: bytes) -> tuple[int, int]:
+    """Of the first directory: 12 bytes an entry, with tag, type, count and value (TIFF 6.0, section 2)."""
+    order = "<" if data.startswith(b"II") else ">"
+    (at,) = struct.unpack_from(f"{order}I", data, 4)
+    (count,) = struct.unpack_from(f"{order}H", data, at)
+    tags = {}
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        tags[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)[0]
+    return tags.get(_TIFF_WIDTH, 0), tags.get(_TIFF_HEIGHT, 0)

@@ -1,0 +1,261 @@
+"""What the node says about its health on ``/diagnostics``."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
+
+from pose_ros.config import DiagnosticsConfig
+
+WINDOW_S = 5.0
+"""What is recent: rates, shares and medians are of the last so many seconds."""
+
+LONGEST_WINDOW = 1024
+"""Events of one kind that are kept at most; at higher rates the window is shorter."""
+
+OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+ACTIVE = "ACTIVE"
+_LEVELS = {"ERROR": ERROR, "FAILED": ERROR, **dict.fromkeys(["LOADING", "CONFIGURING", "ACTIVATING", "BUILDING"], WARN)}
+_Reason = tuple[bytes, str]
+
+
+@dataclass(frozen=True)
+class CameraSnapshot:
+    """How one camera fares. Rates, shares, medians and ``broken_recent`` are of the last ``WINDOW_S`` seconds.
+
+    Attributes:
+        received: Images since the beginning.
+        answered: Images that have their answer.
+        dropped: Images for which a newer one came before the network was free.
+        broken: Images that could not be read or answered.
+        images_hz: Images per second.
+        answers_hz: Answers per second.
+        dropped_share: Of the images that were taken or dropped, how many were dropped: 0 to 1.
+        broken_recent: Broken images.
+        latency_median_ms: From stamp to publishing; NaN where unknown, as the next three.
+        latency_p95_ms: The latency that 95 % of the images do not exceed.
+        network_ms: Median time in the network.
+        decode_ms: Median time from fields to people.
+        people: People in the last answered image; -1 before there is one.
+        image_age_s: Since the last image; before the first, since work began.
+        answer_age_s: Since the last answer; before the first, since work began.
+    """
+
+    received: int
+    answered: int
+    dropped: int
+    broken: int
+    images_hz: float
+    answers_hz: float
+    dropped_share: float
+    broken_recent: int
+    latency_median_ms: float
+    latency_p95_ms: float
+    network_ms: float
+    decode_ms: float
+    people: int
+    image_age_s: float
+    answer_age_s: float
+
+
+class _Events:
+    """The recent events of one kind, each with a value, and how many there ever were."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._recent: deque[tuple[float, Any]] = deque(maxlen=LONGEST_WINDOW)
+
+    def add(self, now_s: float, value: Any = 1, count: int = 1) -> None:
+        self.total += count
+        self._recent.append((now_s, value))
+
+    def since(self, start_s: float) -> list[tuple[float, Any]]:
+        return [event for event in self._recent if event[0] > start_s]
+
+    def rate_hz(self, start_s: float, now_s: float) -> float:
+        events = self.since(start_s)
+        if len(events) == LONGEST_WINDOW:
+            start_s = events[0][0]
+        return len(events) / (now_s - start_s) if now_s > start_s else 0.0
+
+
+class CameraStatistics:
+    """Counts what happens to the images of one camera, in a fixed amount of memory.
+
+    Every method may be called from any thread. Times are seconds of one monotonic clock (``time.monotonic()``), not
+    of ROS: simulated time stands still and jumps.
+    """
+
+    def __init__(self, now_s: float) -> None:
+        """Nothing has happened yet.
+
+        Args:
+            now_s: The ages count from here until there is an image.
+        """
+        self._lock = threading.Lock()
+        self._received, self._answered, self._dropped, self._broken = (_Events() for _ in range(4))
+        self._people = -1
+        self._start_s = self._image_s = self._answer_s = now_s
+
+    def resume(self, now_s: float) -> None:
+        """Work begins, or begins again: nothing that was missed during a pause counts as late."""
+        with self._lock:
+            self._start_s = self._image_s = self._answer_s = now_s
+
+    def received(self, now_s: float) -> None:
+        """An image has arrived."""
+        with self._lock:
+            self._received.add(now_s)
+            self._image_s = now_s
+
+    def dropped(self, count: int, now_s: float) -> None:
+        """So many images gave way to newer ones; 0 is fine."""
+        if count > 0:
+            with self._lock:
+                self._dropped.add(now_s, count, count)
+
+    def broken(self, now_s: float) -> None:
+        """An image could not be read or answered."""
+        with self._lock:
+            self._broken.add(now_s)
+
+    def answered(self, now_s: float, people: int, latency_ms: float, network_ms: float, decode_ms: float) -> None:
+        """An image has its answer. A latency of NaN is unknown."""
+        with self._lock:
+            self._answered.add(now_s, (latency_ms, network_ms, decode_ms))
+            self._answer_s, self._people = now_s, people
+
+    def snapshot(self, now_s: float) -> CameraSnapshot:
+        """How the camera fares at this moment."""
+        with self._lock:
+            start_s = max(self._start_s, now_s - WINDOW_S)
+            times = [times_ms for _, times_ms in self._answered.since(start_s)]
+            dropped = sum(count for _, count in self._dropped.since(start_s))
+            broken = len(self._broken.since(start_s))
+            latencies, network, decode = np.array(times, float).reshape(-1, 3).T
+            return CameraSnapshot(
+                received=self._received.total,
+                answered=self._answered.total,
+                dropped=self._dropped.total,
+                broken=self._broken.total,
+                images_hz=self._received.rate_hz(start_s, now_s),
+                answers_hz=self._answered.rate_hz(start_s, now_s),
+                dropped_share=dropped / max(dropped + len(times) + broken, 1),
+                broken_recent=broken,
+                latency_median_ms=_percentile(latencies, 50),
+                latency_p95_ms=_percentile(latencies, 95),
+                network_ms=_percentile(network, 50),
+                decode_ms=_percentile(decode, 50),
+                people=self._people,
+                image_age_s=max(now_s - self._image_s, 0.0),
+                answer_age_s=max(now_s - self._answer_s, 0.0),
+            )
+
+
+def camera_status(
+    name: str,
+    snapshot: CameraSnapshot,
+    state: str,
+    config: DiagnosticsConfig,
+    extra: Mapping[str, str] | None = None,
+    hardware_id: str = "",
+) -> DiagnosticStatus:
+    """The status of one camera, its level and a message that says why.
+
+    Args:
+        name: Name of the status, such as ``"pose_estimator: front"``.
+        snapshot: How the camera fares.
+        state: As in ``runtime_status``. Only an ``ACTIVE`` camera is held against the thresholds: it is STALE until
+            its first image comes or is overdue.
+        config: The thresholds.
+        extra: Further values, such as the resolved topic or the size of the images.
+        hardware_id: The device that runs the network.
+    """
+    reasons = list(_complaints(snapshot, config)) if _word(state) == ACTIVE else [(_level(state), state)]
+    if not reasons and snapshot.received == 0:
+        reasons = [(STALE, "waiting for the first image")]
+    level = max((level for level, _ in reasons), default=OK)
+    message = "; ".join(text for _, text in reasons) or _in_words(snapshot)
+    values = {"state": state, **{key: _text(value) for key, value in asdict(snapshot).items()}, **(extra or {})}
+    return _status(level, name, message, values, hardware_id)
+
+
+def runtime_status(
+    state: str,
+    model: str,
+    runtime: str,
+    extra: Mapping[str, str] | None = None,
+    hardware_id: str = "",
+    name: str = "pose_estimator: runtime",
+) -> DiagnosticStatus:
+    """The status of model and runtime.
+
+    Args:
+        state: In words; the first decides on the level, in any case. ``ERROR …`` and ``FAILED …`` are errors;
+            ``LOADING``, ``CONFIGURING``, ``ACTIVATING`` and ``BUILDING 43 %`` warn that nothing is answered yet; every
+            other state (``ACTIVE``, ``IDLE``, ``DISABLED``, ``INACTIVE``, …) is somebody's wish, and fine.
+        model: Name and hash of the model; empty before it is loaded.
+        runtime: What runs it, and its engine.
+        extra: Further values, such as ``gpu_memory_mb``.
+        hardware_id: The device that runs the network.
+        name: Name of the status.
+    """
+    values = {"state": state, "model": model, "runtime": runtime, **(extra or {})}
+    return _status(_level(state), name, state, values, hardware_id)
+
+
+def _percentile(values: Any, percent: float) -> float:
+    known = values[np.isfinite(values)]
+    return float(np.percentile(known, percent)) if known.size else math.nan
+
+
+def _word(state: str) -> str:
+    return state.upper().partition(" ")[0].rstrip(":")
+
+
+def _level(state: str) -> bytes:
+    return _LEVELS.get(_word(state), OK)
+
+
+def _complaints(now: CameraSnapshot, limits: DiagnosticsConfig) -> Iterator[_Reason]:
+    age = f"no image for {now.image_age_s:.1f} s" if now.received else f"no image yet, for {now.image_age_s:.1f} s"
+    yield from _held_against(now.image_age_s, limits.warn_age_s, limits.error_age_s, age)
+    if now.image_age_s < limits.warn_age_s and now.answer_age_s >= limits.error_age_s:
+        yield WARN, f"images come, but none was answered for {now.answer_age_s:.1f} s"
+    if now.broken_recent:
+        yield WARN, f"{now.broken_recent} images of the last {WINDOW_S:g} s could not be answered: see the log"
+    latency = f"median latency {now.latency_median_ms:.0f} ms"
+    yield from _held_against(now.latency_median_ms, limits.warn_latency_ms, limits.error_latency_ms, latency)
+    if now.dropped_share and now.dropped_share >= limits.warn_dropped:
+        yield WARN, f"{now.dropped_share:.0%} of the images dropped: the network takes {now.network_ms:.0f} ms"
+
+
+def _held_against(value: float, warn: float, error: float, text: str) -> Iterator[_Reason]:
+    """NaN is never too much."""
+    if value >= error:
+        yield ERROR, text
+    elif value >= warn:
+        yield WARN, text
+
+
+def _in_words(now: CameraSnapshot) -> str:
+    latency = "" if math.isnan(now.latency_median_ms) else f", latency {now.latency_median_ms:.0f} ms"
+    return f"{now.answers_hz:.1f} of {now.images_hz:.1f} images per second answered{latency}"
+
+
+def _text(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "unknown" if math.isnan(value) else f"{value:.2f}"
+
+
+def _status(level: bytes, name: str, message: str, values: Mapping[str, str], hardware_id: str) -> DiagnosticStatus:
+    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)

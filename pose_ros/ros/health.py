@@ -1,0 +1,69 @@
+"""What the node publishes on ``/diagnostics``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.node import Node
+
+from pose_ros.config import DiagnosticsConfig
+from pose_ros.ros.camera import Camera
+from pose_ros.ros.diagnostics import camera_status, runtime_status
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The node as a whole.
+
+    Attributes:
+        state: In words.
+        model: Its name and hash; empty before it is loaded.
+        runtime: What runs it.
+        device: Where that is.
+        extra: What else there is to know.
+    """
+
+    state: str
+    model: str = ""
+    runtime: str = ""
+    device: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+class Health:
+    """Publishes the state of the node and of each camera, one status each."""
+
+    def __init__(self, node: Node, cameras: Sequence[Camera]) -> None:
+        self._node, self._cameras = node, cameras
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._published_s = 0.0
+
+    def publish_if_due(self, condition: Condition, config: DiagnosticsConfig) -> None:
+        """Publish, unless the last time is less than ``period_s`` ago."""
+        now_s = time.monotonic()
+        if config.period_s > 0 and now_s - self._published_s >= config.period_s:
+            self._published_s = now_s
+            self._publisher.publish(self._report(condition, config, now_s))
+
+    def _report(self, condition: Condition, config: DiagnosticsConfig, now_s: float) -> DiagnosticArray:
+        name, device = self._node.get_fully_qualified_name().lstrip("/"), condition.device
+        report = DiagnosticArray()
+        report.header.stamp = self._node.get_clock().now().to_msg()
+        runtime = runtime_status(
+            condition.state, condition.model, condition.runtime, condition.extra, device, f"{name}: runtime"
+        )
+        report.status = [runtime]
+        for camera in self._cameras:
+            extra = {"topic": camera.topic, "image_size": "{} x {}".format(*camera.size_wh)}
+            snapshot = camera.statistics.snapshot(now_s)
+            state = self._camera_state(camera, condition.state)
+            title = f"{name}: {camera.name or 'camera'}"
+            report.status.append(camera_status(title, snapshot, state, config, extra, device))
+        return report
+
+    @staticmethod
+    def _camera_state(camera: Camera, state: str) -> str:
+        return "IDLE: nobody listens" if state == "ACTIVE" and not camera.wanted else state

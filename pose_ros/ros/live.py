@@ -1,0 +1,181 @@
+"""A live page of what a node says: it listens while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image
+
+from pose_ros.live_board import Board, Camera, Sample
+from pose_ros.live_page import LivePage
+from pose_ros.msg import PersonPoseArray
+from pose_ros.ros.live_pictures import browser_picture
+
+LOOK_S = 0.5
+MOST_CAMERAS = 32
+POSES, OVERLAYS = "/poses", ("/overlay/compressed", "/overlay")
+_POSES_TYPE = "pose_ros/msg/PersonPoseArray"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_STOP_POLL_S = 0.1
+_Reader = tuple[Any, Callable[[Any], None]]
+"""A type of message, and what takes it."""
+
+
+def view(topics: Sequence[str], host: str, port: int, say: Callable[[str], None], ros_args: Sequence[str] = ()) -> None:
+    """Serve a live page until an interrupt.
+
+    Args:
+        topics: What the names of the topics begin with: the name of a node, or of one of its cameras.
+        host: Where to listen, as for ``LivePage.served``.
+        port: TCP port; 0 takes a free one.
+        say: Gets the address of the page once it is served.
+        ros_args: For ``rclpy.init``.
+
+    Raises:
+        OSError: If the address is not free.
+    """
+    with _node(ros_args) as node, _signals_noted() as stopped:
+        asyncio.run(_serve(node, topics, host, port, say, stopped))
+
+
+async def _serve(
+    node: Node, topics: Sequence[str], host: str, port: int, say: Callable[[str], None], stopped: Callable[[], object]
+) -> None:
+    prefixes = [node.resolve_topic_name(topic).rstrip("/").removesuffix(POSES) for topic in topics]
+    page = LivePage(Board([prefix + POSES for prefix in prefixes]))
+    async with page.served(host, port) as address:
+        viewer = Viewer(node, page, prefixes)
+        say(address)
+        await asyncio.to_thread(viewer.spin, stopped)
+
+
+@contextmanager
+def _node(ros_args: Sequence[str]) -> Iterator[Node]:
+    """A node in a process that keeps Python's signal handling."""
+    rclpy.init(args=["view", *ros_args], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield rclpy.create_node("pose_view")
+    finally:
+        rclpy.try_shutdown()
+
+
+@contextmanager
+def _signals_noted() -> Iterator[Callable[[], object]]:
+    """Tells whether a signal to end has come; only behind the block, where all is closed, does it take effect."""
+    noted: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in _SIGNALS}
+    try:
+        yield lambda: noted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if noted:
+        signal.raise_signal(noted[0])
+
+
+class Viewer:
+    """Listens to the cameras of some nodes, and keeps a page's board.
+
+    While nobody looks at the page nothing is subscribed, so that the node may rest. Cameras come and go: the graph is
+    looked at twice a second. It runs in the one thread that spins; the board changes in the page's loop.
+    """
+
+    def __init__(self, node: Node, page: LivePage, prefixes: Sequence[str]) -> None:
+        """Begin to look for cameras.
+
+        Args:
+            node: Its own node.
+            page: What is fed.
+            prefixes: Resolved names, without the final ``/poses``; an empty one stands for all.
+        """
+        self._node, self._page, self._prefixes = node, page, prefixes
+        self._cameras: dict[str, Camera] = {}
+        self._subscriptions: dict[str, Any] = {}
+        node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def spin(self, stopped: Callable[[], object]) -> None:
+        """Work until that is true."""
+        executor = SingleThreadedExecutor(context=self._node.context)
+        executor.add_node(self._node)
+        while not stopped():
+            executor.spin_once(timeout_sec=_STOP_POLL_S)
+        executor.shutdown()
+
+    def _look(self) -> None:
+        """Find the cameras that are there now, and subscribe to what is looked at."""
+        for name in self._found():
+            if name not in self._cameras and len(self._cameras) < MOST_CAMERAS:
+                self._cameras[name] = self._page.board.camera(name)
+        wanted: dict[str, _Reader] = {}
+        for name, camera in self._cameras.items():
+            self._page.call(setattr, camera, "publishers", self._node.count_publishers(name + POSES))
+            if self._page.is_watched:
+                wanted |= self._readers(name, camera)
+            self._page.call(camera.listen if self._page.is_watched else camera.rest)
+        self._subscribe(wanted)
+
+    def _found(self) -> list[str]:
+        """What the names of the topics of each camera begin with."""
+        topics = [topic for topic, types in self._node.get_topic_names_and_types() if _POSES_TYPE in types]
+        ours = [t for t in topics if t.endswith(POSES) and any(t.startswith(f"{p}/") for p in self._prefixes)]
+        return [topic.removesuffix(POSES) for topic in ours if self._node.count_publishers(topic)]
+
+    def _readers(self, name: str, camera: Camera) -> dict[str, _Reader]:
+        """By topic, what to subscribe to: people, and the compressed overlay or the raw one."""
+
+        def on_poses(message: PersonPoseArray) -> None:
+            self._page.call(camera.add, sample_of(message))
+
+        def on_overlay(message: Image | CompressedImage) -> None:
+            if camera.is_wanted:
+                self._show(camera, message)
+
+        readers: dict[str, _Reader] = {name + POSES: (PersonPoseArray, on_poses)}
+        overlay = next((name + end for end in OVERLAYS if self._node.count_publishers(name + end)), None)
+        if overlay is not None:
+            readers[overlay] = (CompressedImage if overlay.endswith("compressed") else Image, on_overlay)
+        return readers
+
+    def _show(self, camera: Camera, message: Image | CompressedImage) -> None:
+        try:
+            self._page.call(camera.show, browser_picture(message))
+        except Exception as error:  # whatever an image holds, the page goes on
+            self._page.call(setattr, camera, "note", f"no picture: {error}")
+
+    def _subscribe(self, wanted: dict[str, _Reader]) -> None:
+        for topic in self._subscriptions.keys() - wanted.keys():
+            self._node.destroy_subscription(self._subscriptions.pop(topic))
+        for topic in wanted.keys() - self._subscriptions.keys():
+            kind, callback = wanted[topic]
+            self._subscriptions[topic] = self._node.create_subscription(kind, topic, callback, self._qos(topic))
+
+    def _qos(self, topic: str) -> QoSProfile:
+        """As reliable as it is published: asking for more would be answered by nothing."""
+        publishers = self._node.get_publishers_info_by_topic(topic)
+        is_reliable = all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers)
+        reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
+        return QoSProfile(depth=10 if topic.endswith(POSES) else 1, reliability=reliability)
+
+
+def sample_of(message: PersonPoseArray) -> Sample:
+    """The numbers of one image."""
+    return Sample(
+        people=len(message.people),
+        dropped=message.dropped,
+        latency_ms=message.latency_ms,
+        preprocess_ms=message.preprocess_ms,
+        network_ms=message.network_ms,
+        decode_ms=message.decode_ms,
+        size_wh=(message.image_width, message.image_height),
+        model=message.model,
+    )

@@ -1,0 +1,115 @@
+"""The one thread that owns the network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.ros.camera import Camera, Frame, described
+from pose_ros.ros.latest import LatestItems, Taken
+from pose_ros.ros.settings import Settings
+from pose_ros.runtime.runner import Progress
+
+Load = Callable[[Progress], PoseEstimator]
+
+
+class Worker:
+    """Loads a model, answers the images of all cameras with it until it is closed, and gives it back.
+
+    All of that happens in one thread, as a runtime that is bound to its thread needs it. Cameras take turns; on a GPU,
+    as many as wait and the network takes are answered in one run, and nobody is waited for.
+
+    Attributes:
+        waiting: The newest image of each camera.
+        loaded: Set when the model is there, or cannot be loaded.
+        error: Why it cannot be loaded.
+        estimator: The model, while it is there.
+        progress: What is under way while it loads, and how much of it is done: 0 to 1, or less than 0.
+    """
+
+    def __init__(self, cameras: Sequence[Camera], settings: Settings, load: Load, say: Callable[[str], None]) -> None:
+        """Begin to load.
+
+        Args:
+            cameras: Whose images come.
+            settings: Of the node; read before each run.
+            load: Makes the estimator, in the worker's thread.
+            say: Receives what should not happen, and does no harm.
+        """
+        self.waiting: LatestItems[Camera, Any] = LatestItems(cameras)
+        self.loaded = threading.Event()
+        self.error: Exception | None = None
+        self.estimator: PoseEstimator | None = None
+        self.progress = ("loading", -1.0)
+        self._settings, self._load, self._say = settings, load, say
+        self._thread = threading.Thread(target=self._work, name="pose_worker", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout_s: float | None = None) -> bool:
+        """Stop after the images in hand, and give the model back.
+
+        Returns:
+            Whether that was done in time.
+        """
+        self.waiting.close()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        try:
+            self.estimator = self._load(self._note_progress)
+        except Exception as error:  # whatever is wrong with a model file or a runtime
+            self.error = error
+            return
+        finally:
+            self.loaded.set()
+        while (taken := self.waiting.take(self._most(self.estimator))) is not None:
+            self.estimator = self._served(self.estimator, taken)
+        estimator, self.estimator = self.estimator, None
+        try:
+            estimator.close()
+        except Exception as error:
+            self._say(f"could not give the model back: {described(error)}")
+
+    def _most(self, estimator: PoseEstimator) -> int:
+        """Images of one run. On a CPU a batch takes longer than its images one by one: there, only if asked for."""
+        is_asked = self._settings.config.runtime.max_batch > 1
+        return estimator.max_batch if is_asked or "CPU" not in estimator.runner.description.upper() else 1
+
+    def _note_progress(self, what: str, fraction: float) -> None:
+        self.progress = (what, fraction)
+
+    def _served(self, estimator: PoseEstimator, taken: Sequence[Taken[Camera, Any]]) -> PoseEstimator:
+        try:
+            return self._serve(estimator, taken)
+        except Exception as error:  # nothing ends the thread
+            self._say(f"lost {len(taken)} images: {described(error)}")
+            return estimator
+
+    def _serve(self, estimator: PoseEstimator, taken: Sequence[Taken[Camera, Any]]) -> PoseEstimator:
+        """Answer these images; the people of all first, then the pictures. Returns the estimator that did it."""
+        config = self._settings.config
+        if config.decoder != estimator.config.decoder:
+            estimator = estimator.retuned(config.decoder)
+        frames = [frame for entry in taken if (frame := entry.source.open(entry)) is not None]
+        answers = []
+        for frame, estimate in zip(frames, _estimates(estimator, frames), strict=True):
+            if isinstance(estimate, Exception):
+                frame.camera.report(frame.message, estimate)
+            elif answer := frame.camera.answer(frame, estimate, estimator):
+                answers.append((frame, answer))
+        for frame, answer in answers:
+            frame.camera.show(frame, answer, config)
+        return estimator
+
+
+def _estimates(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Estimate | Exception]:
+    """The people of each image; where a run of several fails, each has its own."""
+    if not frames:
+        return []
+    try:
+        return [*estimator.process_batch([frame.picture for frame in frames], [frame.colour for frame in frames])]
+    except Exception as error:
+        return [error] if len(frames) == 1 else [e for frame in frames for e in _estimates(estimator, [frame])]

@@ -1,0 +1,43 @@
+"""CUDA's runtime through NVIDIA's package cuda-bindings, or the older cuda-python."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from pose_ros.runtime.cuda import Gpu
+from pose_ros.runtime.cuda_memory import Cuda
+
+ENUMS = {"cudaMemcpyAsync": (3, "cudaMemcpyKind"), "cudaStreamBeginCapture": (1, "cudaStreamCaptureMode")}
+"""Which argument of a call is an enumeration: older packages take no integer for it."""
+
+
+class BindingsCuda(Cuda):
+    """One GPU, through cuda-bindings.
+
+    Raises:
+        ImportError: If the package is not installed.
+        RuntimeError: If it cannot work with this driver.
+    """
+
+    def __init__(self, gpu: Gpu) -> None:
+        self._runtime, package = _import_runtime()
+        super().__init__(gpu, package)
+
+    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
+        given: list[Any] = list(arguments)
+        if name in ENUMS:
+            position, kind = ENUMS[name]
+            given[position] = getattr(self._runtime, kind)(given[position])
+        code, *results = getattr(self._runtime, name)(*given)
+        return int(code), int(results[0] or 0) if results else 0
+
+    def _error_name(self, code: int) -> str:
+        return self._runtime.cudaError_t(code).name
+
+
+def _import_runtime() -> tuple[Any, str]:
+    try:
+        return importlib.import_module("cuda.bindings.runtime"), "cuda-bindings"
+    except ModuleNotFoundError:
+        return importlib.import_module("cuda.cudart"), "cuda-python"  # before there was cuda-bindings

@@ -1,0 +1,182 @@
+"""Memory, streams and graphs of one GPU: the dozen calls of CUDA's runtime that running a network takes.
+
+Everything lives in the GPU's primary context, which TensorRT, PyTorch and ONNX Runtime share. What is made here is
+given back exactly once: by its ``close``, by that of the ``Cuda`` that made it, or when nobody holds it any longer.
+
+Threads: the current GPU is each thread's own, so a thread calls ``Cuda.make_current`` once before it works with a
+stream. An object is used by one thread at a time; different objects may be used side by side.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+
+from pose_ros.runtime.cuda import Gpu
+from pose_ros.runtime.cuda_objects import DeviceBuffer, Graph, HostBuffer, Owned, Stream
+from pose_ros.runtime.runner import Unavailable
+
+__all__ = ["Cuda", "CudaError", "DeviceBuffer", "Graph", "HostBuffer", "Stream", "open_cuda"]
+
+OUT_OF_MEMORY = 2
+
+
+class CudaError(RuntimeError):
+    """A call of CUDA has failed.
+
+    Attributes:
+        code: CUDA's number of the error.
+    """
+
+    def __init__(self, call: str, code: int, name: str) -> None:
+        fix = "; close other programs on the GPU, or take a smaller input or batch" if code == OUT_OF_MEMORY else ""
+        super().__init__(f"cuda {call}: expected success, got {name} ({code}){fix}")
+        self.code = code
+
+
+class Cuda(ABC):
+    """One GPU, through one library. Make it with ``open_cuda``; use it as a context manager, or call ``close``.
+
+    Raises:
+        CudaError: If the library cannot work with this GPU or its driver.
+
+    Attributes:
+        gpu: Which one.
+        description: CUDA's version and the library, for people.
+        made: What was made here and somebody still holds, open or closed.
+    """
+
+    def __init__(self, gpu: Gpu, library: str) -> None:
+        self.gpu = gpu
+        self.made: weakref.WeakSet[Owned] = weakref.WeakSet()
+        self._open = True
+        version = self.call("cudaRuntimeGetVersion")
+        self.description = f"CUDA {version // 1000}.{version % 1000 // 10} through {library}"
+        self.make_current()
+        self.call("cudaFree", 0)  # before CUDA 12, choosing a GPU does not yet make its context
+
+    def make_current(self) -> None:
+        """Make this GPU the calling thread's own, for all libraries of CUDA."""
+        self.call("cudaSetDevice", self.gpu.index)
+
+    def make_stream(self) -> Stream:
+        """A queue of work that waits for no other."""
+        return Stream(self._opened())
+
+    def allocate(self, nbytes: int) -> DeviceBuffer:
+        """Memory on the GPU, uninitialised."""
+        return DeviceBuffer(self._opened(), nbytes)
+
+    def allocate_host(self, nbytes: int) -> HostBuffer:
+        """Page-locked memory of the host, uninitialised: copies to and from it run beside the CPU."""
+        return HostBuffer(self._opened(), nbytes)
+
+    def close(self) -> None:
+        """Give back whatever was made here; once more does nothing. The primary context stays: it is not ours alone."""
+        self._open = False
+        for owned in sorted(self.made, key=lambda owned: not isinstance(owned, Stream)):  # no copy is left under way
+            owned.close()
+
+    def call(self, name: str, *arguments: int) -> int:
+        """Call a function of CUDA's runtime.
+
+        Args:
+            name: For example ``"cudaMalloc"``.
+            arguments: Sizes, flags, and pointers and handles as integers, without those for results.
+
+        Returns:
+            The value, pointer or handle that it makes; 0 where it makes none.
+
+        Raises:
+            CudaError: If it fails.
+        """
+        code, result = self._call(name, arguments)
+        if code:
+            self._call("cudaGetLastError", ())  # or the next to ask, perhaps PyTorch, takes the error for its own
+            raise CudaError(f"{name}{arguments}".replace(",)", ")"), code, self._error_name(code))
+        return result
+
+    def release(self, handle: int, *names: str) -> int:
+        """Call functions that give something back, unless it is nothing, 0. What they fail with is not raised.
+
+        Such an error tells of work that failed before, which ``synchronize`` raises, and the rest must still be given
+        back.
+
+        Returns:
+            What the last of them makes; 0 where it makes nothing.
+        """
+        result = 0
+        for name in names if handle else ():
+            code, result = self._call(name, (handle,))
+            if code:
+                self._call("cudaGetLastError", ())
+        return result
+
+    @abstractmethod
+    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
+        """Error code and result."""
+
+    @abstractmethod
+    def _error_name(self, code: int) -> str:
+        """The error's name in CUDA, such as cudaErrorMemoryAllocation."""
+
+    def _opened(self) -> Cuda:
+        if not self._open:
+            raise ValueError("cuda: expected an open one, got one that has been closed; open the GPU again")
+        self.make_current()
+        return self
+
+    def __enter__(self) -> Cuda:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_cuda(gpu: Gpu, library: str = "auto") -> Cuda:
+    """Open a GPU through the first library that can work with it, and make it current for the calling thread.
+
+    Args:
+        gpu: From ``find_gpu``.
+        library: ``"auto"`` takes cuda-bindings, else a libcudart: the system's, that of NVIDIA's wheels, or that of
+            PyTorch. ``"cuda-bindings"`` and ``"libcudart"`` are one of these alone; anything else is the name or
+            path of a libcudart.
+
+    Raises:
+        Unavailable: If none can. It tells why each could not.
+    """
+    refusals = []
+    for name, open_library in _libraries(library):
+        opened = _tried(open_library, gpu)
+        if isinstance(opened, Cuda):
+            return opened
+        refusals.append(f"{name}: {opened}")
+    major = gpu.cuda_version[0]
+    raise Unavailable(
+        "cuda",
+        f"expected a library that allocates memory on {gpu.name}, got none that works ({'; '.join(refusals)})",
+        f"pip install 'cuda-bindings=={major}.*', or install CUDA {major}; on a Jetson it is part of JetPack",
+    )
+
+
+def _libraries(library: str) -> Iterator[tuple[str, Callable[[Gpu], Cuda]]]:
+    from pose_ros.runtime.cuda_bindings import BindingsCuda
+    from pose_ros.runtime.cuda_runtime_library import LibraryCuda, find_libraries
+
+    if library in ("auto", "cuda-bindings"):
+        yield "cuda-bindings", BindingsCuda
+    if library != "cuda-bindings":
+        for path in find_libraries() if library in ("auto", "libcudart") else (library,):
+            yield path, partial(LibraryCuda, library=path)
+
+
+def _tried(open_library: Callable[[Gpu], Cuda], gpu: Gpu) -> Cuda | Exception:
+    try:
+        return open_library(gpu)
+    except (ImportError, OSError, AttributeError, RuntimeError) as error:
+        return error

@@ -1,0 +1,87 @@
+"""CUDA's runtime through ctypes: a libcudart of any version from 11.4 on."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pose_ros.runtime.cuda import Gpu
+from pose_ros.runtime.cuda_memory import Cuda
+
+SYSTEM = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
+PACKAGES = (("nvidia", "*/lib/libcudart.so.*"), ("torch", "lib/libcudart*.so*"))
+"""Python packages that bring a libcudart, and where in their folder: NVIDIA's wheels, which PyTorch's also need."""
+
+_POINTER, _SIZE, _INT, _FLAGS = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint
+_NEW_POINTER, _NEW_INT = ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_int)
+_RESULTS = {_NEW_POINTER: _POINTER, _NEW_INT: _INT}
+_ARGUMENTS: dict[str, tuple[Any, ...]] = {
+    "cudaRuntimeGetVersion": (_NEW_INT,),
+    "cudaGetLastError": (),
+    "cudaSetDevice": (_INT,),
+    "cudaMalloc": (_NEW_POINTER, _SIZE),
+    "cudaFree": (_POINTER,),
+    "cudaHostAlloc": (_NEW_POINTER, _SIZE, _FLAGS),
+    "cudaFreeHost": (_POINTER,),
+    "cudaMemcpyAsync": (_POINTER, _POINTER, _SIZE, _INT, _POINTER),
+    "cudaStreamCreateWithFlags": (_NEW_POINTER, _FLAGS),
+    "cudaStreamDestroy": (_POINTER,),
+    "cudaStreamSynchronize": (_POINTER,),
+    "cudaStreamBeginCapture": (_POINTER, _INT),
+    "cudaStreamEndCapture": (_POINTER, _NEW_POINTER),
+    "cudaGraphInstantiateWithFlags": (_NEW_POINTER, _POINTER, ctypes.c_ulonglong),
+    "cudaGraphDestroy": (_POINTER,),
+    "cudaGraphLaunch": (_POINTER, _POINTER),
+    "cudaGraphExecDestroy": (_POINTER,),
+}
+"""What each function takes; the one pointer to something new is its result."""
+
+
+class LibraryCuda(Cuda):
+    """One GPU, through a libcudart.
+
+    Args:
+        gpu: Which one.
+        library: Name or path of the libcudart.
+
+    Raises:
+        OSError: If there is no such library.
+        AttributeError: If it lacks a function: it is older than CUDA 11.4.
+        CudaError: If it cannot work with this driver.
+    """
+
+    def __init__(self, gpu: Gpu, library: str) -> None:
+        loaded = ctypes.CDLL(library)
+        self._functions = {name: getattr(loaded, name) for name in _ARGUMENTS}
+        for name, kinds in _ARGUMENTS.items():
+            self._functions[name].argtypes = kinds
+        self._name_of = loaded.cudaGetErrorName
+        self._name_of.restype = ctypes.c_char_p
+        super().__init__(gpu, Path(library).name)
+
+    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
+        result: Any = None
+        passed: list[Any] = []
+        given = iter(arguments)
+        for kind in _ARGUMENTS[name]:
+            if kind in _RESULTS:
+                result = _RESULTS[kind]()
+                passed.append(ctypes.byref(result))
+            else:
+                passed.append(next(given))
+        return self._functions[name](*passed), (result.value or 0) if result else 0
+
+    def _error_name(self, code: int) -> str:
+        return self._name_of(code).decode()
+
+
+def find_libraries() -> Iterator[str]:
+    """Names and paths under which a libcudart may be found, those of the system first. Nothing is loaded."""
+    yield from SYSTEM
+    for package, pattern in PACKAGES:
+        spec = find_spec(package)
+        for folder in (spec and spec.submodule_search_locations) or ():
+            yield from (str(path) for path in sorted(Path(folder).glob(pattern), reverse=True))

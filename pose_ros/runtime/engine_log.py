@@ -1,0 +1,45 @@
+"""What TensorRT has to say, passed on to whoever listens.
+
+TensorRT holds on to the first logger that a process gives it, for as long as the process lives, whatever other loggers
+come later. So there is one, which never goes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+Say = Callable[[str], None]
+
+
+@cache
+def log_of(trt: Any) -> Any:
+    """The logger of this process, for ``trt.Builder``, ``trt.Runtime`` and ``trt.OnnxParser``.
+
+    Its ``listeners`` (a list) are told each message of warning level and above, in one line, from whatever thread it
+    comes; its ``errors`` are the last ones since they were cleared.
+
+    Args:
+        trt: The module tensorrt.
+    """
+
+    class Log(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.listeners: list[Say] = []
+            self.errors: deque[str] = deque(maxlen=3)
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity > trt.ILogger.Severity.WARNING:
+                return
+            line = " ".join(msg.split())
+            if severity < trt.ILogger.Severity.WARNING:
+                self.errors.append(line)
+            for say in dict.fromkeys(self.listeners):
+                with suppress(Exception):  # it must not travel through TensorRT
+                    say(f"TensorRT: {line}")
+
+    return Log()

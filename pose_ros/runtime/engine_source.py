@@ -1,0 +1,75 @@
+"""Where the plan of a model comes from: the cache of engines if it holds the right one, else a build."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from pose_ros.config import RuntimeConfig
+from pose_ros.runtime.cuda_memory import Cuda
+from pose_ros.runtime.engine_builder import build_engine, engine_request
+from pose_ros.runtime.engine_cache import EngineCache, EngineKey, model_sha256
+from pose_ros.runtime.engine_file import plan_name
+from pose_ros.runtime.engine_log import Say, log_of
+from pose_ros.runtime.runner import Progress
+
+
+class EngineSource:
+    """The plan of one model for this machine and these settings. Makes no object of TensorRT before it builds.
+
+    Args:
+        trt: The module tensorrt.
+        cuda: The GPU.
+        path: The ONNX file.
+        config: The settings.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no ONNX network, or TensorRT cannot run it as the settings say.
+
+    Attributes:
+        request: What is built.
+        path: Where the plan is kept.
+        has_built: Whether it has been built here, and not just read.
+    """
+
+    def __init__(self, trt: Any, cuda: Cuda, path: Path, config: RuntimeConfig) -> None:
+        self._trt, self._cuda = trt, cuda
+        self.request = engine_request(trt, path, config)
+        self._cache = EngineCache(Path(config.cache) if config.cache else None)
+        self._key = EngineKey(
+            model_sha256=model_sha256(path),
+            tensorrt=trt.__version__,
+            gpu=cuda.gpu.name,
+            compute_capability="{}.{}".format(*cuda.gpu.compute_capability),
+            precision=self.request.precision,
+            shapes=self.request.shapes_text,
+            options=self.request.options_text,
+        )
+        self.path = self._cache.folder / plan_name(self._key, path.stem)
+        self.has_built = False
+
+    def plan(self, progress: Progress, say: Say, stop: threading.Event, refused: bytes | None = None) -> bytes:
+        """The plan, built if need be.
+
+        Args:
+            progress: Told how far a build is, from other threads.
+            say: Told in one line why there is a build.
+            stop: Set from another thread, it ends a build where TensorRT can be stopped.
+            refused: A plan that TensorRT has not loaded: another is built.
+
+        Raises:
+            ValueError: If TensorRT cannot build it.
+        """
+
+        def build() -> bytes:
+            timings = self._cache.timing_cache(self._key)
+            log = log_of(self._trt)
+            built = build_engine(self._trt, self.request, log, progress, timings, stop.is_set)
+            self._cache.keep_timing_cache(self._key, built.timings)
+            self.has_built = True
+            return built.plan
+
+        versions, name = {"cuda": self._cuda.description}, self.request.path.stem
+        return self._cache.get(self._key, build, say, name, refused=refused, versions=versions)

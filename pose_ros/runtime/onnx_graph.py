@@ -1,0 +1,121 @@
+"""What an ONNX file says of its network, read without any library: names, shapes and types, but no weights.
+
+References:
+    ONNX, onnx/onnx.proto of release 1.16 (numbers of the fields and of the element types).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pose_ros.fields import FRONT_HEADS
+from pose_ros.protobuf import Kind, Schema, parse
+
+_DIMENSION: Schema = {1: ("size", Kind.INTEGER)}
+_TENSOR_TYPE: Schema = {1: ("element", Kind.INTEGER), 2: ("shape", {1: ("dimensions", _DIMENSION)})}
+_VALUE: Schema = {1: ("name", Kind.TEXT), 2: ("type", {1: ("tensor", _TENSOR_TYPE)})}
+_NODE: Schema = {3: ("name", Kind.TEXT), 4: ("operator", Kind.TEXT)}
+_WEIGHT: Schema = {1: ("sizes", Kind.INTEGER), 2: ("element", Kind.INTEGER), 8: ("name", Kind.TEXT)}
+_GRAPH: Schema = {1: ("nodes", _NODE), 5: ("weights", _WEIGHT), 11: ("inputs", _VALUE), 12: ("outputs", _VALUE)}
+_ENTRY: Schema = {1: ("key", Kind.TEXT), 2: ("value", Kind.TEXT)}
+_MODEL: Schema = {7: ("graph", _GRAPH), 14: ("metadata", _ENTRY)}
+
+UINT8 = 2
+PRECISIONS = {1: "fp32", 10: "fp16", 16: "bf16"}
+"""Element types that a network computes in."""
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """One input.
+
+    Attributes:
+        name: Its name.
+        shape: Its sizes; a free one is None.
+        is_bytes: Whether it takes uint8.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    is_bytes: bool
+
+
+@dataclass(frozen=True)
+class OnnxGraph:
+    """What is known of a network before any library has loaded it.
+
+    Attributes:
+        inputs: What it takes.
+        output_names: What it gives.
+        nodes: Name and operator of each node, in the order of the file.
+        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: the type of most of its weights.
+        metadata: Text entries stored in the file.
+    """
+
+    inputs: tuple[GraphInput, ...]
+    output_names: tuple[str, ...]
+    nodes: tuple[tuple[str, str], ...]
+    precision: str
+    metadata: dict[str, str]
+
+    @property
+    def is_quantised(self) -> bool:
+        """Whether it holds explicit quantisation."""
+        return any(operator == "QuantizeLinear" for _, operator in self.nodes)
+
+    @property
+    def has_front(self) -> bool:
+        """Whether it finds peaks and limb scores itself."""
+        return set(FRONT_HEADS) <= set(self.output_names)
+
+
+def read_graph(path: Path) -> OnnxGraph:
+    """Read an ONNX file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not an ONNX network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"model: expected an ONNX file, got {path}, which does not exist")
+    try:
+        model = parse(path.read_bytes(), _MODEL)
+        (graph,) = model["graph"]
+        return _graph(graph, {_text(entry, "key"): _text(entry, "value") for entry in model["metadata"]})
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"model {path}: expected a readable ONNX network, got: {error}") from error
+
+
+def _graph(graph: dict[str, list[Any]], metadata: dict[str, str]) -> OnnxGraph:
+    weights = {_text(weight, "name") for weight in graph["weights"]}  # old files name them among the inputs, too
+    inputs = tuple(_input(value) for value in graph["inputs"] if _text(value, "name") not in weights)
+    outputs = tuple(_text(value, "name") for value in graph["outputs"])
+    if not inputs or not outputs:
+        raise ValueError(f"a graph of {len(inputs)} inputs and {len(outputs)} outputs")
+    nodes = tuple((_text(node, "name"), _text(node, "operator")) for node in graph["nodes"])
+    return OnnxGraph(inputs, outputs, nodes, _precision(graph["weights"]), metadata)
+
+
+def _input(value: dict[str, list[Any]]) -> GraphInput:
+    tensor = value["type"][0]["tensor"][0]
+    dimensions = tensor["shape"][0]["dimensions"] if tensor["shape"] else []
+    sizes = (next(iter(dimension["size"]), 0) for dimension in dimensions)
+    shape = tuple(size if size > 0 else None for size in sizes)
+    return GraphInput(_text(value, "name"), shape, tensor["element"] == [UINT8])
+
+
+def _precision(weights: list[dict[str, list[Any]]]) -> str:
+    counts: Counter[str] = Counter({"fp32": 0})
+    for weight in weights:
+        element = weight["element"][0] if weight["element"] else 0
+        if element in PRECISIONS:
+            counts[PRECISIONS[element]] += math.prod(weight["sizes"])
+    return counts.most_common(1)[0][0]
+
+
+def _text(message: dict[str, list[Any]], name: str) -> str:
+    return str(message[name][-1]) if message[name] else ""

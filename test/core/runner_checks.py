@@ -1,0 +1,149 @@
+"""What must hold of any loaded runner, measured: tried out on ONNX Runtime and fakes here, used on GPUs in test/gpu."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+
+from pose_ros.config import EstimatorConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.evaluation.precision import PrecisionReport, compare
+from pose_ros.fields import FRONT_HEADS
+from pose_ros.model_file import read_spec
+from pose_ros.runtime import engine_file
+from pose_ros.runtime.runner import Arrays, Runner
+from pose_ros.training.synthetic import scene
+
+Load = Callable[[Callable[[str], None]], Any]
+"""Makes a TensorRTRunner that tells its messages to the function."""
+
+
+def photos(count: int, size_wh: tuple[int, int] = (496, 368)) -> list[np.ndarray]:
+    """(H, W, 3) BGR pictures of three people each, of whom the default model finds nearly all."""
+    return [scene(seed, 3, size_wh).image_bgr for seed in range(count)]
+
+
+def tensors(count: int, size_wh: tuple[int, int] = (496, 368)) -> list[np.ndarray]:
+    """The same as networks take them, (1, H, W, 3) RGB."""
+    return [np.ascontiguousarray(photo[None, ..., ::-1]) for photo in photos(count, size_wh)]
+
+
+def gap(expected: Arrays, got: Arrays) -> float:
+    """The largest difference of any field, as a share of its range; infinite where the fields are not the same ones.
+
+    Candidates of a decode front are left out: equal ones come in any order. ``people`` covers them.
+    """
+    if list(expected) != list(got):
+        return math.inf
+    return max(_gap(expected[name], got[name]) for name in expected if name not in FRONT_HEADS)
+
+
+def _gap(expected: np.ndarray, got: np.ndarray) -> float:
+    if (expected.shape, expected.dtype) != (got.shape, got.dtype):
+        return math.inf
+    difference = float(np.abs(expected.astype(float) - got).max())
+    # Not a number must not get lost among others: it compares with none of them.
+    return difference / max(float(np.ptp(expected)), 1e-3) if math.isfinite(difference) else math.inf
+
+
+def disagreement(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> float:
+    """The gap between two runners of one network, over all images."""
+    return max(gap(run(reference, image), run(runner, image)) for image in images)
+
+
+def people(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> PrecisionReport:
+    """How the people whom two runners of one network find differ."""
+    first, second = (
+        PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), EstimatorConfig())
+        for loaded in (reference, runner)
+    )
+    return compare(first, second, images)
+
+
+def drift(runner: Runner, image: np.ndarray, runs: int) -> float:
+    """How far any of many answers to one image is from the first."""
+    first = run(runner, image)
+    return max(gap(first, run(runner, image)) for _ in range(runs))
+
+
+def batch_gap(runner: Runner, images: Sequence[np.ndarray]) -> float:
+    """How far the answers to a batch are from those to each image alone."""
+    together = run(runner, np.concatenate(images))
+    return max(
+        gap(run(runner, image), {name: array[i : i + 1] for name, array in together.items()})
+        for i, image in enumerate(images)
+    )
+
+
+def threads_gap(runner: Runner, images: Sequence[np.ndarray], runs: int) -> float:
+    """How far the answers are from those alone where each image has a thread, and all ask at once."""
+    alone, together = [run(runner, image) for image in images], Barrier(len(images))
+
+    def work(index: int) -> float:
+        together.wait()
+        return max(gap(alone[index], run(runner, images[index])) for _ in range(runs))
+
+    with ThreadPoolExecutor(len(images)) as pool:
+        return max(pool.map(work, range(len(images))))
+
+
+def lost_bytes(cycle: Callable[[], object], free_bytes: Callable[[], int], cycles: int, warm_ups: int = 3) -> int:
+    """How much less is free after many cycles than before; libraries keep something of the first."""
+    for _ in range(warm_ups):
+        cycle()
+    before = free_bytes()
+    for _ in range(cycles):
+        cycle()
+    return before - free_bytes()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What became of loading an engine.
+
+    Attributes:
+        has_built: Whether it was built.
+        plan: Where it is kept.
+        said: What the cache of engines said.
+        outputs: Of the first run.
+    """
+
+    has_built: bool
+    plan: Path
+    said: list[str]
+    outputs: Arrays
+
+
+def start(load: Load, image: np.ndarray) -> Start:
+    """Load an engine, run it, and close it."""
+    said: list[str] = []
+    with load(said.append) as runner:
+        outputs = run(runner, image)
+        return Start(runner.has_built, runner.plan, [line for line in said if line.startswith("engine ")], outputs)
+
+
+def change_plan(plan: Path) -> None:
+    """Change one byte of a kept plan."""
+    data = bytearray(plan.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    plan.write_bytes(data)
+
+
+def replace_plan(plan: Path, data: bytes) -> None:
+    """Put something else in the place of a kept plan, with a sidecar that vouches for it."""
+    sidecar = engine_file.read_sidecar(plan)
+    vouching = replace(sidecar, plan_sha256=sha256(data).hexdigest(), plan_bytes=len(data))
+    engine_file.write_engine(plan, data, vouching)
+
+
+def run(runner: Runner, image: np.ndarray) -> Arrays:
+    """All outputs for an image."""
+    return runner.run({runner.inputs[0].name: image})

@@ -1,0 +1,87 @@
+"""The question for a GPU: asked of a compiled stub of the driver, and of a machine without one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from stub_cuda import compile_stub
+
+from pose_ros.runtime.cuda import Gpu, find_gpu
+from pose_ros.runtime.runner import Unavailable
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(compile_stub("driver", tmp_path_factory.mktemp("driver")))
+
+
+@pytest.mark.parametrize(("index", "name"), [(0, "Imaginary Orin"), (1, "Imaginary RTX")], ids=["first", "second"])
+def test_a_gpu_is_described_by_the_driver(driver: str, index: int, name: str) -> None:
+    assert find_gpu(index, driver) == Gpu(index, name, (8, 7), 64 << 30, (12, 6))
+
+
+@pytest.mark.parametrize(
+    ("init", "reason", "fix"),
+    [
+        pytest.param(3, "cuInit, got error 3", "spawn", id="forked"),
+        pytest.param(34, "cuInit, got error 34", "LD_LIBRARY_PATH", id="the toolkit's stub"),
+        pytest.param(100, r"CUDA_ERROR_NO_DEVICE \(100\)", "CUDA_VISIBLE_DEVICES.*--gpus all", id="no GPU"),
+        pytest.param(802, "error 802", "nvidia-fabricmanager", id="not ready"),
+        pytest.param(803, "error 803", "restart", id="updated while in use"),
+        pytest.param(804, "error 804", "Docker image", id="too old for the image"),
+        pytest.param(999, "error 999", "nvidia-smi", id="any other"),
+    ],
+)
+def test_a_driver_that_refuses_is_unavailable(
+    driver: str, monkeypatch: pytest.MonkeyPatch, init: int, reason: str, fix: str
+) -> None:
+    monkeypatch.setenv("STUB_CUDA_INIT", str(init))
+    with pytest.raises(Unavailable, match=reason) as refusal:
+        find_gpu(0, driver)
+    assert refusal.match(f"^runtime cuda: .*; .*{fix}")
+
+
+@pytest.mark.parametrize(
+    ("count", "index"), [(0, 0), (2, 2), (2, -1)], ids=["none at all", "one too far", "below the first"]
+)
+def test_a_gpu_that_is_not_there_is_unavailable(
+    driver: str, monkeypatch: pytest.MonkeyPatch, count: int, index: int
+) -> None:
+    monkeypatch.setenv("STUB_CUDA_COUNT", str(count))
+    with pytest.raises(Unavailable, match=f"expected GPU {index}, got {count} in all"):
+        find_gpu(index, driver)
+
+
+def test_a_machine_without_a_driver_is_told_how_to_get_one() -> None:
+    with pytest.raises(Unavailable, match="expected an NVIDIA driver, got none") as refusal:
+        find_gpu(0, "libcuda_of_no_machine.so.1")
+    assert all(word in refusal.value.fix for word in ("install", "JetPack", "--gpus all", "--runtime nvidia"))
+
+
+def test_a_file_that_is_no_library_is_no_driver(tmp_path: Path) -> None:
+    (tmp_path / "libcuda.so.1").write_bytes(b"not a library")
+    with pytest.raises(Unavailable, match="expected an NVIDIA driver"):
+        find_gpu(0, str(tmp_path / "libcuda.so.1"))
+
+
+def test_a_driver_without_a_function_is_unavailable(tmp_path: Path) -> None:
+    old = compile_stub("driver", tmp_path, "-DWITHOUT_MEMORY")
+    with pytest.raises(Unavailable, match=r"expected cuDeviceTotalMem_v2 in the driver.*update the driver"):
+        find_gpu(0, str(old))
+
+
+def test_this_machine_answers_and_its_process_lives() -> None:
+    """Whatever it is: a GPU, no driver, or a driver without a GPU."""
+    script = (
+        "from pose_ros.runtime.cuda import find_gpu\n"
+        "from pose_ros.runtime.runner import Unavailable\n"
+        "try:\n"
+        "    print(find_gpu().name)\n"
+        "except Unavailable as refusal:\n"
+        "    print(refusal.fix)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr

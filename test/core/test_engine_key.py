@@ -1,0 +1,126 @@
+"""What an engine depends on: keys that differ anywhere have different digests, and so have models."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.runtime import model_checksum
+from pose_ros.runtime.engine_cache import EngineKey, model_sha256
+
+FIELDS = ("model_sha256", "tensorrt", "gpu", "compute_capability", "precision", "shapes", "options")
+KEYS = st.builds(EngineKey, *[st.text(st.characters())] * len(FIELDS))
+
+
+@given(KEYS)
+def test_a_key_comes_back_from_its_entries_in_any_order(key: EngineKey) -> None:
+    entries = dict(reversed(key.to_dict().items()))
+    assert EngineKey.from_dict(entries) == key
+    assert EngineKey.from_dict(entries).digest == key.digest
+
+
+@given(KEYS, st.sampled_from(FIELDS), st.text(min_size=1))
+def test_any_field_changes_the_digest(key: EngineKey, name: str, more: str) -> None:
+    other = replace(key, **{name: getattr(key, name) + more})
+    assert other.digest != key.digest
+    (difference,) = other.differences(key)
+    assert difference.startswith(name) and difference.isprintable()
+
+
+@given(st.lists(st.text(max_size=3), min_size=7, max_size=7), st.lists(st.text(max_size=3), min_size=7, max_size=7))
+def test_equal_digests_are_of_equal_keys(first: list[str], second: list[str]) -> None:
+    assert (EngineKey(*first).digest == EngineKey(*second).digest) == (first == second)
+
+
+@given(st.text(min_size=1), st.integers(0, 5), st.data())
+def test_text_moved_to_the_next_field_changes_the_digest(text: str, index: int, data: st.DataObject) -> None:
+    cut = data.draw(st.integers(0, len(text) - 1))
+    moved, whole = [""] * 7, [""] * 7
+    whole[index], moved[index : index + 2] = text, [text[:cut], text[cut:]]
+    assert EngineKey(*moved).digest != EngineKey(*whole).digest
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        pytest.param([], TypeError, "expected its fields, got list", id="no fields"),
+        pytest.param({}, ValueError, "got none", id="empty"),
+        pytest.param({**dict.fromkeys(FIELDS, ""), "more": ""}, ValueError, "expected model_sha256, ", id="one more"),
+        pytest.param({**dict.fromkeys(FIELDS, ""), "gpu": 3}, TypeError, "EngineKey.gpu: expected text", id="number"),
+    ],
+)
+def test_no_key(data: object, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        EngineKey.from_dict(data)
+
+
+def test_a_model_in_one_file_has_the_checksum_of_the_file() -> None:
+    assert model_sha256(DEFAULT_MODEL) == hashlib.sha256(DEFAULT_MODEL.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["initializer", "in a subgraph"])
+def test_weights_in_another_file_count(nested: bool, tmp_path: Path) -> None:
+    model = with_weights_outside(tmp_path, nested)
+    before = model_sha256(model)
+    assert before != hashlib.sha256(model.read_bytes()).hexdigest()
+    weights = tmp_path / "weights.bin"
+    original = weights.read_bytes()
+    weights.write_bytes(b"\1" + original[1:])
+    changed = model_sha256(model)
+    weights.unlink()
+    absent = model_sha256(model)
+    weights.write_bytes(original)
+    assert len({before, changed, absent}) == 3 and model_sha256(model) == before
+
+
+def with_weights_outside(folder: Path, nested: bool) -> Path:
+    onnx = pytest.importorskip("onnx")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [512])
+    weights = numpy_helper.from_array(np.zeros(512, np.float32), "w")
+    graph = helper.make_graph([helper.make_node("Identity", ["w"], ["y"])], "g", [], [output], [weights])
+    if nested:
+        choice = helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])
+        graph = helper.make_graph(
+            [helper.make_node("If", ["c"], ["y"], then_branch=graph, else_branch=graph)], "g", [choice], [output]
+        )
+    model = helper.make_model(graph)
+    for tensor in onnx.external_data_helper._get_all_tensors(model):
+        onnx.external_data_helper.set_external_data(tensor, "weights.bin")
+        tensor.ClearField("raw_data")
+    (folder / "weights.bin").write_bytes(bytes(2048))
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    return folder / "model.onnx"
+
+
+@given(before=st.integers(0, 70), length=st.sampled_from([1, 5, 127, 128, 300]))
+def test_names_are_found_wherever_a_piece_of_the_file_ends(
+    before: int, length: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    name = "w" * length
+    size = bytes([length]) if length < 128 else bytes([length & 127 | 128, length >> 7])
+    data = bytes(before) + b"\x0a\x08location\x12" + size + name.encode() + bytes(9)
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    path.write_bytes(data)
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(model_checksum, "_PIECE_BYTES", 32)
+        got = model_sha256(path)
+    assert got == model_checksum.sha256_of_json([hashlib.sha256(data).hexdigest(), [name, "absent"]])
+
+
+@pytest.mark.parametrize("name", ["..", "/dev/zero", "a\0b", "n" * 300, "\udcff"], ids=repr)
+def test_names_that_are_no_files_count_as_absent(name: str, tmp_path: Path) -> None:
+    raw = name.encode(errors="surrogateescape")
+    data = (
+        b"\x0a\x08location\x12" + bytes([len(raw) & 127 | 128, len(raw) >> 7] if len(raw) > 127 else [len(raw)]) + raw
+    )
+    (tmp_path / "model.onnx").write_bytes(data)
+    expected = model_checksum.sha256_of_json([hashlib.sha256(data).hexdigest(), [name, "absent"]])
+    assert model_sha256(tmp_path / "model.onnx") == expected

@@ -1,0 +1,146 @@
+"""``pose_ros models engines``: what it lists, what it removes, and what it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pose_ros.cli import app
+from pose_ros.runtime import cuda
+from pose_ros.runtime.engine_cache import EngineCache, EngineKey
+from pose_ros.runtime.engine_file import Sidecar, plan_name
+from pose_ros.runtime.runner import Unavailable
+
+KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
+GPUS = (cuda.Gpu(0, "Orin", (8, 7), 1 << 33, (12, 6)), cuda.Gpu(1, "RTX 4070", (8, 9), 1 << 33, (12, 6)))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineCache:
+    """The user's own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return EngineCache()
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Gives this machine a TensorRT and GPUs."""
+
+    def give(tensorrt: str, gpus: Sequence[cuda.Gpu] = GPUS) -> None:
+        if tensorrt:
+            (tmp_path / "tensorrt.py").write_text(tensorrt)
+        monkeypatch.syspath_prepend(tmp_path)
+
+        def find_gpu(index: int = 0) -> cuda.Gpu:
+            if index >= len(gpus):
+                raise Unavailable("cuda", "no such GPU")
+            return gpus[index]
+
+        monkeypatch.setattr(cuda, "find_gpu", find_gpu)
+
+    return give
+
+
+def run(*options: object) -> list[str]:
+    result = CliRunner().invoke(app, ["models", "engines", *map(str, options)])
+    assert result.exit_code == 0, result.output
+    return result.output.splitlines()
+
+
+def put(cache: EngineCache, name: str = "default", **changes: str) -> Path:
+    key = replace(KEY, **changes)
+    cache.get(key, lambda: bytes(2_345_678), lambda line: None, name)
+    return cache.folder / plan_name(key, name)
+
+
+def names(cache: EngineCache) -> list[str]:
+    return sorted(entry.model for entry in cache.entries())
+
+
+def test_without_engines(cache: EngineCache) -> None:
+    assert run() == [f"no engines in {cache.folder}"]
+    assert run("--all") == run("--prune")[-1:] == run()
+
+
+def test_table(cache: EngineCache) -> None:
+    put(cache)
+    put(cache, "broken").write_bytes(b"damaged")
+    put(cache, "strange").with_suffix(".json").write_text("{}")
+    head, broken, default, strange = run()
+    assert head.split() == ["model", "TensorRT", "GPU", "precision", "shapes", "MB", "built", "(UTC)", "last", "used"]
+    today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    assert default.split()[:7] == ["default", "10.3.0", "Orin", "(8.7)", "fp16", "1x3x368x656", "2.3"]
+    assert default.count(today) >= 1 and not default.endswith("changed")
+    assert broken.endswith("its plan has 7 bytes, expected 2345678") and "0.0" in broken
+    assert strange.split()[:5] == ["strange", "-", "-", "-", "-"] and "says nothing that we know" in strange
+
+
+def test_another_folder(cache: EngineCache, tmp_path: Path) -> None:
+    put(EngineCache(tmp_path / "robot"), "robots")
+    assert run("--cache", tmp_path / "robot")[1].startswith("robots ")
+    assert run() == [f"no engines in {cache.folder}"]
+
+
+def test_prune_removes_what_can_never_be_loaded_here(cache: EngineCache, install) -> None:
+    install("__version__ = '10.3.0'")
+    put(cache, "good")
+    put(cache, "good-too", gpu="RTX 4070", compute_capability="8.9", precision="fp32")
+    put(cache, "old", tensorrt="8.6.1")
+    put(cache, "away", gpu="Xavier", compute_capability="7.2")
+    put(cache, "mixed", gpu="Orin", compute_capability="8.9")
+    put(cache, "broken").write_bytes(b"damaged")
+    said = run("--prune")
+    removed = dict(line.split(": ", 1) for line in said if line.startswith("removed"))
+    assert {name.split()[1].rpartition("-")[0]: reason for name, reason in removed.items()} == {
+        "old": "for TensorRT 8.6.1, here is 10.3.0",
+        "away": "for Xavier (7.2), here is Orin (8.7), RTX 4070 (8.9)",
+        "mixed": "for Orin (8.9), here is Orin (8.7), RTX 4070 (8.9)",
+        "broken": "its plan has 7 bytes, expected 2345678",
+    }
+    assert names(cache) == ["good", "good-too"]
+    assert [line.split()[0] for line in said[-2:]] == ["good", "good-too"]
+
+
+@pytest.mark.parametrize("tensorrt", ["", "raise ImportError('libnvinfer.so.10')", "import os; os.abort()"])
+def test_what_is_not_known_of_the_machine_is_not_held_against_engines(
+    tensorrt: str, cache: EngineCache, install
+) -> None:
+    install(tensorrt, gpus=())
+    put(cache, "old", tensorrt="8.6.1", gpu="Xavier")
+    put(cache, "broken").write_bytes(b"damaged")
+    said = run("--prune")
+    assert "TensorRT is not here: engines of every version are kept" in said
+    assert "no GPU is here: engines for every GPU are kept" in said
+    assert names(cache) == ["old"]
+
+
+def test_all_removes_all(cache: EngineCache) -> None:
+    put(cache, "good")
+    put(cache, "broken").unlink()
+    said = run("--all")
+    assert [line.split()[:2] for line in said[:2]] == [
+        ["removed", f"{n}-{KEY.digest[:16]}.plan"] for n in ("broken", "good")
+    ]
+    assert said[2:] == [f"no engines in {cache.folder}"]
+    assert list(cache.folder.iterdir()) == []
+
+
+def test_text_of_strangers_cannot_control_the_terminal(cache: EngineCache) -> None:
+    plan = put(cache)
+    key = replace(KEY, shapes="\x1b[2J\nsecond line")
+    sidecar = Sidecar(key, "\x1b[31m", "", 0, datetime.min, float("nan"), {})
+    plan.rename(cache.folder / plan_name(key, "default")).with_suffix(".json").write_bytes(sidecar.to_bytes())
+    plan.with_suffix(".json").unlink()
+    _, row = run()
+    assert row.isprintable() and row.startswith("?[31m")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(app, ["models", "engines", "--cache", str(tmp_path / "file")])
+    assert result.exit_code == 1 and result.output.startswith("pose_ros: ") and "Not a directory" in result.output

@@ -1,0 +1,148 @@
+"""What a live page keeps of its cameras, and whom it answers."""
+
+from __future__ import annotations
+
+import math
+import socket
+
+import pytest
+
+from pose_ros.live_access import is_same_origin, names_this_machine
+from pose_ros.live_board import HISTORY_S, Camera, Sample
+
+
+class Clock:
+    """Time that a test sets."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def camera(clock: Clock) -> Camera:
+    camera = Camera("front", clock)
+    camera.publishers = 1
+    camera.listen()
+    return camera
+
+
+# What is kept -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_holds_its_images_and_an_empty_one_is_a_zero(camera: Camera, clock: Clock) -> None:
+    for people, latency_ms in ((1, 10.0), (3, 30.0), (2, 20.0)):
+        camera.add(Sample(people, dropped=1, latency_ms=latency_ms, network_ms=5.0, decode_ms=2.0))
+    clock.now_s += 2
+    assert camera.rows_after(-1) == [(1000, 3, 3, 3, 20.0, 7.0), (1001, 0, 0, None, None, None)]
+    assert camera.rows_after(1000) == [(1001, 0, 0, None, None, None)]
+    assert camera.describe()["dropped"] == 3
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_none_are_unknown(camera: Camera, clock: Clock, value: float) -> None:
+    camera.add(Sample(1, latency_ms=value, network_ms=value))
+    clock.now_s += 1
+    assert camera.rows_after(-1) == [(1000, 1, 0, 1, None, None)]
+    told = camera.describe()
+    assert (told["latency_ms"], told["times_ms"]) == (None, [0.0, None, 0.0])
+
+
+@pytest.mark.parametrize("pause_s", [3 * HISTORY_S, 1e9], ids=["minutes", "decades"])
+def test_history_is_bounded(camera: Camera, clock: Clock, pause_s: float) -> None:
+    camera.add(Sample(1))
+    clock.now_s += pause_s
+    camera.add(Sample(1))
+    assert len(camera.rows_after(-1)) == HISTORY_S
+
+
+def test_the_rate_is_that_of_the_last_seconds(camera: Camera, clock: Clock) -> None:
+    assert camera.describe()["rate_hz"] is None
+    for count in (100, 4, 4, 4, 4, 9):
+        for _ in range(count):
+            camera.add(Sample(0))
+        clock.now_s += 1
+    assert camera.describe()["rate_hz"] == pytest.approx(5.0)
+
+
+def test_states(camera: Camera, clock: Clock) -> None:
+    assert camera.state == "waiting"
+    clock.now_s += 4
+    assert camera.state == "silent"
+    camera.add(Sample(1))
+    assert camera.state == "live"
+    clock.now_s += 4
+    assert camera.state == "silent"
+    camera.publishers = 0
+    assert camera.state == "gone"
+
+
+def test_while_nobody_listens_silence_says_nothing(camera: Camera, clock: Clock) -> None:
+    camera.add(Sample(1))
+    camera.show(b"picture")
+    camera.rest()
+    clock.now_s += 50
+    assert (camera.state, camera.picture, camera.rows_after(-1)) == ("waiting", b"", [])
+    camera.listen()
+    clock.now_s += 1
+    assert [row[0] for row in camera.rows_after(-1)] == [1050]
+
+
+# Whom it answers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("host", "is_ours"),
+    [
+        ("127.0.0.1", True),
+        ("127.0.0.1:8080", True),
+        ("192.168.1.7:8080", True),
+        ("[::1]:8080", True),
+        ("localhost:8080", True),
+        ("LOCALHOST", True),
+        (socket.gethostname(), True),
+        (f"{socket.gethostname()}.local:80", True),
+        ("robot.example", True),
+        ("evil.example", False),
+        ("evil.example:8080", False),
+        ("localhost.evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("", False),
+        (":8080", False),
+        ("[::1", False),
+        ("[bad]:80", False),
+    ],
+)
+def test_which_hosts_name_this_machine(host: str, is_ours: bool) -> None:
+    assert names_this_machine(host, "robot.example") is is_ours
+
+
+@pytest.mark.parametrize("served_at", ["", "0.0.0.0", "127.0.0.1"])
+def test_no_host_is_not_ours_wherever_it_is_served(served_at: str) -> None:
+    assert not names_this_machine("", served_at)
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_same"),
+    [
+        ("http://localhost:8080", True),
+        ("https://localhost:8080", True),
+        ("http://localhost", False),
+        ("http://localhost:8081", False),
+        ("http://127.0.0.1:8080", False),
+        ("http://evil.example", False),
+        ("http://localhost:8080.evil.example", False),
+        ("null", False),
+        ("", False),
+        ("http://[::1", False),
+    ],
+)
+def test_which_origins_are_the_same(origin: str, is_same: bool) -> None:
+    assert is_same_origin(origin, "localhost:8080") is is_same
+    assert not is_same_origin("", "")

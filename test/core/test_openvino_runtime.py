@@ -1,0 +1,263 @@
+"""OpenVINO behind the runner interface: it agrees with ONNX Runtime, and computes in what it is told to."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("openvino")
+
+import openvino
+from onnx import TensorProto, helper
+
+from pose_ros.config import EstimatorConfig, RuntimeConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.runtime import load_runner
+from pose_ros.runtime.onnx import OnnxRunner
+from pose_ros.runtime.openvino import OpenVINORunner
+from pose_ros.runtime.runner import Unavailable
+
+ONE_THREAD = RuntimeConfig(threads=1)
+
+
+@pytest.fixture(scope="module")
+def runner():
+    """The default model."""
+    with OpenVINORunner(DEFAULT_MODEL, ONE_THREAD) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """The default model in ONNX Runtime."""
+    with OnnxRunner(DEFAULT_MODEL, ONE_THREAD) as loaded:
+        yield loaded
+
+
+def picture(batch: int = 1, shape_hw: tuple[int, int] = (64, 96)) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (batch, *shape_hw, 3), np.uint8)
+
+
+def model(path: Path, nodes: list, inputs: list, outputs: list, initializers: list | None = None) -> Path:
+    """An ONNX file of a few nodes, each tensor given as a name, type and shape."""
+    infos = [[helper.make_tensor_value_info(*tensor) for tensor in tensors] for tensors in (inputs, outputs)]
+    graph = helper.make_graph(nodes, "small", *infos, initializer=initializers or [])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(made, {"made by": "a test"})
+    onnx.save(made, str(path))
+    return path
+
+
+@pytest.fixture
+def adder(tmp_path: Path) -> Path:
+    """a (any, 3) + b (1,) = sum, given out twice; a alone = same."""
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Identity", ["a"], ["same"]),
+        helper.make_node("Identity", ["sum"], ["again"]),
+    ]
+    outputs = [(name, TensorProto.FLOAT, ["n", 3]) for name in ("sum", "same", "again")]
+    inputs = [("a", TensorProto.FLOAT, ["n", 3]), ("b", TensorProto.FLOAT, [1])]
+    return model(tmp_path / "adder.onnx", nodes, inputs, outputs)
+
+
+@pytest.mark.parametrize("images", [picture(), picture(3), picture(1, (80, 32))], ids=["one", "three", "another size"])
+def test_it_agrees_with_onnx_runtime(runner: OpenVINORunner, reference: OnnxRunner, images: np.ndarray) -> None:
+    outputs, expected = runner.run({"image": images}), reference.run({"image": images})
+    assert list(outputs) == list(expected) == ["heatmaps", "pafs", "tags"]
+    for name, field in outputs.items():
+        np.testing.assert_allclose(field, expected[name], rtol=1e-4, atol=1e-5)  # bf16 would be off by 1e-2
+
+
+def test_it_describes_the_model_as_onnx_runtime_does(runner: OpenVINORunner, reference: OnnxRunner) -> None:
+    assert (runner.inputs, runner.outputs) == (reference.inputs, reference.outputs)
+    assert runner.metadata == reference.metadata
+    assert runner.description == f"OpenVINO {openvino.__version__.partition('-')[0]} on the CPU"
+
+
+def test_it_finds_the_same_people(shared: Path) -> None:
+    config = EstimatorConfig(runtime=RuntimeConfig(threads=1, warm_up=False))
+    ours, others = (PoseEstimator.load(runtime=runtime, config=config) for runtime in ("openvino", "onnx"))
+    photos = sorted((shared / "images" / "coco_val" / "images").glob("*.jpg"))[:4]
+    found = 0
+    for photo in map(cv2.imread, map(str, photos)):
+        people, expected = ours.estimate(photo), others.estimate(photo)
+        np.testing.assert_allclose(people.keypoints, expected.keypoints, atol=0.05)
+        found += len(people)
+    assert found > 0
+
+
+def test_names_are_those_of_the_file(adder: Path) -> None:
+    feeds = {"a": np.ones((2, 3), np.float32), "b": np.array([2], np.float32)}
+    with OpenVINORunner(adder) as small:
+        assert [(t.name, t.shape, t.dtype.name) for t in small.inputs] == [
+            ("a", (None, 3), "float32"),
+            ("b", (1,), "float32"),
+        ]
+        outputs = small.run(feeds)
+        assert {name: array.tolist() for name, array in outputs.items()} == {
+            "sum": [[3.0] * 3] * 2,
+            "same": [[1.0] * 3] * 2,
+            "again": [[3.0] * 3] * 2,
+        }
+        assert list(small.run(feeds, ["again"])) == ["again"]
+        assert small.metadata == {"made by": "a test"}
+
+
+def test_a_file_without_metadata_has_none(tmp_path: Path, adder: Path) -> None:
+    bare = onnx.load(str(adder))
+    del bare.metadata_props[:]
+    onnx.save(bare, str(tmp_path / "bare.onnx"))
+    with OpenVINORunner(tmp_path / "bare.onnx") as small:
+        assert small.metadata == {}
+
+
+def test_outputs_belong_to_the_caller(runner: OpenVINORunner) -> None:
+    first = runner.run({"image": picture()})["heatmaps"]
+    kept = first.copy()
+    runner.run({"image": 255 - picture()})
+    assert np.array_equal(first, kept)
+    first[:] = 0
+    assert np.array_equal(runner.run({"image": picture()})["heatmaps"], kept)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda image: np.flip(image, axis=2)[:, :, ::-1], lambda image: image.setflags(write=False) or image],
+    ids=["strided", "read-only"],
+)
+def test_any_memory_of_the_caller_will_do(runner: OpenVINORunner, change: Any) -> None:
+    expected = runner.run({"image": picture()}, ["tags"])["tags"]
+    assert np.array_equal(runner.run({"image": change(picture())}, ["tags"])["tags"], expected)
+
+
+def test_several_threads_may_share(runner: OpenVINORunner) -> None:
+    images = [picture(1, (64, 64 + 32 * i)) for i in range(4)]
+    expected, got = [runner.run({"image": image})["pafs"] for image in images], {}
+
+    def work(index: int) -> None:
+        got[index] = [runner.run({"image": images[index]})["pafs"] for _ in range(3)]
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(pafs, expected[index]) for index in range(4) for pafs in got[index])
+
+
+def test_a_closed_runner_says_so_and_may_be_closed_again(adder: Path) -> None:
+    small = OpenVINORunner(adder)
+    small.close()
+    small.close()
+    with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):
+        small.run({"a": np.ones((1, 3), np.float32), "b": np.ones(1, np.float32)})
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a network", DEFAULT_MODEL.read_bytes()[:100_000]], ids=["empty", "text", "cut"]
+)
+def test_broken_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "broken.onnx").write_bytes(content)
+    with pytest.raises(ValueError, match=r"model .*broken\.onnx: expected a readable ONNX network .* got: \S"):
+        OpenVINORunner(tmp_path / "broken.onnx")
+
+
+@pytest.mark.parametrize(("device", "name"), [("gpu", "GPU"), ("npu", "NPU")])
+def test_an_absent_device_is_told_with_the_driver_it_needs(device: str, name: str) -> None:
+    if any(there.startswith(name) for there in openvino.Core().available_devices):
+        pytest.skip(f"this machine has a {name}")
+    with pytest.raises(Unavailable, match=f"runtime openvino: no {name} that it can use, only CPU; install Intel's"):
+        load_runner(DEFAULT_MODEL, RuntimeConfig(backend="openvino", device=device))
+
+
+class Devices(openvino.Core):
+    """OpenVINO on a machine with an Intel GPU and NPU: it notes what it is asked for, and the CPU does it."""
+
+    asked: dict[str, Any]
+    knows = ("PERFORMANCE_HINT", "EXECUTION_MODE_HINT", "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS")
+    available_devices = ("CPU", "GPU.0", "GPU.1", "NPU")
+
+    def get_property(self, device: str, name: str) -> Any:
+        if name == "SUPPORTED_PROPERTIES":
+            return dict.fromkeys(self.knows, "RW")
+        return f"Intel {device}"
+
+    def compile_model(self, network: Any, device: str, properties: dict[str, Any]) -> Any:
+        Devices.asked = {"device": device, **properties}
+        return super().compile_model(network, "CPU", {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"),
+    [
+        ({"threads": 2}, {"device": "CPU", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": 2}),
+        ({"device": "gpu", "threads": 2}, {"device": "GPU", "EXECUTION_MODE_HINT": "ACCURACY", "CACHE_DIR": "*"}),
+        ({"device": "npu"}, {"device": "NPU", "EXECUTION_MODE_HINT": "ACCURACY", "CACHE_DIR": "*"}),
+    ],
+    ids=["cpu", "gpu", "npu"],
+)
+def test_each_device_is_asked_for_what_it_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path, settings: dict, asked: dict
+) -> None:
+    monkeypatch.setattr(openvino, "Core", Devices)
+    OpenVINORunner(adder, RuntimeConfig(cache=str(tmp_path / "kept"), **settings)).close()
+    if "CACHE_DIR" in asked:
+        asked["CACHE_DIR"] = str(tmp_path / "kept" / "openvino")
+    assert {**asked, "PERFORMANCE_HINT": "LATENCY"} == Devices.asked
+    assert (tmp_path / "kept").exists() == ("CACHE_DIR" in asked)  # a CPU starts fast, and its cache is not checked
+
+
+def test_a_folder_that_cannot_be_written_costs_only_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path
+) -> None:
+    monkeypatch.setattr(openvino, "Core", Devices)
+    (tmp_path / "file").touch()
+    OpenVINORunner(adder, RuntimeConfig(device="gpu", cache=str(tmp_path / "file"))).close()
+    assert "CACHE_DIR" not in Devices.asked
+
+
+def _can(kind: str) -> bool:
+    return kind in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_precision_is_the_models_own_unless_told_otherwise(reference: OnnxRunner) -> None:
+    expected = reference.run({"image": picture()})["pafs"]
+    with OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(threads=1, precision="fp32")) as exact:
+        np.testing.assert_allclose(exact.run({"image": picture()})["pafs"], expected, atol=1e-5)
+        assert exact.description.endswith("on the CPU")
+    if not _can("BF16"):
+        pytest.skip("this CPU has no bf16")
+    with OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(threads=1, precision="bf16")) as coarse:
+        error = np.abs(coarse.run({"image": picture()})["pafs"] - expected).max()
+        assert 1e-4 < error < 3e-2
+        assert coarse.description.endswith("on the CPU in bf16")
+
+
+def test_a_precision_that_the_device_has_not_is_refused() -> None:
+    if _can("FP16"):
+        pytest.skip("this CPU has fp16")
+    with pytest.raises(ValueError, match="expected a device that computes in fp16, got the CPU, which took"):
+        load_runner(DEFAULT_MODEL, RuntimeConfig(backend="openvino", precision="fp16"))
+
+
+def test_quantised_layers_run_as_they_are(tmp_path: Path) -> None:
+    scale = helper.make_tensor("scale", TensorProto.FLOAT, [], [0.5])
+    zero = helper.make_tensor("zero", TensorProto.INT8, [], [0])
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    path = model(
+        tmp_path / "q.onnx", nodes, [("x", TensorProto.FLOAT, [4])], [("y", TensorProto.FLOAT, [4])], [scale, zero]
+    )
+    with OpenVINORunner(path, ONE_THREAD) as quantised:
+        given = np.array([0.1, 0.4, 1.1, 1000], np.float32)
+        assert quantised.run({"x": given})["y"].tolist() == [0.0, 0.5, 1.0, 63.5]

@@ -1,0 +1,223 @@
+"""TensorRT opened: an engine built or found, what fails told, nothing left; no GPU is needed for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import fake_cuda
+import fake_tensorrt
+import numpy as np
+import pytest
+from fake_tensorrt import VERSIONS, computed
+from tiny_onnx import write_model
+
+from pose_ros.config import RuntimeConfig
+from pose_ros.runtime import tensorrt
+from pose_ros.runtime.cuda import find_gpu
+from pose_ros.runtime.cuda_memory import CudaError
+from pose_ros.runtime.runner import Unavailable
+from pose_ros.runtime.tensorrt import TensorRTRunner, check
+from pose_ros.runtime.worker_thread import WorkerThread
+
+Install = Callable[..., Any]
+
+
+@pytest.fixture
+def machine() -> fake_cuda.Machine:
+    return fake_cuda.Machine()
+
+
+@pytest.fixture
+def install(machine: fake_cuda.Machine, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Puts a version of TensorRT and a GPU into this machine."""
+    return lambda version="10.3.0": fake_tensorrt.install(monkeypatch, version, machine)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "tiny.onnx")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> RuntimeConfig:
+    return RuntimeConfig(cache=str(tmp_path / "engines"), least_size="64x64", best_size="64x96", most_size="256x256")
+
+
+def picture(seed: int = 0, shape: tuple[int, ...] = (1, 64, 96)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def right(outputs: dict[str, np.ndarray], image: np.ndarray) -> bool:
+    return all(np.array_equal(got, computed(name, got.shape, image)) for name, got in outputs.items())
+
+
+def test_a_runner_is_closed_when_the_program_ends(model: Path, config: RuntimeConfig) -> None:
+    script = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import fake_cuda, fake_tensorrt, numpy as np
+from pose_ros.config import RuntimeConfig
+from pose_ros.runtime import tensorrt
+machine = fake_cuda.Machine()
+sys.modules["tensorrt"] = fake_tensorrt.make("10.3.0", machine)
+tensorrt.find_gpu, tensorrt.open_cuda = lambda index: fake_cuda.GPU, lambda gpu: fake_cuda.FakeCuda(machine)
+import atexit
+atexit.register(lambda: print(machine.left(), len(machine.threads)))
+runner = tensorrt.TensorRTRunner({str(model)!r}, RuntimeConfig(cache={config.cache!r}))
+runner.run({{"image": np.zeros((1, 128, 128, 3), np.uint8)}})
+"""
+    command, folder = [sys.executable, "-c", script], model.parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[] 1\n", "")
+
+
+def test_the_second_start_builds_nothing(install: Install, model: Path, config: RuntimeConfig) -> None:
+    trt, said, told = install(), [], []
+    for built in (True, False):
+        with TensorRTRunner(model, config, lambda *report: told.append(report), said.append) as runner:
+            assert runner.has_built == built and runner.plan.is_file() and runner.plan.parent == Path(config.cache)
+            assert right(runner.run({"image": picture()}), picture())
+    assert len(trt.builds) == 1 and len(said) == 1 and told[-1][1] == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimisation": 1}, {"workspace_mb": 64}, {"most_size": "256x288"}, {"max_batch": 2}], ids=str
+)
+def test_another_setting_is_another_engine(
+    install: Install, model: Path, config: RuntimeConfig, change: dict[str, Any]
+) -> None:
+    trt = install()
+    for settings in (config, RuntimeConfig(**{**vars(config), **change})):
+        TensorRTRunner(model, settings).close()
+    assert len(trt.builds) == 2 and trt.builds[1].timings == b"+"
+
+
+def test_another_tensorrt_is_another_engine(install: Install, model: Path, config: RuntimeConfig) -> None:
+    said: list[str] = []
+    for version in VERSIONS:
+        trt = install(version)
+        TensorRTRunner(model, config, say=said.append).close()
+        assert len(trt.builds) == 1
+    assert "tensorrt" in said[1] and VERSIONS[0] in said[1] and VERSIONS[1] in said[1]
+
+
+def test_a_kept_plan_that_is_refused_is_built_anew_once(
+    install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig
+) -> None:
+    trt, said = install(), []
+    TensorRTRunner(model, config).close()
+    trt.faults.refusals = 1
+    with TensorRTRunner(model, config, say=said.append) as runner:
+        assert runner.has_built and right(runner.run({"image": picture()}), picture())
+    assert len(trt.builds) == 2
+    assert [line for line in said if "would not load it" in line] and "TensorRT: the plan is not for this" in said[0]
+    trt.faults.refusals = 9
+    with pytest.raises(ValueError, match="loads here, got: the plan is not for this TensorRT"):
+        TensorRTRunner(model, config)
+    assert len(trt.builds) == 3 and machine.left() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [
+        ({"parser_errors": [("unsupported", 0)]}, ValueError, r"node /pixels/Cast \(Cast\): unsupported"),
+        ({"build_fails": True}, ValueError, "to build an engine, got: no implementation found"),
+        ({"refusals": 9}, ValueError, "expected a plan that TensorRT"),
+        ({"cudaMalloc": 2}, CudaError, r"cudaMalloc\(4096\): .*close other programs on the GPU"),
+        ({"cudaStreamCreateWithFlags": 46}, CudaError, "cudaStreamCreateWithFlags"),
+    ],
+    ids=["parse", "build", "load", "memory", "stream"],
+)
+def test_what_fails_is_told_and_leaves_nothing(
+    install: Install,
+    machine: fake_cuda.Machine,
+    model: Path,
+    config: RuntimeConfig,
+    fault: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    trt, said = install(VERSIONS[3]), []
+    for name, value in fault.items():
+        if name.startswith("cuda"):
+            machine.errors[name] = value
+        else:
+            setattr(trt.faults, name, value)
+    with pytest.raises(error, match=message) as caught:
+        TensorRTRunner(model, config, say=said.append)
+    assert machine.left() == [] and len(machine.threads) == 1, caught
+    assert len(trt.builds) <= 1
+    assert tensorrt.log_of(trt).listeners == []
+
+
+def test_an_interrupted_start_stops_the_build(
+    install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trt, building, interrupted = install(), threading.Event(), threading.Event()
+
+    def during_build() -> None:
+        building.set()
+        interrupted.wait(10)
+
+    class Impatient(tensorrt.WorkerThread):
+        def call(self, work: Callable[[], Any]) -> Any:
+            self._queued(work)
+            building.wait(10)
+            raise KeyboardInterrupt
+
+        def close(self, *args: Any, **options: Any) -> None:
+            interrupted.set()
+            super().close(*args, **options)
+
+    trt.faults.during_build = during_build
+    monkeypatch.setattr(tensorrt, "WorkerThread", Impatient)
+    with pytest.raises(KeyboardInterrupt):
+        TensorRTRunner(model, config)
+    assert machine.left() == [] and not list(Path(config.cache).glob("*.plan"))
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
+def test_without_a_gpu_nothing_of_tensorrt_is_touched(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", object())  # any use of it fails in another way
+    monkeypatch.setattr(tensorrt, "find_gpu", lambda index: find_gpu(index, "libcuda-of-nobody.so"))
+    for use in (check, lambda: TensorRTRunner(model)):
+        with pytest.raises(Unavailable, match="expected an NVIDIA driver, got none"):
+            use()
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(None, id="none"),
+        pytest.param(ModuleType("tensorrt"), id="an empty folder of that name"),
+        pytest.param(fake_tensorrt.make("7.2.1", fake_cuda.Machine()), id="7.2"),
+        pytest.param(fake_tensorrt.make("8.4.3.1", fake_cuda.Machine()), id="8.4"),
+    ],
+)
+def test_a_missing_or_old_tensorrt_is_refused_with_the_fix(
+    install: Install, monkeypatch: pytest.MonkeyPatch, module: ModuleType | None
+) -> None:
+    install("8.5.3.1")
+    assert check().name == "Fake GPU"
+    monkeypatch.setitem(sys.modules, "tensorrt", module)
+    with pytest.raises(Unavailable, match=r"pip install tensorrt-cu12; on a Jetson: .* python3-libnvinfer"):
+        check()
+
+
+def test_the_thread_may_ask_itself() -> None:
+    """As it does where the garbage of another runner is collected on it."""
+    worker, answers = WorkerThread("test"), []
+    asking = threading.Thread(target=lambda: answers.append(worker.call(lambda: worker.call(lambda: 7))), daemon=True)
+    asking.start()
+    asking.join(10)
+    assert answers == [7]
+    worker.close()
+    worker.close()
+    with pytest.raises(ValueError, match="got one that has been closed"):
+        worker.call(lambda: 7)

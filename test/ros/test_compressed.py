@@ -1,0 +1,257 @@
+"""Compressed images: every format, and nothing that a hostile one can do."""
+
+from __future__ import annotations
+
+import array
+import io
+import struct
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from sensor_msgs.msg import CompressedImage
+from std_msgs.msg import Header
+
+from pose_ros.ros.compressed import MAX_PIXELS, image_from_compressed, image_to_compressed
+from pose_ros.ros.conversions import to_bgr
+
+RAMP = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
+COLOURED = np.stack([RAMP, 255 - RAMP, np.full_like(RAMP, 40)], axis=2)  # red is the weakest, and the same all over
+FAR_TOO_LARGE = 60_000
+
+
+def message(data: bytes, format: str = "jpeg") -> CompressedImage:
+    """A message as it comes."""
+    return CompressedImage(format=format, data=array.array("B", data))
+
+
+def encoded(picture: np.ndarray, suffix: str = ".png") -> bytes:
+    """A picture as bytes."""
+    return cv2.imencode(suffix, picture)[1].tobytes()
+
+
+def read_bgr(data: bytes, format: str) -> np.ndarray:
+    """What the node sees."""
+    return to_bgr(*image_from_compressed(message(data, format)))
+
+
+RGB = np.ascontiguousarray(COLOURED[..., ::-1])
+WIDE = COLOURED.astype(np.uint16) * 257
+WITH_ALPHA = np.dstack([COLOURED, RAMP])
+
+
+@pytest.mark.parametrize(
+    ("picture", "suffix", "format", "expected"),
+    [
+        pytest.param(COLOURED, ".png", "png", COLOURED, id="png of a driver"),
+        pytest.param(COLOURED, ".png", "rgb8; png compressed bgr8", COLOURED, id="png, converted to bgr"),
+        pytest.param(COLOURED, ".png", "bgr8; png compressed bgr8", COLOURED, id="png, was bgr"),
+        pytest.param(RGB, ".png", "rgb8; png compressed ", COLOURED, id="png of an old publisher: kept rgb"),
+        pytest.param(RGB, ".tiff", "rgb8; tiff compressed ", COLOURED, id="tiff keeps rgb"),
+        pytest.param(COLOURED, ".tiff", "bgr8; tiff compressed ", COLOURED, id="tiff keeps bgr"),
+        pytest.param(RGB, ".png", "bgr8; png compressed rgb8", COLOURED, id="stored as rgb"),
+        pytest.param(RAMP, ".png", "mono8; png compressed ", RAMP, id="grey png"),
+        pytest.param(RAMP, ".tiff", "mono8; tiff compressed ", RAMP, id="grey tiff"),
+        pytest.param(WIDE, ".png", "rgb16; png compressed bgr16", COLOURED, id="16-bit png"),
+        pytest.param(WIDE[..., 0], ".png", "mono16; png compressed ", RAMP, id="grey 16-bit png"),
+        pytest.param(WIDE[..., 0], ".tiff", "mono16; tiff compressed ", RAMP, id="grey 16-bit tiff"),
+        pytest.param(WITH_ALPHA, ".png", "bgra8; png compressed ", COLOURED, id="transparent png"),
+        pytest.param(
+            WITH_ALPHA[..., [2, 1, 0, 3]], ".tiff", "rgba8; tiff compressed ", COLOURED, id="transparent tiff"
+        ),
+        pytest.param(COLOURED, ".png", "jpeg", COLOURED, id="the data are right, not the format"),
+        pytest.param(COLOURED, ".png", "", COLOURED, id="no format"),
+        pytest.param(COLOURED, ".png", ";;; compressed\n" * 99, COLOURED, id="nonsense for a format"),
+    ],
+)
+def test_lossless_pictures_are_read_exactly(
+    picture: np.ndarray, suffix: str, format: str, expected: np.ndarray
+) -> None:
+    np.testing.assert_array_equal(read_bgr(encoded(picture, suffix), format), expected)
+
+
+@pytest.mark.parametrize(
+    ("picture", "format", "expected"),
+    [
+        pytest.param(COLOURED, "jpeg", COLOURED, id="of a driver"),
+        pytest.param(COLOURED, "rgb8; jpeg compressed bgr8", COLOURED, id="converted to bgr"),
+        pytest.param(RAMP, "mono8; jpeg compressed mono8", RAMP, id="grey"),
+        pytest.param(RAMP, "bayer_rggb8; jpeg compressed mono8", RAMP, id="of a mosaic, made grey"),
+        pytest.param(RGB, "rgb8; jpeg compressed ", COLOURED, id="of an old publisher: kept rgb"),
+    ],
+)
+def test_jpegs_are_read_nearly(picture: np.ndarray, format: str, expected: np.ndarray) -> None:
+    found = read_bgr(encoded(picture, ".jpg"), format)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected).mean() < 3
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_mosaic_that_was_kept_becomes_a_picture(bits: int) -> None:
+    mosaic = np.full((48, 64), 30, np.uint8)
+    mosaic[::2, ::2] = 200  # red
+    stored = mosaic if bits == 8 else mosaic.astype(np.uint16) * 257
+    found = read_bgr(encoded(stored), f"bayer_rggb{bits}; png compressed ")
+    assert found[24, 32].tolist() == [30, 30, 200]
+
+
+def test_an_orientation_tag_is_not_followed() -> None:
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow to write the tag")
+    file, picture = io.BytesIO(), image_module.fromarray(RGB)
+    tags = picture.getexif()
+    tags[0x0112] = 6  # turn by a quarter
+    picture.save(file, "JPEG", exif=tags)
+    assert read_bgr(file.getvalue(), "jpeg").shape == (48, 64, 3)
+
+
+def test_a_progressive_jpeg_with_fill_bytes_is_read() -> None:
+    data = cv2.imencode(".jpg", COLOURED, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert read_bgr(data[:2] + b"\xff" * 5 + data[2:] + b"\0" * 512, "jpeg").shape == (48, 64, 3)
+
+
+PNG, JPEG, TIFF = (encoded(COLOURED, suffix) for suffix in (".png", ".jpg", ".tiff"))
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A correct png but for its size."""
+    header = b"IHDR" + struct.pack(">II", width, height) + PNG[24:29]
+    return PNG[:12] + header + struct.pack(">I", zlib.crc32(header)) + PNG[33:]
+
+
+def jpeg_of_size(width: int, height: int) -> bytes:
+    """A correct jpeg but for its size."""
+    at = JPEG.index(b"\xff\xc0") + 5
+    return JPEG[:at] + struct.pack(">HH", height, width) + JPEG[at + 4 :]
+
+
+def tiff_of_size(width: int, height: int, order: str = "<", kind: int = 4) -> bytes:
+    """A tiff of nothing but its size."""
+    start = struct.pack(f"{order}2sHIH", b"II" if order == "<" else b"MM", 42, 8, 2)
+    value = f"{order}HHI" + ("I" if kind == 4 else "Hxx")
+    return start + b"".join(struct.pack(value, tag, kind, 1, n) for tag, n in ((256, width), (257, height)))
+
+
+BROKEN = {
+    "nothing": (b"", "got no data"),
+    "one byte": (b"\xff", "a jpeg, png or tiff picture, got 1 bytes"),
+    "text": (b"hello, world", r"got 12 bytes that begin with b'hello, w'"),
+    "a video": (b"\0\0\0\1\x67\x42\0\x1f", "a jpeg, png or tiff picture, got 8 bytes"),
+    "the start of a jpeg": (JPEG[:3], "broken header"),
+    "half the head of a jpeg": (JPEG[:40], "broken header"),
+    "half a jpeg": (JPEG[: len(JPEG) // 2], "got .* bytes without its end"),
+    "jpeg without an end": (JPEG[:-2], "got .* bytes without its end"),
+    "jpeg of no height": (jpeg_of_size(64, 0), "got 64 x 0"),
+    "jpeg of markers only": (b"\xff\xd8\xff" + b"\xff\x01" * 100_000, "broken header"),
+    "jpeg with a segment of no length": (b"\xff\xd8\xff\xe0" + b"\0" * 1000, "broken header"),
+    "the head of a png": (PNG[:12], "broken header"),
+    "half a png": (PNG[: len(PNG) // 2], "damaged or cut off"),
+    "damaged png": (PNG[:60] + b"damaged" + PNG[67:], "damaged"),
+    "png of no width": (png_of_size(0, 48), "got 0 x 48"),
+    "the head of a tiff": (TIFF[:6], "broken header"),
+    "tiff that points beyond itself": (b"II*\0\xff\xff\xff\xff" + bytes(100), "broken header"),
+    "tiff without a size": (b"II*\0\x08\0\0\0\0\0" + bytes(100), "got 0 x 0"),
+    "half a tiff": (TIFF[: len(TIFF) // 2], "broken header|damaged"),
+    "tiff of a size and no pixels": (tiff_of_size(64, 48), "damaged"),
+    "giant png": (png_of_size(2**31 - 1, 2**31 - 1), "got 2147483647 x 2147483647"),
+    "giant jpeg": (jpeg_of_size(65_000, 65_000), "got 65000 x 65000"),
+    "giant tiff": (tiff_of_size(FAR_TOO_LARGE, FAR_TOO_LARGE), "got 60000 x 60000"),
+    "giant tiff, other byte order": (tiff_of_size(FAR_TOO_LARGE, FAR_TOO_LARGE, ">"), "got 60000 x 60000"),
+    "giant tiff, short numbers": (tiff_of_size(FAR_TOO_LARGE, FAR_TOO_LARGE, ">", 3), "got 60000 x 60000"),
+    "a little too large": (png_of_size(2**13, 2**13 + 1), f"1 to {MAX_PIXELS} px, got 8192 x 8193"),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), BROKEN.values(), ids=list(BROKEN))
+def test_a_broken_picture_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"^data: expected .*({reason})"):
+        image_from_compressed(message(data))
+
+
+@pytest.mark.parametrize(
+    "format",
+    ["16UC1; compressedDepth png", "32FC1; compressedDepth rvl", "16UC1; png compressed ", "32FC1; tiff compressed "],
+)
+def test_a_depth_image_is_no_picture(format: str) -> None:
+    with pytest.raises(ValueError, match="got a depth image: remap 'image' to the colour image"):
+        image_from_compressed(message(PNG, format))
+
+
+@pytest.mark.parametrize(
+    ("stored", "format", "reason"),
+    [
+        pytest.param(RAMP.astype(np.float32), "tiff", "got float32", id="metres"),
+        pytest.param(
+            RAMP.astype(np.uint16), "bayer_rggb8; tiff compressed ", "expected 8 bits", id="mosaic of 16 bits"
+        ),
+    ],
+)
+def test_what_is_no_picture_of_8_or_16_bits_is_refused(stored: np.ndarray, format: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        image_from_compressed(message(encoded(stored, ".tiff"), format))
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from([PNG, JPEG, TIFF]), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=8), st.data()
+)
+def test_no_damage_does_more_than_a_value_error(data: bytes, changes: list[tuple[int, int]], more: Any) -> None:
+    damaged = bytearray(data[: more.draw(st.integers(len(data) // 2, len(data)))])
+    for at, value in changes:
+        damaged[at % min(len(damaged), 200)] = value  # in the headers: there it hurts
+    try:
+        picture, colour = image_from_compressed(message(bytes(damaged)))
+    except ValueError as error:
+        assert "expected" in str(error)
+    else:
+        assert picture.dtype == np.uint8
+        assert colour in ("bgr", "rgb")
+
+
+def test_an_unread_claim_costs_no_memory_of_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    for data in (png_of_size(30_000, 30_000), jpeg_of_size(60_000, 60_000), tiff_of_size(30_000, 30_000)):
+        with pytest.raises(ValueError, match="px, got"):
+            image_from_compressed(message(data))
+
+
+@pytest.mark.parametrize(
+    ("picture", "format"),
+    [
+        pytest.param(COLOURED, "bgr8; jpeg compressed bgr8", id="colour"),
+        pytest.param(RAMP, "mono8; jpeg compressed mono8", id="grey"),
+    ],
+)
+def test_what_is_written_can_be_read(picture: np.ndarray, format: str) -> None:
+    header = Header(frame_id="camera")
+    written = image_to_compressed(picture, header, 95)
+    assert (written.header, written.format) == (header, format)
+    found = to_bgr(*image_from_compressed(written))
+    assert found.shape == picture.shape
+    assert np.abs(found.astype(int) - picture).mean() < 2
+
+
+def test_quality_costs_bytes() -> None:
+    small, large = (len(image_to_compressed(COLOURED, Header(), quality).data) for quality in (10, 95))
+    assert small < large
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 3), (1, 70_000, 3)], ids=["empty", "too wide"])
+def test_what_cannot_be_a_jpeg_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="image: expected one that fits a jpeg"):
+        image_to_compressed(np.zeros(shape, np.uint8), Header())
+
+
+def test_a_compressed_image_travels(graph: Any) -> None:
+    received = graph.collect(CompressedImage, "/image/compressed")
+    publisher = graph.node.create_publisher(CompressedImage, "/image/compressed", 1)
+    graph.until(publisher.get_subscription_count, "the listener is there")
+    publisher.publish(message(PNG, "bgr8; png compressed bgr8"))
+    graph.until(lambda: received, "it arrives")
+    np.testing.assert_array_equal(image_from_compressed(received[0])[0], COLOURED)

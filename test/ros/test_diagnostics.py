@@ -1,0 +1,235 @@
+"""What is counted of a camera, and when it is a warning."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+
+from pose_ros.config import DiagnosticsConfig
+from pose_ros.ros.diagnostics import (
+    LONGEST_WINDOW,
+    WINDOW_S,
+    CameraSnapshot,
+    CameraStatistics,
+    camera_status,
+    runtime_status,
+)
+
+OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
+START_S = 1000.0
+HEALTHY = CameraSnapshot(
+    received=300,
+    answered=290,
+    dropped=10,
+    broken=0,
+    images_hz=30.0,
+    answers_hz=29.0,
+    dropped_share=0.03,
+    broken_recent=0,
+    latency_median_ms=20.0,
+    latency_p95_ms=31.0,
+    network_ms=12.0,
+    decode_ms=2.0,
+    people=2,
+    image_age_s=0.03,
+    answer_age_s=0.05,
+)
+
+
+def after(seconds: float, images: int, answers: int = 0, dropped: int = 0, broken: int = 0) -> CameraStatistics:
+    """A camera to whose images this has happened, evenly, in so many seconds."""
+    statistics = CameraStatistics(START_S)
+    for number in range(images):
+        statistics.received(START_S + seconds * (number + 1) / images)
+    for number in range(answers):
+        statistics.answered(START_S + seconds * (number + 1) / answers, 3, 10.0 + number, 5.0, 1.0)
+    statistics.dropped(dropped, START_S + seconds)
+    for _ in range(broken):
+        statistics.broken(START_S + seconds)
+    return statistics
+
+
+def test_a_camera_without_images_has_no_numbers() -> None:
+    now = CameraStatistics(START_S).snapshot(START_S + 4)
+    assert (now.received, now.answered, now.dropped, now.broken, now.people) == (0, 0, 0, 0, -1)
+    assert (now.images_hz, now.answers_hz, now.dropped_share) == (0, 0, 0)
+    assert (now.image_age_s, now.answer_age_s) == (4, 4)
+    assert math.isnan(now.latency_median_ms)
+    assert math.isnan(now.latency_p95_ms)
+    assert CameraStatistics(START_S).snapshot(START_S).images_hz == 0
+
+
+@pytest.mark.parametrize("seconds", [1.0, WINDOW_S, 60.0])
+def test_rates_are_right_from_the_first_second_on(seconds: float) -> None:
+    images, answers = round(30 * seconds), round(10 * seconds)
+    now = after(seconds, images, answers, dropped=images - answers).snapshot(START_S + seconds)
+    assert now.images_hz == pytest.approx(30)
+    assert now.answers_hz == pytest.approx(10)
+    assert (now.received, now.answered, now.dropped) == (images, answers, images - answers)
+
+
+def test_shares_count_what_was_taken_or_dropped() -> None:
+    assert after(2, 10, answers=4, dropped=5, broken=1).snapshot(START_S + 2).dropped_share == 0.5
+
+
+def test_medians_and_percentiles_leave_out_what_is_unknown() -> None:
+    statistics = after(1, 100, answers=100)  # latencies of 10 to 109 ms
+    statistics.answered(START_S + 1, 7, math.nan, 5.0, 1.0)
+    now = statistics.snapshot(START_S + 1)
+    assert now.latency_median_ms == pytest.approx(59.5)
+    assert now.latency_p95_ms == pytest.approx(104.05)
+    assert (now.network_ms, now.decode_ms, now.people) == (5, 1, 7)
+
+
+def test_what_is_old_no_longer_counts_except_in_the_totals() -> None:
+    now = after(1, 30, answers=10, dropped=20, broken=3).snapshot(START_S + 1 + WINDOW_S)
+    assert (now.images_hz, now.answers_hz, now.dropped_share, now.broken_recent) == (0, 0, 0, 0)
+    assert (now.received, now.answered, now.dropped, now.broken) == (30, 10, 20, 3)
+    assert math.isnan(now.latency_median_ms)
+    assert now.image_age_s == WINDOW_S
+
+
+def test_memory_is_bounded_and_high_rates_are_still_right() -> None:
+    statistics = after(10, 20_000)
+    assert len(statistics._received._recent) == LONGEST_WINDOW
+    now = statistics.snapshot(START_S + 10)
+    assert now.images_hz == pytest.approx(2000, rel=0.01)
+    assert now.received == 20_000
+
+
+def test_a_pause_is_nobodys_fault() -> None:
+    statistics = after(1, 30, answers=30, dropped=30)
+    statistics.resume(START_S + 100)
+    now = statistics.snapshot(START_S + 100.5)
+    assert (now.image_age_s, now.answer_age_s, now.dropped_share) == (0.5, 0.5, 0)
+    statistics.received(START_S + 101)
+    assert statistics.snapshot(START_S + 101).images_hz == pytest.approx(1)
+
+
+def test_threads_lose_nothing() -> None:
+    statistics = CameraStatistics(START_S)
+    done = threading.Event()
+
+    def work() -> None:
+        for number in range(500):
+            statistics.received(START_S + number)
+            statistics.dropped(2, START_S + number)
+            statistics.answered(START_S + number, 1, 1.0, 1.0, 1.0)
+
+    def look() -> None:
+        while not done.wait(0.001):
+            statistics.snapshot(START_S + 250)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    reader = threading.Thread(target=look)
+    for thread in (reader, *threads):
+        thread.start()
+    for thread in threads:
+        thread.join()
+    done.set()
+    reader.join()
+    now = statistics.snapshot(START_S + 500)
+    assert (now.received, now.dropped, now.answered) == (2000, 4000, 2000)
+
+
+def status_of(state: str = "ACTIVE", config: DiagnosticsConfig | None = None, **changes: Any) -> DiagnosticStatus:
+    """The status of a camera that is healthy, but for these changes."""
+    now = CameraSnapshot(**{**vars(HEALTHY), **changes})
+    return camera_status("pose_estimator: front", now, state, config or DiagnosticsConfig())
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "message"),
+    [
+        pytest.param({}, OK, "29.0 of 30.0 images per second answered, latency 20 ms", id="healthy"),
+        pytest.param(
+            {"latency_median_ms": math.nan}, OK, "29.0 of 30.0 images per second answered", id="latency not known"
+        ),
+        pytest.param({"received": 0, "image_age_s": 1.0}, STALE, "waiting for the first image", id="just started"),
+        pytest.param({"received": 0, "image_age_s": 4.0}, WARN, "no image yet, for 4.0 s", id="never an image"),
+        pytest.param({"received": 0, "image_age_s": 60.0}, ERROR, "no image yet, for 60.0 s", id="never, for long"),
+        pytest.param({"image_age_s": 3.0}, WARN, "no image for 3.0 s", id="old image, to the second"),
+        pytest.param({"image_age_s": 2.9}, OK, "29.0 of 30.0 images per second", id="not that old"),
+        pytest.param({"image_age_s": 31.0}, ERROR, "no image for 31.0 s", id="very old image"),
+        pytest.param({"answer_age_s": 31.0}, WARN, "images come, but none was answered for 31.0 s", id="no answers"),
+        pytest.param({"latency_median_ms": 250.0}, WARN, "median latency 250 ms", id="late"),
+        pytest.param({"latency_median_ms": 1000.0}, ERROR, "median latency 1000 ms", id="very late"),
+        pytest.param({"dropped_share": 0.6}, WARN, "60% of the images dropped: the network takes 12 ms", id="dropped"),
+        pytest.param({"broken_recent": 4}, WARN, "4 images of the last 5 s could not be answered", id="broken images"),
+        pytest.param(
+            {"latency_median_ms": 1200.0, "dropped_share": 0.9},
+            ERROR,
+            "median latency 1200 ms; 90% of the images dropped",
+            id="the worst level, every reason",
+        ),
+    ],
+)
+def test_the_level_follows_the_thresholds_and_the_message_says_why(
+    changes: dict[str, Any], level: bytes, message: str
+) -> None:
+    status = status_of(**changes)
+    assert status.level == level
+    assert status.message.startswith(message)
+
+
+def test_the_thresholds_are_settings() -> None:
+    config = DiagnosticsConfig(
+        warn_age_s=0.01, error_age_s=100.0, warn_latency_ms=5.0, error_latency_ms=19.0, warn_dropped=0.01
+    )
+    status = status_of(config=config)
+    assert status.level == ERROR
+    assert status.message.count(";") == 2
+    assert status_of(config=DiagnosticsConfig(warn_dropped=0.0), dropped_share=0.0).level == OK
+
+
+@pytest.mark.parametrize(
+    ("state", "level"),
+    [
+        pytest.param("ACTIVE", OK, id="active"),
+        pytest.param("IDLE: nobody listens", OK, id="idle"),
+        pytest.param("inactive", OK, id="lower case"),
+        pytest.param("DISABLED", OK, id="disabled"),
+        pytest.param("BUILDING 43 %", WARN, id="building"),
+        pytest.param("LOADING", WARN, id="loading"),
+        pytest.param("ERROR: no GPU", ERROR, id="error"),
+        pytest.param("failed", ERROR, id="failed"),
+    ],
+)
+def test_the_first_word_of_the_state_decides(state: str, level: bytes) -> None:
+    runtime = runtime_status(state, "default-abc", "tensorrt 10.3")
+    assert (runtime.level, runtime.message) == (level, state)
+    assert status_of(state).level == level
+
+
+@pytest.mark.parametrize("state", ["IDLE: nobody listens", "DISABLED", "INACTIVE"])
+def test_who_does_not_work_is_not_late(state: str) -> None:
+    status = status_of(state, image_age_s=1e6, answer_age_s=1e6, latency_median_ms=1e6, dropped_share=1.0)
+    assert (status.level, status.message) == (OK, state)
+
+
+def test_a_status_travels_and_has_every_number(graph: Any) -> None:
+    reports = graph.collect(DiagnosticArray, "/diagnostics")
+    publisher = graph.node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+    graph.until(publisher.get_subscription_count, "the listener is there")
+    camera = camera_status("a", HEALTHY, "ACTIVE", DiagnosticsConfig(), {"topic": "/front/image"}, "Orin")
+    runtime = runtime_status("ACTIVE", "default-abc", "tensorrt 10.3", {"gpu_memory_mb": "210"}, "Orin", "b")
+    publisher.publish(DiagnosticArray(status=[camera, runtime]))
+    graph.until(lambda: reports, "the report arrives")
+    first, last = ({pair.key: pair.value for pair in status.values} for status in reports[0].status)
+    assert [status.hardware_id for status in reports[0].status] == ["Orin", "Orin"]
+    assert [status.name for status in reports[0].status] == ["a", "b"]
+    assert first.keys() == {"state", "topic", *vars(HEALTHY)}
+    assert (first["images_hz"], first["people"], first["topic"]) == ("30.00", "2", "/front/image")
+    assert last == {"state": "ACTIVE", "model": "default-abc", "runtime": "tensorrt 10.3", "gpu_memory_mb": "210"}
+
+
+def test_an_unknown_number_says_so() -> None:
+    values = {pair.key: pair.value for pair in status_of(latency_median_ms=math.nan).values}
+    assert values["latency_median_ms"] == "unknown"

@@ -1,0 +1,141 @@
+"""Work only for those who listen: subscriptions, the service ~/enable, the highest rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from pose_ros.msg import PersonPoseArray
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_srvs.srv import SetBool
+from visualization_msgs.msg import MarkerArray
+
+from pose_ros.ros.rate_limit import RateLimit
+
+OUTPUTS = {"poses": PersonPoseArray, "overlay": Image, "overlay/compressed": CompressedImage, "markers": MarkerArray}
+
+
+def settled(graph: Any, node: Any) -> None:
+    """Wait until the node has looked at its listeners again, twice."""
+    seen: list[int] = []
+    update = node.cameras[0].update
+    node.cameras[0].update = lambda *state: (update(*state), seen.append(1))[0]
+    graph.until(lambda: node.state == "active" and len(seen) >= 2, "the node is active")
+    node.cameras[0].update = update
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_images_are_received_only_while_somebody_listens(
+    graph: Any, make_node: Any, output: str, paint: Any, image_message: Any
+) -> None:
+    node = make_node()
+    images = graph.node.create_publisher(Image, "image", 1)
+    settled(graph, node)
+    assert images.get_subscription_count() == 0
+    messages: list[Any] = []
+    listener = graph.node.create_subscription(OUTPUTS[output], f"pose_estimator/{output}", messages.append, 1)
+    graph.until(lambda: images.get_subscription_count() == 1, "the node subscribes")
+    images.publish(image_message(paint(20)))
+    graph.until(lambda: messages, "there is something to listen to")
+    graph.node.destroy_subscription(listener)
+    graph.until(lambda: images.get_subscription_count() == 0, "the node does so no longer")
+
+
+@pytest.mark.parametrize(("lazy", "answered"), [("keep", 0), ("off", 1)])
+def test_a_kept_subscription_is_no_work_and_off_is(
+    graph: Any, make_node: Any, lazy: str, answered: int, paint: Any, image_message: Any
+) -> None:
+    node = make_node(lazy=lazy)
+    statistics = node.cameras[0].statistics
+    images = graph.node.create_publisher(Image, "image", 1)
+    graph.until(lambda: images.get_subscription_count() == 1, "the node subscribes")
+    images.publish(image_message(paint(20)))
+    graph.until(lambda: statistics.snapshot(0).received == 1, "the image is received")
+    if answered:
+        graph.until(lambda: statistics.snapshot(0).answered == 1, "it is answered")
+    answers = graph.collect(PersonPoseArray, "pose_estimator/poses")
+    graph.until(lambda: node.cameras[0].wanted and node.count_subscribers("pose_estimator/poses"), "we listen")
+    images.publish(image_message(paint(20), stamp_s=2))
+    graph.until(lambda: answers, "it is answered")
+    assert [answer.header.stamp.sec for answer in answers] == [2]
+    assert statistics.snapshot(0).answered == answered + 1
+
+
+def test_lazy_changes_live(graph: Any, make_node: Any) -> None:
+    from rclpy.parameter import Parameter
+
+    node = make_node()
+    images = graph.node.create_publisher(Image, "image", 1)
+    settled(graph, node)
+    for lazy, count in (("keep", 1), ("drop", 0), ("off", 1)):
+        assert node.set_parameters([Parameter("lazy", value=lazy)])[0].successful
+        graph.until(lambda c=count: images.get_subscription_count() == c, f"lazy is {lazy}")
+
+
+def test_calibrations_are_received_only_for_markers(graph: Any, make_node: Any, make_camera: Any) -> None:
+    node = make_node()
+    make_camera().connect()
+    infos = graph.node.create_publisher(CameraInfo, "camera_info", 1)
+    settled(graph, node)
+    assert infos.get_subscription_count() == 0
+    graph.collect(MarkerArray, "pose_estimator/markers")
+    graph.until(lambda: infos.get_subscription_count() == 1, "the node wants the calibration")
+
+
+@pytest.mark.parametrize("lazy", ["drop", "keep", "off"])
+def test_the_node_can_be_switched_off_and_on(
+    graph: Any, start: Any, call: Any, lazy: str, paint: Any, image_message: Any
+) -> None:
+    node, camera = start(lazy=lazy)
+    camera.ask(image_message(paint(20)))
+    answer = call(SetBool, "/pose_estimator/enable", data=False)
+    assert answer.success and answer.message == "disabled; the node is active"
+    subscribed = int(lazy == "keep")
+    graph.until(lambda: camera.publisher.get_subscription_count() == subscribed, "it rests")
+    if subscribed:
+        received = node.cameras[0].statistics.snapshot(0).received
+        camera.send(image_message(paint(20)))
+        graph.until(lambda: node.cameras[0].statistics.snapshot(0).received > received, "it receives")
+        assert node._worker.waiting.waiting(node.cameras[0]) is None
+    assert call(SetBool, "/pose_estimator/enable", data=True).success
+    graph.until(lambda: camera.publisher.get_subscription_count() == 1, "it works")
+    assert camera.ask(image_message(paint(20), stamp_s=9)).header.stamp.sec == 9
+    assert len(camera.answers) == 2
+
+
+def test_switching_off_survives_the_lifecycle(graph: Any, make_node: Any, make_camera: Any, call: Any) -> None:
+    node = make_node(autostart=False)
+    camera = make_camera()
+    assert call(SetBool, "/pose_estimator/enable", data=False).message == "disabled; the node is unconfigured"
+    node.trigger_configure()
+    node.trigger_activate()
+    settled(graph, node)
+    assert camera.publisher.get_subscription_count() == 0
+    call(SetBool, "/pose_estimator/enable", data=True)
+    camera.connect()
+
+
+@pytest.mark.parametrize(
+    ("camera_hz", "most_hz", "share"),
+    [(30, 0, 1.0), (30, 20, 2 / 3), (30, 30, 1.0), (30, 7, 7 / 30), (5, 30, 1.0), (30, 0.5, 1 / 60)],
+)
+def test_the_highest_rate_holds_on_average_and_forgives_jitter(camera_hz: float, most_hz: float, share: float) -> None:
+    limit, count = RateLimit(), 3000
+    arrivals_s = [100 + (i + 0.3 * (i % 3 - 1)) / camera_hz for i in range(count)]
+    passed = [limit.passes(now_s, most_hz) for now_s in arrivals_s]
+    assert sum(passed) / count == pytest.approx(share, abs=0.01)
+    gaps = [i for i, (a, b, c) in enumerate(zip(passed[3:], passed[4:], passed[5:], strict=False)) if a and b and c]
+    assert not gaps or share > 0.6  # evenly: no three in a row where one of three may pass
+
+
+def test_images_above_the_highest_rate_are_no_drops(graph: Any, start: Any, paint: Any, image_message: Any) -> None:
+    node, camera = start(max_rate=0.001)
+    for stamp_s in (1, 2, 3, 4):
+        camera.send(image_message(paint(20), stamp_s=stamp_s))
+    graph.until(lambda: node.cameras[0].statistics.snapshot(0).received == 4, "all have come")
+    graph.until(lambda: camera.answers, "the first is answered")
+    assert sum(answer.dropped for answer in camera.answers) <= 1  # of the two that may come after a pause
+    assert {answer.header.stamp.sec for answer in camera.answers} <= {1, 2}

@@ -1,0 +1,186 @@
+"""Several cameras on one network: turns, batches, and one that is dead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from diagnostic_msgs.msg import DiagnosticArray
+
+from pose_ros.estimator import PoseEstimator
+
+NAMES = ["front", "rear", "left", "right"]
+
+
+@pytest.fixture
+def cameras(graph: Any, make_camera: Any) -> Callable[..., dict[str, Any]]:
+    """Connects cameras to a node that has these names."""
+
+    def cameras(*names: str) -> dict[str, Any]:
+        made = {name: make_camera(name=name) for name in names}
+        for camera in made.values():
+            camera.connect()
+        return made
+
+    return cameras
+
+
+def test_each_camera_has_its_topics_and_its_answers(
+    make_node: Any, cameras: Any, paint: Any, image_message: Any
+) -> None:
+    node = make_node(cameras=NAMES)
+    people = dict(zip(NAMES, [(), (20,), (12, 40), (4, 28, 52)], strict=True))
+    for name, camera in cameras(*NAMES).items():
+        answer = camera.ask(image_message(paint(*people[name]), frame_id=name))
+        assert (answer.header.frame_id, len(answer.people)) == (name, len(people[name]))
+    assert len([name for name in threads() if name == "pose_worker"]) == 1
+    assert node._worker.estimator.max_batch == 4
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+def wait_for_all(graph: Any, node: Any) -> None:
+    """Wait until every camera has an image waiting."""
+    graph.until(lambda: all(map(node._worker.waiting.waiting, node.cameras)), "an image of each waits")
+
+
+def test_what_waits_is_answered_in_one_run(
+    graph: Any, make_node: Any, cameras: Any, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    node = make_node(lambda *_: slow, cameras=NAMES)
+    connected = cameras(*NAMES)
+    connected["front"].send(image_message(paint()))
+    graph.until(lambda: slow.runner.started == 1, "the network works")
+    for count, camera in enumerate(connected.values()):
+        camera.send(image_message(paint(*range(4, 4 + 24 * count, 24)), stamp_s=2))
+    wait_for_all(graph, node)
+    slow.runner.release.release(2)
+    graph.until(lambda: all(c.answers and c.answers[-1].header.stamp.sec == 2 for c in connected.values()), "answers")
+    assert slow.runner.batches == [1, 4]
+    assert [len(camera.answers[-1].people) for camera in connected.values()] == [0, 1, 2, 3]
+
+
+def test_images_of_other_sizes_have_runs_of_their_own(
+    graph: Any, make_node: Any, cameras: Any, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    node = make_node(lambda *_: slow, cameras=NAMES)
+    connected = cameras(*NAMES)
+    connected["front"].send(image_message(paint()))
+    graph.until(lambda: slow.runner.started == 1, "the network works")
+    sizes_wh = [(80, 64), (64, 64), (80, 64), (96, 64)]
+    for camera, size_wh in zip(connected.values(), sizes_wh, strict=True):
+        camera.send(image_message(paint(20, size_wh=size_wh), stamp_s=2))
+    wait_for_all(graph, node)
+    slow.runner.release.release(4)
+    graph.until(lambda: all(c.answers and c.answers[-1].header.stamp.sec == 2 for c in connected.values()), "answers")
+    assert sorted(slow.runner.batches[1:]) == [1, 1, 2]
+    sizes = [(c.answers[-1].image_width, c.answers[-1].image_height) for c in connected.values()]
+    assert sizes == sizes_wh and all(len(c.answers[-1].people) == 1 for c in connected.values())
+
+
+def test_a_run_that_fails_for_all_is_tried_for_each(
+    graph: Any, make_node: Any, cameras: Any, toy_estimator: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    """One image that the network cannot take must not cost the others their answers."""
+    make_node(lambda *_: toy_estimator, cameras=["front", "rear"])
+    connected = cameras("front", "rear")
+    process, entered, go = toy_estimator.process_batch, threading.Event(), threading.Event()
+
+    def picky(images: Any, colours: Any) -> Any:
+        entered.set()
+        go.wait(20)
+        if any(image.shape[1] == 96 for image in images):
+            raise RuntimeError("too wide")
+        return process(images, colours)
+
+    toy_estimator.process_batch = picky
+    type(toy_estimator).max_batch, before = 2, type(toy_estimator).max_batch
+    try:
+        connected["rear"].send(image_message(paint()))
+        graph.until(entered.is_set, "the network works")
+        connected["front"].send(image_message(paint(20, size_wh=(96, 64)), stamp_s=2))
+        connected["rear"].send(image_message(paint(20), stamp_s=2))
+        go.set()
+        answers = connected["rear"].answers
+        graph.until(lambda: answers and answers[-1].header.stamp.sec == 2, "the good image is answered")
+        assert not connected["front"].answers
+        assert connected["front"].ask(image_message(paint(20), stamp_s=3)).header.stamp.sec == 3
+    finally:
+        type(toy_estimator).max_batch = before
+
+
+class Metronome:
+    """Sends an image at a rate, from the test's thread, and counts."""
+
+    def __init__(self, camera: Any, image: Any, rate_hz: float) -> None:
+        self.camera, self.image, self.period_s = camera, image, 1 / rate_hz
+        self.due_s, self.sent = 0.0, 0
+
+    def tick(self) -> None:
+        now_s = time.monotonic()
+        if now_s >= self.due_s:
+            self.due_s, self.sent = now_s + self.period_s, self.sent + 1
+            self.camera.send(self.image)
+
+
+def test_four_cameras_at_different_rates_and_one_dead(
+    graph: Any, make_node: Any, cameras: Any, paint: Any, image_message: Any
+) -> None:
+    make_node(cameras=NAMES, diagnostics__period_s=0.2, diagnostics__warn_age_s=1.0, watchdog_s=1.0)
+    connected = cameras(*NAMES)  # nothing ever comes from the right
+    reports = graph.collect(DiagnosticArray, "/diagnostics")
+    rates_hz = {"front": 50.0, "rear": 20.0, "left": 2.0}
+    beats = [Metronome(connected[name], image_message(paint(20), stamp_s=0), rate) for name, rate in rates_hz.items()]
+
+    def levels() -> dict[str, int]:
+        return {s.name.rpartition(" ")[2]: s.level[0] for r in reports[-1:] for s in r.status}
+
+    def done() -> bool:
+        for beat in beats:
+            beat.tick()
+        return beats[-1].sent >= 8 and levels().get("right", 0) > 0
+
+    graph.until(done, "the slowest has sent some, and the dead one is told of", 60)
+    for beat in beats:
+        seen = lambda c=beat.camera: len(c.answers) + sum(a.dropped for a in c.answers)  # noqa: E731
+        graph.until(lambda b=beat, s=seen: s() >= b.sent - 1, "every image is accounted for")
+        assert len(beat.camera.answers) >= beat.sent // 2
+    assert not connected["right"].answers
+    assert levels()["left"] == levels()["runtime"] == 0
+    (dead,) = [s for s in reports[-1].status if s.name.endswith("right")]
+    assert "no image" in dead.message
+
+
+def test_a_flood_from_one_camera_leaves_the_others_their_turns(
+    graph: Any, make_node: Any, cameras: Any, slow: PoseEstimator, paint: Any, image_message: Any
+) -> None:
+    slow.config = type(slow.config)(runtime=type(slow.config.runtime)(warm_up=False, max_batch=1))
+    node = make_node(lambda *_: slow, cameras=["fast", "rare"])
+    connected = cameras("fast", "rare")
+    connected["fast"].send(image_message(paint(), stamp_s=1))
+    graph.until(lambda: slow.runner.started == 1, "the network works")
+    connected["rare"].send(image_message(paint(), stamp_s=2))
+    waiting = node._worker.waiting.waiting
+    for number in range(3, 8):
+        connected["fast"].send(image_message(paint(), stamp_s=number))
+        graph.until(lambda n=number: (w := waiting(node.cameras[0])) and w.header.stamp.sec == n, "it waits")
+    wait_for_all(graph, node)
+    slow.runner.release.release(2)
+    graph.until(lambda: connected["rare"].answers, "the rare one has its turn at once")
+    assert [a.header.stamp.sec for a in connected["fast"].answers] == [1]
+
+
+@pytest.mark.parametrize("names", [[""], ["a"], ["a", "b/c"]], ids=str)
+def test_names_become_topics(graph: Any, make_node: Any, names: list[str]) -> None:
+    node = make_node(cameras=names, autostart=False)
+    wanted = [f"/pose_estimator/{name}/poses".replace("//", "/") for name in names]
+    assert [camera.outputs._poses.topic_name for camera in node.cameras] == wanted
+    assert [camera.topic for camera in node.cameras] == [f"/{name}/image".replace("//", "/") for name in names]

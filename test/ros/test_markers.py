@@ -1,0 +1,328 @@
+"""People as markers: where they are, what they look like, and that nobody stays who has left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from pose_ros.config import MarkersConfig
+from pose_ros.overlay import SIDE_COLOURS
+from pose_ros.people import People
+from pose_ros.ros.markers import BONES, JOINTS, people_markers
+from pose_ros.skeleton import COCO_17, SKELETONS, Skeleton
+
+STICK = Skeleton("stick", ("head", "left_hand", "right_hand", "foot"), ((0, 1), (0, 2), (0, 3), (1, 2)), ((1, 2),))
+SIZE_WH = (640, 480)
+HEADER = Header(frame_id="camera_optical")
+HEADER.stamp.sec = 12
+PART = RegionOfInterest(x_offset=100, y_offset=50, width=640, height=480)
+
+
+def crowd(count: int = 1, skeleton: Skeleton = STICK, **changes: Any) -> People:
+    """People side by side, every keypoint seen."""
+    k = len(skeleton)
+    xy = np.float32([[(100 + 150 * n + 20 * j, 200 + 30 * j) for j in range(k)] for n in range(count)]).reshape(
+        -1, k, 2
+    )
+    scores = np.full((count, k), 0.9, np.float32)
+    return People(**{"keypoints": xy, "scores": scores, "person_scores": np.ones(count), **changes})
+
+
+def hidden(people: People, *absent: tuple[int, int]) -> People:
+    """The people without these (person, keypoint) pairs."""
+    scores = people.scores.copy()
+    for pair in absent:
+        scores[pair] = 0
+    return People(np.where(scores[..., None] > 0, people.keypoints, 0), scores, people.person_scores, people.ids)
+
+
+def markers(
+    people: People, skeleton: Skeleton = STICK, config: MarkersConfig | None = None, **more: Any
+) -> list[Marker]:
+    """What is published, after a journey through the middleware's serialisation."""
+    array = people_markers(people, skeleton, HEADER, SIZE_WH, config or MarkersConfig(), **more)
+    return list(deserialize_message(serialize_message(array), MarkerArray).markers)
+
+
+def only(found: list[Marker], marker_id: int) -> Marker:
+    """The one marker with this id that is to be shown."""
+    (marker,) = [m for m in found if m.id == marker_id and m.action == Marker.ADD]
+    return marker
+
+
+def xyz(marker: Marker) -> np.ndarray:
+    """(P, 3) its points."""
+    return np.array([(p.x, p.y, p.z) for p in marker.points]).reshape(-1, 3)
+
+
+def rgb(colours: Any) -> list[tuple[int, ...]]:
+    """Colours as numbers up to 255."""
+    return [tuple(round(255 * value) for value in (c.r, c.g, c.b)) for c in colours]
+
+
+def camera(fx: float = 500, fy: float = 600, cx: float = 320, cy: float = 240, **more: Any) -> CameraInfo:
+    """A calibration."""
+    info = CameraInfo(**{"width": SIZE_WH[0], "height": SIZE_WH[1], **more})
+    info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+    return info
+
+
+def test_each_person_has_bones_and_joints_in_a_namespace_of_their_own() -> None:
+    config = MarkersConfig(joint_m=0.05, bone_m=0.02, lifetime_s=1.5)
+    found = markers(crowd(2), config=config)
+    kinds = [(m.ns, m.id, m.type, len(m.points)) for m in found]
+    bones, joints = (BONES, Marker.LINE_LIST, 6), (JOINTS, Marker.SPHERE_LIST, 4)
+    assert kinds == [("person_0", *bones), ("person_0", *joints), ("person_1", *bones), ("person_1", *joints)]
+    for marker in found:
+        assert (marker.header.frame_id, marker.header.stamp.sec) == ("camera_optical", 12)
+        assert (marker.lifetime.sec, marker.lifetime.nanosec) == (1, 500_000_000)
+        assert marker.pose.orientation.w == 1
+    assert found[1].scale.x / found[0].scale.x == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=list(SKELETONS))
+def test_a_bone_ends_at_the_joints_that_it_connects(skeleton: Skeleton) -> None:
+    found = markers(crowd(1, skeleton), skeleton)
+    joints, ends = xyz(only(found, JOINTS)), xyz(only(found, BONES)).reshape(-1, 2, 3)
+    np.testing.assert_array_equal(ends, [[joints[a], joints[b]] for a, b in skeleton.bones])
+
+
+def test_what_is_absent_or_uncertain_is_not_shown() -> None:
+    people = hidden(crowd(), (0, 1))
+    people.scores[0, 2] = 0.2
+    found = markers(people, config=MarkersConfig(score_threshold=0.3))
+    np.testing.assert_array_equal(xyz(only(found, JOINTS)), xyz(only(markers(crowd()), JOINTS))[[0, 3]])
+    assert len(only(found, BONES).points) == 2
+
+
+@pytest.mark.parametrize(
+    ("info", "pixels", "expected_xyz"),
+    [
+        pytest.param(None, (0, 0), (-639 / 1280, -479 / 1280, 1), id="without camera_info: as wide as far"),
+        pytest.param(None, (639, 479), (639 / 1280, 479 / 1280, 1), id="the other corner"),
+        pytest.param(CameraInfo(width=640, height=480), (319.5, 239.5), (0, 0, 1), id="not calibrated"),
+        pytest.param(camera(), (320, 240), (0, 0, 1), id="principal point"),
+        pytest.param(camera(), (370, 120), (0.1, -0.2, 1), id="right and up"),
+        pytest.param(camera(width=0, height=0), (370, 120), (0.1, -0.2, 1), id="calibration without a size"),
+        pytest.param(
+            camera(1000, 1200, 640.5, 480.5, width=1280, height=960),
+            (370, 120),
+            (0.1, -0.2, 1),
+            id="image half as large",
+        ),
+        pytest.param(
+            camera(500, 600, 420, 290, width=1280, height=960, roi=PART),
+            (370, 120),
+            (0.1, -0.2, 1),
+            id="image is a part",
+        ),
+    ],
+)
+def test_without_depth_people_are_on_the_image_plane(
+    info: CameraInfo | None, pixels: tuple[float, float], expected_xyz: tuple[float, float, float]
+) -> None:
+    people = crowd(keypoints=np.full((1, 4, 2), pixels, np.float32))
+    for plane_m in (1.0, 2.5):
+        found = markers(people, config=MarkersConfig(plane_m=plane_m), camera_info=info)
+        np.testing.assert_allclose(xyz(only(found, JOINTS))[0], np.multiply(expected_xyz, plane_m), atol=1e-6)
+
+
+@given(
+    st.tuples(st.floats(100, 3000), st.floats(100, 3000), st.floats(0, 639), st.floats(0, 479)),
+    st.tuples(st.floats(0, 640), st.floats(0, 480)),
+    st.floats(0.05, 50),
+)
+def test_the_camera_sees_the_markers_where_the_people_are(
+    lens: tuple[float, ...], pixel: tuple[float, float], plane_m: float
+) -> None:
+    info = camera(*lens)
+    people = crowd(keypoints=np.full((1, 4, 2), pixel, np.float32))
+    x, y, z = xyz(only(markers(people, config=MarkersConfig(plane_m=plane_m), camera_info=info), JOINTS))[0]
+    fx, fy, cx, cy = lens
+    assert z == pytest.approx(plane_m)
+    np.testing.assert_allclose([fx * x / z + cx, fy * y / z + cy], pixel, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("height_px", "factor"),
+    [
+        pytest.param(480, 1, id="fills the image"),
+        pytest.param(224, 0.5, id="half as large"),
+        pytest.param(0, 0.1, id="a dot"),
+    ],
+)
+def test_on_the_image_plane_markers_shrink_with_the_person(height_px: int, factor: float) -> None:
+    people = crowd(keypoints=np.float32([[(9, 0), (9, 0), (9, 0), (9, height_px)]]))
+    found, config = markers(people), MarkersConfig()
+    assert only(found, BONES).scale.x == pytest.approx(factor * config.bone_m)
+    assert only(found, JOINTS).scale.x == pytest.approx(factor * config.joint_m)
+    in_space = markers(people, points_xyz=np.ones((1, 4, 3)))
+    assert only(in_space, JOINTS).scale.x == config.joint_m
+
+
+def test_with_depth_people_are_in_space_and_unknown_points_are_not_shown() -> None:
+    points = np.arange(12, dtype=float).reshape(1, 4, 3)
+    points[0, 1], points[0, 2, 2] = np.nan, np.inf
+    found = markers(crowd(), points_xyz=points)
+    np.testing.assert_array_equal(xyz(only(found, JOINTS)), points[0, [0, 3]])
+    np.testing.assert_array_equal(xyz(only(found, BONES)), points[0, [0, 3]])
+
+
+@pytest.mark.parametrize(
+    ("people", "before", "clears"),
+    [
+        pytest.param(crowd(0), 0, True, id="nobody"),
+        pytest.param(crowd(0), 2, True, id="everybody has left"),
+        pytest.param(crowd(2), 3, True, id="one has left"),
+        pytest.param(crowd(2), 2, False, id="as many as before"),
+        pytest.param(crowd(2), 0, False, id="the first people"),
+        pytest.param(crowd(2, ids=[4, 9]), 2, True, id="tracked: another may have come"),
+    ],
+)
+def test_nobody_stays_who_has_left(people: People, before: int, clears: bool) -> None:
+    found = markers(people, before=before)
+    assert [m.action == Marker.DELETEALL for m in found] == [True] * clears + [False] * 2 * len(people)
+    assert found[0].header.frame_id == "camera_optical"
+
+
+def viewed(messages: list[list[Marker]]) -> set[str]:
+    """The namespaces that a viewer shows after these messages."""
+    shown: dict[tuple[str, int], Marker] = {}
+    for message in messages:
+        for marker in message:
+            if marker.action == Marker.DELETEALL:
+                shown.clear()
+            elif marker.action == Marker.DELETE:
+                shown.pop((marker.ns, marker.id), None)
+            else:
+                shown[marker.ns, marker.id] = marker
+    return {ns for ns, _ in shown}
+
+
+@given(st.lists(st.lists(st.integers(0, 5), unique=True, max_size=4), min_size=1, max_size=6))
+def test_a_viewer_shows_exactly_those_who_are_there(scenes: list[list[int]]) -> None:
+    messages, before = [], 0
+    for ids in scenes:
+        messages.append(markers(crowd(len(ids), ids=ids), before=before))
+        before = len(ids)
+    assert viewed(messages) == {f"person_{number}" for number in scenes[-1]}
+
+
+@pytest.mark.parametrize(
+    ("ids", "namespaces"),
+    [
+        pytest.param([7, 3], ["person_7", "person_3"], id="tracked"),
+        pytest.param([-1, -1], ["person_0", "person_1"], id="not tracked"),
+        pytest.param([1, -1], ["person_0", "person_1"], id="one is not"),
+        pytest.param([4, 4], ["person_0", "person_1"], id="ids that are not unique"),
+    ],
+)
+def test_namespaces_are_unique(ids: list[int], namespaces: list[str]) -> None:
+    found = [m for m in markers(crowd(2, ids=ids)) if m.action == Marker.ADD]
+    assert [m.ns for m in found[::2]] == namespaces
+    assert len({(m.ns, m.id) for m in found}) == len(found)
+
+
+def test_what_has_no_points_is_deleted_instead() -> None:
+    lonely = hidden(crowd(2), (0, 0), (1, 0), (1, 1), (1, 2), (1, 3))
+    found = markers(lonely, before=2)
+    kinds = [(m.ns, m.id, m.action) for m in found]
+    assert kinds == [
+        ("person_0", BONES, Marker.DELETE),
+        ("person_0", JOINTS, Marker.ADD),
+        ("person_1", BONES, Marker.DELETE),
+        ("person_1", JOINTS, Marker.DELETE),
+    ]
+
+
+def test_colours_by_side_are_those_of_the_overlay() -> None:
+    found = markers(crowd())
+    left, right, centre = (SIDE_COLOURS[side][::-1] for side in ("left", "right", "centre"))
+    assert rgb(only(found, JOINTS).colors) == [centre, left, right, centre]
+    assert rgb(only(found, BONES).colors) == [left, left, right, right, centre, centre]
+    assert all(colour.a == 1 for marker in found for colour in (*marker.colors, marker.color))
+
+
+def test_colours_by_person_follow_the_id() -> None:
+    by_person = MarkersConfig(colour="person")
+    colour = {m.ns: set(rgb(m.colors)) for m in markers(crowd(3, ids=[5, 6, 7]), config=by_person) if m.points}
+    later = {m.ns: set(rgb(m.colors)) for m in markers(crowd(2, ids=[7, 5]), config=by_person) if m.points}
+    assert len(set.union(*colour.values())) == 3
+    assert all(later[ns] == colour[ns] for ns in later)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        pytest.param({"people": crowd(1, COCO_17)}, r"expected 4 keypoints \(stick\), got 17", id="skeleton"),
+        pytest.param({"points_xyz": np.zeros((2, 4, 3))}, r"expected shape \(1, 4, 3\), got \(2, 4, 3\)", id="points"),
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        markers(**{"people": crowd(), **wrong})
+
+
+def test_markers_arrive_in_a_graph(graph: Any) -> None:
+    received = graph.collect(MarkerArray, "/markers")
+    publisher = graph.node.create_publisher(MarkerArray, "/markers", 1)
+    graph.until(publisher.get_subscription_count, "the listener is there")
+    sent = people_markers(crowd(20, COCO_17), COCO_17, HEADER, SIZE_WH, MarkersConfig())
+    publisher.publish(sent)
+    graph.until(lambda: received, "they arrive")
+    assert received[0] == deserialize_message(serialize_message(sent), MarkerArray)
+
+
+def standing(x_px: float, height_px: float) -> np.ndarray:
+    """(17, 2) a person who stands facing us."""
+    return COCO_17.standing * height_px + np.float32([x_px, 40])
+
+
+def render(found: list[Marker], lens: tuple[float, ...], size_wh: tuple[int, int], path: Path) -> np.ndarray:
+    """What a camera at the origin of the optical frame sees, with the metres of each marker to scale; (H, W, 3) RGB."""
+    figure_module = pytest.importorskip("matplotlib.figure", reason="needs matplotlib to draw")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    fx, fy, cx, cy = lens
+    figure = figure_module.Figure(figsize=(size_wh[0] / 100, size_wh[1] / 100), dpi=100, facecolor="#303030")
+    canvas, axes = FigureCanvasAgg(figure), figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(-0.5, size_wh[0] - 0.5), ylim=(size_wh[1] - 0.5, -0.5))
+    axes.axis("off")
+    for marker in (m for m in found if m.action == Marker.ADD):
+        points, colours = xyz(marker), [(c.r, c.g, c.b) for c in marker.colors]
+        uv = points[:, :2] / points[:, 2:] * (fx, fy) + (cx, cy)
+        width_points = marker.scale.x * fx / points[0, 2] * 0.72  # 72 points, 100 pixels an inch
+        if marker.type == Marker.LINE_LIST:
+            for ends, colour in zip(uv.reshape(-1, 2, 2), colours[::2], strict=True):
+                axes.plot(*ends.T, color=colour, linewidth=width_points, zorder=1)
+        else:
+            axes.scatter(*uv.T, s=width_points**2, c=colours, linewidths=0, zorder=2)
+    canvas.draw()
+    figure.savefig(path)
+    return np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def test_a_picture_of_the_markers_shows_the_people(tmp_path: Path) -> None:
+    lens = (600.0, 600.0, 320.0, 240.0)
+    keypoints = np.stack([standing(180, 400), standing(440, 300)])
+    people = crowd(2, COCO_17, keypoints=keypoints)
+    found = markers(people, COCO_17, MarkersConfig(plane_m=2.0), camera_info=camera(*lens))
+    picture = render(found, lens, SIZE_WH, tmp_path / "markers.png")
+    clear = [COCO_17.index(f"{side}_{part}") for side in ("left", "right") for part in ("wrist", "knee", "ankle")]
+    for person in keypoints:
+        for keypoint in clear:
+            x, y = np.rint(person[keypoint]).astype(int)
+            assert tuple(picture[y, x]) == SIDE_COLOURS[COCO_17.side(keypoint)][::-1], COCO_17.keypoint_names[keypoint]
+    assert tuple(picture[5, 5]) == (0x30, 0x30, 0x30)
