@@ -22,7 +22,8 @@ QOS = {
     "qos_overrides./pose_estimator/overlay.publisher.depth": "10",
 }
 DECODER = {"decoder.min_person_score": "0.15"}  # the clip has cones, posts and a tripod that look a little like people
-PARAMETERS = [word for name, value in (QOS | DECODER).items() for word in ("-p", f"{name}:={value}")]
+RUNTIME = {"runtime.backend": "onnx"}  # the same on every machine, whatever else is installed
+PARAMETERS = [word for name, value in (QOS | DECODER | RUNTIME).items() for word in ("-p", f"{name}:={value}")]
 NODE_ARGUMENTS = ("--ros-args", "-r", f"image:={CAMERA}", *PARAMETERS)
 START_TIMEOUT_S = 120.0  # the first start on a machine compiles the decoder
 ANSWER_TIMEOUT_S = 5.0

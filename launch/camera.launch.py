@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -39,8 +39,7 @@ Given = dict[str, str]
 ONLY_NAME = "camera"  # of a single camera whose driver is started here
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One camera.
 
     Attributes:
@@ -164,6 +163,8 @@ ARGUMENTS = {  # default, description, choices
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Everything that the arguments ask for."""
     given = dict(context.launch_configurations)
+    if given["autostart"] == "launch" and given["respawn"] == "true":
+        raise ValueError("respawn: expected autostart:=true, got launch, whose request may still go to the dead node")
     names = [name.strip() for name in given["cameras"].split(",") if name.strip()]
     sources = [CAMERAS[given["camera"]](given, name) for name in names or [ONLY_NAME]]
     namespace = [PushRosNamespace(given["namespace"])] if given["namespace"] else []
@@ -219,7 +220,7 @@ def estimator(given: Given, names: Sequence[str], topics: list[tuple[str, str]])
 
 
 def transitions(node: LifecycleNode) -> list[RegisterEventHandler]:
-    """Configure the node whenever it has started, and activate it then."""
+    """Configure the node when it has started, and activate it then."""
 
     def change(transition: int) -> EmitEvent:
         return EmitEvent(event=ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition))

@@ -95,7 +95,9 @@ class RuntimeConfig:
     least_size: str = setting("128x128", "tensorrt: smallest input that an engine takes, height x width.", unit="px")
     best_size: str = setting("368x656", "tensorrt: the input that an engine is fastest at.", unit="px")
     most_size: str = setting("736x1312", "tensorrt: largest input that an engine takes.", unit="px")
-    max_batch: int = setting(1, "tensorrt: most images that an engine takes at once.", low=1, high=64)
+    max_batch: int = setting(
+        1, "Most images of one run, of several cameras; an engine of tensorrt is built for as many.", low=1, high=64
+    )
     optimisation: int = setting(3, "tensorrt: how long a build looks for the fastest kernels.", low=0, high=5)
     workspace_mb: int = setting(
         0, "tensorrt: most memory that a build may try; 0 is any.", unit="MB", low=0, high=1_000_000

@@ -95,7 +95,10 @@ class Camera:
 
     def update(self, active: bool, enabled: bool) -> None:
         """Subscribe to what is needed, and to nothing else."""
+        was_wanted = self.wanted
         self.active, self.enabled = active, enabled
+        if self.wanted and not was_wanted:
+            self.statistics.resume(time.monotonic())
         try:
             self._subscribe_images(self.wanted or (active and self._settings.config.lazy == "keep"))
             self._subscribe_infos(self.wanted and self.outputs.markers_watched)
@@ -112,7 +115,6 @@ class Camera:
         if needed:
             kind = CompressedImage if self._is_compressed else Image
             self._images = self._subscription(kind, self._name, self._receive)
-            self.statistics.resume(time.monotonic())
             self._watchdog.resume()
         else:
             self._watchdog.pause()

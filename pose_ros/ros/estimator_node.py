@@ -181,7 +181,10 @@ class PoseEstimatorNode(LifecycleNode):
             self.get_logger().fatal(f"the model {model} cannot be loaded: {self._failure}")
             return FAILURE
         if estimator := worker.estimator:
-            self.get_logger().info(f"loaded {estimator.model_name}: {estimator.runner.description}")
+            runner = estimator.runner
+            self.get_logger().info(f"loaded {estimator.model_name}: {runner.description}")
+            if runner.reason:
+                self.get_logger().info(f"runtime: {runner.reason}")
         return SUCCESS
 
     def _tell_progress(self, what: str, fraction: float) -> None:
@@ -230,11 +233,8 @@ class PoseEstimatorNode(LifecycleNode):
         if not estimator:
             return Condition(state)
         runner = estimator.runner
-        known = {"reason": getattr(runner, "reason", ""), "engine": getattr(runner, "state", "")}
-        extra = {name: text for name, text in known.items() if text}
-        return Condition(
-            state, estimator.model_name, runner.description, runner.description.rpartition(" on ")[2], extra
-        )
+        extra = {name: text for name, text in (("reason", runner.reason), ("engine", runner.state)) if text}
+        return Condition(state, estimator.model_name, runner.description, runner.device, extra)
 
     def _state_in_words(self, worker: Worker | None) -> str:
         if self._failure:

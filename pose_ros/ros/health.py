@@ -66,4 +66,6 @@ class Health:
 
     @staticmethod
     def _camera_state(camera: Camera, state: str) -> str:
-        return "IDLE: nobody listens" if state == "ACTIVE" and not camera.wanted else state
+        if state != "ACTIVE" or camera.wanted:
+            return state
+        return "IDLE: nobody listens" if camera.enabled else "DISABLED"

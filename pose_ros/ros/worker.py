@@ -10,7 +10,7 @@ from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.ros.camera import Camera, Frame, described
 from pose_ros.ros.latest import LatestItems, Taken
 from pose_ros.ros.settings import Settings
-from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.runner import CPU, Progress
 
 Load = Callable[[Progress], PoseEstimator]
 
@@ -76,7 +76,7 @@ class Worker:
     def _most(self, estimator: PoseEstimator) -> int:
         """Images of one run. On a CPU a batch takes longer than its images one by one: there, only if asked for."""
         is_asked = self._settings.config.runtime.max_batch > 1
-        return estimator.max_batch if is_asked or "CPU" not in estimator.runner.description.upper() else 1
+        return estimator.max_batch if is_asked or estimator.runner.device != CPU else 1
 
     def _note_progress(self, what: str, fraction: float) -> None:
         self.progress = (what, fraction)

@@ -71,6 +71,7 @@ class OnnxRunner(Runner):
         self.outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
         self.description = f"ONNX Runtime {onnxruntime.__version__} {place}"
+        self.device = place.rpartition("on ")[2]
 
     def close(self) -> None:
         """Give back the session's memory; once more does nothing."""

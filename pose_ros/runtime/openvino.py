@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import CLOSED, Arrays, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
 
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -70,7 +70,8 @@ class OpenVINORunner(Runner):
         self._network, self._tensor = network, openvino.Tensor
         self._idle: list[Any] = []
         self.metadata = _metadata(model)
-        self.description = _description(openvino, core, device, config.precision)
+        self.device = CPU if device == "CPU" else core.get_property(device, "FULL_DEVICE_NAME")
+        self.description = _description(openvino, self.device, config.precision)
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         idle, network = self._idle, self._network  # a run that has begun keeps them
@@ -183,7 +184,6 @@ def _check_precision(network: Any, device: str, precision: str) -> None:
         )
 
 
-def _description(openvino: Any, core: Any, device: str, precision: str) -> str:
-    place = "the CPU" if device == "CPU" else core.get_property(device, "FULL_DEVICE_NAME")
+def _description(openvino: Any, device: str, precision: str) -> str:
     version = openvino.__version__.partition("-")[0]
-    return f"OpenVINO {version} on {place}" + (f" in {precision}" if precision not in ("auto", "fp32") else "")
+    return f"OpenVINO {version} on {device}" + (f" in {precision}" if precision not in ("auto", "fp32") else "")

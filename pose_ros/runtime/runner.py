@@ -14,6 +14,7 @@ import numpy.typing as npt
 Arrays = Mapping[str, npt.NDArray[Any]]
 Progress = Callable[[str, float], None]
 """Told what is under way, and how much of it is done: 0 to 1, or less than 0 where nobody knows."""
+CPU = "the CPU"
 CLOSED = "runner: expected an open one, got one that has been closed; load the model again"
 
 
@@ -64,6 +65,7 @@ class Runner(ABC):
         outputs: What ``run`` gives.
         metadata: Text entries stored in the model file.
         description: Runtime and device, for people.
+        device: What computes, such as the name of a GPU.
         reason: Why ``load_runner`` took this one, in one line; empty if it did not.
         state: What is under way besides answering, such as the build of an engine; empty if nothing is.
     """
@@ -72,6 +74,7 @@ class Runner(ABC):
     outputs: tuple[TensorSpec, ...]
     metadata: Mapping[str, str]
     description: str
+    device: str = CPU
     reason: str = ""
     state: str = ""
 

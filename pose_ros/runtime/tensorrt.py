@@ -86,7 +86,8 @@ class TensorRTRunner(Runner):
         self.inputs, self.outputs = self._session.inputs, self._session.outputs
         self.metadata = source.request.graph.metadata
         self.plan, self.has_built = source.path, source.has_built
-        self.description = f"TensorRT {engine.trt.__version__} on {engine.gpu.name} in {source.request.precision}"
+        self.device = engine.gpu.name
+        self.description = f"TensorRT {engine.trt.__version__} on {self.device} in {source.request.precision}"
 
     def close(self) -> None:
         """Give back all memory; once more does nothing."""

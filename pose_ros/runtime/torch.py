@@ -17,7 +17,7 @@ from pose_ros.checkpoint import load_checkpoint
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import METADATA_KEY
 from pose_ros.network.deploy import INPUT, Deployed
-from pose_ros.runtime.runner import CLOSED, Arrays, Runner, TensorSpec
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec
 
 RECORDINGS = 8
 """Input shapes that are kept on the GPU; beyond, the oldest is forgotten."""
@@ -51,8 +51,8 @@ class TorchRunner(Runner):
         self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)
         self.outputs = tuple(TensorSpec(name, (None,) * 4, np.dtype(np.float32)) for name in deployed.names)
         self.metadata = {METADATA_KEY: json.dumps(deployed.spec.to_dict())}
-        place = torch.cuda.get_device_name() if device == "cuda" else "the CPU"
-        self.description = f"PyTorch {torch.__version__} on {place}" + (" in half precision" if half else "")
+        self.device = torch.cuda.get_device_name() if device == "cuda" else CPU
+        self.description = f"PyTorch {torch.__version__} on {self.device}" + (" in half precision" if half else "")
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         compute = self._compute  # a run that has begun keeps it

@@ -39,6 +39,7 @@ class WhileBuilding(Runner):
         self._turn, self._is_closed = threading.Lock(), False
         self._progress, self._say = progress, say
         self.inputs, self.outputs, self.metadata = meanwhile.inputs, meanwhile.outputs, meanwhile.metadata
+        self.device = meanwhile.device
         self.description = f"{meanwhile.description}, until an engine is built"
         self.state = "building an engine"
         # Nobody who ends the program waits minutes for an engine: an unfinished one leaves nothing behind.
@@ -78,7 +79,7 @@ class WhileBuilding(Runner):
             is_wanted = not self._is_closed
             spare = self._runner if is_wanted else built
             if is_wanted:
-                self._runner, self.description, self.state = built, built.description, ""
+                self._runner, self.device, self.description, self.state = built, built.device, built.description, ""
         if spare is not None:
             spare.close()
         if is_wanted and self._say is not None:

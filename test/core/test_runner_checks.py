@@ -14,7 +14,7 @@ import fake_tensorrt
 import numpy as np
 import pytest
 import runner_checks
-from runner_checks import photos, tensors
+from runner_checks import PICTURES, photos, tensors
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
@@ -55,9 +55,7 @@ def test_a_runner_agrees_with_itself(runner: Runner) -> None:
     assert runner_checks.drift(runner, small[0], 5) == 0
     assert runner_checks.batch_gap(runner, small) < 1e-5
     assert runner_checks.threads_gap(runner, small, 5) == 0
-    report = runner_checks.people(runner, runner, photos(2))
-    assert report.people >= 3 and (report.lost, report.added, report.keypoints_lost) == (0, 0, 0)
-    assert not report.shifts_px.any()
+    assert runner_checks.are_the_same(runner_checks.people(runner, runner, photos(PICTURES)), most_px=0)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +83,18 @@ def test_drift_is_seen(runner: Runner) -> None:
 def test_lost_people_are_seen(runner: Runner) -> None:
     report = runner_checks.people(runner, Spoiled(runner, np.zeros_like), photos(1))
     assert report.lost == report.people > 0
+
+
+def test_the_limits_leave_room_for_what_half_precision_costs(runner: Runner, tmp_path: Path) -> None:
+    model = runner_checks.export_default(tmp_path / "m.onnx", half=True, front=True)
+    with OnnxRunner(model, RuntimeConfig(threads=1)) as half:
+        assert 0 < runner_checks.disagreement(runner, half, tensors(1)) < runner_checks.HALF_GAP / 2
+        assert runner_checks.are_the_same(runner_checks.people(runner, half, photos(PICTURES)), most_px=3)
+
+
+def test_moved_people_are_not_the_same(runner: Runner) -> None:
+    moved = Spoiled(runner, lambda array: np.roll(array, 1, axis=3))
+    assert not runner_checks.are_the_same(runner_checks.people(runner, moved, photos(PICTURES)), most_px=3)
 
 
 class Shared(Runner):

@@ -280,6 +280,7 @@ class SlowRunner(Runner):
         self.runner = runner
         self.inputs, self.outputs = runner.inputs, runner.outputs
         self.metadata, self.description = runner.metadata, "slow"
+        self.device = "a GPU of the test"  # on a CPU the node would not batch
         self.started = 0
         self.batches: list[int] = []
         self.release = threading.Semaphore(0)

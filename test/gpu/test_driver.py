@@ -1,0 +1,108 @@
+"""The driver and CUDA's runtime, without TensorRT: what works, and what an error says and leaves."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import runner_checks
+
+from pose_ros.config import RuntimeConfig
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.runtime import load_runner
+from pose_ros.runtime.cuda import Gpu, find_gpu
+from pose_ros.runtime.cuda_memory import Cuda, CudaError
+from pose_ros.runtime.runner import Unavailable
+
+pytestmark = pytest.mark.gpu
+
+MEGABYTE = 1 << 20
+FORKED = """
+import os, sys
+from pose_ros.runtime.cuda import find_gpu
+find_gpu()
+child = os.fork()
+if child == 0:
+    try:
+        find_gpu()
+    except ImportError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+
+
+def told(script: str, **environment: str) -> str:
+    """What a program of its own prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def copy_there_and_back(cuda: Cuda, nbytes: int = MEGABYTE) -> bool:
+    """Whether bytes come back as they went, through a stream and through a recording of it."""
+    sent = np.random.default_rng(0).integers(0, 256, nbytes, np.uint8)
+    stream, device, host = cuda.make_stream(), cuda.allocate(nbytes), cuda.allocate_host(nbytes)
+    stream.upload(device, sent)
+    graph = stream.capture(lambda: stream.download(host.array, device))
+    graph.launch(stream)
+    stream.synchronize()
+    same = np.array_equal(host.array, sent)
+    for made in (graph, host, device, stream):
+        made.close()
+    return same
+
+
+def test_the_gpu_describes_itself(gpu: Gpu) -> None:
+    assert gpu.name and gpu.compute_capability >= (5, 0) and gpu.memory_bytes > 1 << 30
+    assert gpu.cuda_version >= (11, 4)
+
+
+def test_bytes_come_back_as_they_went(cuda: Cuda) -> None:
+    assert copy_there_and_back(cuda)
+
+
+def test_fifty_cycles_give_all_memory_back(cuda: Cuda, free_bytes: Callable[[], int]) -> None:
+    assert runner_checks.lost_bytes(lambda: copy_there_and_back(cuda, 8 * MEGABYTE), free_bytes, 50) <= 4 * MEGABYTE
+
+
+def test_too_much_memory_is_refused_and_the_gpu_lives_on(gpu: Gpu, cuda: Cuda) -> None:
+    with pytest.raises(CudaError, match=r"cudaMalloc\(\d+\): .*close other programs on the GPU") as caught:
+        cuda.allocate(2 * gpu.memory_bytes)
+    assert caught.value.code == 2 and copy_there_and_back(cuda)
+
+
+def test_an_absent_gpu_is_refused_with_the_fix() -> None:
+    with pytest.raises(Unavailable, match=r"expected GPU 63, got \d+ in all; choose another"):
+        find_gpu(63)
+    with pytest.raises(Unavailable, match="expected GPU 63"):
+        load_runner(DEFAULT_MODEL, RuntimeConfig(backend="tensorrt", gpu=63))
+
+
+def test_a_hidden_gpu_is_refused_with_the_fix() -> None:
+    said = told("from pose_ros.runtime.cuda import find_gpu; find_gpu()", CUDA_VISIBLE_DEVICES="")
+    assert "CUDA_ERROR_NO_DEVICE" in said and "CUDA_VISIBLE_DEVICES does not hide it" in said
+
+
+def test_a_hidden_gpu_is_no_obstacle_for_auto() -> None:
+    script = (
+        "from pose_ros.config import RuntimeConfig; from pose_ros.model_file import DEFAULT_MODEL\n"
+        "from pose_ros.runtime import load_runner\n"
+        "print(load_runner(DEFAULT_MODEL, RuntimeConfig()).reason)"
+    )
+    said = told(script, CUDA_VISIBLE_DEVICES="")
+    assert said.startswith(("openvino on the CPU", "onnx on the CPU")) and "tensorrt: " in said
+
+
+def test_a_fork_is_told_to_spawn() -> None:
+    assert "start worker processes with the method spawn" in told(FORKED)

@@ -1,0 +1,96 @@
+"""One engine of TensorRT: kept, recorded, in batches, from several threads, for long, and given back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import runner_checks
+from runner_checks import tensors
+
+from pose_ros.config import RuntimeConfig
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.runtime.runner import Runner
+from pose_ros.runtime.tensorrt import TensorRTRunner
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("tensorrt")]
+
+SAME_ENGINE_GAP = 1e-5
+"""Kernels that add up in no fixed order may differ in the last bits from run to run."""
+OTHER_KERNELS_GAP = runner_checks.FLOAT_GAP
+"""A batch, and a new build, may take other kernels."""
+SLACK_BYTES = 4 << 20
+"""Less than any one of an engine's buffers: 50 cycles that lose one lose more."""
+
+
+@pytest.fixture(scope="module")
+def runner(config: RuntimeConfig) -> Iterator[Runner]:
+    with TensorRTRunner(DEFAULT_MODEL, config) as runner:
+        yield runner
+
+
+def test_a_thousand_runs_do_not_drift(runner: Runner) -> None:
+    assert runner_checks.drift(runner, tensors(1)[0], 1000) <= SAME_ENGINE_GAP
+
+
+def test_a_batch_of_four_is_four_images(runner: Runner) -> None:
+    assert runner_checks.batch_gap(runner, tensors(4)) <= OTHER_KERNELS_GAP
+
+
+def test_sizes_in_turns_do_not_disturb_each_other(runner: Runner) -> None:
+    """More sizes than are kept ready, so that memory grows and recordings are made anew."""
+    images = [tensors(1, size_wh)[0] for size_wh in ((496, 368), (128, 128), (656, 368), (256, 144), (144, 256))]
+    first = [runner_checks.run(runner, image) for image in images]
+    for _ in range(4):
+        again = [runner_checks.run(runner, image) for image in images]
+        assert max(map(runner_checks.gap, first, again)) <= SAME_ENGINE_GAP
+
+
+def test_two_threads_get_their_own_answers(runner: Runner) -> None:
+    assert runner_checks.threads_gap(runner, tensors(2), 200) <= SAME_ENGINE_GAP
+
+
+def test_a_recording_answers_like_the_engine(config: RuntimeConfig) -> None:
+    said: list[str] = []
+    with (
+        TensorRTRunner(DEFAULT_MODEL, replace(config, cuda_graph=False)) as plain,
+        TensorRTRunner(DEFAULT_MODEL, config, say=said.append) as recorded,
+    ):
+        assert plain.plan == recorded.plan
+        runner_checks.drift(recorded, tensors(1)[0], 5)  # from the third run on it is a recording
+        assert runner_checks.disagreement(plain, recorded, tensors(4)) <= SAME_ENGINE_GAP
+    assert not [line for line in said if "CUDA graphs" in line]
+
+
+def test_fifty_loads_give_all_memory_back(config: RuntimeConfig, free_bytes: Callable[[], int]) -> None:
+    (image,) = tensors(1)
+
+    def cycle() -> None:
+        with TensorRTRunner(DEFAULT_MODEL, config) as runner:
+            runner_checks.drift(runner, image, 4)
+
+    assert runner_checks.lost_bytes(cycle, free_bytes, 50) <= SLACK_BYTES
+
+
+def test_the_second_start_builds_nothing_and_spoiled_plans_are_built_anew(
+    config: RuntimeConfig, tmp_path: Path
+) -> None:
+    (image,), settings = tensors(1), replace(config, cache=str(tmp_path))
+
+    def start() -> runner_checks.Start:
+        return runner_checks.start(lambda say: TensorRTRunner(DEFAULT_MODEL, settings, say=say), image)
+
+    first, second = start(), start()
+    assert first.has_built and "not built yet" in first.said[0]
+    assert not second.has_built and second.said == []
+    assert runner_checks.gap(first.outputs, second.outputs) <= SAME_ENGINE_GAP
+    runner_checks.change_plan(first.plan)
+    changed = start()
+    assert changed.has_built and "another checksum" in changed.said[0]
+    runner_checks.replace_plan(first.plan, b"no engine" * 1000)
+    replaced = start()
+    assert replaced.has_built and "TensorRT would not load it" in replaced.said[0]
+    assert runner_checks.gap(first.outputs, replaced.outputs) <= OTHER_KERNELS_GAP
+    assert not start().has_built
