@@ -39,7 +39,7 @@ def or_skip(make: Callable[[], Any]) -> Any:
         pytest.skip(str(error))
 
 
-def export_default(target: Path, **wishes: bool) -> Path:
+def export_default(target: Path, **wishes: Any) -> Path:
     """Write the default model for 368 x 496 with these ``ExportOptions``; the test is skipped without torch."""
     pytest.importorskip("torch")
     from pose_ros.checkpoint import load_checkpoint

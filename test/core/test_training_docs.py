@@ -117,8 +117,8 @@ class TestWeightsToBeginWith:
         from pose_ros.network import zoo
         from pose_ros.training import start
 
-        taught = zoo.build("pose_ros_mobilenet_v1_075")
-        save_checkpoint(taught, "pose_ros_mobilenet_v1_075", tmp_path / "shipped.pt")
+        taught = zoo.build("pose_ros_mobilenet_v1_075_4")
+        save_checkpoint(taught, "pose_ros_mobilenet_v1_075_4", tmp_path / "shipped.pt")
         monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
         config = load_config(ROOT / "configs/finetune.yaml", ["seed=5"])
         network, said = start.starting_network(config)
@@ -133,7 +133,7 @@ class TestWeightsToBeginWith:
         from pose_ros.training import start
 
         (example,) = (text for text in blocks("yaml") if text.startswith("skeleton:"))
-        settings = {**LEAST, **yaml.safe_load(example), "network": "pose_ros_mobilenet_v1_075"}
+        settings = {**LEAST, **yaml.safe_load(example), "network": "pose_ros_mobilenet_v1_075_4"}
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
         network = settings["network"]
         save_checkpoint(zoo.build(network), network, tmp_path / "shipped.pt")

@@ -21,7 +21,8 @@ from pose_ros.runtime.tensorrt import check
 @pytest.fixture(scope="session", autouse=True)
 def gpu() -> Gpu:
     """The GPU."""
-    return runner_checks.or_skip(find_gpu)
+    found: Gpu = runner_checks.or_skip(find_gpu)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +55,14 @@ def free_bytes(cuda: Cuda) -> Callable[[], int]:
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
     """Settings that build quickly, into a folder of the tests' own, for up to four images at a time."""
-    sizes = {"least_size": "128x128", "best_size": "368x496", "most_size": "368x656"}
-    return RuntimeConfig(cache=str(tmp_path_factory.mktemp("engines")), optimisation=1, max_batch=4, **sizes)
+    return RuntimeConfig(
+        cache=str(tmp_path_factory.mktemp("engines")),
+        least_size="128x128",
+        best_size="368x496",
+        most_size="368x656",
+        max_batch=4,
+        optimisation=1,
+    )
 
 
 @pytest.fixture(scope="session")

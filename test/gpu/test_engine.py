@@ -54,10 +54,9 @@ def test_two_threads_get_their_own_answers(runner: Runner) -> None:
 
 def test_a_recording_answers_like_the_engine(config: RuntimeConfig) -> None:
     said: list[str] = []
-    with (
-        TensorRTRunner(DEFAULT_MODEL, replace(config, cuda_graph=False)) as plain,
-        TensorRTRunner(DEFAULT_MODEL, config, say=said.append) as recorded,
-    ):
+    plain = TensorRTRunner(DEFAULT_MODEL, replace(config, cuda_graph=False))
+    recorded = TensorRTRunner(DEFAULT_MODEL, config, say=said.append)
+    with plain, recorded:
         assert plain.plan == recorded.plan
         runner_checks.drift(recorded, tensors(1)[0], 5)  # from the third run on it is a recording
         assert runner_checks.disagreement(plain, recorded, tensors(4)) <= SAME_ENGINE_GAP

@@ -19,7 +19,6 @@ pytest.importorskip("launch_ros", reason="launch_ros is not installed: ROS 2 fro
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
-from launch.utilities import perform_substitutions
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.utilities import evaluate_parameters
 from lifecycle_msgs.srv import GetState
@@ -226,7 +225,7 @@ def test_several_cameras_are_one_node(module: Any) -> None:
     assert remapped(estimator) == {"front/image": "front/image_raw", "rear/image": "rear/image_raw"}
     assert list(parameters(estimator)["cameras"]) == names
     usb_cams = [a for a in actions if isinstance(a, Node) and a.node_executable == "usb_cam_node_exe"]
-    assert [perform_substitutions(LaunchContext(), a._Node__node_namespace) for a in usb_cams] == names
+    assert [usb_cam._Node__node_namespace for usb_cam in usb_cams] == names
     assert remapped(node(actions, "rviz2"))["/pose_estimator/markers"] == "pose_estimator/front/markers"
     actions = started(module, camera="none", cameras="front,rear", image_topic="color/image")
     assert remapped(node(actions, "pose_node")) == {
@@ -350,6 +349,13 @@ def test_a_driver_really_starts_and_its_images_are_answered(
     graph.until(lambda: answers, "an image of the driver is answered", TIMEOUT_S)
     launched.end()
     assert "Traceback" not in launched.said
+
+
+@pytest.mark.usefixtures("drivers")
+def test_the_drivers_of_two_cameras_and_one_node(graph: Any, launch: Launch, toy_model: Path) -> None:
+    launch("camera.launch.py", "camera:=usb_cam", "cameras:=front,rear", f"model:={toy_model}")
+    answers = [graph.collect(PersonPoseArray, f"/pose_estimator/{name}/poses") for name in ("front", "rear")]
+    graph.until(lambda: all(answers), "an image of each is answered", TIMEOUT_S)
 
 
 def test_a_missing_driver_ends_the_launch_with_one_sentence(launch: Launch, prefix: Path, domain_id: int) -> None:
