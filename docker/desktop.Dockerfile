@@ -17,10 +17,12 @@ RUN apt-get update \
 
 # What pyproject.toml lists, without the package, whose code comes from the workspace. NumPy stays the 1 that the
 # messages of ROS 2 are built with. TensorRT's package fetches its libraries from NVIDIA; empty, it is left out.
-ARG TENSORRT="tensorrt-cu12==10.13.*"
+ARG TENSORRT=10.13.*
+ARG CUDA=12
 COPY pyproject.toml setup.py package.xml README.md LICENSE /opt/pose_ros/
 RUN python3 -m venv --system-site-packages /opt/venv \
-    && /opt/venv/bin/pip install --no-cache-dir "numpy<2" /opt/pose_ros ${TENSORRT:+"${TENSORRT}"}
+    && /opt/venv/bin/pip install --no-cache-dir "numpy<2" /opt/pose_ros \
+        ${TENSORRT:+"tensorrt-cu${CUDA}==${TENSORRT}" "cuda-bindings==${CUDA}.*"}
 COPY --from=build /ws/install /ws/install
 
 # DDS hands images over in memory only among programs of one user: take the number of yours.

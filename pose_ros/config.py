@@ -94,7 +94,7 @@ class RuntimeConfig:
     cache: str = setting("", "Folder of built engines; empty is pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input that an engine takes, height x width.", unit="px")
     best_size: str = setting("368x656", "tensorrt: the input that an engine is fastest at.", unit="px")
-    most_size: str = setting("736x1312", "tensorrt: largest input that an engine takes.", unit="px")
+    most_size: str = setting("1312x1312", "tensorrt: largest input that an engine takes.", unit="px")
     max_batch: int = setting(
         1, "Most images of one run, of several cameras; an engine of tensorrt is built for as many.", low=1, high=64
     )

@@ -111,9 +111,13 @@ class PoseEstimator:
         if runtime != "auto":
             config = replace(config, runtime=replace(config.runtime, backend=runtime))
         runner = load_runner(path, config.runtime, progress, say)
-        if not isinstance(spec, ModelSpec):
-            spec = read_spec(path, runner.metadata, spec)
-        return cls(runner, spec, config, grouping, f"{spec.name}-{_short_hash(path)}")
+        try:
+            if not isinstance(spec, ModelSpec):
+                spec = read_spec(path, runner.metadata, spec)
+            return cls(runner, spec, config, grouping, f"{spec.name}-{_short_hash(path)}")
+        except BaseException:
+            runner.close()
+            raise
 
     def _warm_up(self) -> None:
         """Run every stage once, so that the first image waits for no compiler: on an empty image there is nobody."""

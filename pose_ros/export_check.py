@@ -144,6 +144,9 @@ def _front_differences(deployed: Deployed, outputs: Mapping[str, FloatArray]) ->
     limbs = np.array(deployed.spec.limbs)
     peaks, values = _in_order(outputs["peaks"], outputs["limb_scores"].astype(np.float32), limbs)
     expected_peaks, expected_values = _in_order(expected_peaks, expected_values.astype(np.float32), limbs)
+    is_sure = expected_peaks[..., 2] > expected_peaks[..., -1:, 2]  # of those as weak as the last, any may be kept
+    both = is_sure[:, limbs[:, 0], :, None] & is_sure[:, limbs[:, 1], None, :]
+    peaks, values = np.where(is_sure[..., None], peaks, expected_peaks), np.where(both, values, expected_values)
     gap = np.abs(values - expected_values)
     agreeing = np.where(gap > np.quantile(gap, 1 - FLIPPED), 0, gap)
     return {

@@ -4,7 +4,7 @@ What is quantised is written down in the file (QuantizeLinear and DequantizeLine
 computes the same, and none needs images of its own. It is the inputs and the weights of convolutions and matrix
 products: weights channel by channel, sums in full precision. In float32 stay the normalisation, the layers that give
 the fields, the decode front, and depthwise convolutions: they sum over few values, so that rounding does not average
-out, and are a small part of the work.
+out, and are a small part of the work; with signed integers also what reads a Concat, where OpenVINO would be wrong.
 
 References:
     Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
@@ -15,13 +15,12 @@ References:
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import importlib.util
 import io
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,16 +34,13 @@ from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import METADATA_KEY, InputSpec, ModelSpec
 from pose_ros.model_file import read_spec
+from pose_ros.quantised_nodes import OPERATORS, choose, prepare
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Progress
 from pose_ros.whole_file import appears_whole
 
 METHODS = ("percentile", "minmax", "entropy")
 PERCENTILE = 99.99
-OPERATORS = ("Conv", "Gemm", "MatMul")
-"""What is quantised. Transposed convolutions are not: ONNX Runtime is slower at them in integers."""
-OLDEST_OPSET = 13
-"""Before, weights cannot be quantised channel by channel."""
 
 Image = npt.NDArray[np.uint8]
 
@@ -129,7 +125,8 @@ def quantise(
     input, network = _input(model), onnx.load(str(model))
     entries = {entry.key: entry.value for entry in network.metadata_props}
     spec = read_spec(model, entries)
-    quantised, kept = choose(network, options.depthwise, options.keep)
+    prepare(network)
+    quantised, kept = choose(network, options.keep, options.depthwise, options.unsigned)
     calibration = Calibration(input, images, progress)
     with appears_whole(target) as unfinished:
         written = _quantised(network, quantised, calibration, options)
@@ -147,67 +144,6 @@ def quantise(
         tuple(tensorrt_operators.remarks(written)),
         time.perf_counter() - start,
     )
-
-
-def choose(network: Any, depthwise: bool = False, keep: Sequence[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the nodes to quantise, and of those of the same operators that stay in float32.
-
-    Nodes without a name get one.
-
-    Args:
-        network: An ``onnx.ModelProto``.
-        depthwise: Whether depthwise convolutions are among the former.
-        keep: Names of nodes that stay, with wildcards, beside the last ones before each output.
-
-    Raises:
-        ValueError: If a name fits none, or none is left to quantise.
-    """
-    for place, node in enumerate(network.graph.node):
-        node.name = node.name or f"{node.op_type}_{place}"
-    candidates = [node.name for node in network.graph.node if node.op_type in OPERATORS]
-    for pattern in keep:
-        if not fnmatch.filter(candidates, pattern):
-            raise ValueError(f"keep: expected names of {', '.join(OPERATORS)} nodes, got {pattern!r}, which fits none")
-    able = _with_weights(network, depthwise) - _last(network)
-    able -= {name for pattern in keep for name in fnmatch.filter(candidates, pattern)}
-    opset = next(entry.version for entry in network.opset_import if entry.domain in ("", "ai.onnx"))
-    if not able or opset < OLDEST_OPSET:
-        raise ValueError(
-            f"quantise: expected a network with {', '.join(OPERATORS)} in float32 before its last layers, and opset "
-            f"{OLDEST_OPSET} or later, got {len(able)} such nodes and opset {opset}; "
-            "take the file that was exported without --half and --int8"
-        )
-    return tuple(n for n in candidates if n in able), tuple(n for n in candidates if n not in able)
-
-
-def _with_weights(network: Any, depthwise: bool) -> set[str]:
-    """Names of the nodes whose weights stand in the file, in float32."""
-    from onnx import TensorProto
-
-    weights = {tensor.name: tensor for tensor in network.graph.initializer if tensor.data_type == TensorProto.FLOAT}
-    nodes = [node for node in network.graph.node if node.op_type in OPERATORS and node.input[1] in weights]
-    return {node.name for node in nodes if depthwise or not _is_depthwise(node, weights[node.input[1]])}
-
-
-def _is_depthwise(node: Any, weight: Any) -> bool:
-    groups = [attribute.i for attribute in node.attribute if attribute.name == "group"]
-    return node.op_type == "Conv" and bool(groups) and groups[0] > 1 and weight.dims[1] == 1
-
-
-def _last(network: Any) -> set[str]:
-    """Names of the nodes of OPERATORS that no other stands between and an output: the layers that give the fields."""
-    makers = {name: node for node in network.graph.node for name in node.output}
-    ahead, seen, last = [output.name for output in network.graph.output], set(), set()
-    while ahead:
-        node = makers.get(ahead.pop())
-        if node is None or node.name in seen:
-            continue
-        seen.add(node.name)
-        if node.op_type in OPERATORS:
-            last.add(node.name)
-        else:
-            ahead += node.input
-    return last
 
 
 def _quantised(network: Any, names: Iterable[str], calibration: Calibration, options: QuantiseOptions) -> Any:

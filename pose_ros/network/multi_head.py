@@ -26,7 +26,7 @@ from pose_ros.network.model import Outputs, PoseNetwork, with_heads
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
 STRIDE = 8
-INPUT = InputSpec("image", "NCHW", "float32", "rgb", (128.0, 128.0, 128.0), (128.0, 128.0, 128.0), 16, 368)
+INPUT = InputSpec("image", "NCHW", "float32", "rgb", (128.0, 128.0, 128.0), (128.0, 128.0, 128.0), 16, 432)
 
 
 class MultiHeadNetwork(PoseNetwork):

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.estimator import Estimate, PoseEstimator
@@ -19,7 +19,7 @@ from pose_ros.ros.conversions import Picture, image_from_message
 from pose_ros.ros.diagnostics import CameraStatistics
 from pose_ros.ros.latest import Taken
 from pose_ros.ros.node_config import NodeConfig
-from pose_ros.ros.outputs import Answer, Outputs
+from pose_ros.ros.outputs import OVERRIDABLE, Answer, Outputs
 from pose_ros.ros.rate_limit import RateLimit
 from pose_ros.ros.settings import Settings
 from pose_ros.ros.watchdog import Watchdog, subscription_events
@@ -75,12 +75,14 @@ class Camera:
         self._name = f"{image_topic}/compressed" if self._is_compressed else f"{prefix}image"
         self.topic = node.resolve_topic_name(self._name)
         self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
+        say = node.get_logger().warning  # of a peer once, however often its images are subscribed to
+        self._events = {topic: subscription_events(node, topic, say) for topic in (self._name, self._info_topic)}
         self.statistics = CameraStatistics(time.monotonic())
         self._rate_limit = RateLimit()
         self._images: Any = None
         self._infos: Any = None
         self._info: CameraInfo | None = None
-        self.active = self.enabled = False
+        self.active = self.enabled = self._was_wanted = False
         self.size_wh = (0, 0)
         self._watchdog_s = settings.config.watchdog_s
         self._watchdog = self._new_watchdog()
@@ -95,14 +97,15 @@ class Camera:
 
     def update(self, active: bool, enabled: bool) -> None:
         """Subscribe to what is needed, and to nothing else."""
-        was_wanted = self.wanted
         self.active, self.enabled = active, enabled
-        if self.wanted and not was_wanted:
+        wanted = self.wanted
+        if wanted and not self._was_wanted:
             self.statistics.resume(time.monotonic())
+        self._was_wanted = wanted
         try:
-            self._subscribe_images(self.wanted or (active and self._settings.config.lazy == "keep"))
-            self._subscribe_infos(self.wanted and self.outputs.markers_watched)
-        except RuntimeError as error:  # a quality of service in the parameters that is none
+            self._subscribe_images(wanted or (active and self._settings.config.lazy == "keep"))
+            self._subscribe_infos(wanted and self.outputs.markers_watched)
+        except (RuntimeError, ParameterException) as error:  # a quality of service in the parameters that is none
             self._tell(f"cannot subscribe to the images of {self.topic}: {error}")
         if self._watchdog_s != self._settings.config.watchdog_s:
             self._watchdog_s = self._settings.config.watchdog_s
@@ -136,9 +139,14 @@ class Camera:
             topic,
             callback,
             QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=subscription_events(self._node, topic, self._node.get_logger().warning),
+            qos_overriding_options=OVERRIDABLE,
+            event_callbacks=self._events[topic],
         )
+
+    @property
+    def silent(self) -> bool:
+        """Whether its watchdog misses images."""
+        return self._watchdog.silent
 
     def _new_watchdog(self) -> Watchdog:
         watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)

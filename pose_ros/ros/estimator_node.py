@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
@@ -19,13 +20,14 @@ from pose_ros.ros.health import Condition, Health
 from pose_ros.ros.node_config import NodeConfig
 from pose_ros.ros.settings import Settings
 from pose_ros.ros.transitions import Transitions
-from pose_ros.ros.worker import Worker
+from pose_ros.ros.worker import LOADING, Worker
 from pose_ros.runtime.runner import Progress
 
 UPDATE_S = 0.1
 POLL_S = 0.05
 PROGRESS_PERIOD_S = 10.0
 Load = Callable[[NodeConfig, Progress, Callable[[str], None]], PoseEstimator]
+Transition = Callable[["PoseEstimatorNode", LifecycleState], TransitionCallbackReturn]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -38,6 +40,20 @@ def load_estimator(config: NodeConfig, progress: Progress, say: Callable[[str], 
         progress=progress,
         say=say,
     )
+
+
+def told(transition: Transition) -> Transition:
+    """A transition that says what went wrong in it; rclpy would not."""
+
+    @functools.wraps(transition)
+    def wrapped(node: PoseEstimatorNode, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            return transition(node, state)
+        except Exception as error:
+            node.explain(f"{transition.__name__}: {described(error)}")
+            return TransitionCallbackReturn.ERROR
+
+    return wrapped
 
 
 class PoseEstimatorNode(LifecycleNode):
@@ -95,11 +111,13 @@ class PoseEstimatorNode(LifecycleNode):
         """Where it is in its lifecycle: ``"unconfigured"``, ``"configuring"``, ``"inactive"`` and so on."""
         return str(self._state_machine.current_state[1])
 
+    @told
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model that the parameters ask for."""
         self._configured = self.config
         return self._start_worker()
 
+    @told
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Receive and answer; load the model first if ``deactivate`` has given it back."""
         if self._worker is None and self._start_worker() != SUCCESS:
@@ -110,24 +128,35 @@ class PoseEstimatorNode(LifecycleNode):
         self.get_logger().info(f"ready: receiving images from {topics}{lazily}")
         return SUCCESS
 
+    @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Answer no more, and give the model back."""
         self._set_active(False)
         self._stop_worker()
         return SUCCESS
 
+    @told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model back."""
         self._stop_worker()
         return SUCCESS
 
+    @told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give everything back. The process stays, and can only be ended."""
         return self.on_deactivate(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give everything back: the node can be configured again."""
-        return self.on_deactivate(state)
+        why, self._failure = self._failure, ""
+        self.on_deactivate(state)
+        self._failure = why
+        return SUCCESS
+
+    def explain(self, failure: str) -> None:
+        """Say why it does not work, in the log and in the diagnostics."""
+        self._failure = failure
+        self.get_logger().fatal(failure)
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Stop after the images in hand.
@@ -177,8 +206,15 @@ class PoseEstimatorNode(LifecycleNode):
                 return FAILURE
             self._tell_progress(*worker.progress)
         if worker.error is not None:
-            self._worker, self._failure = None, described(worker.error)
+            self._worker, self._failure, worker.error = None, described(worker.error), None
             self.get_logger().fatal(f"the model {model} cannot be loaded: {self._failure}")
+            return FAILURE
+        try:
+            self._check(self.config)  # it may have changed since
+        except ValueError as error:
+            self._stop_worker()
+            self._failure = described(error)
+            self.get_logger().fatal(f"the model {model} does not go with the parameters: {self._failure}")
             return FAILURE
         if estimator := worker.estimator:
             runner = estimator.runner
@@ -188,8 +224,9 @@ class PoseEstimatorNode(LifecycleNode):
         return SUCCESS
 
     def _tell_progress(self, what: str, fraction: float) -> None:
-        if fraction >= 0:
-            self.get_logger().info(f"{what}: {100 * fraction:.0f} %", throttle_duration_sec=PROGRESS_PERIOD_S)
+        share = f": {100 * fraction:.0f} %" if fraction >= 0 else ""
+        if what != LOADING:
+            self.get_logger().info(f"{what}{share}", throttle_duration_sec=PROGRESS_PERIOD_S)
 
     def _warn(self, text: str) -> None:
         self.get_logger().error(text)
@@ -241,5 +278,6 @@ class PoseEstimatorNode(LifecycleNode):
             return f"FAILED: {self._failure}"
         if worker and not worker.loaded.is_set():
             what, fraction = worker.progress
-            return f"BUILDING {100 * fraction:.0f} %: {what}" if fraction >= 0 else f"LOADING: {what}"
+            share = f" {100 * fraction:.0f} %" if fraction >= 0 else ""
+            return "LOADING" if what == LOADING else f"BUILDING{share}: {what}"
         return "DISABLED" if self._active and not self._enabled else self.state.upper()

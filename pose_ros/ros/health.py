@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from pose_ros.config import DiagnosticsConfig
 from pose_ros.ros.camera import Camera
 from pose_ros.ros.diagnostics import camera_status, runtime_status
+from pose_ros.ros.outputs import OVERRIDABLE
+from pose_ros.ros.watchdog import publisher_events
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,13 @@ class Health:
 
     def __init__(self, node: Node, cameras: Sequence[Camera]) -> None:
         self._node, self._cameras = node, cameras
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._publisher = node.create_publisher(
+            DiagnosticArray,
+            "/diagnostics",
+            QoSProfile(depth=10),
+            qos_overriding_options=OVERRIDABLE,
+            event_callbacks=publisher_events(node, "/diagnostics", node.get_logger().warning),
+        )
         self._published_s = 0.0
 
     def publish_if_due(self, condition: Condition, config: DiagnosticsConfig) -> None:
@@ -58,6 +67,7 @@ class Health:
         report.status = [runtime]
         for camera in self._cameras:
             extra = {"topic": camera.topic, "image_size": "{} x {}".format(*camera.size_wh)}
+            extra["watchdog"] = "misses images" if camera.silent else "quiet"
             snapshot = camera.statistics.snapshot(now_s)
             state = self._camera_state(camera, condition.state)
             title = f"{name}: {camera.name or 'camera'}"

@@ -30,6 +30,11 @@ class LatestItems(Generic[Source, Item]):
         self._dropped = dict.fromkeys(sources, 0)
         self._closed = False
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody takes anything any more."""
+        return self._closed
+
     def put(self, source: Source, item: Item) -> None:
         """Leave an item; one of this source that still waits is dropped and counted. Never blocks."""
         with self._changed:

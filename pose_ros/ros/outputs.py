@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -22,6 +22,18 @@ from pose_ros.ros.markers import people_markers
 from pose_ros.ros.node_config import NodeConfig
 from pose_ros.ros.watchdog import publisher_events
 
+OVERRIDABLE = QoSOverridingOptions(
+    (
+        QoSPolicyKind.HISTORY,
+        QoSPolicyKind.DEPTH,
+        QoSPolicyKind.RELIABILITY,
+        QoSPolicyKind.DURABILITY,
+        QoSPolicyKind.DEADLINE,
+        QoSPolicyKind.LIVELINESS,
+        QoSPolicyKind.LIVELINESS_LEASE_DURATION,
+    )
+)
+"""Every policy that can keep two ends apart is a parameter ``qos_overrides.<topic>.<end>.<policy>``."""
 LAST_ANSWER_TIMEOUT = Duration(seconds=0.5)
 
 
@@ -66,7 +78,7 @@ class Outputs:
             kind,
             topic,
             QoSProfile(depth=depth),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=OVERRIDABLE,
             event_callbacks=publisher_events(self._node, topic, self._node.get_logger().warning),
         )
 

@@ -44,7 +44,8 @@ class Settings:
         try:
             wanted = self._with(changed)
             self._check_in_use(changed)
-            self._check(wanted)
+            if wanted.decoder != self.config.decoder:
+                self._check(wanted)
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         if not self._has_post_set:

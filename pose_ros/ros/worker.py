@@ -13,6 +13,8 @@ from pose_ros.ros.settings import Settings
 from pose_ros.runtime.runner import CPU, Progress
 
 Load = Callable[[Progress], PoseEstimator]
+LOADING = "loading"
+"""What is under way until a runtime says more."""
 
 
 class Worker:
@@ -42,7 +44,7 @@ class Worker:
         self.loaded = threading.Event()
         self.error: Exception | None = None
         self.estimator: PoseEstimator | None = None
-        self.progress = ("loading", -1.0)
+        self.progress = (LOADING, -1.0)
         self._settings, self._load, self._say = settings, load, say
         self._thread = threading.Thread(target=self._work, name="pose_worker", daemon=True)
         self._thread.start()
@@ -79,13 +81,16 @@ class Worker:
         return estimator.max_batch if is_asked or estimator.runner.device != CPU else 1
 
     def _note_progress(self, what: str, fraction: float) -> None:
+        if self.waiting.closed:
+            raise InterruptedError("nobody waits for the model any more")
         self.progress = (what, fraction)
 
     def _served(self, estimator: PoseEstimator, taken: Sequence[Taken[Camera, Any]]) -> PoseEstimator:
         try:
             return self._serve(estimator, taken)
         except Exception as error:  # nothing ends the thread
-            self._say(f"lost {len(taken)} images: {described(error)}")
+            for entry in taken:
+                entry.source.report(entry.item, error)
             return estimator
 
     def _serve(self, estimator: PoseEstimator, taken: Sequence[Taken[Camera, Any]]) -> PoseEstimator:

@@ -122,6 +122,8 @@ def _first(
     way, *others = ways
     try:
         return attempt(way), _reason(way, refused)
+    except InterruptedError:
+        raise  # a build that nobody wants any longer
     except Exception as error:  # whatever a library raises here, the next one may work
         refused = {**refused, _name(way): _short(error)}
         if not others and len(refused) > 1 and isinstance(error, Unavailable):
@@ -147,23 +149,28 @@ def _load(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say
 
 def _try(path: Path, config: RuntimeConfig) -> None:
     if config.backend == "tensorrt":
-        from pose_ros.runtime.tensorrt import check
+        from pose_ros.runtime.tensorrt import check_model
 
-        check(config.gpu)
+        check_model(path, config)
     else:
         _load(path, config, None, None).close()
 
 
 def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say | None) -> Runner:
-    from pose_ros.runtime.tensorrt import TensorRTRunner, check
+    from pose_ros.runtime.tensorrt import TensorRTRunner, check_model
 
     if config.while_building == "wait":
         return TensorRTRunner(path, config, progress, say)
-    check(config.gpu)
+    check_model(path, config)
     from pose_ros.runtime.onnx import OnnxRunner
     from pose_ros.runtime.while_building import WhileBuilding
 
-    meanwhile = OnnxRunner(path, RuntimeConfig(backend="onnx", threads=config.threads))
+    try:
+        meanwhile = OnnxRunner(path, RuntimeConfig(backend="onnx", threads=config.threads))
+    except (ImportError, ValueError) as error:
+        if say is not None:
+            say(f"nothing answers until the engine is there: {_short(error)}")
+        return TensorRTRunner(path, config, progress, say)
     return WhileBuilding(meanwhile, lambda report: TensorRTRunner(path, config, report, say), progress, say)
 
 

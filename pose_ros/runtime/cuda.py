@@ -15,6 +15,8 @@ from pose_ros.runtime.runner import Unavailable
 DRIVER = "libcuda.so.1"
 COMPUTE_CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
+MULTIPROCESSORS = 16
+"""CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT."""
 EXPOSE = "in Docker, run with --gpus all, on a Jetson with --runtime nvidia"
 FIXES = {
     3: "CUDA does not survive a fork: start worker processes with the method spawn",
@@ -37,6 +39,7 @@ class Gpu:
         compute_capability: Major and minor number of its architecture.
         memory_bytes: All of its memory; on a Jetson it is shared with the CPU.
         cuda_version: Newest CUDA that the driver supports, major and minor.
+        multiprocessors: That may work; power modes of a Jetson switch some off.
     """
 
     index: int
@@ -44,6 +47,12 @@ class Gpu:
     compute_capability: tuple[int, int]
     memory_bytes: int
     cuda_version: tuple[int, int]
+    multiprocessors: int = 0
+
+    @property
+    def model(self) -> str:
+        """What an engine depends on: all of NVIDIA's Orin boards have one name and one compute capability."""
+        return f"{self.name}, {self.multiprocessors} multiprocessors, {round(self.memory_bytes / 2**30)} GiB"
 
 
 def find_gpu(index: int = 0, library: str = DRIVER) -> Gpu:
@@ -64,7 +73,8 @@ def find_gpu(index: int = 0, library: str = DRIVER) -> Gpu:
     device = driver.number("cuDeviceGet", index)
     major, minor = (driver.number("cuDeviceGetAttribute", number, device) for number in COMPUTE_CAPABILITY)
     version = driver.number("cuDriverGetVersion")
-    return Gpu(index, driver.name(device), (major, minor), driver.memory_bytes(device), _version(version))
+    count = driver.number("cuDeviceGetAttribute", MULTIPROCESSORS, device)
+    return Gpu(index, driver.name(device), (major, minor), driver.memory_bytes(device), _version(version), count)
 
 
 def _version(number: int) -> tuple[int, int]:

@@ -74,6 +74,7 @@ class EngineCache:
         *,
         refused: bytes | None = None,
         versions: Mapping[str, str] | None = None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> bytes:
         """The plan that was built for exactly this key: the kept one if nothing of it has changed, else a new one.
 
@@ -88,13 +89,18 @@ class EngineCache:
             name: Name of the model, for people; models of the same name get along.
             refused: A plan of this cache that TensorRT would not load: it is built anew, unless that has been done.
             versions: Of what else takes part in the build, by name, for the sidecar.
+            given_up: Whether nobody waits for it any more; asked while another builds.
+
+        Raises:
+            InterruptedError: If it was given up.
         """
         plan = self.folder / engine_file.plan_name(key, name)
         with suppress(ValueError):
             return _kept(plan, key, refused)
         with suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-        with locked(_lock_of(plan), lambda: say(f"engine {plan.name}: another process is building it: waiting")):
+        waiting = f"engine {plan.name}: another process is building it: waiting"
+        with locked(_lock_of(plan), lambda: say(waiting), given_up):
             try:
                 return _kept(plan, key, refused)  # that process has built it
             except ValueError as reason:

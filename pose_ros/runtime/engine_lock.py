@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+POLL_S = 0.1
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -25,7 +27,9 @@ def do_not_wait() -> None:
 
 
 @contextmanager
-def locked(path: Path, before_waiting: Callable[[], None]) -> Iterator[None]:
+def locked(
+    path: Path, before_waiting: Callable[[], None], given_up: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
     """Keep other processes, and other threads of this one, out of their own ``locked`` of the same path.
 
     Where the folder cannot be written or its file system has no locks, nobody is kept out.
@@ -33,8 +37,12 @@ def locked(path: Path, before_waiting: Callable[[], None]) -> Iterator[None]:
     Args:
         path: The lock's file, which is there only while the lock is held.
         before_waiting: Called when another holds the lock; what it raises, other than OSError, ends the attempt.
+        given_up: Asked while waiting; true ends the attempt.
+
+    Raises:
+        InterruptedError: If it was given up.
     """
-    descriptor = _acquired(path, before_waiting)
+    descriptor = _acquired(path, before_waiting, given_up)
     try:
         yield
     finally:
@@ -46,26 +54,39 @@ def locked(path: Path, before_waiting: Callable[[], None]) -> Iterator[None]:
             os.close(descriptor)
 
 
-def _acquired(path: Path, before_waiting: Callable[[], None]) -> int | None:
+def _acquired(path: Path, before_waiting: Callable[[], None], given_up: Callable[[], bool]) -> int | None:
     """The open file of the lock, or None where there can be none."""
-    with suppress(OSError):
+    try:
         while True:
             descriptor = os.open(path, _FLAGS, 0o644)
             with ExitStack() as otherwise:
                 otherwise.callback(os.close, descriptor)
-                _wait(descriptor, before_waiting)
+                _wait(descriptor, before_waiting, given_up)
                 if _lies_at(path, descriptor):
                     otherwise.pop_all()
                     return descriptor
-    return None
+    except InterruptedError:
+        raise
+    except OSError:  # a file system without locks, or a folder that cannot be written
+        return None
 
 
-def _wait(descriptor: int, before_waiting: Callable[[], None]) -> None:
+def _wait(descriptor: int, before_waiting: Callable[[], None], given_up: Callable[[], bool]) -> None:
+    if _taken(descriptor):
+        return
+    before_waiting()
+    while not _taken(descriptor):  # a lock that blocks would not hear that it is given up
+        if given_up():
+            raise InterruptedError("engine: nobody waits for it any more")
+        time.sleep(POLL_S)
+
+
+def _taken(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        before_waiting()
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return False
+    return True
 
 
 def _lies_at(path: Path, descriptor: int) -> bool:

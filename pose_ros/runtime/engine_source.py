@@ -41,7 +41,7 @@ class EngineSource:
         self._key = EngineKey(
             model_sha256=model_sha256(path),
             tensorrt=trt.__version__,
-            gpu=cuda.gpu.name,
+            gpu=cuda.gpu.model,
             compute_capability="{}.{}".format(*cuda.gpu.compute_capability),
             precision=self.request.precision,
             shapes=self.request.shapes_text,
@@ -67,9 +67,14 @@ class EngineSource:
             timings = self._cache.timing_cache(self._key)
             log = log_of(self._trt)
             built = build_engine(self._trt, self.request, log, progress, timings, stop.is_set)
+            if model_sha256(self.request.path) != self._key.model_sha256:
+                raise ValueError(
+                    f"model {self.request.path}: expected a file that stays while its engine is built, got another; "
+                    "start again"
+                )
             self._cache.keep_timing_cache(self._key, built.timings)
             self.has_built = True
             return built.plan
 
         versions, name = {"cuda": self._cuda.description}, self.request.path.stem
-        return self._cache.get(self._key, build, say, name, refused=refused, versions=versions)
+        return self._cache.get(self._key, build, say, name, refused=refused, versions=versions, given_up=stop.is_set)

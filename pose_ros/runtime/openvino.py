@@ -140,7 +140,9 @@ def _properties(core: Any, device: str, config: RuntimeConfig) -> dict[str, Any]
 def _cache(folder: str) -> str:
     """The folder of compiled networks; empty where it cannot be written, and each start compiles anew."""
     home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    path = Path(folder) if folder else (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros"
+    path = (
+        Path(folder).expanduser() if folder else (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros"
+    )
     try:
         (path / "openvino").mkdir(parents=True, exist_ok=True)
     except OSError:

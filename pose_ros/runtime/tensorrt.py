@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda import Gpu, find_gpu
 from pose_ros.runtime.cuda_memory import Cuda, open_cuda
+from pose_ros.runtime.engine_builder import engine_request
 from pose_ros.runtime.engine_log import Say, log_of
 from pose_ros.runtime.engine_precision import version_of
 from pose_ros.runtime.engine_session import EngineSession, PlanRefused
@@ -41,6 +42,18 @@ def check(gpu: int = 0) -> Gpu:
     found = find_gpu(gpu)
     _tensorrt(found)
     return found
+
+
+def check_model(path: Path, config: RuntimeConfig) -> None:
+    """Whether TensorRT can work here, and on this model; builds nothing.
+
+    Raises:
+        Unavailable: If there is no GPU, driver, CUDA library or TensorRT that works.
+        ValueError: If this TensorRT cannot run the model with these settings.
+    """
+    gpu = check(config.gpu)
+    open_cuda(gpu).close()
+    engine_request(_tensorrt(gpu), path, config)
 
 
 class TensorRTRunner(Runner):

@@ -40,8 +40,8 @@ class WhileBuilding(Runner):
         self._progress, self._say = progress, say
         self.inputs, self.outputs, self.metadata = meanwhile.inputs, meanwhile.outputs, meanwhile.metadata
         self.device = meanwhile.device
-        self.description = f"{meanwhile.description}, until an engine is built"
-        self.state = "building an engine"
+        self.description = f"{meanwhile.description}, until the engine is there"
+        self.state = "loading the engine"
         # Nobody who ends the program waits minutes for an engine: an unfinished one leaves nothing behind.
         threading.Thread(target=self._build, args=(build,), name="engine_build", daemon=True).start()
 
@@ -89,7 +89,7 @@ class WhileBuilding(Runner):
         if self._is_closed:
             return
         with self._turn:
-            self.description = self.description.removesuffix(", until an engine is built")
+            self.description = self.description.removesuffix(", until the engine is there")
             self.state = f"no engine: {' '.join(str(error).split())}"
         if self._say is not None:
             self._say(f"{self.state}; {self.description} goes on")

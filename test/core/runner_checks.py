@@ -20,7 +20,7 @@ from pose_ros.evaluation.precision import PrecisionReport, compare
 from pose_ros.fields import FRONT_HEADS
 from pose_ros.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.runtime import engine_file
-from pose_ros.runtime.runner import Arrays, Runner
+from pose_ros.runtime.runner import Arrays, Runner, Unavailable
 from pose_ros.training.synthetic import scene
 
 Load = Callable[[Callable[[str], None]], Any]
@@ -32,10 +32,10 @@ PICTURES = 6
 
 
 def or_skip(make: Callable[[], Any]) -> Any:
-    """What is made; the test is skipped, with the reason, where a library or device for it is missing."""
+    """What is made; the test is skipped, with the reason, where its runtime cannot work here."""
     try:
         return make()
-    except ImportError as error:
+    except Unavailable as error:
         pytest.skip(str(error))
 
 

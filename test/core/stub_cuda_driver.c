@@ -19,8 +19,8 @@ int cuDeviceGet(int *device, int index) {
 }
 
 int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    if (device < 40 || (attribute != 75 && attribute != 76)) return 1;
-    *value = attribute == 75 ? 8 : 7;
+    if (device < 40 || (attribute != 75 && attribute != 76 && attribute != 16)) return 1;
+    *value = attribute == 16 ? 4 : attribute == 75 ? 8 : 7;
     return 0;
 }
 

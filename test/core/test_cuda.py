@@ -20,7 +20,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(("index", "name"), [(0, "Imaginary Orin"), (1, "Imaginary RTX")], ids=["first", "second"])
 def test_a_gpu_is_described_by_the_driver(driver: str, index: int, name: str) -> None:
-    assert find_gpu(index, driver) == Gpu(index, name, (8, 7), 64 << 30, (12, 6))
+    assert find_gpu(index, driver) == Gpu(index, name, (8, 7), 64 << 30, (12, 6), 4)
 
 
 @pytest.mark.parametrize(

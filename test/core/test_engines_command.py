@@ -16,8 +16,9 @@ from pose_ros.runtime.engine_cache import EngineCache, EngineKey
 from pose_ros.runtime.engine_file import Sidecar, plan_name
 from pose_ros.runtime.runner import Unavailable
 
-KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
-GPUS = (cuda.Gpu(0, "Orin", (8, 7), 1 << 33, (12, 6)), cuda.Gpu(1, "RTX 4070", (8, 9), 1 << 33, (12, 6)))
+GPUS = (cuda.Gpu(0, "Orin", (8, 7), 1 << 33, (12, 6), 4), cuda.Gpu(1, "RTX 4070", (8, 9), 1 << 33, (12, 6), 46))
+ORIN, RTX = (gpu.model for gpu in GPUS)
+KEY = EngineKey("a" * 64, "10.3.0", ORIN, "8.7", "fp16", "1x3x368x656", "level 3")
 
 
 @pytest.fixture
@@ -74,7 +75,8 @@ def test_table(cache: EngineCache) -> None:
     head, broken, default, strange = run()
     assert head.split() == ["model", "TensorRT", "GPU", "precision", "shapes", "MB", "built", "(UTC)", "last", "used"]
     today = f"{datetime.now(timezone.utc):%Y-%m-%d}"
-    assert default.split()[:7] == ["default", "10.3.0", "Orin", "(8.7)", "fp16", "1x3x368x656", "2.3"]
+    assert default.split()[:7] == ["default", "10.3.0", "Orin,", "4", "multiprocessors,", "8", "GiB"]
+    assert default.split()[7:11] == ["(8.7)", "fp16", "1x3x368x656", "2.3"]
     assert default.count(today) >= 1 and not default.endswith("changed")
     assert broken.endswith("its plan has 7 bytes, expected 2345678") and "0.0" in broken
     assert strange.split()[:5] == ["strange", "-", "-", "-", "-"] and "says nothing that we know" in strange
@@ -89,17 +91,17 @@ def test_another_folder(cache: EngineCache, tmp_path: Path) -> None:
 def test_prune_removes_what_can_never_be_loaded_here(cache: EngineCache, install) -> None:
     install("__version__ = '10.3.0'")
     put(cache, "good")
-    put(cache, "good-too", gpu="RTX 4070", compute_capability="8.9", precision="fp32")
+    put(cache, "good-too", gpu=RTX, compute_capability="8.9", precision="fp32")
     put(cache, "old", tensorrt="8.6.1")
     put(cache, "away", gpu="Xavier", compute_capability="7.2")
-    put(cache, "mixed", gpu="Orin", compute_capability="8.9")
+    put(cache, "mixed", gpu=ORIN, compute_capability="8.9")
     put(cache, "broken").write_bytes(b"damaged")
     said = run("--prune")
     removed = dict(line.split(": ", 1) for line in said if line.startswith("removed"))
     assert {name.split()[1].rpartition("-")[0]: reason for name, reason in removed.items()} == {
         "old": "for TensorRT 8.6.1, here is 10.3.0",
-        "away": "for Xavier (7.2), here is Orin (8.7), RTX 4070 (8.9)",
-        "mixed": "for Orin (8.9), here is Orin (8.7), RTX 4070 (8.9)",
+        "away": f"for Xavier (7.2), here is {ORIN} (8.7), {RTX} (8.9)",
+        "mixed": f"for {ORIN} (8.9), here is {ORIN} (8.7), {RTX} (8.9)",
         "broken": "its plan has 7 bytes, expected 2345678",
     }
     assert names(cache) == ["good", "good-too"]

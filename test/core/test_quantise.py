@@ -21,11 +21,12 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.precision import compare
 from pose_ros.fields import METADATA_KEY
 from pose_ros.model_file import DEFAULT_MODEL, read_spec, write_spec
-from pose_ros.quantise import OPERATORS, QuantiseOptions, QuantiseReport, choose, quantise
+from pose_ros.quantise import QuantiseOptions, QuantiseReport, quantise
+from pose_ros.quantised_nodes import OPERATORS, choose, prepare
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.skeleton import OPENPOSE_18
 
-SIDE = 192
+SIDE = 160
 
 
 def figure(seed: int) -> np.ndarray:
@@ -63,9 +64,9 @@ def report(model: Path, tmp_path_factory: pytest.TempPathFactory) -> QuantiseRep
     return quantise(model, tmp_path_factory.mktemp("int8") / "int8.onnx", FIGURES)
 
 
-def differences(reference: Path, other: Path) -> dict[str, tuple[float, float]]:
+def differences(reference: Path, other: Path, runtime: str = "onnx") -> dict[str, tuple[float, float]]:
     """Mean and largest difference of each field on images that were not calibrated on, % of its range."""
-    first, second = (PoseEstimator.load(path, runtime="onnx") for path in (reference, other))
+    first, second = PoseEstimator.load(reference, runtime="onnx"), PoseEstimator.load(other, runtime=runtime)
     fields = compare(first, second, STRANGERS).fields
     return {name: (100 * field.mean, 100 * field.largest) for name, field in fields.items()}
 
@@ -76,6 +77,18 @@ def test_the_integers_see_what_the_floats_see(model: Path, report: QuantiseRepor
     limits = {"heatmaps": 0.5, "pafs": 0.25, "tags": 4}
     assert set(got) == set(limits)
     assert all(0.01 < mean < limits[name] and 0.5 < largest < 40 for name, (mean, largest) in got.items()), got
+
+
+@pytest.mark.parametrize("unsigned", [False, True], ids=["signed", "unsigned"])
+def test_openvino_is_as_near_as_onnx_runtime(
+    model: Path, report: QuantiseReport, tmp_path: Path, unsigned: bool
+) -> None:
+    pytest.importorskip("openvino")
+    path = report.path
+    if unsigned:
+        path = quantise(model, tmp_path / "unsigned.onnx", FIGURES[:3], QuantiseOptions("minmax", unsigned=True)).path
+    here, there = differences(model, path), differences(model, path, "openvino")
+    assert all(there[name][0] < 1.3 * here[name][0] for name in here), (here, there)
 
 
 def test_a_wrong_scale_would_be_seen(model: Path, report: QuantiseReport, tmp_path: Path) -> None:
@@ -132,15 +145,23 @@ def types(network: onnx.ModelProto) -> list[str]:
 
 
 def test_the_layers_that_give_the_fields_stay(report: QuantiseReport) -> None:
+    """From the outputs up to the convolutions there are no integers, and these convolutions have none either."""
     network = onnx.load(str(report.path))
     tensors, makers = weights(network), {name: node for node in network.graph.node for name in node.output}
-    (split,) = {makers[name].name for name in ("heatmaps", "pafs", "tags")}
-    head = makers[next(node for node in network.graph.node if node.name == split).input[0]]
-    assert head.op_type == "Conv" and head.name in report.kept
-    assert tensors[head.input[1]].dtype == np.float32
-    depthwise = [name for name in report.kept if name != head.name]
-    nodes = {node.name: node for node in network.graph.node}
-    assert depthwise and all(tensors[nodes[name].input[1]].shape[1] == 1 for name in depthwise)
+    ahead, met = ["heatmaps", "pafs", "tags"], {}
+    while ahead:
+        node = makers.get(ahead.pop())
+        if node is not None and node.name not in met:
+            met[node.name] = node
+            ahead += [] if node.op_type == "Conv" else node.input
+    assert not {"QuantizeLinear", "DequantizeLinear"} & {node.op_type for node in met.values()}
+    heads = [node for node in met.values() if node.op_type == "Conv"]
+    assert heads and {node.name for node in heads} <= set(report.kept)
+    assert all(tensors[node.input[1]].dtype == np.float32 for node in heads)
+    others = [node for node in network.graph.node if node.name in set(report.kept) - set(met)]
+    depthwise = [node for node in others if tensors[node.input[1]].shape[1] == 1]
+    behind = [node for node in others if makers[node.input[0]].op_type == "Concat"]
+    assert len(depthwise) > 5 and behind and len(others) == len(depthwise) + len(behind)
 
 
 @pytest.mark.parametrize(
@@ -157,8 +178,10 @@ def test_other_ways(model: Path, tmp_path: Path, options: QuantiseOptions) -> No
 def test_depthwise_convolutions_and_nodes_by_name(model: Path, tmp_path: Path) -> None:
     options = QuantiseOptions("minmax", depthwise=True, keep=("*/stages.1/*",))
     got = quantise(model, tmp_path / "m.onnx", FIGURES[:2], options)
-    assert all("/stages.1/" in name for name in got.kept) and len(got.kept) > 5
-    assert not any("/stages.1/" in name for name in got.quantised) and len(got.quantised) > 25
+    assert sum("/stages.1/" in name for name in got.kept) > 5
+    assert not any("/stages.1/" in name for name in got.quantised)
+    assert sum(name.startswith("/network/backbone/") for name in got.quantised) > 20
+    assert not any(name.startswith("/network/backbone/") for name in got.kept)
 
 
 HASHED = """
@@ -299,19 +322,51 @@ def test_nodes_are_chosen_by_their_place() -> None:
     )
     always = ("head 1", "head 2", "computed weights")
     assert choose(network) == (("trunk", "stage", "hidden"), ("depthwise", *always))
-    assert choose(network, True) == (("trunk", "depthwise", "stage", "hidden"), always)
-    assert choose(network, keep=("st*", "hid?en")) == (("trunk",), ("depthwise", "stage", "hidden", *always))
+    assert choose(network, depthwise=True) == (("trunk", "depthwise", "stage", "hidden"), always)
+    assert choose(network, ("st*", "hid?en")) == (("trunk",), ("depthwise", "stage", "hidden", *always))
     with pytest.raises(ValueError, match="got 0 such nodes"):
-        choose(network, keep=("*",))
+        choose(network, ("*",))
 
 
-def test_nodes_without_names_get_some() -> None:
-    network = graph([NODE("Conv", ["x", "a_w"], ["a"]), NODE("Conv", ["a", "b_w"], ["b"])], ["b"])
-    assert choose(network) == (("Conv_0",), ("Conv_1",))
+@pytest.mark.parametrize(
+    ("between", "quantised"),
+    [
+        ((), False),
+        (("Relu",), False),
+        (("BatchNormalization",), False),
+        (("Relu", "BatchNormalization", "Mul"), False),
+        (("BatchNormalization", "Relu"), True),
+        (("MaxPool",), True),
+        (("Relu", "MaxPool"), True),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_signed_integers_do_not_stand_behind_a_concat(between: tuple[str, ...], quantised: bool) -> None:
+    """Just where OpenVINO is wrong: through anything else it is not, and with unsigned integers it never is."""
+    nodes = [NODE("Conv", ["x", "a_w"], ["a"], name="first"), NODE("Concat", ["a", "x"], ["between 0"], axis=1)]
+    nodes += [NODE(op, [f"between {i}"], [f"between {i + 1}"]) for i, op in enumerate(between)]
+    nodes += [NODE("Conv", [f"between {len(between)}", "b_w"], ["b"], name="behind")]
+    network = graph([*nodes, NODE("Conv", ["b", "c_w"], ["c"], name="head")], ["c"])
+    assert ("behind" in choose(network)[0]) == quantised
+    assert choose(network, unsigned=True) == (("first", "behind"), ("head",))
+
+
+def test_every_node_gets_a_name_and_its_own_constants() -> None:
+    """An exporter's Identity between a shared constant and its second user would hide it from the quantiser."""
+    nodes = [NODE("Identity", ["a_w"], ["b_w"]), NODE("Conv", ["x", "a_w"], ["a"]), NODE("Conv", ["a", "b_w"], ["b"])]
+    network = graph(
+        [*nodes, NODE("Conv", ["b", "c_w"], ["c"], name="head"), NODE("Identity", ["c_w"], ["d"])], ["c", "d"]
+    )
+    del network.graph.initializer[1:4]
+    network.graph.initializer.append(numpy_helper.from_array(np.ones((4, 4, 1, 1), "f"), "c_w"))
+    prepare(network)
+    assert [node.op_type for node in network.graph.node] == ["Conv", "Conv", "Conv", "Identity"]
+    assert choose(network) == (("Conv_1", "Conv_2"), ("head",))
 
 
 def test_an_old_opset_is_refused() -> None:
-    network = graph([NODE("Conv", ["x", "a_w"], ["a"]), NODE("Conv", ["a", "b_w"], ["b"])], ["b"], opset=11)
+    nodes = [NODE("Conv", ["x", "a_w"], ["a"], name="first"), NODE("Conv", ["a", "b_w"], ["b"], name="head")]
+    network = graph(nodes, ["b"], opset=11)
     with pytest.raises(ValueError, match="opset 13 or later, got 1 such nodes and opset 11"):
         choose(network)
 

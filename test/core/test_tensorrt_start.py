@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -221,3 +222,70 @@ def test_the_thread_may_ask_itself() -> None:
     worker.close()
     with pytest.raises(ValueError, match="got one that has been closed"):
         worker.call(lambda: 7)
+
+
+def test_another_model_under_the_same_name_is_another_engine(
+    install: Install, model: Path, config: RuntimeConfig
+) -> None:
+    trt = install()
+    TensorRTRunner(model, config).close()
+    write_model(model, front=32)
+    with TensorRTRunner(model, config) as runner:
+        assert runner.has_built and "peaks" in [tensor.name for tensor in runner.outputs]
+    assert len(trt.builds) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "Other"}, {"compute_capability": (8, 6)}, {"multiprocessors": 4}, {"memory_bytes": 1 << 30}],
+    ids=str,
+)
+def test_another_gpu_is_another_engine(
+    install: Install,
+    machine: fake_cuda.Machine,
+    model: Path,
+    config: RuntimeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict,
+) -> None:
+    trt, cuda = install(), fake_cuda.FakeCuda(machine)
+    TensorRTRunner(model, config).close()
+    cuda.gpu = replace(fake_cuda.GPU, **change)
+    monkeypatch.setattr(tensorrt, "open_cuda", lambda gpu: cuda)
+    TensorRTRunner(model, config).close()
+    assert len(trt.builds) == 2
+
+
+def test_another_precision_is_another_engine(install: Install, model: Path, config: RuntimeConfig) -> None:
+    trt = install("8.6.1")
+    for precision in ("auto", "fp16", "auto"):
+        TensorRTRunner(model, replace(config, precision=precision)).close()
+    assert len(trt.builds) == 2
+
+
+def test_the_chosen_gpu_is_asked_for(
+    install: Install, model: Path, config: RuntimeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install()
+    asked: list[int] = []
+    monkeypatch.setattr(tensorrt, "find_gpu", lambda index: asked.append(index) or fake_cuda.GPU)
+    TensorRTRunner(model, replace(config, gpu=3)).close()
+    assert set(asked) == {3}
+
+
+def test_a_model_that_changes_while_its_engine_is_built_is_refused(
+    install: Install, model: Path, config: RuntimeConfig
+) -> None:
+    install()
+    changed = False
+
+    def change(text: str, fraction: float) -> None:
+        nonlocal changed
+        if not changed:
+            changed = True
+            write_model(model, front=32)
+
+    with pytest.raises(ValueError, match="expected a file that stays while its engine is built"):
+        TensorRTRunner(model, config, change)
+    with TensorRTRunner(model, config) as runner:
+        assert runner.has_built

@@ -100,8 +100,8 @@ def fast() -> Constant:
 def test_it_switches_when_the_engine_is_there(slow: Constant, fast: Constant) -> None:
     workshop, said, told = Workshop(fast), [], []
     runner = WhileBuilding(slow, workshop.build, lambda *report: told.append(report), said.append)
-    assert (answer(runner), runner.state) == (1, "building an engine")
-    assert runner.description == "the slow one, until an engine is built"
+    assert (answer(runner), runner.state) == (1, "loading the engine")
+    assert runner.description == "the slow one, until the engine is there"
     assert (runner.inputs, runner.outputs, runner.metadata) == (slow.inputs, slow.outputs, slow.metadata)
     workshop.report("building an engine", 0.43)
     assert (answer(runner), runner.state) == (1, "building an engine, 43 %")
@@ -176,9 +176,9 @@ def test_a_build_is_told_to_stop_by_the_close(slow: Constant, fast: Constant) ->
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a runner and a check in the place of TensorRT's."""
 
-    def put(runner: Callable[..., Runner], check: Callable[[int], None] = lambda gpu: None) -> None:
+    def put(runner: Callable[..., Runner], check: Callable[..., None] = lambda path, config: None) -> None:
         module = ModuleType("pose_ros.runtime.tensorrt")
-        module.TensorRTRunner, module.check = runner, check
+        module.TensorRTRunner, module.check_model = runner, check
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
     return put
@@ -197,7 +197,7 @@ def test_onnx_runtime_answers_until_then(tensorrt: Callable[..., None], fast: Co
 
 
 def test_without_a_gpu_nothing_is_built(tensorrt: Callable[..., None]) -> None:
-    def refuse(gpu: int) -> None:
+    def refuse(*_: object) -> None:
         raise Unavailable("cuda", "no NVIDIA driver", "install it")
 
     tensorrt(lambda *_: pytest.fail("built"), refuse)

@@ -98,20 +98,21 @@ def module() -> Any:
 
 
 @pytest.fixture
-def prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where packages are installed for this test; there is no other one but ours."""
-    (tmp_path / "prefix/share/ament_index/resource_index/packages").mkdir(parents=True)
-    ours = get_package_prefix("pose_ros")
-    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{tmp_path / 'prefix'}:{ours}")
-    return tmp_path / "prefix"
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package is installed but ours."""
+    monkeypatch.setenv("AMENT_PREFIX_PATH", get_package_prefix("pose_ros"))
 
 
 @pytest.fixture
-def drivers(prefix: Path) -> Path:
+def drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The drivers of all cameras, as far as a launch file sees them: each publishes images."""
+    prefix = tmp_path / "prefix"
+    index = prefix / "share/ament_index/resource_index/packages"
+    index.mkdir(parents=True)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"{prefix}:{os.environ['AMENT_PREFIX_PATH']}")
 
     def install(package: str, executable: str) -> None:
-        (prefix / "share/ament_index/resource_index/packages" / package).touch()
+        (index / package).touch()
         program = prefix / "lib" / package / executable
         program.parent.mkdir(parents=True)
         program.write_text(DRIVER.format(python=sys.executable))
@@ -257,7 +258,7 @@ def test_a_namespace_is_pushed_on_everything_once(module: Any) -> None:
         pytest.param({"camera": "none", "rviz": "true"}, "rviz: .* sudo apt install ros-.*-rviz2$", id="rviz"),
     ],
 )
-@pytest.mark.usefixtures("prefix")
+@pytest.mark.usefixtures("no_driver")
 def test_what_is_not_installed_is_said_in_a_sentence(module: Any, arguments: dict[str, str], message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         started(module, **arguments)
@@ -336,8 +337,9 @@ def test_the_nodes_of_two_robots_start_answer_and_stop(
     assert "Traceback" not in launched.said
 
 
-@pytest.mark.parametrize("camera", ["usb_cam", "realsense", "zed", "video"])
-@pytest.mark.parametrize("robot", ["", "robot"], ids=["no namespace", "namespace"])
+@pytest.mark.parametrize(
+    ("camera", "robot"), [("usb_cam", ""), ("realsense", "robot"), ("zed", ""), ("zed", "robot"), ("video", "robot")]
+)
 def test_a_driver_really_starts_and_its_images_are_answered(
     graph: Any, launch: Launch, toy_model: Path, drivers: Path, camera: str, robot: str
 ) -> None:
@@ -358,7 +360,8 @@ def test_the_drivers_of_two_cameras_and_one_node(graph: Any, launch: Launch, toy
     graph.until(lambda: all(answers), "an image of each is answered", TIMEOUT_S)
 
 
-def test_a_missing_driver_ends_the_launch_with_one_sentence(launch: Launch, prefix: Path, domain_id: int) -> None:
+@pytest.mark.usefixtures("no_driver", "domain_id")
+def test_a_missing_driver_ends_the_launch_with_one_sentence(launch: Launch) -> None:
     launched = launch("camera.launch.py", "camera:=usb_cam")
     assert launched.process.wait(timeout=30) == 1
     (line,) = [line for line in launched.said.splitlines() if "usb_cam" in line]
