@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool
@@ -42,6 +44,27 @@ def test_images_are_received_only_while_somebody_listens(
     graph.until(lambda: messages, "there is something to listen to")
     graph.node.destroy_subscription(listener)
     graph.until(lambda: images.get_subscription_count() == 0, "the node does so no longer")
+
+
+def test_who_has_rested_begins_anew(graph: Any, make_node: Any) -> None:
+    node = make_node(diagnostics__period_s=0.05, diagnostics__warn_age_s=2.0)
+    settled(graph, node)
+    rested_s = time.monotonic() + 2.5
+    graph.until(lambda: time.monotonic() > rested_s, "it has rested")
+    reports = graph.collect(DiagnosticArray, "/diagnostics")
+    graph.collect(PersonPoseArray, "pose_estimator/poses")
+    said = lambda: [s for r in reports for s in r.status if s.name.endswith("camera") and "IDLE" not in s.message]  # noqa: E731
+    graph.until(said, "it works again")
+    assert (said()[0].level, "first image" in said()[0].message) == (DiagnosticStatus.STALE, True)
+
+
+@pytest.mark.parametrize("policy", ["durability", "reliability"])
+def test_every_policy_of_an_output_can_be_overridden(graph: Any, make_node: Any, policy: str) -> None:
+    values = {"durability": "transient_local", "reliability": "best_effort"}
+    make_node(**{f"qos_overrides./pose_estimator/poses.publisher.{policy}": values[policy]})
+    seen = lambda: graph.node.get_publishers_info_by_topic("/pose_estimator/poses")  # noqa: E731
+    graph.until(seen, "the node is there")
+    assert getattr(seen()[0].qos_profile, policy).name.lower() == values[policy]
 
 
 @pytest.mark.parametrize(("lazy", "answered"), [("keep", 0), ("off", 1)])

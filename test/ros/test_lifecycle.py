@@ -151,14 +151,19 @@ def test_a_model_that_fails_leaves_the_node_ready_for_the_next_try(
 
 
 def test_an_error_in_a_transition_leads_back_to_the_beginning(
-    make_node: Any, change: Change, state: Any, monkeypatch: pytest.MonkeyPatch
+    graph: Any, make_node: Any, change: Change, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = make_node(Loads(), autostart=False)
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    node = make_node(Loads(), autostart=False, diagnostics__period_s=0.1)
+    reports = graph.collect(DiagnosticArray, "/diagnostics")
     assert change("configure")
     with monkeypatch.context() as patch:
         patch.setattr(node, "_set_active", lambda active: 1 / int(not active))
         assert not change("activate")
     assert state() == "unconfigured" and node._worker is None
+    failed = "FAILED: on_activate: ZeroDivisionError"
+    graph.until(lambda: any(s.message.startswith(failed) for r in reports for s in r.status), "it says why")
     assert change("configure") and change("activate") and state() == "active"
 
 
@@ -187,6 +192,41 @@ def test_while_a_model_loads_the_node_answers(
     graph.until(configured.done, "the transition ends")
     assert configured.result().success and state() == "inactive"
     assert node.config.decoder.score_threshold == 0.5
+
+
+def test_settings_that_do_not_go_with_the_model_that_loads_are_told(
+    graph: Any, make_node: Any, state: Any, call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def retuned(estimator: PoseEstimator, config: Any) -> PoseEstimator:
+        if config.score_threshold == 0.5:
+            raise ValueError("decoder: expected another threshold")
+        return estimator
+
+    monkeypatch.setattr(PoseEstimator, "retuned", retuned)
+    loads = Loads()
+    loads.release = threading.Event()
+    make_node(loads, autostart=False)
+    client = graph.node.create_client(ChangeState, f"{NODE}/change_state")
+    graph.until(client.service_is_ready, "the service is there")
+    configured = client.call_async(ChangeState.Request(transition=Transition(label="configure")))
+    graph.until(lambda: loads.configs, "the model loads")
+    threshold = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.5)
+    changes = [Parameter(name="decoder.score_threshold", value=threshold)]
+    assert call(SetParameters, f"{NODE}/set_parameters", parameters=changes).results[0].successful
+    loads.release.set()
+    graph.until(configured.done, "the transition ends")
+    assert not configured.result().success and state() == "unconfigured" and loads.open == 0
+
+
+def test_a_model_that_does_not_fit_is_given_back(make_node: Any, change: Change, state: Any) -> None:
+    from pose_ros.runtime.onnx import OnnxRunner
+
+    closed: list[OnnxRunner] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OnnxRunner, "close", lambda runner: closed.append(runner))
+        make_node(autostart=False, grouping="personlab")
+        assert not change("configure") and state() == "unconfigured"
+    assert len(closed) == 1
 
 
 def test_the_model_changes_by_configuring_anew(
