@@ -222,8 +222,12 @@ def test_a_model_that_does_not_fit_is_given_back(make_node: Any, change: Change,
     from pose_ros.runtime.onnx import OnnxRunner
 
     closed: list[OnnxRunner] = []
+
+    def close(runner: OnnxRunner) -> None:
+        closed.append(runner)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(OnnxRunner, "close", lambda runner: closed.append(runner))
+        patch.setattr(OnnxRunner, "close", close)
         make_node(autostart=False, grouping="personlab")
         assert not change("configure") and state() == "unconfigured"
     assert len(closed) == 1
