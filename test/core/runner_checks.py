@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pose_ros.config import EstimatorConfig
+from pose_ros.config import EstimatorConfig, PreprocessConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.precision import PrecisionReport, compare
 from pose_ros.fields import FRONT_HEADS
@@ -82,9 +82,10 @@ def disagreement(reference: Runner, runner: Runner, images: Sequence[np.ndarray]
 
 
 def people(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> PrecisionReport:
-    """How the people whom two runners of one network find differ."""
+    """How the people whom two runners of one network find differ, both at the size of ``export_default``."""
+    config = EstimatorConfig(preprocess=PreprocessConfig(short_side=368))
     first, second = (
-        PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), EstimatorConfig())
+        PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), config)
         for loaded in (reference, runner)
     )
     return compare(first, second, images)
