@@ -85,8 +85,7 @@ def people(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> P
     """How the people whom two runners of one network find differ, both at the size of ``export_default``."""
     config = EstimatorConfig(preprocess=PreprocessConfig(short_side=368))
     first, second = (
-        PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), config)
-        for loaded in (reference, runner)
+        PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), config) for loaded in (reference, runner)
     )
     return compare(first, second, images)
 

@@ -22,6 +22,7 @@ from pose_ros.runtime.runner import Runner
 from pose_ros.skeleton import Skeleton
 
 TIMEOUT_S = 20.0
+CLIENT_DELAY_S = 0.25
 DOMAINS = range(1, 101)
 FIRST_LOCK_PORT = 22119  # the scheme of ROS's own domain_coordinator: who holds the port, holds the domain
 
@@ -263,10 +264,19 @@ def start(make_node: Make, make_camera: Make, toy_estimator: PoseEstimator) -> C
 def call(graph: Graph) -> Make:
     """Calls a service: ``call(SetBool, "/pose_estimator/enable", data=True)`` gives its answer."""
 
+    clients: dict[str, Any] = {}
+
+    def connected(kind: Any, name: str) -> Any:
+        """A client that the server knows, too: Fast DDS drops answers to clients that it has not found yet."""
+        client = clients.get(name) or clients.setdefault(name, graph.node.create_client(kind, name))
+        if not client.service_is_ready():
+            graph.until(client.service_is_ready, f"{name} is there")
+            known_s = time.monotonic() + CLIENT_DELAY_S
+            graph.until(lambda: time.monotonic() > known_s, "the server knows us")
+        return client
+
     def call(kind: Any, name: str, **fields: Any) -> Any:
-        client = graph.node.create_client(kind, name)
-        graph.until(client.service_is_ready, f"{name} is there")
-        answer = client.call_async(kind.Request(**fields))
+        answer = connected(kind, name).call_async(kind.Request(**fields))
         graph.until(answer.done, f"{name} answers")
         return answer.result()
 
