@@ -200,4 +200,7 @@ def test_other_decoder_settings_on_the_same_network(estimator: PoseEstimator, ph
     assert len(strict.estimate(photo)) == 0 < len(before)
     np.testing.assert_array_equal(estimator.estimate(photo).keypoints, before.keypoints)
     exact = estimator.retuned(DecoderConfig(subpixel="dark"))  # reads other outputs of models that have them
-    np.testing.assert_array_equal(exact.estimate(photo).visible, before.visible)
+    after = exact.estimate(photo)
+    both = after.visible[0] & before.visible[0]
+    assert both.sum() > 10
+    np.testing.assert_allclose(after.keypoints[0][both], before.keypoints[0][both], atol=8)
