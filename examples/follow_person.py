@@ -23,6 +23,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 PERIOD_S = 0.05
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PARAMETERS = {  # default, low, high, what it is
     "wanted_height": (0.6, 0.05, 1.0, "Height of the person to drive up to, as a share of the image's."),
     "max_speed": (0.4, 0.0, 3.0, "Highest speed forwards, m/s."),
@@ -125,13 +126,20 @@ class FollowPerson(Node):
 
 def main() -> None:
     """Follow until a signal comes, and stop the robot then."""
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # else there is no saying it any more
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        signals.append(number)
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_IGN)  # one is enough, and nothing must keep the robot from hearing of it
+
+    for number in SIGNALS:
+        signal.signal(number, stop)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # else there is no telling the robot any more
     node = FollowPerson()
-    try:
-        rclpy.spin(node)
-    except KeyboardInterrupt:
-        node.stop()
+    while not signals:
+        rclpy.spin_once(node, timeout_sec=PERIOD_S)
+    node.stop()
     node.destroy_node()
     rclpy.shutdown()
 

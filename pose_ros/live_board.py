@@ -1,6 +1,6 @@
 """What a live page knows of each camera: its newest picture, and its numbers second by second.
 
-Nothing here is locked: a board belongs to one thread.
+Nothing here is locked. What a camera knows belongs to one thread; another may let cameras come and go.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Board:
 
     Attributes:
         topics: What is looked for, in words.
-        cameras: Those that have been seen, in the order of their first appearance.
+        cameras: Those that are shown, in the order of their appearance. It is replaced, never changed.
         clock: Seconds that never go back.
     """
 
@@ -166,7 +166,13 @@ class Board:
 
     def camera(self, name: str) -> Camera:
         """The camera of that name; a new one if there is none."""
-        return self.cameras.setdefault(name, Camera(name, self.clock))
+        if name not in self.cameras:
+            self.cameras = {**self.cameras, name: Camera(name, self.clock)}
+        return self.cameras[name]
+
+    def forget(self, name: str) -> None:
+        """Show that camera no longer, if it is there."""
+        self.cameras = {other: camera for other, camera in self.cameras.items() if other != name}
 
 
 def _row(second: int, samples: list[Sample]) -> Row:

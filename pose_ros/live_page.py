@@ -43,6 +43,8 @@ _HEADERS = {
 }
 _CLOSE_S = 1.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Seen = dict[Camera, tuple[int, int]]
+"""What a page has seen of each camera: its last second, its last picture."""
 
 
 class LivePage:
@@ -137,13 +139,13 @@ class LivePage:
 
     async def _converse(self, connection: web.WebSocketResponse) -> None:
         """Answer every message, whatever it says, with the news since the last."""
-        seen: dict[str, tuple[int, int]] = {}  # by camera: its last second, its last picture
+        seen: _Seen = {}
         async for _ in connection:
             self._asked_s = self.board.clock()
             await self._until_news(seen)
             await asyncio.wait_for(_send(connection, *self._news_for(seen)), self._heartbeat_s)
 
-    async def _until_news(self, seen: dict[str, tuple[int, int]]) -> None:
+    async def _until_news(self, seen: _Seen) -> None:
         """Wait for a picture that this page has not seen, or the end of the period."""
         end_s = self._loop.time() + PERIOD_S
         while (left_s := end_s - self._loop.time()) > 0:
@@ -154,14 +156,17 @@ class LivePage:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left_s)
 
-    def _news_for(self, seen: dict[str, tuple[int, int]]) -> tuple[str, list[bytes]]:
+    def _news_for(self, seen: _Seen) -> tuple[str, list[bytes]]:
         """What a page has not seen: the numbers as JSON, and pictures."""
-        new = [camera for camera in self.board.cameras.values() if _is_new(camera, seen)]
+        shown = list(self.board.cameras.values())
+        new = [camera for camera in shown if _is_new(camera, seen)]
+        for camera in seen.keys() - set(shown):
+            del seen[camera]
         cameras = []
-        for name, camera in self.board.cameras.items():
-            second, _ = seen.get(name, (-1, 0))
+        for camera in shown:
+            second, _ = seen.get(camera, (-1, 0))
             rows = camera.rows_after(second)
-            seen[name] = (rows[-1][0] if rows else second, camera.pictures)
+            seen[camera] = (rows[-1][0] if rows else second, camera.pictures)
             cameras.append({**camera.describe(), "rows": rows})
         news: dict[str, Any] = {
             "topics": self.board.topics,
@@ -201,8 +206,8 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
 
 
-def _is_new(camera: Camera, seen: dict[str, tuple[int, int]]) -> bool:
-    return bool(camera.picture) and camera.pictures > seen.get(camera.name, (0, 0))[1]
+def _is_new(camera: Camera, seen: _Seen) -> bool:
+    return bool(camera.picture) and camera.pictures > seen.get(camera, (0, 0))[1]
 
 
 def _address(host: str, port: int) -> str:

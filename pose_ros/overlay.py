@@ -95,7 +95,7 @@ def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayCo
 def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: OverlayConfig) -> None:
     widths = _line_widths(canvas, people, config)
     bones = np.array(skeleton.bones, int).reshape(-1, 2)
-    bone_sides, dot_sides = _limb_sides(skeleton), [_SIDES.index(skeleton.side(k)) for k in range(len(skeleton))]
+    bone_sides, dot_sides = limb_sides(skeleton), [_SIDES.index(skeleton.side(k)) for k in range(len(skeleton))]
     keypoints, scores, threshold = people.keypoints, people.scores, config.score_threshold
     limbs = _strokes(keypoints[:, bones], scores[:, bones].min(axis=2), bone_sides, widths, threshold)
     dots = _strokes(keypoints[:, :, None], scores, dot_sides, 2 * widths, threshold)
@@ -120,8 +120,8 @@ def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> FloatA
     return np.maximum(1, np.minimum(of_image, of_person) * config.thickness)
 
 
-def _limb_sides(skeleton: Skeleton) -> list[int]:
-    """A limb belongs to the side that it touches; one from side to side lies in the middle."""
+def limb_sides(skeleton: Skeleton) -> list[int]:
+    """The side that each limb touches, as a place in ``SIDE_COLOURS``; from side to side is the middle."""
     touched = [{skeleton.side(keypoint) for keypoint in bone} - {"centre"} for bone in skeleton.bones]
     return [_SIDES.index(sides.pop() if len(sides) == 1 else "centre") for sides in touched]
 

@@ -1,4 +1,4 @@
-"""``pose_ros replay``: a recording as a camera topic. The only command that needs ROS."""
+"""``pose_ros replay``: a recording as a camera topic. It needs ROS."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-NO_ROS = (
-    "replay: expected a ROS 2 environment, got none ({}); source it first: . /opt/ros/<distro>/setup.sh, "
-    "or in a clone of this package: make setup, then . .venv/ros.sh"
-)
+from pose_ros.cli.ros_needed import ros_needed
 
 
 def replay(
@@ -50,10 +47,8 @@ def replay(
 
     pose_ros replay walk.mp4 --topic camera/image_raw --loop
     """
-    try:
+    with ros_needed("replay"):
         from pose_ros.ros import replay as player
-    except ImportError as error:
-        raise ImportError(NO_ROS.format(error)) from error
     from pose_ros.sources import open_source
 
     config = player.ReplayConfig(

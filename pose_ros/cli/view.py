@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-NO_ROS = (
-    "view: expected a ROS 2 environment with the messages of pose_ros, got none ({}); source it first: "
-    ". /opt/ros/<distro>/setup.sh, or in a clone of this package: make setup, then . .venv/ros.sh"
-)
+from pose_ros.cli.ros_needed import ros_needed
+
 NO_AIOHTTP = (
     "view: expected aiohttp, got none ({}); install it: pip install 'pose_ros[view]' or apt install python3-aiohttp"
 )
@@ -40,10 +38,8 @@ def view(
         import aiohttp  # noqa: F401
     except ImportError as error:
         raise ImportError(NO_AIOHTTP.format(error)) from error
-    try:
+    with ros_needed("view"):
         from pose_ros.ros import live
-    except ImportError as error:
-        raise ImportError(NO_ROS.format(error)) from error
     topics = topic or ["/pose_estimator"]
 
     def say(address: str) -> None:

@@ -140,6 +140,10 @@ class Card {
 }
 
 function update(news) {
+  for (const name of [...cards.keys()].filter((name) => !news.cameras.some((camera) => camera.name === name))) {
+    cards.get(name).element.remove();
+    cards.delete(name);
+  }
   for (const camera of news.cameras) {
     if (!cards.has(camera.name)) cards.set(camera.name, new Card(camera.name));
     cards.get(camera.name).update(camera, news.second, news.history_s);

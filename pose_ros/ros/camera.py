@@ -20,9 +20,10 @@ from pose_ros.ros.diagnostics import CameraStatistics
 from pose_ros.ros.latest import Taken
 from pose_ros.ros.node_config import NodeConfig
 from pose_ros.ros.outputs import OVERRIDABLE, Answer, Outputs
+from pose_ros.ros.peers import qos_events
 from pose_ros.ros.rate_limit import RateLimit
 from pose_ros.ros.settings import Settings
-from pose_ros.ros.watchdog import Watchdog, subscription_events
+from pose_ros.ros.watchdog import Watchdog
 
 ERROR_PERIOD_S = 5.0
 OLDEST_MS = 3_600_000.0
@@ -76,7 +77,8 @@ class Camera:
         self.topic = node.resolve_topic_name(self._name)
         self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
         say = node.get_logger().warning  # of a peer once, however often its images are subscribed to
-        self._events = {topic: subscription_events(node, topic, say) for topic in (self._name, self._info_topic)}
+        topics = (self._name, self._info_topic)
+        self._events = {topic: qos_events(node, topic, say, is_publisher=False) for topic in topics}
         self.statistics = CameraStatistics(time.monotonic())
         self._rate_limit = RateLimit()
         self._images: Any = None
@@ -94,6 +96,11 @@ class Camera:
     def wanted(self) -> bool:
         """Whether its images are to be answered now."""
         return self.active and self.enabled and (self._settings.config.lazy == "off" or self.outputs.watched)
+
+    @property
+    def silent(self) -> bool:
+        """Whether its watchdog misses images."""
+        return self._watchdog.silent
 
     def update(self, active: bool, enabled: bool) -> None:
         """Subscribe to what is needed, and to nothing else."""
@@ -142,11 +149,6 @@ class Camera:
             qos_overriding_options=OVERRIDABLE,
             event_callbacks=self._events[topic],
         )
-
-    @property
-    def silent(self) -> bool:
-        """Whether its watchdog misses images."""
-        return self._watchdog.silent
 
     def _new_watchdog(self) -> Watchdog:
         watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)

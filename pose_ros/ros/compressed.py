@@ -25,6 +25,7 @@ from pose_ros.ros.conversions import DEPTH, Picture
 MAX_PIXELS = 2**26
 """The largest picture that is decoded: 8192 × 8192, or 200 MB. What claims to be larger is refused by its header."""
 
+JPEG_START = b"\xff\xd8\xff"
 DEFAULT_QUALITY = 80
 _MOST_SEGMENTS = 1000  # of a jpeg before its size: cameras write ten
 _FILL = re.compile(rb"\xff+")  # in front of a marker
@@ -52,7 +53,7 @@ def image_from_compressed(message: CompressedImage) -> tuple[Picture, str]:
     if encoding in DEPTH or "compressedDepth" in codec:
         raise ValueError("format: expected a picture, got a depth image: remap 'image' to the colour image")
     data = bytes(message.data)
-    width, height = _size_wh(data)
+    width, height = picture_size_wh(data)
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"data: expected a picture of 1 to {MAX_PIXELS} px, got {width} x {height}")
     return _picture(_decoded(data), encoding, codec.rpartition("compressed")[2].strip())
@@ -118,9 +119,13 @@ def _from_mosaic(stored: npt.NDArray[Any], encoding: str) -> Picture:
     return ENCODINGS[encoding].picture(stored, (width, height), stored.strides[0], sys.byteorder == "big")
 
 
-def _size_wh(data: bytes) -> tuple[int, int]:
-    """Width and height that the header claims; nothing is decoded."""
-    readers = {b"\xff\xd8\xff": _jpeg_wh, b"\x89PNG\r\n\x1a\n": _png_wh, b"II*\0": _tiff_wh, b"MM\0*": _tiff_wh}
+def picture_size_wh(data: bytes) -> tuple[int, int]:
+    """Width and height that the header of a jpeg, png or tiff claims; nothing is decoded.
+
+    Raises:
+        ValueError: If there is no such header, or a jpeg has no end.
+    """
+    readers = {JPEG_START: _jpeg_wh, b"\x89PNG\r\n\x1a\n": _png_wh, b"II*\0": _tiff_wh, b"MM\0*": _tiff_wh}
     for start, read in readers.items():
         if data.startswith(start):
             try:

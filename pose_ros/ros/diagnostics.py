@@ -203,7 +203,7 @@ def runtime_status(
             other state (``ACTIVE``, ``IDLE``, ``DISABLED``, ``INACTIVE``, …) is somebody's wish, and fine.
         model: Name and hash of the model; empty before it is loaded.
         runtime: What runs it, and its engine.
-        extra: Further values, such as ``gpu_memory_mb``.
+        extra: Further values, such as ``GPU memory``.
         hardware_id: The device that runs the network.
         name: Name of the status.
     """

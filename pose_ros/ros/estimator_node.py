@@ -16,7 +16,7 @@ from std_srvs.srv import SetBool
 
 from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.camera import Camera, described
-from pose_ros.ros.health import Condition, Health
+from pose_ros.ros.health import Condition, Health, particulars
 from pose_ros.ros.node_config import NodeConfig
 from pose_ros.ros.settings import Settings
 from pose_ros.ros.transitions import Transitions
@@ -89,13 +89,12 @@ class PoseEstimatorNode(LifecycleNode):
         self._closing = threading.Event()
         self._load = load
         self._worker: Worker | None = None
-        self._active, self._enabled, self._failure = False, True, ""
+        self._enabled, self._failure = True, ""
         self._settings = Settings(self, self._check, lambda: self.state not in ("unconfigured", "inactive"))
         self._configured = self._settings.config
         self.cameras = [Camera(self, name, self._settings, self._put) for name in self.config.cameras]
         self._health = Health(self, self.cameras)
-        self._transitions = Transitions(self, self._service_change_state)
-        self._changed = self.create_guard_condition(self._update)
+        self._transitions = Transitions(self, self._service_change_state, self._update)
         self.create_service(SetBool, "~/enable", self._enable)
         self.create_timer(UPDATE_S, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
         if self.config.autostart:
@@ -122,7 +121,6 @@ class PoseEstimatorNode(LifecycleNode):
         """Receive and answer; load the model first if ``deactivate`` has given it back."""
         if self._worker is None and self._start_worker() != SUCCESS:
             return FAILURE
-        self._set_active(True)
         topics = ", ".join(camera.topic for camera in self.cameras)
         lazily = ", once somebody listens" if self.config.lazy == "drop" else ""
         self.get_logger().info(f"ready: receiving images from {topics}{lazily}")
@@ -131,15 +129,14 @@ class PoseEstimatorNode(LifecycleNode):
     @told
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Answer no more, and give the model back."""
-        self._set_active(False)
+        self._failure = ""
         self._stop_worker()
         return SUCCESS
 
     @told
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Give the model back."""
-        self._stop_worker()
-        return SUCCESS
+        return self.on_deactivate(state)
 
     @told
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -147,10 +144,8 @@ class PoseEstimatorNode(LifecycleNode):
         return self.on_deactivate(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Give everything back: the node can be configured again."""
-        why, self._failure = self._failure, ""
-        self.on_deactivate(state)
-        self._failure = why
+        """Give everything back: the node can be configured again. The diagnostics go on to say why."""
+        self._stop_worker()
         return SUCCESS
 
     def explain(self, failure: str) -> None:
@@ -166,7 +161,6 @@ class PoseEstimatorNode(LifecycleNode):
         """
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._closing.set()
-        self._active = False
         if self._worker is not None:
             self._worker.waiting.close()
         if not self._transitions.join(timeout_s):
@@ -233,13 +227,8 @@ class PoseEstimatorNode(LifecycleNode):
 
     def _stop_worker(self) -> None:
         worker, self._worker = self._worker, None
-        self._failure = ""
         if worker is not None:
             worker.close()
-
-    def _set_active(self, active: bool) -> None:
-        self._active = active
-        self._changed.trigger()
 
     def _put(self, camera: Camera, message: Any) -> None:
         if worker := self._worker:
@@ -260,8 +249,8 @@ class PoseEstimatorNode(LifecycleNode):
     def _update(self) -> None:
         """Hold subscriptions to what is needed, and report; in the executor's thread."""
         for camera in self.cameras:
-            camera.update(self._active, self._enabled)
-        self._health.publish_if_due(self._condition(), self.config.diagnostics)
+            camera.update(self.state == "active", self._enabled)
+        self._health.publish_if_due(self._condition, self.config.diagnostics)
 
     def _condition(self) -> Condition:
         worker = self._worker
@@ -270,8 +259,7 @@ class PoseEstimatorNode(LifecycleNode):
         if not estimator:
             return Condition(state)
         runner = estimator.runner
-        extra = {name: text for name, text in (("reason", runner.reason), ("engine", runner.state)) if text}
-        return Condition(state, estimator.model_name, runner.description, runner.device, extra)
+        return Condition(state, estimator.model_name, runner.description, runner.device, particulars(runner))
 
     def _state_in_words(self, worker: Worker | None) -> str:
         if self._failure:
@@ -280,4 +268,4 @@ class PoseEstimatorNode(LifecycleNode):
             what, fraction = worker.progress
             share = f" {100 * fraction:.0f} %" if fraction >= 0 else ""
             return "LOADING" if what == LOADING else f"BUILDING{share}: {what}"
-        return "DISABLED" if self._active and not self._enabled else self.state.upper()
+        return "DISABLED" if self.state == "active" and not self._enabled else self.state.upper()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -11,10 +11,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from pose_ros.config import DiagnosticsConfig
-from pose_ros.ros.camera import Camera
+from pose_ros.ros.camera import Camera, described
 from pose_ros.ros.diagnostics import camera_status, runtime_status
 from pose_ros.ros.outputs import OVERRIDABLE
-from pose_ros.ros.watchdog import publisher_events
+from pose_ros.ros.peers import qos_events
+from pose_ros.runtime.runner import Runner
+
+_MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,20 @@ class Condition:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
+def particulars(runner: Runner) -> dict[str, str]:
+    """What else there is to know of a runtime, by its name: why it was taken, what it builds, the memory of its GPU."""
+    known = {"reason": runner.reason, "engine": runner.state, "GPU memory": _gpu_memory_in_words(runner)}
+    return {name: text for name, text in known.items() if text}
+
+
+def _gpu_memory_in_words(runner: Runner) -> str:
+    try:
+        memory_bytes = runner.gpu_memory_bytes()
+    except Exception as error:  # nobody's work depends on it
+        return f"unknown: {described(error)}"
+    return "{} of {} MiB".format(*(round(nbytes / _MIB) for nbytes in memory_bytes)) if memory_bytes else ""
+
+
 class Health:
     """Publishes the state of the node and of each camera, one status each."""
 
@@ -46,16 +63,16 @@ class Health:
             "/diagnostics",
             QoSProfile(depth=10),
             qos_overriding_options=OVERRIDABLE,
-            event_callbacks=publisher_events(node, "/diagnostics", node.get_logger().warning),
+            event_callbacks=qos_events(node, "/diagnostics", node.get_logger().warning, is_publisher=True),
         )
         self._published_s = 0.0
 
-    def publish_if_due(self, condition: Condition, config: DiagnosticsConfig) -> None:
-        """Publish, unless the last time is less than ``period_s`` ago."""
+    def publish_if_due(self, ask: Callable[[], Condition], config: DiagnosticsConfig) -> None:
+        """Ask and publish, unless the last time is less than ``period_s`` ago."""
         now_s = time.monotonic()
         if config.period_s > 0 and now_s - self._published_s >= config.period_s:
             self._published_s = now_s
-            self._publisher.publish(self._report(condition, config, now_s))
+            self._publisher.publish(self._report(ask(), config, now_s))
 
     def _report(self, condition: Condition, config: DiagnosticsConfig, now_s: float) -> DiagnosticArray:
         name, device = self._node.get_fully_qualified_name().lstrip("/"), condition.device

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
 from pose_ros.live_board import Board, Camera, Sample
 from pose_ros.live_page import LivePage
 from pose_ros.msg import PersonPoseArray
+from pose_ros.ros.command_node import command_node
 from pose_ros.ros.live_pictures import browser_picture
 
 LOOK_S = 0.5
 MOST_CAMERAS = 32
+GONE_S = 60.0
+"""A camera that nobody publishes for so long leaves the page."""
 POSES, OVERLAYS = "/poses", ("/overlay/compressed", "/overlay")
 _POSES_TYPE = "pose_ros/msg/PersonPoseArray"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -44,7 +46,7 @@ def view(topics: Sequence[str], host: str, port: int, say: Callable[[str], None]
     Raises:
         OSError: If the address is not free.
     """
-    with _node(ros_args) as node, _signals_noted() as stopped:
+    with command_node("pose_view", ros_args) as node, _signals_noted() as stopped:
         asyncio.run(_serve(node, topics, host, port, say, stopped))
 
 
@@ -57,16 +59,6 @@ async def _serve(
         viewer = Viewer(node, page, prefixes)
         say(address)
         await asyncio.to_thread(viewer.spin, stopped)
-
-
-@contextmanager
-def _node(ros_args: Sequence[str]) -> Iterator[Node]:
-    """A node in a process that keeps Python's signal handling."""
-    rclpy.init(args=["view", *ros_args], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        yield rclpy.create_node("pose_view")
-    finally:
-        rclpy.try_shutdown()
 
 
 @contextmanager
@@ -87,7 +79,7 @@ class Viewer:
     """Listens to the cameras of some nodes, and keeps a page's board.
 
     While nobody looks at the page nothing is subscribed, so that the node may rest. Cameras come and go: the graph is
-    looked at twice a second. It runs in the one thread that spins; the board changes in the page's loop.
+    looked at twice a second. It runs in the one thread that spins; what a camera knows changes in the page's loop.
     """
 
     def __init__(self, node: Node, page: LivePage, prefixes: Sequence[str]) -> None:
@@ -99,7 +91,7 @@ class Viewer:
             prefixes: Resolved names, without the final ``/poses``; an empty one stands for all.
         """
         self._node, self._page, self._prefixes = node, page, prefixes
-        self._cameras: dict[str, Camera] = {}
+        self._seen_s: dict[str, float] = {}  # when each camera was last there
         self._subscriptions: dict[str, Any] = {}
         node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
@@ -113,16 +105,24 @@ class Viewer:
 
     def _look(self) -> None:
         """Find the cameras that are there now, and subscribe to what is looked at."""
-        for name in self._found():
-            if name not in self._cameras and len(self._cameras) < MOST_CAMERAS:
-                self._cameras[name] = self._page.board.camera(name)
+        self._find_cameras()
         wanted: dict[str, _Reader] = {}
-        for name, camera in self._cameras.items():
+        for name in self._seen_s:
+            camera = self._page.board.camera(name)
             self._page.call(setattr, camera, "publishers", self._node.count_publishers(name + POSES))
             if self._page.is_watched:
                 wanted |= self._readers(name, camera)
             self._page.call(camera.listen if self._page.is_watched else camera.rest)
         self._subscribe(wanted)
+
+    def _find_cameras(self) -> None:
+        now_s = time.monotonic()
+        for name in self._found():
+            if name in self._seen_s or len(self._seen_s) < MOST_CAMERAS:
+                self._seen_s[name] = now_s
+        for name in [name for name, seen_s in self._seen_s.items() if now_s - seen_s > GONE_S]:
+            del self._seen_s[name]
+            self._page.board.forget(name)
 
     def _found(self) -> list[str]:
         """What the names of the topics of each camera begin with."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
-from pose_ros.ros.compressed import image_from_compressed
+from pose_ros.ros.compressed import JPEG_START, image_from_compressed, picture_size_wh
 from pose_ros.ros.conversions import Picture, image_from_message, to_bgr
 
 LONGEST_SIDE_PX = 1280
@@ -13,8 +13,6 @@ LONGEST_SIDE_PX = 1280
 MOST_PIXELS = 1920 * 1200
 """The largest JPEG that is passed on as it is."""
 _QUALITY = 80
-_START = b"\xff\xd8"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def browser_picture(message: Image | CompressedImage) -> bytes:
@@ -26,25 +24,11 @@ def browser_picture(message: Image | CompressedImage) -> bytes:
     if isinstance(message, Image):
         return _jpeg(*image_from_message(message))
     data = bytes(message.data)
-    size_wh = jpeg_size_wh(data)
-    if size_wh and 0 < size_wh[0] * size_wh[1] <= MOST_PIXELS:
-        return data
+    if data.startswith(JPEG_START):
+        width, height = picture_size_wh(data)
+        if 0 < width * height <= MOST_PIXELS:
+            return data
     return _jpeg(*image_from_compressed(message))
-
-
-def jpeg_size_wh(data: bytes) -> tuple[int, int] | None:
-    """Width and height as the header of a JPEG tells them; None where there is no such header.
-
-    References:
-        ITU-T T.81, B.1.1.2 and B.2.2: markers, and the frame header.
-    """
-    position = len(_START)
-    while data.startswith(_START) and position + 9 <= len(data) and data[position] == 0xFF:
-        marker, body = data[position + 1], data[position + 2 : position + 9]
-        if marker in _FRAMES:
-            return int.from_bytes(body[5:7], "big"), int.from_bytes(body[3:5], "big")
-        position += 2 + int.from_bytes(body[:2], "big")
-    return None
 
 
 def _jpeg(picture: Picture, colour: str) -> bytes:

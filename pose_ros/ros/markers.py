@@ -16,7 +16,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pose_ros.config import MarkersConfig
-from pose_ros.overlay import SIDE_COLOURS
+from pose_ros.overlay import SIDE_COLOURS, limb_sides
 from pose_ros.people import NOT_TRACKED, People
 from pose_ros.skeleton import Limb, Skeleton
 
@@ -150,12 +150,11 @@ def _finish(marker: Marker, config: MarkersConfig, size: float) -> None:
 
 
 def _by_side(skeleton: Skeleton) -> _Colours:
-    """As in the overlay: a bone belongs to the side that it touches; one from side to side lies in the middle."""
+    """As in the overlay."""
     rgba = {side: ColorRGBA(r=r / 255, g=g / 255, b=b / 255, a=1.0) for side, (b, g, r) in SIDE_COLOURS.items()}
-    sides = [skeleton.side(keypoint) for keypoint in range(len(skeleton))]
-    touched = {bone: {sides[keypoint] for keypoint in bone} - {"centre"} for bone in skeleton.bones}
-    bones = [(bone, rgba[near.pop() if len(near) == 1 else "centre"]) for bone, near in touched.items()]
-    return _Colours(bones, [rgba[side] for side in sides])
+    colours = list(rgba.values())
+    bones = [(bone, colours[side]) for bone, side in zip(skeleton.bones, limb_sides(skeleton), strict=True)]
+    return _Colours(bones, [rgba[skeleton.side(keypoint)] for keypoint in range(len(skeleton))])
 
 
 def _of_person(skeleton: Skeleton, number: int) -> _Colours:

@@ -20,7 +20,7 @@ from pose_ros.ros.compressed import image_to_compressed
 from pose_ros.ros.conversions import Picture, image_to_message, latency_ms, people_to_message, to_bgr
 from pose_ros.ros.markers import people_markers
 from pose_ros.ros.node_config import NodeConfig
-from pose_ros.ros.watchdog import publisher_events
+from pose_ros.ros.peers import qos_events
 
 OVERRIDABLE = QoSOverridingOptions(
     (
@@ -79,7 +79,7 @@ class Outputs:
             topic,
             QoSProfile(depth=depth),
             qos_overriding_options=OVERRIDABLE,
-            event_callbacks=publisher_events(self._node, topic, self._node.get_logger().warning),
+            event_callbacks=qos_events(self._node, topic, self._node.get_logger().warning, is_publisher=True),
         )
 
     @property

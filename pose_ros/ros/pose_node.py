@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from pose_ros.ros.freed_memory import keep_freed_memory
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -21,15 +23,17 @@ ERROR_PERIOD_S = 5.0
 
 
 class _Stop:
-    """A signal handler that only notes the signal: nothing is interrupted half-way, and a second one does no harm.
+    """A signal handler that only notes the signal: nothing is interrupted half-way. Further signals are ignored.
 
-    A launch file sends one after the terminal's; not a threading.Event, whose lock the second would find taken.
+    A launch file sends one after the terminal's, which may come when Python has taken its handlers down.
     """
 
     requested = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
+        for other in SIGNALS:
+            signal.signal(other, signal.SIG_IGN)
 
 
 def main(args: list[str] | None = None) -> int:
@@ -49,6 +53,7 @@ def run(args: list[str] | None = None, load: Load | None = None) -> int:
     stop = _Stop()
     for number in SIGNALS:
         signal.signal(number, stop)
+    keep_freed_memory()
     import rclpy  # half a second, in which Ctrl-C must not show a traceback either
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions

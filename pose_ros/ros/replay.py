@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import rclpy
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.bag import camera_info_topic
 from pose_ros.config import check_settings, setting
+from pose_ros.ros.command_node import command_node
 from pose_ros.ros.recorded_clock import RecordedClock
 from pose_ros.ros.recording import MESSAGE_TYPES, Item, bag_items, frame_items, read_camera_info
 from pose_ros.sources import BagImages, Source
@@ -84,24 +82,14 @@ def replay(source: Source, config: ReplayConfig, ros_args: Sequence[str] = ()) -
         FileNotFoundError: If there is no such calibration.
         ValueError: If a part of the recording, or the calibration, cannot be read.
     """
-    with _node(ros_args) as node:
+    if not any(name in os.environ for name in _FAST_DDS_PROFILES):
+        os.environ.setdefault(*_FAST_DDS_MEMORY)
+    with command_node("replay", ros_args) as node:
         player = Player(node, source, config)
         player.wait_for_subscriber()
         result = player.play()
         player.wait_until_received()
     return result
-
-
-@contextmanager
-def _node(ros_args: Sequence[str]) -> Iterator[Node]:
-    """A node in a process that keeps Python's signal handling: an interrupt is a KeyboardInterrupt."""
-    if not any(name in os.environ for name in _FAST_DDS_PROFILES):
-        os.environ.setdefault(*_FAST_DDS_MEMORY)
-    rclpy.init(args=["replay", *ros_args], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        yield rclpy.create_node("replay")
-    finally:
-        rclpy.try_shutdown()
 
 
 class Player:

@@ -13,6 +13,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from pose_ros.config import DiagnosticsConfig
+from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.diagnostics import (
     LONGEST_WINDOW,
     WINDOW_S,
@@ -219,7 +220,8 @@ def test_a_status_travels_and_has_every_number(graph: Any) -> None:
     publisher = graph.node.create_publisher(DiagnosticArray, "/diagnostics", 1)
     graph.until(publisher.get_subscription_count, "the listener is there")
     camera = camera_status("a", HEALTHY, "ACTIVE", DiagnosticsConfig(), {"topic": "/front/image"}, "Orin")
-    runtime = runtime_status("ACTIVE", "default-abc", "tensorrt 10.3", {"gpu_memory_mb": "210"}, "Orin", "b")
+    extra = {"GPU memory": "210 of 8192 MiB"}
+    runtime = runtime_status("ACTIVE", "default-abc", "tensorrt 10.3", extra, "Orin", "b")
     publisher.publish(DiagnosticArray(status=[camera, runtime]))
     graph.until(lambda: reports, "the report arrives")
     first, last = ({pair.key: pair.value for pair in status.values} for status in reports[0].status)
@@ -227,9 +229,51 @@ def test_a_status_travels_and_has_every_number(graph: Any) -> None:
     assert [status.name for status in reports[0].status] == ["a", "b"]
     assert first.keys() == {"state", "topic", *vars(HEALTHY)}
     assert (first["images_hz"], first["people"], first["topic"]) == ("30.00", "2", "/front/image")
-    assert last == {"state": "ACTIVE", "model": "default-abc", "runtime": "tensorrt 10.3", "gpu_memory_mb": "210"}
+    assert last == {"state": "ACTIVE", "model": "default-abc", "runtime": "tensorrt 10.3", **extra}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "cameras", "names"),
+    [
+        ("", [""], ["pose_estimator: runtime", "pose_estimator: camera"]),
+        ("/robot", ["front", "rear"], [f"robot/pose_estimator: {name}" for name in ("runtime", "front", "rear")]),
+    ],
+    ids=["one camera", "two cameras of a robot"],
+)
+def test_an_aggregator_finds_every_status_in_every_state(
+    graph: Any, make_node: Any, namespace: str, cameras: list[str], names: list[str]
+) -> None:
+    reports = graph.collect(DiagnosticArray, "/diagnostics")
+    node = make_node(namespace=namespace, cameras=cameras, autostart=False, diagnostics__period_s=0.05)
+    graph.until(lambda: reports, "it reports while it is unconfigured")
+    assert {status.hardware_id for status in reports[-1].status} == {""}
+    node.trigger_configure()
+    graph.until(lambda: reports[-1].status[0].hardware_id == "the CPU", "the device is known")
+    assert {status.hardware_id for status in reports[-1].status} == {"the CPU"}
+    assert all([status.name for status in report.status] == names for report in reports)
 
 
 def test_an_unknown_number_says_so() -> None:
     values = {pair.key: pair.value for pair in status_of(latency_median_ms=math.nan).values}
     assert values["latency_median_ms"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("memory", "told"),
+    [
+        pytest.param(lambda: (1234 * 2**20, 8192 * 2**20), "1234 of 8192 MiB", id="known"),
+        pytest.param(lambda: None, None, id="no GPU, or unknown"),
+        pytest.param(lambda: {}["driver"], "unknown: KeyError: 'driver'", id="the driver fails"),
+    ],
+)
+def test_the_memory_of_the_gpu_is_told_where_it_is_known(
+    graph: Any, make_node: Any, toy_estimator: PoseEstimator, memory: Any, told: str | None
+) -> None:
+    asked: list[int] = []
+    toy_estimator.runner.gpu_memory_bytes = lambda: (asked.append(1), memory())[1]
+    reports = graph.collect(DiagnosticArray, "/diagnostics")
+    node = make_node(lambda *_: toy_estimator, diagnostics__period_s=0.5)
+    graph.until(lambda: asked and any(r.status[0].message == "ACTIVE" for r in reports[2:]), "the node is at work")
+    assert {pair.key: pair.value for pair in reports[-1].status[0].values}.get("GPU memory") == told
+    assert len(asked) < 2 * len(reports)  # not with each look at the listeners, ten times a second
+    assert node.state == "active"

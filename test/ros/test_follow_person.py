@@ -132,13 +132,16 @@ def test_parameters_have_ranges_and_count_at_once(robot: Any, module: Any) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_robot_is_stopped_by_a_signal(graph: Any, number: signal.Signals) -> None:
+@pytest.mark.parametrize("is_impatient", [False, True], ids=["once", "again and again"])
+def test_the_robot_is_stopped_by_a_signal(graph: Any, number: signal.Signals, is_impatient: bool) -> None:
     with subprocess.Popen([sys.executable, str(FILE)], stderr=subprocess.PIPE, text=True) as child:
         try:
             robot = Robot(graph)
             robot.until([person(LEFT)], lambda speed, turn: speed > 0, "it moves")
             child.send_signal(number)
-            graph.until(lambda: child.poll() is not None, "it has ended")
+            graph.until(
+                lambda: child.poll() is not None or (is_impatient and child.send_signal(number)), "it has ended"
+            )
             graph.until(lambda: robot.moves == STOP, "it stands still")
         finally:
             child.kill()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.estimator_node import PoseEstimatorNode, load_estimator
 
 NODE = "/pose_estimator"
+LINGER_S = 1.0
 
 
 class Loads:
@@ -136,6 +139,32 @@ def test_what_is_no_transition_here_is_refused_and_harmless(
     assert state() == where
 
 
+def test_an_answer_means_that_the_next_request_is_welcome(make_node: Any, change: Change, state: Any) -> None:
+    """Also while the thread that has answered is slow to end."""
+    node = make_node(Loads(), autostart=False)
+    woken = node._transitions._woken
+    node._transitions._woken = SimpleNamespace(trigger=lambda: (woken.trigger(), time.sleep(LINGER_S)))
+    assert all(change(label) for label in ("configure", "activate", "deactivate", "cleanup", "configure"))
+    assert state() == "inactive"
+
+
+def test_who_sees_a_state_may_leave_it(
+    graph: Any, make_node: Any, change: Change, state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that starts by itself is active a moment before it is done with that."""
+    activate = PoseEstimatorNode.trigger_activate
+
+    def activate_and_linger(node: PoseEstimatorNode) -> Any:
+        result = activate(node)
+        time.sleep(LINGER_S)
+        return result
+
+    monkeypatch.setattr(PoseEstimatorNode, "trigger_activate", activate_and_linger)
+    make_node(Loads())
+    graph.until(lambda: state() == "active", "it is active")
+    assert change("deactivate") and state() == "inactive"
+
+
 def test_a_model_that_fails_leaves_the_node_ready_for_the_next_try(
     graph: Any, make_node: Any, change: Change, state: Any
 ) -> None:
@@ -157,9 +186,9 @@ def test_an_error_in_a_transition_leads_back_to_the_beginning(
 
     node = make_node(Loads(), autostart=False, diagnostics__period_s=0.1)
     reports = graph.collect(DiagnosticArray, "/diagnostics")
-    assert change("configure")
+    assert all(change(label) for label in ("configure", "activate", "deactivate"))
     with monkeypatch.context() as patch:
-        patch.setattr(node, "_set_active", lambda active: 1 / int(not active))
+        patch.setattr(node, "_start_worker", lambda: 1 / 0)
         assert not change("activate")
     assert state() == "unconfigured" and node._worker is None
     failed = "FAILED: on_activate: ZeroDivisionError"

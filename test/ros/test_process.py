@@ -6,7 +6,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -127,10 +126,8 @@ def test_a_model_that_hangs_does_not_keep_the_process(start: Start, busy_program
     process = start(busy_program, "hangs")
     until_busy(process)
     process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    code, said = ended(process)
+    code, said = ended(process)  # it would hang for longer than that waits
     assert (code, "Traceback" in said) == (0, False)
-    assert time.monotonic() - started < 10
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

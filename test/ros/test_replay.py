@@ -97,7 +97,7 @@ def test_a_video_arrives_complete_in_order_and_in_time(graph: Any, replay: Repla
     assert np.allclose(np.diff(stamps), PERIOD_NS, atol=2e6)  # of the recording, whatever the speed
     assert before < stamps[0] < time.time_ns()
     duration_s = float(said.split(" images in ")[1].split(" s")[0])
-    assert said.startswith(f"{video}: {COUNT} images in ") and 0.5 <= duration_s < 1.5
+    assert said.startswith(f"{video}: {COUNT} images in ") and duration_s >= 0.5
 
 
 def test_big_images_reach_a_best_effort_subscriber(
@@ -200,7 +200,7 @@ def test_a_rate_and_a_namespace(graph: Any, replay: Replay, video: Path) -> None
     )
     until_end(graph, child)
     assert numbers(images) == list(range(COUNT))
-    assert np.median(np.diff([stamp_ns(message) for message in images])) == pytest.approx(25e6, rel=0.2)
+    assert 20e6 < np.median(np.diff([stamp_ns(message) for message in images])) < PERIOD_NS / 2
 
 
 @pytest.mark.parametrize(("number", "code", "kind"), [(signal.SIGINT, 130, "video"), (signal.SIGTERM, 143, "bag")])

@@ -9,8 +9,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from typer.testing import CliRunner
 
 from pose_ros.cli import app
+from pose_ros.live_board import Board
+from pose_ros.live_page import LivePage
+from pose_ros.ros import live
 from pose_ros.ros.live_pictures import LONGEST_SIDE_PX, browser_picture
 
 DEMO = Path(__file__).parents[2] / "demo/run.py"
@@ -209,6 +214,55 @@ def test_cameras_and_what_is_odd_about_them(
     assert page.cameras[front]["people"] == 0
     assert page.cameras[rear]["people"] == 2
     assert (page.cameras[rear]["latency_ms"], page.cameras[rear]["times_ms"]) == (None, [0.0, None, 0.0])
+
+
+def test_a_camera_that_is_gone_for_long_leaves_the_board(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = Board()
+    page = SimpleNamespace(board=board, is_watched=False, call=lambda function, *arguments: function(*arguments))
+    live.Viewer(graph.node, page, [""])
+
+    def publish(name: str) -> Any:
+        return graph.node.create_publisher(PersonPoseArray, f"/{name}/poses", 1)
+
+    publish("stays")
+    goes = publish("goes")
+    graph.until(lambda: sorted(board.cameras) == ["/goes", "/stays"], "both are found")
+    graph.node.destroy_publisher(goes)
+    graph.until(lambda: board.cameras["/goes"].state == "gone", "it is told first")
+    monkeypatch.setattr(live, "GONE_S", 0.5)
+    graph.until(lambda: list(board.cameras) == ["/stays"], "it leaves")
+    publish("goes")
+    graph.until(lambda: list(board.cameras) == ["/stays", "/goes"], "it comes back")
+    monkeypatch.setattr(live, "MOST_CAMERAS", 2)
+    publish("more")
+    graph.until(lambda: graph.node.count_publishers("/more/poses"), "there is one more")
+    looks = time.monotonic() + 2 * live.LOOK_S
+    graph.until(lambda: time.monotonic() > looks, "it has looked")
+    assert list(board.cameras) == ["/stays", "/goes"]
+
+
+def test_a_card_leaves_with_its_camera_and_comes_back_anew(tmp_path: Path) -> None:
+    def show(page: LivePage, width: int) -> None:
+        camera = page.board.camera("/front")
+        camera.publishers = 1
+        page.call(camera.show, cv2.imencode(".jpg", np.zeros((8, width, 3), np.uint8))[1].tobytes())
+
+    def drive(page: LivePage, address: str) -> None:
+        browser.open(address)
+        for width in (32, 48):
+            show(page, width)
+            browser.until(f"document.querySelector('canvas')?.width === {width}", "its picture is there")
+            page.board.forget("/front")
+            browser.until("document.querySelector('article') === null", "it has left")
+        assert browser.complaints() == []
+
+    async def run() -> None:
+        page = LivePage(Board())
+        async with page.served(port=0) as address:
+            await asyncio.to_thread(drive, page, address)
+
+    with Browser(tmp_path) as browser:
+        asyncio.run(asyncio.wait_for(run(), DEMO_TIMEOUT_S))
 
 
 @pytest.mark.slow

@@ -29,15 +29,9 @@ from rclpy.qos import (
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from pose_ros.ros import watchdog
-from pose_ros.ros.watchdog import (
-    MOST_NAMED,
-    Watchdog,
-    publisher_events,
-    publishers_in_words,
-    qos_in_words,
-    subscription_events,
-)
+from pose_ros.ros import peers, watchdog
+from pose_ros.ros.peers import MOST_NAMED, publishers_in_words, qos_events, qos_in_words
+from pose_ros.ros.watchdog import Watchdog
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -151,7 +145,7 @@ def test_what_fits_is_what_the_middleware_says(graph: Any, others: Any, requeste
     (graph_asks,) = [info.qos_profile for info in graph.node.get_subscriptions_info_by_topic("/image")]
     for info in graph.node.get_publishers_info_by_topic("/image"):
         compatibility, reason = qos_check_compatible(info.qos_profile, graph_asks)
-        policies = watchdog._misfits(info.qos_profile, mine.qos_profile)
+        policies = peers._misfits(info.qos_profile, mine.qos_profile)
         assert bool(policies) == (compatibility == QoSCompatibility.ERROR), reason
         assert len(policies) == reason.count("ERROR")
 
@@ -286,7 +280,7 @@ def test_simulated_time_that_stands_still_does_not_stop_it(graph: Any) -> None:
 
 def test_a_subscriber_tells_each_publisher_that_does_not_fit_once(graph: Any, others: Any) -> None:
     said: list[str] = []
-    events = subscription_events(graph.node, "image", said.append)
+    events = qos_events(graph.node, "image", said.append, is_publisher=False)
     graph.node.create_subscription(Image, "image", ignore, ASKS_FOR_RELIABLE, event_callbacks=events)
     first = others("driver", namespace="/front")
     first.create_publisher(Image, "/image", qos_profile_sensor_data)
@@ -304,7 +298,7 @@ def test_a_subscriber_tells_each_publisher_that_does_not_fit_once(graph: Any, ot
 
 def test_a_publisher_tells_each_subscriber_that_does_not_fit_once(graph: Any, others: Any) -> None:
     said: list[str] = []
-    events = publisher_events(graph.node, "~/poses", said.append)
+    events = qos_events(graph.node, "~/poses", said.append, is_publisher=True)
     graph.node.create_publisher(String, "~/poses", 10, event_callbacks=events)
     others("good").create_subscription(String, "/tester/poses", ignore, qos_profile_sensor_data)
     listener = others("listener")
@@ -321,18 +315,18 @@ def test_a_publisher_tells_each_subscriber_that_does_not_fit_once(graph: Any, ot
 
 def test_who_fits_is_not_told_of(graph: Any, others: Any) -> None:
     said: list[str] = []
-    events = subscription_events(graph.node, "image", said.append)
+    events = qos_events(graph.node, "image", said.append, is_publisher=False)
     received: list[Any] = []
     graph.node.create_subscription(Image, "image", received.append, qos_profile_sensor_data, event_callbacks=events)
     publisher = others("driver").create_publisher(Image, "/image", 1)
     graph.until(lambda: publisher.publish(Image()) or received, "an image arrives")
-    end_s = time.monotonic() + 2 * watchdog.GRAPH_DELAY_S
+    end_s = time.monotonic() + 2 * peers.GRAPH_DELAY_S
     graph.until(lambda: time.monotonic() > end_s, "an event would have been told")
     assert said == []
 
 
 def test_a_subscription_that_is_gone_has_no_complaints(graph: Any, others: Any) -> None:
-    events = subscription_events(graph.node, "image", pytest.fail)
+    events = qos_events(graph.node, "image", pytest.fail, is_publisher=False)
     subscription = graph.node.create_subscription(Image, "image", ignore, ASKS_FOR_RELIABLE, event_callbacks=events)
     others("driver").create_publisher(Image, "/image", qos_profile_sensor_data)
     graph.until(lambda: list(graph.node.timers), "the event comes")
@@ -342,7 +336,7 @@ def test_a_subscription_that_is_gone_has_no_complaints(graph: Any, others: Any) 
 
 def test_a_camera_in_another_process_is_named(graph: Any, tmp_path: Path) -> None:
     told, warned = [], []
-    events = subscription_events(graph.node, "image", told.append)
+    events = qos_events(graph.node, "image", told.append, is_publisher=False)
     graph.node.create_subscription(Image, "image", ignore, ASKS_FOR_RELIABLE, event_callbacks=events)
     dog = Watchdog(graph.node, "image", SILENCE_S, warned.append)
     (tmp_path / "camera.py").write_text(PUBLISHER)
