@@ -25,8 +25,7 @@ demo: setup  ## find the people in a video; VIDEO=path for your own, VIEW=1 for 
 
 test:  ## run all tests; those for ROS, PyTorch or a GPU are skipped where there is none
 	@$(SETUP) $(if $(TORCH),--torch "$(TORCH)")
-	@. .venv/ros.sh && pytest --ignore-glob='*/test_cuda*.py'
-	@. .venv/ros.sh && pytest test/core/test_cuda*.py  # C in the place of a driver: in a process of its own
+	@. .venv/ros.sh && pytest
 
 lint: setup  ## check style and types
 	@. .venv/ros.sh && ruff check && ruff format --check && mypy

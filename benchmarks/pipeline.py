@@ -5,7 +5,6 @@ python benchmarks/pipeline.py [IMAGE]        default: a frame of the demo's clip
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import tempfile
@@ -19,13 +18,14 @@ from measure import show
 
 from pose_ros.estimator import PoseEstimator
 from pose_ros.preprocess import fit
+from pose_ros.user_cache import user_cache
 
 LIMITS = {"default": 1.25, "resnet18": 1.10}
 
 
 def picture() -> tuple[np.ndarray, str]:
     """A 640 x 480 picture and what it is."""
-    clip = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pose_ros" / "vtest.avi"
+    clip = user_cache() / "vtest.avi"
     if len(sys.argv) > 1:
         image, name = cv2.imread(sys.argv[1]), Path(sys.argv[1]).name
     elif clip.is_file():

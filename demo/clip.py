@@ -7,7 +7,6 @@ one file that is wanted is kept in the cache folder of the user.
 from __future__ import annotations
 
 import gzip
-import os
 import subprocess
 import sys
 import tarfile
@@ -16,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+
+from pose_ros.user_cache import user_cache
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "underlay"))
 from debs import DebError, download
@@ -38,7 +39,7 @@ def find_clip(cache: Path | None = None, say: Callable[[str], None] = print) -> 
         ClipError: It is nowhere to be had.
     """
     try:
-        cache = cache or cache_folder()
+        cache = cache or user_cache()
         for known in (cache / NAME, INSTALLED / NAME):
             if is_complete(known):
                 return known
@@ -50,11 +51,6 @@ def find_clip(cache: Path | None = None, say: Callable[[str], None] = print) -> 
             return draft.replace(cache / NAME)
     except (ClipError, DebError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ClipError(f"the demo clip cannot be had ({error}): {ADVICE}") from error
-
-
-def cache_folder() -> Path:
-    """Where the clip is kept."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pose_ros"
 
 
 def is_complete(path: Path) -> bool:

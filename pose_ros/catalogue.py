@@ -6,7 +6,6 @@ It stands in ``models/catalogue.yaml``. Nothing in it was measured by us; AP and
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -17,6 +16,7 @@ from typing import Any
 import yaml
 
 from pose_ros.fields import GROUPING_HEADS
+from pose_ros.user_cache import user_cache
 
 FILE = Path(__file__).parent / "models" / "catalogue.yaml"
 COMMERCIAL = ("yes", "no", "unclear")
@@ -111,7 +111,7 @@ class Entry:
     @property
     def path(self) -> Path:
         """Where its file lies, or will lie once it is fetched."""
-        return FILE.parent / self.file if self.is_ours else cache_folder() / self.name / self.file
+        return FILE.parent / self.file if self.is_ours else user_cache("models") / self.name / self.file
 
     def _fail(self, field: str, expected: str, got: object) -> None:
         raise ValueError(f"{self.name}, {field}: expected {expected}, got {got!r}")
@@ -152,12 +152,6 @@ def find(name: str, file: Path = FILE) -> Entry:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
         raise ValueError(f"model: expected a name such as {', '.join(near)}, got {name!r}")
     return known[name]
-
-
-def cache_folder() -> Path:
-    """Where fetched models lie: ``$XDG_CACHE_HOME/pose_ros/models``, by default ``~/.cache/pose_ros/models``."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros" / "models"
 
 
 def _check_types(entry: Any, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,10 @@ from pathlib import Path
 def appears_whole(path: Path) -> Iterator[Path]:
     """Gives the path to write to; what stands there at the end takes the place of ``path``, unless it was interrupted.
 
-    The file before stays until then, and nothing unfinished is left behind.
+    The file before stays until then, and nothing unfinished is left behind. Of several writers at once, threads or
+    containers with one process number, the last one's stays.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         yield unfinished
         unfinished.replace(path)

@@ -89,7 +89,7 @@ def this_machine() -> Machine:
     with suppress(Unavailable):  # there are no more
         while True:
             gpu = find_gpu(len(gpus))
-            gpus.append((gpu.model, "{}.{}".format(*gpu.compute_capability)))
+            gpus.append((gpu.model, gpu.architecture))
     return Machine(finding.text if finding.state == "ok" else "", tuple(gpus))
 
 

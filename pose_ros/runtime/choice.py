@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import Progress, Runner, Unavailable
+from pose_ros.runtime.runner import Progress, Runner, Say, Unavailable, existing
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".npz", ".pb", ".tflite", ".caffemodel")
 """Suffixes of weights, which torch runs; any other file is taken for an ONNX network."""
@@ -30,7 +30,6 @@ _FLOATS = ("fp32", "fp16", "bf16")
 _PRECISIONS = {"tensorrt": _FLOATS, "onnx": (), "openvino": _FLOATS, "torch": ("fp32", "fp16")}
 """Of those, TensorRT has what the model holds, and OpenVINO what the device can: they look for themselves."""
 
-Say = Callable[[str], None]
 Taken = TypeVar("Taken")
 
 
@@ -53,26 +52,21 @@ def load_runner(
         Unavailable: If what the settings ask for cannot work on this machine.
         ValueError: If the settings do not go together, or the runtime cannot load the file.
     """
-    path = Path(path)
-    ways = _ways(path, config)
-    _check_exists(path)
-    runner, reason = _first(ways, lambda way: _load(path, way, progress, say))
+    runner, reason = _chosen(Path(path), config, lambda path, way: _load(path, way, progress, say))
     runner.reason = reason
     return runner
 
 
 def foresee(path: str | Path, config: RuntimeConfig) -> str:
-    """The ``reason`` that ``load_runner`` would give, found out without building an engine.
+    """The ``reason`` that ``load_runner`` would give, or what it would raise, without building an engine."""
+    return _chosen(Path(path), config, _try)[1]
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        Unavailable: If what the settings ask for cannot work on this machine.
-        ValueError: If the settings do not go together, or the runtime cannot load the file.
-    """
-    path = Path(path)
+
+def _chosen(path: Path, config: RuntimeConfig, attempt: Callable[[Path, RuntimeConfig], Taken]) -> tuple[Taken, str]:
+    """What the first runtime that works makes of a file, and why it is this one."""
     ways = _ways(path, config)
-    _check_exists(path)
-    return _first(ways, lambda way: _try(path, way))[1]
+    existing(path, "an ONNX file or a checkpoint")
+    return _first(ways, lambda way: attempt(path, way))
 
 
 def _ways(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
@@ -183,11 +177,6 @@ def _torch_runner(path: Path, config: RuntimeConfig) -> Runner:
             "pip install torch, or take an ONNX file"
         ) from error
     return TorchRunner(path, config)
-
-
-def _check_exists(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(f"model: expected an ONNX file or a checkpoint, got {path}, which does not exist")
 
 
 def _name(config: RuntimeConfig) -> str:

@@ -39,7 +39,7 @@ class Gpu:
         compute_capability: Major and minor number of its architecture.
         memory_bytes: All of its memory; on a Jetson it is shared with the CPU.
         cuda_version: Newest CUDA that the driver supports, major and minor.
-        multiprocessors: That may work; power modes of a Jetson switch some off.
+        multiprocessors: That may work; some power modes of a Jetson switch some off.
     """
 
     index: int
@@ -50,8 +50,16 @@ class Gpu:
     multiprocessors: int = 0
 
     @property
+    def architecture(self) -> str:
+        """``compute_capability`` as text, such as "8.7"."""
+        return "{}.{}".format(*self.compute_capability)
+
+    @property
     def model(self) -> str:
-        """What an engine depends on: all of NVIDIA's Orin boards have one name and one compute capability."""
+        """What an engine depends on: all of NVIDIA's Orin boards have one name and one compute capability.
+
+        Clocks are not part of it: an engine is right at any, if not the fastest.
+        """
         return f"{self.name}, {self.multiprocessors} multiprocessors, {round(self.memory_bytes / 2**30)} GiB"
 
 
@@ -72,13 +80,10 @@ def find_gpu(index: int = 0, library: str = DRIVER) -> Gpu:
         raise Unavailable("cuda", f"expected GPU {index}, got {count} in all", "choose another (gpu); the first is 0")
     device = driver.number("cuDeviceGet", index)
     major, minor = (driver.number("cuDeviceGetAttribute", number, device) for number in COMPUTE_CAPABILITY)
+    multiprocessors = driver.number("cuDeviceGetAttribute", MULTIPROCESSORS, device)
     version = driver.number("cuDriverGetVersion")
-    count = driver.number("cuDeviceGetAttribute", MULTIPROCESSORS, device)
-    return Gpu(index, driver.name(device), (major, minor), driver.memory_bytes(device), _version(version), count)
-
-
-def _version(number: int) -> tuple[int, int]:
-    return number // 1000, number % 1000 // 10
+    cuda_version = version // 1000, version % 1000 // 10
+    return Gpu(index, driver.name(device), (major, minor), driver.memory_bytes(device), cuda_version, multiprocessors)
 
 
 class _Driver:

@@ -24,13 +24,13 @@ class BindingsCuda(Cuda):
         self._runtime, package = _import_runtime()
         super().__init__(gpu, package)
 
-    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
+    def _call(self, name: str, arguments: tuple[int, ...]) -> list[int]:
         given: list[Any] = list(arguments)
         if name in ENUMS:
             position, kind = ENUMS[name]
             given[position] = getattr(self._runtime, kind)(given[position])
         code, *results = getattr(self._runtime, name)(*given)
-        return int(code), int(results[0] or 0) if results else 0
+        return [int(code), *(int(result or 0) for result in results)]
 
     def _error_name(self, code: int) -> str:
         return self._runtime.cudaError_t(code).name

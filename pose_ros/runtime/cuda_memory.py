@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 
@@ -74,6 +74,18 @@ class Cuda(ABC):
         """Page-locked memory of the host, uninitialised: copies to and from it run beside the CPU."""
         return HostBuffer(self._opened(), nbytes)
 
+    def memory_bytes(self) -> tuple[int, int] | None:
+        """Used and total memory of the GPU, by all programs; None if this is closed, or CUDA does not answer.
+
+        Any thread may ask; the GPU becomes its current one.
+        """
+        try:
+            self._opened()
+            free, total = self._results("cudaMemGetInfo", ())
+        except (CudaError, ValueError):
+            return None
+        return total - free, total
+
     def close(self) -> None:
         """Give back whatever was made here; once more does nothing. The primary context stays: it is not ours alone."""
         self._open = False
@@ -93,11 +105,7 @@ class Cuda(ABC):
         Raises:
             CudaError: If it fails.
         """
-        code, result = self._call(name, arguments)
-        if code:
-            self._call("cudaGetLastError", ())  # or the next to ask, perhaps PyTorch, takes the error for its own
-            raise CudaError(f"{name}{arguments}".replace(",)", ")"), code, self._error_name(code))
-        return result
+        return next(iter(self._results(name, arguments)), 0)
 
     def release(self, handle: int, *names: str) -> int:
         """Call functions that give something back, unless it is nothing, 0. What they fail with is not raised.
@@ -108,16 +116,23 @@ class Cuda(ABC):
         Returns:
             What the last of them makes; 0 where it makes nothing.
         """
-        result = 0
+        made: list[int] = []
         for name in names if handle else ():
-            code, result = self._call(name, (handle,))
+            code, *made = self._call(name, (handle,))
             if code:
                 self._call("cudaGetLastError", ())
-        return result
+        return next(iter(made), 0)
+
+    def _results(self, name: str, arguments: tuple[int, ...]) -> list[int]:
+        code, *made = self._call(name, arguments)
+        if code:
+            self._call("cudaGetLastError", ())  # or the next to ask, perhaps PyTorch, takes the error for its own
+            raise CudaError(f"{name}{arguments}".replace(",)", ")"), code, self._error_name(code))
+        return made
 
     @abstractmethod
-    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
-        """Error code and result."""
+    def _call(self, name: str, arguments: tuple[int, ...]) -> Sequence[int]:
+        """Error code and whatever it makes."""
 
     @abstractmethod
     def _error_name(self, code: int) -> str:

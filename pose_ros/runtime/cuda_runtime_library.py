@@ -16,12 +16,13 @@ PACKAGES = (("nvidia", "*/lib/libcudart.so.*"), ("torch", "lib/libcudart*.so*"))
 """Python packages that bring a libcudart, and where in their folder: NVIDIA's wheels, which PyTorch's also need."""
 
 _POINTER, _SIZE, _INT, _FLAGS = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint
-_NEW_POINTER, _NEW_INT = ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(ctypes.c_int)
-_RESULTS = {_NEW_POINTER: _POINTER, _NEW_INT: _INT}
+_NEW_POINTER, _NEW_SIZE, _NEW_INT = (ctypes.POINTER(kind) for kind in (_POINTER, _SIZE, _INT))
+_RESULTS = {_NEW_POINTER: _POINTER, _NEW_SIZE: _SIZE, _NEW_INT: _INT}
 _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cudaRuntimeGetVersion": (_NEW_INT,),
     "cudaGetLastError": (),
     "cudaSetDevice": (_INT,),
+    "cudaMemGetInfo": (_NEW_SIZE, _NEW_SIZE),
     "cudaMalloc": (_NEW_POINTER, _SIZE),
     "cudaFree": (_POINTER,),
     "cudaHostAlloc": (_NEW_POINTER, _SIZE, _FLAGS),
@@ -37,7 +38,7 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cudaGraphLaunch": (_POINTER, _POINTER),
     "cudaGraphExecDestroy": (_POINTER,),
 }
-"""What each function takes; the one pointer to something new is its result."""
+"""What each function takes; the pointers to something new are its results."""
 
 
 class LibraryCuda(Cuda):
@@ -62,17 +63,11 @@ class LibraryCuda(Cuda):
         self._name_of.restype = ctypes.c_char_p
         super().__init__(gpu, Path(library).name)
 
-    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
-        result: Any = None
-        passed: list[Any] = []
-        given = iter(arguments)
-        for kind in _ARGUMENTS[name]:
-            if kind in _RESULTS:
-                result = _RESULTS[kind]()
-                passed.append(ctypes.byref(result))
-            else:
-                passed.append(next(given))
-        return self._functions[name](*passed), (result.value or 0) if result else 0
+    def _call(self, name: str, arguments: tuple[int, ...]) -> list[int]:
+        kinds, given = _ARGUMENTS[name], iter(arguments)
+        results: dict[int, Any] = {i: _RESULTS[kind]() for i, kind in enumerate(kinds) if kind in _RESULTS}
+        passed = [ctypes.byref(results[i]) if i in results else next(given) for i in range(len(kinds))]
+        return [self._functions[name](*passed), *(result.value or 0 for result in results.values())]
 
     def _error_name(self, code: int) -> str:
         return self._name_of(code).decode()

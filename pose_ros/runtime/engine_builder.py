@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.config import RuntimeConfig
+from pose_ros.runtime.engine_log import said
 from pose_ros.runtime.engine_precision import engine_precision, set_precision
 from pose_ros.runtime.engine_profile import ShapeRange, shape_ranges
 from pose_ros.runtime.engine_progress import shown
@@ -108,8 +109,8 @@ def build_engine(
     with shown(trt, settings, progress, cancelled):
         plan = builder.build_serialized_network(network, settings)
     if plan is None:
-        said = "; ".join(log.errors) or ("interrupted" if cancelled() else "no reason given")
-        raise ValueError(f"model {request.path}: expected TensorRT {trt.__version__} to build an engine, got: {said}")
+        reason = "interrupted" if cancelled() and not log.errors else said(log)
+        raise ValueError(f"model {request.path}: expected TensorRT {trt.__version__} to build an engine, got: {reason}")
     return BuiltEngine(bytes(plan), bytes(cache.serialize()))
 
 
@@ -123,8 +124,10 @@ def _parse(trt: Any, network: Any, request: EngineRequest, log: Any) -> None:
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(request.path)):
         errors = [_told(parser.get_error(index), request.graph) for index in range(parser.num_errors)]
-        said = "; ".join(errors or log.errors) or "no reason given"
-        raise ValueError(f"model {request.path}: expected a network that TensorRT {trt.__version__} reads, got: {said}")
+        reason = "; ".join(errors) or said(log)
+        raise ValueError(
+            f"model {request.path}: expected a network that TensorRT {trt.__version__} reads, got: {reason}"
+        )
 
 
 def _told(error: Any, graph: OnnxGraph) -> str:

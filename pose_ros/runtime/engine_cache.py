@@ -21,11 +21,10 @@ from pose_ros.runtime import engine_file
 from pose_ros.runtime.engine_file import NOT_BUILT, Sidecar
 from pose_ros.runtime.engine_key import EngineKey
 from pose_ros.runtime.engine_lock import Busy, do_not_wait, locked
-from pose_ros.runtime.model_checksum import model_sha256
+from pose_ros.runtime.runner import Say
+from pose_ros.user_cache import user_cache
 
-__all__ = ["EngineCache", "EngineEntry", "EngineKey", "model_sha256"]
-
-_TIMINGS = re.compile(r"\.?timing-([0-9a-f]{16})\.cache(?:\.\d+)?")
+_TIMINGS = re.compile(r"\.?timing-([0-9a-f]{16})\.cache(?:\.[0-9a-f]+)?")
 _MOST_TIMING_BYTES = 1 << 30
 _END_OF_TIME_S = 253402300799
 
@@ -63,13 +62,13 @@ class EngineCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder.expanduser() if folder else _user_folder()
+        self.folder = folder.expanduser() if folder else user_cache("engines")
 
     def get(
         self,
         key: EngineKey,
         build: Callable[[], bytes],
-        say: Callable[[str], None],
+        say: Say,
         name: str = "model",
         *,
         refused: bytes | None = None,
@@ -205,7 +204,7 @@ def _build(
     plan: Path,
     key: EngineKey,
     build: Callable[[], bytes],
-    say: Callable[[str], None],
+    say: Say,
     name: str,
     versions: Mapping[str, str],
 ) -> bytes:
@@ -257,8 +256,3 @@ def _own_version() -> str:
         return version("pose_ros")
     except PackageNotFoundError:
         return "unknown"
-
-
-def _user_folder() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros" / "engines"

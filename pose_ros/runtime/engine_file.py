@@ -19,7 +19,7 @@ MOST_SIDECAR_BYTES = 1 << 16
 NOT_BUILT = "not built yet"
 _CHECKSUM = "sidecar_sha256"
 _TYPES = {"model": str, "plan_sha256": str, "plan_bytes": int, "built": datetime, "build_s": float, "versions": dict}
-_NAME = re.compile(r"\.?(\w[\w.-]*-[0-9a-f]{16})\.(?:plan|json)(?:\.\d+)?", re.ASCII)
+_NAME = re.compile(r"\.?(\w[\w.-]*-[0-9a-f]{16})\.(?:plan|json)(?:\.[0-9a-f]+)?", re.ASCII)
 
 
 @dataclass(frozen=True)

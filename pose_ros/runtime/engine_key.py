@@ -14,7 +14,7 @@ class EngineKey:
     Attributes:
         model_sha256: Checksum of the model, as ``model_checksum`` makes it.
         tensorrt: Version of TensorRT, as it states it.
-        gpu: Name of the GPU, as the driver states it.
+        gpu: Its kind: ``Gpu.model``.
         compute_capability: Of the GPU, such as ``"8.7"``.
         precision: Arithmetic that the engine was built for.
         shapes: Smallest, best and largest input, and the batch.

@@ -6,13 +6,16 @@ come later. So there is one, which never goes.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
-Say = Callable[[str], None]
+from pose_ros.runtime.runner import Say
+
+_NO_MEMORY = re.compile(r"out ?of ?memory|cudaErrorMemoryAllocation|CUDA error:? 2\b", re.IGNORECASE)
+"""TensorRT's ways of saying it; "Error Code 2" is a number of its own, of internal errors."""
 
 
 @cache
@@ -30,7 +33,7 @@ def log_of(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.listeners: list[Say] = []
-            self.errors: deque[str] = deque(maxlen=3)
+            self.errors: deque[str] = deque(maxlen=5)
 
         def log(self, severity: Any, msg: str) -> None:
             if severity > trt.ILogger.Severity.WARNING:
@@ -43,3 +46,13 @@ def log_of(trt: Any) -> Any:
                     say(f"TensorRT: {line}")
 
     return Log()
+
+
+def said(log: Any) -> str:
+    """The last errors, in one line."""
+    return "; ".join(log.errors) or "no reason given"
+
+
+def tells_of_no_memory(log: Any) -> bool:
+    """Whether one of the last errors is that the GPU has no memory left."""
+    return any(map(_NO_MEMORY.search, log.errors))

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.runtime.cuda_memory import Cuda, CudaError, DeviceBuffer
+from pose_ros.runtime.cuda_memory import OUT_OF_MEMORY, Cuda, CudaError, DeviceBuffer
 from pose_ros.runtime.engine_lane import Lane, Place
-from pose_ros.runtime.engine_log import Say
+from pose_ros.runtime.engine_log import said, tells_of_no_memory
 from pose_ros.runtime.engine_profile import Shape, ShapeRange
-from pose_ros.runtime.runner import Arrays, TensorSpec
+from pose_ros.runtime.runner import Arrays, Say, TensorSpec
 
 LANES = 4
 """Input sizes that are kept ready; beyond, the one unused for longest makes room."""
@@ -65,8 +65,8 @@ class EngineSession:
         self._runtime = trt.Runtime(log)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            said = "; ".join(log.errors) or "no reason given"
-            raise PlanRefused(f"engine: expected a plan that TensorRT {trt.__version__} loads here, got: {said}")
+            _check_memory("deserialize_cuda_engine", log)
+            raise PlanRefused(f"engine: expected a plan that TensorRT {trt.__version__} loads here, got: {said(log)}")
         self.inputs, self.outputs = _specs(trt, self._engine)
         self.ranges = {spec.name: _range(self._engine, spec.name) for spec in self.inputs if None in spec.shape}
         self._dtypes = {spec.name: spec.dtype for spec in (*self.inputs, *self.outputs)}
@@ -116,7 +116,7 @@ class EngineSession:
     def _free_context(self) -> Any:
         """A context without a size: a new one, or that of the lane unused for longest."""
         if len(self._lanes) < LANES:
-            return _context(self._trt, self._engine, self._scratch)
+            return _context(self._trt, self._engine, self._scratch, self._log)
         lane = self._lanes.pop(next(iter(self._lanes)))
         lane.forget()
         return lane.context
@@ -171,18 +171,32 @@ def _scratch_bytes(engine: Any) -> int:
     return int(engine.device_memory_size_v2 if newer else engine.device_memory_size)
 
 
-def _context(trt: Any, engine: Any, scratch: DeviceBuffer) -> Any:
+def _context(trt: Any, engine: Any, scratch: DeviceBuffer, log: Any) -> Any:
     """A context that works in memory which it shares with others: only one of them runs at a time.
 
     A recording needs a context of its own, and a context has much memory of its own if it is not told otherwise.
+
+    Raises:
+        CudaError: If the GPU has no memory left for what is its own.
+        RuntimeError: If TensorRT refuses for another reason.
     """
+    log.errors.clear()
     strategies = getattr(trt, "ExecutionContextAllocationStrategy", None)  # since 10
     if strategies is None:
         context = engine.create_execution_context_without_device_memory()
     else:
         context = engine.create_execution_context(strategies.USER_MANAGED)
+    if context is None:
+        _check_memory("create_execution_context", log)
+        raise RuntimeError(f"tensorrt: expected a context for the engine, got: {said(log)}")
     if hasattr(context, "set_device_memory"):
         context.set_device_memory(scratch.pointer, scratch.nbytes)
     else:
         context.device_memory = scratch.pointer
     return context
+
+
+def _check_memory(call: str, log: Any) -> None:
+    """Raise CudaError if TensorRT has failed for want of memory: then it is not the plan's fault."""
+    if tells_of_no_memory(log):
+        raise CudaError(call, OUT_OF_MEMORY, said(log))

@@ -9,10 +9,12 @@ from typing import Any
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda_memory import Cuda
 from pose_ros.runtime.engine_builder import build_engine, engine_request
-from pose_ros.runtime.engine_cache import EngineCache, EngineKey, model_sha256
+from pose_ros.runtime.engine_cache import EngineCache
 from pose_ros.runtime.engine_file import plan_name
-from pose_ros.runtime.engine_log import Say, log_of
-from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.engine_key import EngineKey
+from pose_ros.runtime.engine_log import log_of
+from pose_ros.runtime.model_checksum import model_sha256
+from pose_ros.runtime.runner import Progress, Say
 
 
 class EngineSource:
@@ -42,7 +44,7 @@ class EngineSource:
             model_sha256=model_sha256(path),
             tensorrt=trt.__version__,
             gpu=cuda.gpu.model,
-            compute_capability="{}.{}".format(*cuda.gpu.compute_capability),
+            compute_capability=cuda.gpu.architecture,
             precision=self.request.precision,
             shapes=self.request.shapes_text,
             options=self.request.options_text,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import CLOSED, Arrays, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.cuda import Gpu, find_gpu
+from pose_ros.runtime.cuda_memory import Cuda, open_cuda
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -60,22 +62,28 @@ class OnnxRunner(Runner):
     """
 
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
-        path, config = Path(path), config or RuntimeConfig()
-        if not path.is_file():
-            raise FileNotFoundError(f"model: expected an ONNX file, got {path}, which does not exist")
+        path, config = existing(path), config or RuntimeConfig()
         onnxruntime, provider = _library(), _provider(config)
-        place = _checked_place(onnxruntime, provider, config)
+        _check_provider(onnxruntime, provider)
+        gpu = _gpu(provider, config)
         session = _session(onnxruntime, path, provider, config)
-        self._session = session
+        self._session, self._cuda = session, _cuda(gpu)
         self.inputs = tuple(_tensor_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
-        self.description = f"ONNX Runtime {onnxruntime.__version__} {place}"
-        self.device = place.rpartition("on ")[2]
+        self.device = gpu.name if gpu is not None else _device(provider, config)
+        by = f" with {provider}" * (provider != "cpu")
+        self.description = f"ONNX Runtime {onnxruntime.__version__}{by} on {self.device}"
+
+    def gpu_memory_bytes(self) -> tuple[int, int] | None:
+        """Used and total memory of the GPU, by all programs; None elsewhere, and where there is no library to ask."""
+        return self._cuda.memory_bytes() if self._cuda is not None else None
 
     def close(self) -> None:
         """Give back the session's memory; once more does nothing."""
         self._session = None
+        if self._cuda is not None:
+            self._cuda.close()
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         session = self._session  # a run that has begun keeps it
@@ -103,24 +111,37 @@ def _provider(config: RuntimeConfig) -> str:
     return "cuda" if config.device == "cuda" else "cpu"
 
 
-def _checked_place(onnxruntime: Any, provider: str, config: RuntimeConfig) -> str:
-    """Where a provider computes, in words.
-
-    Raises:
-        Unavailable: If this ONNX Runtime has it not, or there is no GPU for it.
-    """
+def _check_provider(onnxruntime: Any, provider: str) -> None:
+    """Raise Unavailable if this ONNX Runtime has it not."""
     there = onnxruntime.get_available_providers()
     if _NAMES[provider] not in there:
         known = [name for name, full in _NAMES.items() if full in there]
         reason = f"this ONNX Runtime {onnxruntime.__version__} has no provider {provider}, only {', '.join(known)}"
         raise Unavailable("onnx", reason, _PACKAGES[provider])
-    if provider == "cpu":
-        return "on the CPU"
-    if provider in ("cuda", "tensorrt"):
-        from pose_ros.runtime.cuda import find_gpu
 
-        return f"with {provider} on {find_gpu(config.gpu).name}"
-    return f"with {provider}"
+
+def _gpu(provider: str, config: RuntimeConfig) -> Gpu | None:
+    """The NVIDIA GPU that a provider computes on; None for the others.
+
+    Raises:
+        Unavailable: If there is none, or no driver for it.
+    """
+    return find_gpu(config.gpu) if provider in ("cuda", "tensorrt") else None
+
+
+def _device(provider: str, config: RuntimeConfig) -> str:
+    """What a provider computes on that is not NVIDIA's, in words."""
+    if provider == "coreml":
+        return "what CoreML chooses"
+    return CPU if config.device in ("auto", "cpu") else f"the {config.device.upper()}"
+
+
+def _cuda(gpu: Gpu | None) -> Cuda | None:
+    """What the GPU is asked for its memory through; None where no library can."""
+    if gpu is not None:
+        with suppress(Unavailable):
+            return open_cuda(gpu)
+    return None
 
 
 def _session(onnxruntime: Any, path: Path, provider: str, config: RuntimeConfig) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pose_ros.fields import FRONT_HEADS
 from pose_ros.protobuf import Kind, Schema, parse
+from pose_ros.runtime.runner import existing
 
 _DIMENSION: Schema = {1: ("size", Kind.INTEGER)}
 _TENSOR_TYPE: Schema = {1: ("element", Kind.INTEGER), 2: ("shape", {1: ("dimensions", _DIMENSION)})}
@@ -80,10 +81,8 @@ def read_graph(path: Path) -> OnnxGraph:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not an ONNX network.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"model: expected an ONNX file, got {path}, which does not exist")
     try:
-        model = parse(path.read_bytes(), _MODEL)
+        model = parse(existing(path).read_bytes(), _MODEL)
         (graph,) = model["graph"]
         return _graph(graph, {_text(entry, "key"): _text(entry, "value") for entry in model["metadata"]})
     except (ValueError, IndexError) as error:

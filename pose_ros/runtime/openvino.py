@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.engine_profile import shape_ranges
+from pose_ros.runtime.onnx_graph import read_graph
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
+from pose_ros.user_cache import user_cache
 
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
@@ -27,7 +33,7 @@ def check(device: str = "auto") -> None:
     Raises:
         Unavailable: If not, with what to do.
     """
-    _checked_device(_library().Core(), device)
+    _checked_device(_core(), device)
 
 
 class OpenVINORunner(Runner):
@@ -37,12 +43,16 @@ class OpenVINORunner(Runner):
     library by itself would compute in bf16 or fp16 where the device can. An NPU has no other than fp16 and int8.
     Models with quantised layers compute these in int8, whatever the precision.
 
+    An NPU compiles fixed sizes only, says OpenVINO's documentation (none was at hand): free ones of an image network
+    become ``best_size``, rounded up to the model's multiple, and a batch of one. Images are then fitted into that.
+
     Compiled networks are cached on GPU and NPU only: there it saves many seconds, on a CPU two tenths of one, and
     OpenVINO does not notice when a bit of a cached file has changed.
 
     Args:
         path: An ONNX file.
-        config: ``device`` (auto is the CPU), ``precision``, ``threads`` (of the CPU) and ``cache``.
+        config: ``device`` (auto is the CPU), ``precision``, ``threads`` (of the CPU), ``best_size`` (on an NPU) and
+            ``cache``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -51,14 +61,13 @@ class OpenVINORunner(Runner):
     """
 
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
-        path, config = Path(path), config or RuntimeConfig()
-        if not path.is_file():
-            raise FileNotFoundError(f"model: expected an ONNX file, got {path}, which does not exist")
-        openvino = _library()
-        core = openvino.Core()
+        path, config = existing(path), config or RuntimeConfig()
+        openvino, core = _library(), _core()
         device = _checked_device(core, config.device)
         try:
             model = core.read_model(str(path))
+            if device == "NPU":
+                model.reshape(_fixed_shapes(path, config))
             network = core.compile_model(model, device, _properties(core, device, config))
             self.inputs, self.outputs = _input_specs(network), _output_specs(network)
         except RuntimeError as error:
@@ -113,12 +122,32 @@ def _library() -> Any:
     return openvino
 
 
+@cache
+def _core() -> Any:
+    """The one core of the process, which stays until it ends.
+
+    The plug-in of the CPU gives the thread that makes it a stack for signals, and takes it away in the thread that
+    drops it last. Were that another thread, the next signal to the first one would end the process.
+    """
+    return _library().Core()
+
+
 def _checked_device(core: Any, device: str) -> str:
     """OpenVINO's name of a device, which this machine has."""
     name, there = _DEVICES[device], core.available_devices
     if not any(one.partition(".")[0] == name for one in there):  # the second of two is GPU.1
         raise Unavailable("openvino", f"no {name} that it can use, only {', '.join(there)}", _DRIVERS.get(name, ""))
     return name
+
+
+def _fixed_shapes(path: Path, config: RuntimeConfig) -> dict[str, list[int]]:
+    """A shape for each input of a model that has free sizes.
+
+    Raises:
+        ValueError: If such an input is not a batch of images.
+    """
+    ranges = shape_ranges(read_graph(path), replace(config, max_batch=1))
+    return {name: list(shapes.best) for name, shapes in ranges.items()}
 
 
 def _properties(core: Any, device: str, config: RuntimeConfig) -> dict[str, Any]:
@@ -139,15 +168,10 @@ def _properties(core: Any, device: str, config: RuntimeConfig) -> dict[str, Any]
 
 def _cache(folder: str) -> str:
     """The folder of compiled networks; empty where it cannot be written, and each start compiles anew."""
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    path = (
-        Path(folder).expanduser() if folder else (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros"
-    )
-    try:
-        (path / "openvino").mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return ""
-    return str(path / "openvino") if os.access(path / "openvino", os.W_OK) else ""
+    path = Path(folder).expanduser() / "openvino" if folder else user_cache("openvino")
+    with suppress(OSError):
+        path.mkdir(parents=True, exist_ok=True)
+    return str(path) if os.access(path, os.W_OK) else ""
 
 
 def _input_specs(network: Any) -> tuple[TensorSpec, ...]:

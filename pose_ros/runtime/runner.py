@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -14,8 +15,21 @@ import numpy.typing as npt
 Arrays = Mapping[str, npt.NDArray[Any]]
 Progress = Callable[[str, float], None]
 """Told what is under way, and how much of it is done: 0 to 1, or less than 0 where nobody knows."""
+Say = Callable[[str], None]
+"""Told in one line what a person should know."""
 CPU = "the CPU"
 CLOSED = "runner: expected an open one, got one that has been closed; load the model again"
+
+
+def existing(path: str | Path, kind: str = "an ONNX file") -> Path:
+    """The path of a model file, which is there.
+
+    Raises:
+        FileNotFoundError: If it is not.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"model: expected {kind}, got {path}, which does not exist")
+    return Path(path)
 
 
 class Unavailable(ImportError):
@@ -110,6 +124,13 @@ class Runner(ABC):
 
     @abstractmethod
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]: ...
+
+    def gpu_memory_bytes(self) -> tuple[int, int] | None:
+        """Used and total memory of the GPU it runs on, by all programs; None where there is no GPU, or nobody knows.
+
+        Any thread may ask, at any time; a run in hand is not waited for. On a Jetson the memory is also the CPU's.
+        """
+        return None
 
     def close(self) -> None:  # noqa: B027 - a runtime without memory of its own has nothing to do
         """Give back memory and device; the runner is unusable afterwards."""

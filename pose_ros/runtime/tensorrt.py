@@ -18,11 +18,11 @@ from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda import Gpu, find_gpu
 from pose_ros.runtime.cuda_memory import Cuda, open_cuda
 from pose_ros.runtime.engine_builder import engine_request
-from pose_ros.runtime.engine_log import Say, log_of
+from pose_ros.runtime.engine_log import log_of
 from pose_ros.runtime.engine_precision import version_of
 from pose_ros.runtime.engine_session import EngineSession, PlanRefused
 from pose_ros.runtime.engine_source import EngineSource
-from pose_ros.runtime.runner import Arrays, Progress, Runner, Unavailable
+from pose_ros.runtime.runner import Arrays, Progress, Runner, Say, Unavailable
 from pose_ros.runtime.worker_thread import WorkerThread
 
 OLDEST = (8, 5)
@@ -96,11 +96,16 @@ class TensorRTRunner(Runner):
             self._worker.close(engine.close, PATIENCE_S)
             raise
         self._close = weakref.finalize(self, self._worker.close, engine.close)
+        self._engine = engine
         self.inputs, self.outputs = self._session.inputs, self._session.outputs
         self.metadata = source.request.graph.metadata
         self.plan, self.has_built = source.path, source.has_built
         self.device = engine.gpu.name
         self.description = f"TensorRT {engine.trt.__version__} on {self.device} in {source.request.precision}"
+
+    def gpu_memory_bytes(self) -> tuple[int, int] | None:
+        """Used and total memory of the GPU, by all programs; None once it is closed."""
+        return self._engine.cuda.memory_bytes() if self._engine.cuda is not None else None
 
     def close(self) -> None:
         """Give back all memory; once more does nothing."""

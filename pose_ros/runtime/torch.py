@@ -44,14 +44,15 @@ class TorchRunner(Runner):
         if config.threads:
             torch.set_num_threads(config.threads)
         network = load_checkpoint(path)
-        device, half = "cuda" if config.device == "cuda" else "cpu", config.precision == "fp16"
+        self._gpu, half = config.gpu if config.device == "cuda" else None, config.precision == "fp16"
+        device = "cpu" if self._gpu is None else f"cuda:{self._gpu}"
         deployed = Deployed(network, half=half).eval().to(device, memory_format=torch.channels_last)
-        self._compute = Recorded(deployed) if device == "cuda" else deployed
+        self._compute = deployed if self._gpu is None else Recorded(deployed, self._gpu)
         width, height = network.spec.input.size_wh or (None, None)
         self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)
         self.outputs = tuple(TensorSpec(name, (None,) * 4, np.dtype(np.float32)) for name in deployed.names)
         self.metadata = {METADATA_KEY: json.dumps(deployed.spec.to_dict())}
-        self.device = torch.cuda.get_device_name() if device == "cuda" else CPU
+        self.device = CPU if self._gpu is None else torch.cuda.get_device_name(self._gpu)
         self.description = f"PyTorch {torch.__version__} on {self.device}" + (" in half precision" if half else "")
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
@@ -63,6 +64,13 @@ class TorchRunner(Runner):
         fields = dict(zip((spec.name for spec in self.outputs), outputs, strict=True))
         return {name: fields[name].contiguous().numpy() for name in names}
 
+    def gpu_memory_bytes(self) -> tuple[int, int] | None:
+        """Used and total memory of the GPU, by all programs; None on the CPU, and once it is closed."""
+        if self._gpu is None or self._compute is None:
+            return None
+        free, total = torch.cuda.mem_get_info(self._gpu)
+        return total - free, total
+
     def close(self) -> None:
         """Give back the network's memory; once more does nothing."""
         self._compute = None
@@ -72,17 +80,21 @@ class Recorded:
     """A network on the GPU, recorded once for each input shape as a CUDA graph and then replayed as a whole.
 
     One at a time: a recording has one place for its input.
+
+    Args:
+        network: It lies on the GPU.
+        gpu: Which of several.
     """
 
-    def __init__(self, network: torch.nn.Module) -> None:
-        self._network = network
+    def __init__(self, network: torch.nn.Module, gpu: int) -> None:
+        self._network, self._gpu = network, gpu
         self._recordings: dict[tuple[int, ...], tuple[Any, Tensor, tuple[Tensor, ...]]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         """Run the network: an input on the CPU to outputs on the CPU, which belong to the caller."""
         shape = tuple(images.shape)
-        with self._lock:
+        with self._lock, torch.cuda.device(self._gpu):
             if shape not in self._recordings:
                 self._record(images)
             graph, inputs, outputs = self._recordings[shape]
@@ -113,6 +125,9 @@ def _check(path: Path, config: RuntimeConfig) -> None:
         raise ValueError(f"runtime torch: expected device cpu or cuda, got {config.device}, which openvino has")
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("runtime torch: expected a GPU for device cuda, got none that PyTorch can use; take cpu")
+    if config.device == "cuda" and config.gpu >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"runtime torch: expected GPU {config.gpu}, got {count} in all; the first is 0 (gpu)")
     if config.precision not in ("auto", "fp32", "fp16"):
         raise ValueError(f"runtime torch: expected precision auto, fp32 or fp16, got {config.precision}")
     if config.precision == "fp16" and config.device != "cuda":

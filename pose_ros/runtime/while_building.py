@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from pose_ros.runtime.runner import CLOSED, Arrays, Progress, Runner
+from pose_ros.runtime.runner import CLOSED, Arrays, Progress, Runner, Say
 
 Build = Callable[[Progress], Runner]
 
@@ -33,7 +33,7 @@ class WhileBuilding(Runner):
         meanwhile: Runner,
         build: Build,
         progress: Progress | None = None,
-        say: Callable[[str], None] | None = None,
+        say: Say | None = None,
     ) -> None:
         self._runner: Runner | None = meanwhile
         self._turn, self._is_closed = threading.Lock(), False
@@ -50,6 +50,11 @@ class WhileBuilding(Runner):
             if self._runner is None:
                 raise ValueError(CLOSED)
             return self._runner.run(feeds, names)
+
+    def gpu_memory_bytes(self) -> tuple[int, int] | None:
+        """That of the runner which answers at the moment."""
+        runner = self._runner
+        return runner.gpu_memory_bytes() if runner is not None else None
 
     def close(self) -> None:
         """Give back everything after the run in hand, without waiting for the build, which is told to stop."""

@@ -78,17 +78,22 @@ class FakeCuda(Cuda):
         self.machine = machine
         super().__init__(GPU, "a fake library")
 
-    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, int]:
+    def _call(self, name: str, arguments: tuple[int, ...]) -> tuple[int, ...]:
         self.machine.threads.add(threading.get_ident())
         self.machine.counts[name] += 1
         code = self.machine.errors.get(name, 0)
-        return (code, 0) if code else (0, getattr(self, f"_{name}", lambda *_: 0)(*arguments) or 0)
+        made = 0 if code else getattr(self, f"_{name}", lambda *_: 0)(*arguments) or 0
+        return (code, *(made if isinstance(made, tuple) else (made,)))
 
     def _error_name(self, code: int) -> str:
         return f"cudaErrorFake{code}"
 
     def _cudaRuntimeGetVersion(self) -> int:
         return 12060
+
+    def _cudaMemGetInfo(self) -> tuple[int, int]:
+        used = sum(self.machine.memory[pointer].nbytes for pointer in self.machine.on_gpu)
+        return GPU.memory_bytes - used, GPU.memory_bytes
 
     def _cudaMalloc(self, nbytes: int) -> int:
         pointer = self._memory("device", nbytes)

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import fake_cuda
+import numpy as np
 import pytest
 from fake_tensorrt_builder import Build, IBuilderConfig
 from fake_tensorrt_engine import computed
@@ -21,7 +22,10 @@ from fake_tensorrt_objects import ILogger, Missing, Object
 
 from pose_ros.runtime import tensorrt
 
-__all__ = ["OLDER", "VERSIONS", "Build", "Faults", "computed", "install", "make"]
+__all__ = ["OLDER", "VERSIONS", "Build", "Faults", "Install", "computed", "install", "make", "picture", "right"]
+
+Install = Callable[..., Any]
+"""Puts a version of TensorRT into the machine of a test; gives the module."""
 
 VERSIONS = ("8.6.1", "10.3.0", "10.16.1.11", "11.4.0.106")
 OLDER = "8.5.3.1"
@@ -54,6 +58,8 @@ class Faults:
     parser_errors: list[tuple[str, int]] = field(default_factory=list)
     build_fails: bool = False
     refusals: int = 0
+    refusal: str = "the plan is not for this TensorRT"
+    no_context: bool = False
     enqueue_fails: bool = False
     refuses_recording: bool = False
     unspecified: list[str] = field(default_factory=list)
@@ -90,3 +96,13 @@ def install(monkeypatch: pytest.MonkeyPatch, version: str = "10.3.0", machine: f
     monkeypatch.setattr(tensorrt, "find_gpu", lambda index: fake_cuda.GPU)
     monkeypatch.setattr(tensorrt, "open_cuda", lambda gpu: fake_cuda.FakeCuda(trt.machine))
     return trt
+
+
+def picture(seed: int = 0, shape: tuple[int, ...] = (1, 64, 96)) -> np.ndarray:
+    """Noise, as an engine takes it."""
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def right(outputs: dict[str, np.ndarray], image: np.ndarray) -> bool:
+    """Whether these are what an engine computes of an image."""
+    return all(np.array_equal(got, computed(name, got.shape, image).astype(got.dtype)) for name, got in outputs.items())

@@ -33,28 +33,31 @@ class Runtime(Object):
         plan = json.loads(serialized_engine)
         self.trt.faults.refusals -= 1
         if plan["version"] != self.trt.__version__ or self.trt.faults.refusals >= 0:
-            self._logger.log(ILogger.Severity.ERROR, "the plan is not for this TensorRT")
+            self._logger.log(ILogger.Severity.ERROR, self.trt.faults.refusal)
             return None
-        return self.trt.ICudaEngine(plan)
+        return self.trt.ICudaEngine(plan, self._logger)
 
 
 class ICudaEngine(Object):
-    __slots__ = ("_plan", "_tensors")
+    __slots__ = ("_logger", "_plan", "_tensors")
 
-    def __init__(self, plan: dict[str, Any]) -> None:
+    def __init__(self, plan: dict[str, Any], logger: ILogger) -> None:
         super().__init__()
-        self._plan, self._tensors = plan, {**plan["outputs"], **plan["inputs"]}
+        self._plan, self._tensors, self._logger = plan, {**plan["outputs"], **plan["inputs"]}, logger
 
     num_io_tensors = property(lambda self: len(self._tensors))
     device_memory_size = device_memory_size_v2 = property(lambda self: SCRATCH_BYTES)
 
-    def create_execution_context_without_device_memory(self) -> IExecutionContext:
+    def create_execution_context_without_device_memory(self) -> IExecutionContext | None:
+        if self.trt.faults.no_context:
+            self._logger.log(ILogger.Severity.ERROR, self.trt.faults.refusal)
+            return None
         return self.trt.IExecutionContext(self)
 
-    def create_execution_context(self, strategy: Any) -> IExecutionContext:
+    def create_execution_context(self, strategy: Any) -> IExecutionContext | None:
         if strategy is not self.trt.ExecutionContextAllocationStrategy.USER_MANAGED:
             raise ValueError(f"{strategy}: memory of its own for each context")
-        return self.trt.IExecutionContext(self)
+        return ICudaEngine.create_execution_context_without_device_memory(self)
 
     def get_tensor_name(self, index: int) -> str:
         return list(self._tensors)[index]

@@ -42,14 +42,13 @@ def fake_bindings(library: Path) -> SimpleNamespace:
         "cudaStreamCaptureMode": enum.IntEnum("cudaStreamCaptureMode", {"cudaStreamCaptureModeThreadLocal": 1}),
     }
     needs = {"cudaMemcpyAsync": "cudaMemcpyKind", "cudaStreamBeginCapture": "cudaStreamCaptureMode"}
-    returns = ("Malloc", "HostAlloc", "Create", "EndCapture", "Instantiate", "GetVersion")
 
     def function(name: str) -> Any:
         def call(*arguments: Any) -> tuple[Any, ...]:
             assert name not in needs or any(isinstance(given, enums[needs[name]]) for given in arguments)
-            code, result = stub._call(name, tuple(int(given) for given in arguments))
+            code, *made = stub._call(name, tuple(int(given) for given in arguments))
             error = errors(code) if code in (0, 2) else errors.cudaErrorOther
-            return (error, _Handle(result) if result else None) if any(part in name for part in returns) else (error,)
+            return (error, *(_Handle(result) if result else None for result in made))
 
         return call
 

@@ -100,6 +100,12 @@ int cudaSetDevice(int device) {
     return answer("cudaSetDevice", 0);
 }
 
+int cudaMemGetInfo(size_t *left, size_t *total) {
+    *left = *total = (size_t)64 << 30; /* more than an int holds */
+    for (int i = 0; i < MOST; i++) *left -= made[i].kind == DEVICE ? made[i].nbytes : 0;
+    return answer("cudaMemGetInfo", 0);
+}
+
 int cudaMalloc(void **pointer, size_t nbytes) { return make("cudaMalloc", pointer, nbytes, DEVICE); }
 int cudaHostAlloc(void **pointer, size_t nbytes, unsigned flags) {
     return flags ? 1 : make("cudaHostAlloc", pointer, nbytes, HOST);

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from pose_ros import catalogue
 from pose_ros.catalogue import Entry, entries, find
 from pose_ros.config import RuntimeConfig
 from pose_ros.download import digest
 from pose_ros.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.runtime import load_runner
 from pose_ros.skeleton import SKELETONS
+from pose_ros.user_cache import user_cache
 
 ENTRIES = pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 MINIMAL: dict[str, Any] = {
@@ -152,4 +152,4 @@ def test_the_cache_is_where_the_desktop_has_it(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", home)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert catalogue.cache_folder() == Path(folder or tmp_path / ".cache/pose_ros/models")
+    assert user_cache("models") == Path(folder or tmp_path / ".cache/pose_ros/models")

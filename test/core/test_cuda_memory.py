@@ -296,5 +296,27 @@ def test_every_thread_gets_the_chosen_gpu(stub: Path, counters: ctypes.CDLL) -> 
             assert counters.stub_device() == 1
 
 
+def test_any_thread_is_told_how_much_memory_is_used(cuda: Cuda, counters: ctypes.CDLL) -> None:
+    kept, told = [cuda.allocate(4096), cuda.allocate_host(64)], []
+    asking = threading.Thread(target=lambda: told.append((cuda.memory_bytes(), counters.stub_device())))
+    counters.cudaSetDevice(7)
+    asking.start()
+    asking.join()
+    assert told == [((4096, 64 << 30), 0)]
+    kept.clear()
+    gc.collect()
+    assert cuda.memory_bytes() == (0, 64 << 30)
+
+
+def test_memory_that_cannot_be_told_is_unknown(
+    cuda: Cuda, counters: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_CUDA_FAIL", "cudaMemGetInfo:700")
+    assert cuda.memory_bytes() is None and counters.stub_last_error() == 0
+    monkeypatch.delenv("STUB_CUDA_FAIL")
+    cuda.close()
+    assert cuda.memory_bytes() is None
+
+
 def test_the_library_is_named(library: str, cuda: Cuda) -> None:
     assert cuda.description == f"CUDA 12.6 through {Path(library).name}"

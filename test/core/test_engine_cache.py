@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from pose_ros.runtime import engine_file, engine_lock
-from pose_ros.runtime.engine_cache import EngineCache, EngineKey
+from pose_ros.runtime.engine_cache import EngineCache
 from pose_ros.runtime.engine_file import plan_name, read_sidecar
+from pose_ros.runtime.engine_key import EngineKey
 
 KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
 OTHERS = {
@@ -160,7 +161,7 @@ def with_refused_and_rebuilt(bench: Bench) -> None:
 
 def unfinished(bench: Bench) -> None:
     bench.folder.mkdir()
-    (bench.folder / f".{bench.plan.name}.{os.getpid()}").write_bytes(b"ol")
+    (bench.folder / f".{bench.plan.name}.0123456789abcdef").write_bytes(b"ol")
 
 
 def read_only(bench: Bench, there: bool) -> None:

@@ -18,7 +18,8 @@ PROGRAM = """
 import sys, os, signal
 from pathlib import Path
 from pose_ros.runtime import engine_file
-from pose_ros.runtime.engine_cache import EngineCache, EngineKey
+from pose_ros.runtime.engine_cache import EngineCache
+from pose_ros.runtime.engine_key import EngineKey
 
 folder, plan, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pose_ros.runtime.engine_cache import EngineCache, EngineEntry, EngineKey
+from pose_ros.runtime.engine_cache import EngineCache, EngineEntry
+from pose_ros.runtime.engine_key import EngineKey
 from pose_ros.runtime.engine_lock import locked
 
 KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
@@ -160,11 +161,11 @@ def test_timings_go_with_the_last_engine(cache: EngineCache) -> None:
     assert cache.timing_cache(KEY) == b"timings" and cache.timing_cache(OLD_KEY) == b""
 
 
-@pytest.mark.parametrize("cache_home", ["set", "relative", ""])
-def test_folder_of_the_user(cache_home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_own_folder_unless_another_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg") if cache_home == "set" else cache_home)
-    assert EngineCache().folder == tmp_path / ("xdg" if cache_home == "set" else ".cache") / "pose_ros/engines"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert EngineCache().folder == tmp_path / ".cache" / "pose_ros" / "engines"
+    assert EngineCache(Path("~/mine")).folder == tmp_path / "mine"
 
 
 def test_a_lock_shuts_out_threads_of_this_process(tmp_path: Path) -> None:

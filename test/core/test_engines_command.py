@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 
 from pose_ros.cli import app
 from pose_ros.runtime import cuda
-from pose_ros.runtime.engine_cache import EngineCache, EngineKey
+from pose_ros.runtime.engine_cache import EngineCache
 from pose_ros.runtime.engine_file import Sidecar, plan_name
+from pose_ros.runtime.engine_key import EngineKey
 from pose_ros.runtime.runner import Unavailable
 
 GPUS = (cuda.Gpu(0, "Orin", (8, 7), 1 << 33, (12, 6), 4), cuda.Gpu(1, "RTX 4070", (8, 9), 1 << 33, (12, 6), 46))

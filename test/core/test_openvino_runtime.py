@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,11 +22,26 @@ from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
+from pose_ros.runtime import openvino as runtime
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.openvino import OpenVINORunner
 from pose_ros.runtime.runner import Unavailable
 
 ONE_THREAD = RuntimeConfig(threads=1)
+CLOSED_ELSEWHERE = """
+import os, signal, threading
+from pose_ros.config import RuntimeConfig
+from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.runtime.openvino import OpenVINORunner
+
+runner = OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(threads=1))
+thread = threading.Thread(target=runner.close)
+thread.start()
+thread.join()
+del runner
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +91,11 @@ def test_it_agrees_with_onnx_runtime(runner: OpenVINORunner, reference: OnnxRunn
     assert list(outputs) == list(expected) == ["heatmaps", "pafs", "tags"]
     for name, field in outputs.items():
         np.testing.assert_allclose(field, expected[name], rtol=1e-4, atol=1e-5)  # bf16 would be off by 1e-2
+
+
+def test_a_signal_is_survived_after_another_thread_has_closed_it() -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSED_ELSEWHERE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 def test_it_describes_the_model_as_onnx_runtime_does(runner: OpenVINORunner, reference: OnnxRunner) -> None:
@@ -205,20 +227,43 @@ class Devices(openvino.Core):
     ids=["cpu", "gpu", "npu"],
 )
 def test_each_device_is_asked_for_what_it_knows(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path, settings: dict, asked: dict
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: dict, asked: dict
 ) -> None:
-    monkeypatch.setattr(openvino, "Core", Devices)
-    OpenVINORunner(adder, RuntimeConfig(cache=str(tmp_path / "kept"), **settings)).close()
+    monkeypatch.setattr(runtime, "_core", Devices)
+    OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(cache=str(tmp_path / "kept"), **settings)).close()
     if "CACHE_DIR" in asked:
         asked["CACHE_DIR"] = str(tmp_path / "kept" / "openvino")
     assert {**asked, "PERFORMANCE_HINT": "LATENCY"} == Devices.asked
     assert (tmp_path / "kept").exists() == ("CACHE_DIR" in asked)  # a CPU starts fast, and its cache is not checked
 
 
+def test_an_npu_gets_a_network_of_one_size(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reference: OnnxRunner
+) -> None:
+    monkeypatch.setattr(runtime, "_core", Devices)
+    settings = RuntimeConfig(device="npu", best_size="150x170", max_batch=4, cache=str(tmp_path), warm_up=False)
+    config = EstimatorConfig(runtime=settings)
+    estimator = PoseEstimator.load(runtime="openvino", config=config)
+    images = picture(1, (160, 176))  # rounded up to the model's multiple
+    assert estimator.runner.inputs[0].shape == images.shape and estimator.max_batch == 1
+    outputs, expected = estimator.runner.run({"image": images}), reference.run({"image": images})
+    np.testing.assert_allclose(outputs["pafs"], expected["pafs"], atol=5e-2)  # perhaps in bf16
+    assert estimator.estimate(picture(1, (90, 300))[0]).keypoints.shape[1:] == (18, 2)
+    estimator.close()
+
+
+def test_an_npu_refuses_free_sizes_that_are_not_an_images(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path
+) -> None:
+    monkeypatch.setattr(runtime, "_core", Devices)
+    with pytest.raises(ValueError, match="input 'a': expected a batch of images of 3 channels, got any x 3"):
+        OpenVINORunner(adder, RuntimeConfig(device="npu", cache=str(tmp_path)))
+
+
 def test_a_folder_that_cannot_be_written_costs_only_time(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path
 ) -> None:
-    monkeypatch.setattr(openvino, "Core", Devices)
+    monkeypatch.setattr(runtime, "_core", Devices)
     (tmp_path / "file").touch()
     OpenVINORunner(adder, RuntimeConfig(device="gpu", cache=str(tmp_path / "file"))).close()
     assert "CACHE_DIR" not in Devices.asked

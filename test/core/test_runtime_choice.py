@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
+import fake_cuda
 import numpy as np
 import pytest
 
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.model_file import DEFAULT_MODEL
-from pose_ros.runtime import load_runner
+from pose_ros.runtime import load_runner, onnx
 from pose_ros.runtime.choice import CHECKPOINTS, foresee
-from pose_ros.runtime.runner import Runner, TensorSpec, Unavailable
+from pose_ros.runtime.runner import CPU, Runner, TensorSpec, Unavailable
 
 NO_GPU = Unavailable("cuda", "no NVIDIA driver", "install it")
 NO_PROVIDER = "onnx with cuda: this ONNX Runtime .* has no provider cuda, only cpu"
@@ -213,7 +214,7 @@ class Session:
 def test_a_provider_that_falls_back_to_the_cpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    module(monkeypatch, "cuda", find_gpu=lambda index: type("Gpu", (), {"name": "a GPU"}))
+    monkeypatch.setattr(onnx, "find_gpu", lambda index: fake_cuda.GPU)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: print("Failed to load libcudnn.so.9"), raising=False)
@@ -221,10 +222,43 @@ def test_a_provider_that_falls_back_to_the_cpu_is_told(monkeypatch: pytest.Monke
         load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", provider="cuda"))
 
 
+class GpuSession(Session):
+    """An ONNX Runtime on a GPU; of the network there is nothing."""
+
+    disable_fallback = get_inputs = get_outputs = lambda self: ()
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider"]
+
+    def get_modelmeta(self) -> SimpleNamespace:
+        return SimpleNamespace(custom_metadata_map={})
+
+
+@pytest.mark.parametrize("has_library", [True, False], ids=["with a CUDA library", "without"])
+def test_a_provider_on_a_gpu_tells_its_memory(monkeypatch: pytest.MonkeyPatch, has_library: bool) -> None:
+    import onnxruntime
+
+    opened = fake_cuda.FakeCuda(fake_cuda.Machine())
+    kept = opened.allocate(4096)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", GpuSession)
+    monkeypatch.setattr(onnx, "find_gpu", lambda index: fake_cuda.GPU)
+    monkeypatch.setattr(onnx, "open_cuda", lambda gpu: opened if has_library else refusing(NO_GPU)())
+    with load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", provider="cuda")) as runner:
+        assert runner.description.endswith(" with cuda on Fake GPU") and runner.device == "Fake GPU"
+        assert runner.gpu_memory_bytes() == ((kept.nbytes, 8 << 30) if has_library else None)
+    assert runner.gpu_memory_bytes() is None
+
+
+def test_on_the_cpu_there_is_no_memory_of_a_gpu() -> None:
+    with load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", threads=1)) as runner:
+        assert runner.gpu_memory_bytes() is None and runner.device == CPU
+
+
 def test_a_provider_is_not_loaded_before_the_driver_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    module(monkeypatch, "cuda", find_gpu=refusing(NO_GPU))
+    monkeypatch.setattr(onnx, "find_gpu", refusing(NO_GPU))
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", refusing(AssertionError("touched")))
     with pytest.raises(Unavailable, match="no NVIDIA driver; install it"):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import fake_cuda
-import fake_tensorrt
 import numpy as np
 import pytest
-from fake_tensorrt import VERSIONS, computed
+from fake_tensorrt import VERSIONS, Install, picture, right
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
@@ -22,42 +20,14 @@ from pose_ros.runtime.cuda_memory import CudaError
 from pose_ros.runtime.engine_session import LANES, WARM_UPS
 from pose_ros.runtime.tensorrt import TensorRTRunner
 
+pytest_plugins = ["tensorrt_fixtures"]
+
 FAILURES = {
     "shapes": r"expected shapes that tell the outputs', got .* refused for \['image'\]",
     "enqueue": "expected the network to run, got a refusal",
     "copy": "cudaMemcpyAsync",
     "kernel": "cudaStreamSynchronize",
 }
-Install = Callable[..., Any]
-
-
-@pytest.fixture
-def machine() -> fake_cuda.Machine:
-    return fake_cuda.Machine()
-
-
-@pytest.fixture
-def install(machine: fake_cuda.Machine, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a version of TensorRT and a GPU into this machine."""
-    return lambda version="10.3.0": fake_tensorrt.install(monkeypatch, version, machine)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "tiny.onnx")
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> RuntimeConfig:
-    return RuntimeConfig(cache=str(tmp_path / "engines"), least_size="64x64", best_size="64x96", most_size="256x256")
-
-
-def picture(seed: int = 0, shape: tuple[int, ...] = (1, 64, 96)) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
-
-
-def right(outputs: dict[str, np.ndarray], image: np.ndarray) -> bool:
-    return all(np.array_equal(got, computed(name, got.shape, image).astype(got.dtype)) for name, got in outputs.items())
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -258,6 +228,23 @@ def test_a_failed_run_is_the_callers_and_the_next_may_succeed(
     assert machine.left() == []
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("told", "error"), [("Cuda Runtime (out of memory)", CudaError), ("Error Code 2: Internal Error", RuntimeError)]
+)
+def test_a_context_that_cannot_be_made_is_told(
+    install: Install, model: Path, config: RuntimeConfig, version: str, told: str, error: type[Exception]
+) -> None:
+    trt = install(version)
+    with TensorRTRunner(model, config) as runner:
+        trt.faults.no_context, trt.faults.refusal = True, told
+        with pytest.raises(error, match=re.escape(told)) as caught:
+            runner.run({"image": picture()})
+        assert type(caught.value) is error
+        trt.faults.no_context = False
+        assert right(runner.run({"image": picture()}), picture())
+
+
 def test_memory_that_runs_out_in_between_is_no_end(
     install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig
 ) -> None:
@@ -271,3 +258,21 @@ def test_memory_that_runs_out_in_between_is_no_end(
         assert right(runner.run({"image": picture(1)}), picture(1))
         assert right(runner.run({"image": picture(2, (1, 256, 256))}), picture(2, (1, 256, 256)))
     assert machine.left() == []
+
+
+def test_the_memory_of_the_gpu_is_told_while_a_run_is_in_hand(
+    install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig
+) -> None:
+    install()
+    goes_on, asked = threading.Event(), threading.Event()
+    with TensorRTRunner(model, config) as runner:
+        machine.streams[next(iter(machine.streams))].append(lambda: asked.set() or goes_on.wait(20))
+        running = threading.Thread(target=runner.run, args=({"image": picture()},))
+        running.start()
+        assert asked.wait(20)
+        used_bytes, total_bytes = runner.gpu_memory_bytes()
+        assert running.is_alive() and total_bytes == fake_cuda.GPU.memory_bytes
+        assert used_bytes == sum(machine.memory[pointer].nbytes for pointer in machine.on_gpu) > 0
+        goes_on.set()
+        running.join()
+    assert runner.gpu_memory_bytes() is None, "closed"

@@ -13,9 +13,8 @@ from typing import Any
 
 import fake_cuda
 import fake_tensorrt
-import numpy as np
 import pytest
-from fake_tensorrt import VERSIONS, computed
+from fake_tensorrt import VERSIONS, Install, picture, right
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
@@ -26,36 +25,7 @@ from pose_ros.runtime.runner import Unavailable
 from pose_ros.runtime.tensorrt import TensorRTRunner, check
 from pose_ros.runtime.worker_thread import WorkerThread
 
-Install = Callable[..., Any]
-
-
-@pytest.fixture
-def machine() -> fake_cuda.Machine:
-    return fake_cuda.Machine()
-
-
-@pytest.fixture
-def install(machine: fake_cuda.Machine, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a version of TensorRT and a GPU into this machine."""
-    return lambda version="10.3.0": fake_tensorrt.install(monkeypatch, version, machine)
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "tiny.onnx")
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> RuntimeConfig:
-    return RuntimeConfig(cache=str(tmp_path / "engines"), least_size="64x64", best_size="64x96", most_size="256x256")
-
-
-def picture(seed: int = 0, shape: tuple[int, ...] = (1, 64, 96)) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
-
-
-def right(outputs: dict[str, np.ndarray], image: np.ndarray) -> bool:
-    return all(np.array_equal(got, computed(name, got.shape, image)) for name, got in outputs.items())
+pytest_plugins = ["tensorrt_fixtures"]
 
 
 def test_a_runner_is_closed_when_the_program_ends(model: Path, config: RuntimeConfig) -> None:
@@ -122,6 +92,29 @@ def test_a_kept_plan_that_is_refused_is_built_anew_once(
     with pytest.raises(ValueError, match="loads here, got: the plan is not for this TensorRT"):
         TensorRTRunner(model, config)
     assert len(trt.builds) == 3 and machine.left() == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "[defaultAllocator.cpp::allocate::19] Error Code 1: Cuda Runtime (out of memory)",
+        "[engine.cpp::deserializeEngine::40] Error Code 2: OutOfMemory (no further information)",
+        "CUDA error 2 allocating 1048576-byte buffer",
+    ],
+    ids=["8 to 11", "code", "number"],
+)
+def test_a_good_plan_survives_a_gpu_without_memory(
+    install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig, told: str
+) -> None:
+    trt = install()
+    TensorRTRunner(model, config).close()
+    trt.faults.refusals, trt.faults.refusal = 1, told
+    with pytest.raises(CudaError, match=r"cuda deserialize_cuda_engine: .*\(2\); close other programs on the GPU"):
+        TensorRTRunner(model, config)
+    assert machine.left() == []
+    with TensorRTRunner(model, config) as runner:
+        assert not runner.has_built and right(runner.run({"image": picture()}), picture())
+    assert len(trt.builds) == 1
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ class Constant(Runner):
         assert not self.closed, "it was closed while it ran"
         return {"y": np.array([self.value], np.float32)}
 
+    def gpu_memory_bytes(self) -> tuple[int, int]:
+        return int(self.value), 8
+
     def close(self) -> None:
         self.closed += 1
 
@@ -134,6 +137,23 @@ def test_a_run_in_hand_ends_before_its_runner_is_freed(slow: Constant, fast: Con
     running.join(TIMEOUT_S)
     join()
     assert answers == [1] and slow.closed == 1 and answer(runner) == 2
+
+
+def test_the_memory_is_that_of_the_runner_which_answers(slow: Constant, fast: Constant) -> None:
+    workshop, answers = Workshop(fast), []
+    runner = WhileBuilding(slow, workshop.build)
+    slow.gate.clear()
+    running = threading.Thread(target=lambda: answers.append(answer(runner)))
+    running.start()
+    assert slow.started.wait(TIMEOUT_S)
+    assert runner.gpu_memory_bytes() == (1, 8)
+    slow.gate.set()
+    running.join(TIMEOUT_S)
+    assert answers == [1], "the run was not waited for, or it would have lost patience"
+    workshop.end()
+    assert runner.gpu_memory_bytes() == (2, 8)
+    runner.close()
+    assert runner.gpu_memory_bytes() is None
 
 
 @pytest.mark.parametrize(

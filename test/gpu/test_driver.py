@@ -72,6 +72,13 @@ def test_bytes_come_back_as_they_went(cuda: Cuda) -> None:
     assert copy_there_and_back(cuda)
 
 
+def test_the_memory_told_is_the_drivers(gpu: Gpu, cuda: Cuda, free_bytes: Callable[[], int]) -> None:
+    kept = cuda.allocate(64 * MEGABYTE)
+    used, total = cuda.memory_bytes() or (0, 0)
+    assert kept.nbytes <= used < total <= gpu.memory_bytes
+    assert abs(total - used - free_bytes()) <= 64 * MEGABYTE  # other programs come and go
+
+
 def test_fifty_cycles_give_all_memory_back(cuda: Cuda, free_bytes: Callable[[], int]) -> None:
     assert runner_checks.lost_bytes(lambda: copy_there_and_back(cuda, 8 * MEGABYTE), free_bytes, 50) <= 4 * MEGABYTE
 

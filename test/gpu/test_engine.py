@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def runner(config: RuntimeConfig) -> Iterator[Runner]:
 
 def test_a_thousand_runs_do_not_drift(runner: Runner) -> None:
     assert runner_checks.drift(runner, tensors(1)[0], 1000) <= SAME_ENGINE_GAP
+
+
+def test_the_memory_of_the_gpu_is_told_during_runs(runner: Runner) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(runner_checks.drift, runner, tensors(1)[0], 200)
+        told = [runner.gpu_memory_bytes() for _ in range(50)]
+        assert running.result() <= SAME_ENGINE_GAP
+    assert all(memory is not None and 0 < memory[0] < memory[1] for memory in told)
 
 
 def test_a_batch_of_four_is_four_images(runner: Runner) -> None:
