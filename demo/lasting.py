@@ -7,7 +7,8 @@ python demo/lasting.py BAG PNG --frames 6
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ class Track:
         """The mean score."""
         return float(np.mean(self.scores))
 
+    @property
+    def middle(self) -> tuple[int, Box]:
+        """A frame and the box in it."""
+        index = len(self.numbers) // 2
+        return self.numbers[index], self.boxes[index]
+
     def add(self, number: int, box: Box, score: float) -> None:
         """Go on in another frame."""
         self.numbers.append(number)
@@ -81,19 +88,16 @@ def overlap(one: Box, other: Box) -> float:
     return shared / total if total > 0 else 0.0
 
 
-def tiles(bag: Path, shown: Sequence[Track], start_ns: Sequence[int]) -> Iterator[tuple[Picture, str]]:
-    """The middle of each track, cut out of the overlay."""
-    wanted = {start_ns[track.numbers[len(track.numbers) // 2]]: [] for track in shown}
-    for track in shown:
-        wanted[start_ns[track.numbers[len(track.numbers) // 2]]].append(track)
-    cut: dict[int, Picture] = {}
-    first_ns = start_ns[0]
-    for frame in frames(bag):
-        for track in wanted.get(first_ns + round(frame.time_s * 1e9), []):
-            cut[id(track)] = _cut_out(frame.picture(), track.boxes[len(track.boxes) // 2])
-    for track in shown:
-        if id(track) in cut:
-            yield cut[id(track)], f"{len(track.numbers)}f {track.score:.2f}"
+def tiles(bag: Path, shown: Sequence[Track], stamps_ns: Sequence[int]) -> list[tuple[Picture, str]]:
+    """The middle of each track, cut out of the overlay, and what is known of it; without those that have no overlay."""
+    wanted = defaultdict(list)
+    for place, track in enumerate(shown):
+        number, box = track.middle
+        wanted[stamps_ns[number]].append((place, box))
+    cut = {
+        place: _cut_out(frame.picture(), box) for frame in frames(bag) for place, box in wanted.get(frame.stamp_ns, ())
+    }
+    return [(cut[place], f"{len(shown[place].numbers)}f {shown[place].score:.2f}") for place in sorted(cut)]
 
 
 def main() -> int:
@@ -107,22 +111,17 @@ def main() -> int:
     followed = tracks(answers)
     lasting = sorted((t for t in followed if len(t.numbers) >= options.frames), key=lambda track: track.score)
     print(f"{len(followed)} tracks in {len(answers)} images, {len(lasting)} of {options.frames} frames or more")
-    if lasting:
-        stamps = [stamp_ns(answer.header) for answer in answers]
-        write_image(options.png, contact_sheet(list(tiles(options.bag, lasting, stamps)), COLUMNS, TILE_WH[0]))
+    if shown := tiles(options.bag, lasting, [stamp_ns(answer.header) for answer in answers]):
+        write_image(options.png, contact_sheet(shown, COLUMNS, TILE_WH[0]))
     return 0
 
 
 def _cut_out(picture: Picture, box: Box) -> Picture:
     """The surroundings of a box, in the shape of a tile."""
-    middle, side = (box[:2] + box[2:]) / 2, 1.5 * max((box[2] - box[0]) / TILE_WH[0], (box[3] - box[1]) / TILE_WH[1])
-    size = np.maximum(np.array(TILE_WH) * max(side, 0.2), 8)
-    low = middle - size / 2
-    matrix = np.array([[TILE_WH[0] / size[0], 0, 0], [0, TILE_WH[1] / size[1], 0]], np.float64)
-    matrix[:, 2] = -matrix[:, :2] @ low
-    return np.asarray(
-        cv2.warpAffine(picture, matrix, TILE_WH, flags=cv2.INTER_AREA, borderValue=(80, 80, 80)), np.uint8
-    )
+    scale = max(0.2, 1.5 * float(np.max((box[2:] - box[:2]) / TILE_WH)))  # pixels of the overlay in one of the tile
+    x, y = (box[:2] + box[2:]) / 2 - scale * np.array(TILE_WH) / 2
+    matrix = np.array([[1, 0, -x], [0, 1, -y]]) / scale
+    return np.asarray(cv2.warpAffine(picture, matrix, TILE_WH, borderValue=(80, 80, 80)), np.uint8)
 
 
 if __name__ == "__main__":

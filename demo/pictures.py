@@ -32,11 +32,13 @@ class Frame:
     """An overlay as it lies in the bag.
 
     Attributes:
+        stamp_ns: Of its image.
         time_s: Since the first one.
         jpeg: The overlay.
         people: How many the node has found in it.
     """
 
+    stamp_ns: int
     time_s: float
     jpeg: npt.NDArray[np.uint8]
     people: int
@@ -57,7 +59,7 @@ def frames(bag: Path) -> Iterator[Frame]:
     for message in messages(bag, OVERLAY):
         now_ns = stamp_ns(message.header)
         first_ns = now_ns if first_ns is None else first_ns
-        yield Frame((now_ns - first_ns) / 1e9, message.data, people.get(now_ns, 0))
+        yield Frame(now_ns, (now_ns - first_ns) / 1e9, message.data, people.get(now_ns, 0))
 
 
 def paced(shown: Iterable[Frame], rate_hz: float) -> Iterator[Frame]:

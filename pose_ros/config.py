@@ -93,7 +93,11 @@ class RuntimeConfig:
     warm_up: bool = setting(True, "Run the network once on an empty image when it is loaded.")
     cache: str = setting("", "Folder of built engines; empty is pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input that an engine takes, height x width.", unit="px")
-    best_size: str = setting("368x656", "tensorrt: the input that an engine is fastest at.", unit="px")
+    best_size: str = setting(
+        "368x656",
+        "tensorrt: the input that an engine is fastest at; openvino on an NPU: the only one, rounded up.",
+        unit="px",
+    )
     most_size: str = setting("1312x1312", "tensorrt: largest input that an engine takes.", unit="px")
     max_batch: int = setting(
         1, "Most images of one run, of several cameras; an engine of tensorrt is built for as many.", low=1, high=64
@@ -130,7 +134,9 @@ class DecoderConfig:
     """How fields become people. Distances are in field cells."""
 
     score_threshold: float = setting(0.07, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
-    max_peaks: int = setting(100, "Most keypoints of one kind; the strongest are kept.", low=1, high=1000)
+    max_peaks: int = setting(
+        100, "Most keypoints of one kind; the strongest are kept. A decode front may find fewer.", low=1, high=1000
+    )
     subpixel: str = setting(
         "quadratic",
         "Refinement of keypoints between field cells.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from pose_ros.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.people import People
 from pose_ros.preprocess import ImageTransform, Preprocessor
 from pose_ros.runtime import load_runner
+from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import Progress, Runner
 from pose_ros.skeleton import Skeleton
 
@@ -114,7 +114,7 @@ class PoseEstimator:
         try:
             if not isinstance(spec, ModelSpec):
                 spec = read_spec(path, runner.metadata, spec)
-            return cls(runner, spec, config, grouping, f"{spec.name}-{_short_hash(path)}")
+            return cls(runner, spec, config, grouping, f"{spec.name}-{model_sha256(path)[:8]}")
         except BaseException:
             runner.close()
             raise
@@ -132,6 +132,8 @@ class PoseEstimator:
     def _choose_decoder(self, config: DecoderConfig) -> None:
         self._decode = make_decoder(self.spec, self.grouping, config)
         read = fields_read(self.spec, self.grouping, config)
+        if "peaks" in read:
+            _check_front(self.spec, self.runner, config)
         self._wanted = {head.tensor for head in self.spec.heads if head.field in read}
 
     def retuned(self, config: DecoderConfig) -> PoseEstimator:
@@ -225,8 +227,19 @@ def _crowded(fields: Fields) -> Fields:
     return Fields(**{name: random.integers(0, 4, shape) / 4 for name, shape in small.items()})
 
 
-def _short_hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+def _check_front(spec: ModelSpec, runner: Runner, config: DecoderConfig) -> None:
+    """Hold ``max_peaks`` against a decode front; at its default, the front's own number counts.
+
+    Raises:
+        ValueError: If it asks for more.
+    """
+    tensor = next(head.tensor for head in spec.heads if head.field == "peaks")
+    most = next(output.shape[2] for output in runner.outputs if output.name == tensor)
+    if config.max_peaks != DecoderConfig().max_peaks and most is not None and config.max_peaks > most:
+        raise ValueError(
+            f"decoder.max_peaks: expected at most the {most} of the decode front in model {spec.name}, got "
+            f"{config.max_peaks}; export it with --max-peaks {config.max_peaks}, or without --front"
+        )
 
 
 def _checked(spec: ModelSpec, runner: Runner) -> ModelSpec:

@@ -203,66 +203,29 @@ _COCO_LIMBS = _by_name(
 COCO_17 = Skeleton("coco_17", _COCO_NAMES, _COCO_LIMBS, (_COCO_LIMBS[12],))
 """The 17 keypoints of COCO, HRNet, HigherHRNet, PoseNet and CenterNet."""
 
-_OPENPOSE_NAMES = [
-    "nose",
-    "neck",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_eye",
-    "left_eye",
-    "right_ear",
-    "left_ear",
-]
+_OPENPOSE_NAMES = (
+    *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
+    *("right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle"),
+    *("right_eye", "left_eye", "right_ear", "left_ear"),
+)
 _OPENPOSE_LIMBS = (
     *((1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13), (1, 2), (2, 3), (3, 4), (2, 16)),
     *((1, 5), (5, 6), (6, 7), (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17)),
 )
-OPENPOSE_18 = Skeleton("openpose_18", tuple(_OPENPOSE_NAMES), _OPENPOSE_LIMBS, ((2, 16), (5, 17)))
+OPENPOSE_18 = Skeleton("openpose_18", _OPENPOSE_NAMES, _OPENPOSE_LIMBS, ((2, 16), (5, 17)))
 """OpenPose's COCO model, Lightweight OpenPose, tf-pose; limbs in their PAF channel order."""
 
-_BODY_25_NAMES = [
-    "nose",
-    "neck",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "left_shoulder",
-    "left_elbow",
-    "left_wrist",
-    "pelvis",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_hip",
-    "left_knee",
-    "left_ankle",
-    "right_eye",
-    "left_eye",
-    "right_ear",
-    "left_ear",
-    "left_big_toe",
-    "left_small_toe",
-    "left_heel",
-    "right_big_toe",
-    "right_small_toe",
-    "right_heel",
-]
+_BODY_25_NAMES = (
+    *_OPENPOSE_NAMES[:8],
+    *("pelvis", *_OPENPOSE_NAMES[8:]),
+    *("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel"),
+)
 _BODY_25_LIMBS = (
     *((1, 8), (9, 10), (10, 11), (8, 9), (8, 12), (12, 13), (13, 14), (1, 2), (2, 3), (3, 4), (2, 17), (1, 5)),
     *((5, 6), (6, 7), (5, 18), (1, 0), (0, 15), (0, 16), (15, 17), (16, 18), (14, 19), (19, 20), (14, 21)),
     *((11, 22), (22, 23), (11, 24)),
 )
-BODY_25 = Skeleton("body_25", tuple(_BODY_25_NAMES), _BODY_25_LIMBS, ((2, 17), (5, 18)))
+BODY_25 = Skeleton("body_25", _BODY_25_NAMES, _BODY_25_LIMBS, ((2, 17), (5, 18)))
 """OpenPose's BODY_25, limbs in their PAF channel order."""
 
 _TRT_POSE_NAMES = (*_COCO_NAMES, "neck")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from pose_ros.checkpoint import own
 from pose_ros.checkpoint.filling import fill
@@ -37,7 +38,15 @@ def load_checkpoint(path: str | Path, network: str | None = None) -> PoseNetwork
             first missing, unexpected and mis-shaped keys are named.
     """
     path = Path(path)
-    content = read_file(path)
+    return from_content(read_file(path), path, network)
+
+
+def from_content(content: Any, path: Path, network: str | None = None) -> PoseNetwork:
+    """The network of what ``read_file`` has read; ``path`` names it in errors.
+
+    Raises:
+        ValueError: As ``load_checkpoint``.
+    """
     if own.is_own(content):
         if network not in (None, content.get("network")):
             raise ValueError(f"checkpoint {path}: expected network {content.get('network')}, got {network}")
@@ -57,9 +66,10 @@ def from_state(state: State, source: str, network: str | None = None) -> PoseNet
             build = publisher.network(shapes)
             if build is None:
                 continue
-            model = build() if named is None else named
-            converted = publisher.convert(state)
-        fill(model, converted, f"{source} ({publisher.name}, {model.spec.name})")
+            told, converted = build(), publisher.convert(state)
+        model = told if named is None else named
+        with _other_network_named(model.spec.name, told.spec.name):
+            fill(model, converted, f"{source} ({publisher.name}, {model.spec.name})")
         return model
     if named is None:
         known = ", ".join(publisher.name for publisher in publishers())
@@ -78,3 +88,14 @@ def _damage_named(publisher: Publisher, source: str) -> Iterator[None]:
         yield
     except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
         raise ValueError(f"checkpoint {source}: expected the weights of {publisher.name}, got: {error}") from error
+
+
+@contextmanager
+def _other_network_named(wanted: str, told: str) -> Iterator[None]:
+    """Weights that do not fit the network that was asked for: say whose they are."""
+    try:
+        yield
+    except ValueError as error:
+        if wanted == told:
+            raise
+        raise ValueError(f"{error}; by its keys it is a checkpoint of {told}") from error

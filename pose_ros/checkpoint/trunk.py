@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from pose_ros.checkpoint.publisher import State
-from pose_ros.checkpoint.reading import read_file, state_of
 from pose_ros.network.model import PoseNetwork
 
 _FOLDED = re.compile(r"^(\d+)_(conv|dw|depthwise|pointwise)\w*\.(weight|bias)$")
 
 
-def load_trunk(network: PoseNetwork, path: str | Path) -> int:
-    """Fill a network's backbone from a file that holds more or less than it.
+def fill_trunk(network: PoseNetwork, state: State, source: str) -> int:
+    """Fill a network's backbone with weights that hold more than it.
 
     Args:
         network: Its ``backbone`` is filled in place.
-        path: A torchvision checkpoint, or a NumPy archive of folded convolutions (``00_conv.weight``, …, in the order
-            in which the network runs them). Entries beyond the backbone, such as a classifier, are left out.
+        state: Of a torchvision checkpoint, or of a NumPy archive of folded convolutions (``00_conv.weight``, …, in the
+            order in which the network runs them). Entries beyond the backbone, such as a classifier, are left out.
+        source: Names it in errors.
 
     Returns:
         How many entries were taken.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, or does not hold the whole backbone in its shapes.
+        ValueError: If it does not hold the whole backbone in its shapes; the network is then unchanged.
     """
-    path = Path(path)
     own = network.backbone.state_dict()
-    state = {_current(key): value for key, value in state_of(read_file(path), path).items()}
+    state = {_current(key): value for key, value in state.items()}
     found = _in_order(state, list(own)) if any(map(_FOLDED.match, state)) else state
     for key, value in own.items():
         got = tuple(found[key].shape) if key in found else "nothing"
         if got != tuple(value.shape) and not key.endswith("num_batches_tracked"):
-            raise ValueError(f"checkpoint {path}: expected {key} {tuple(value.shape)} of the backbone, got {got}")
+            raise ValueError(f"checkpoint {source}: expected {key} {tuple(value.shape)} of the backbone, got {got}")
     taken = {key: value for key, value in found.items() if key in own}
     network.backbone.load_state_dict(taken, strict=False)
     return len(taken)

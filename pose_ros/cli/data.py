@@ -1,7 +1,8 @@
-"""``pose_ros inspect``: what a training run would see."""
+"""``pose_ros inspect``: what a training run would see. ``pose_ros synthetic``: made-up pictures with their labels."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,10 @@ def inspect(
     skeleton: Annotated[str, typer.Option("--skeleton", help="Skeleton, where no configuration says.")] = "openpose_18",
     plain: Annotated[bool, typer.Option("--plain", help="Whole pictures, without augmentation.")] = False,
     seed: Annotated[int, typer.Option("--seed", help="Which samples.", min=0)] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the configuration; repeatable, as for train."),
+    ] = None,
 ) -> None:
     """Draw samples as a network would get them in training: skeletons, boxes, what is uncertain, ignored areas hatched.
 
@@ -41,7 +46,7 @@ def inspect(
     from pose_ros.training.augment import fitted
     from pose_ros.training.preview import counted, drawn, sheet
 
-    stream = _stream(source, images, skeleton, size, seed)
+    stream = _stream(source, images, skeleton, size, seed, settings or ())
     figure = stream.augmentation.skeleton
     if plain:
         draws = (stream.data.draw(np.random.default_rng([seed, index])) for index in range(count))
@@ -53,12 +58,45 @@ def inspect(
     typer.echo(f"{output}: {count} samples of {len(stream.data)} pictures; in the mean {means}")
 
 
-def _stream(source: Path, images: Path | None, skeleton: str, size: int, seed: int) -> TrainingStream:
+def synthetic(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder for images/ and labels.json; made if missing.", show_default=False)
+    ],
+    count: Annotated[int, typer.Option("--count", "-n", help="How many pictures.", min=1)] = 100,
+    people: Annotated[int, typer.Option("--people", help="Most people of a picture.", min=1, max=255)] = 5,
+    width: Annotated[int, typer.Option("--width", help="Of the pictures, px.", min=16, max=4096)] = 480,
+    height: Annotated[int, typer.Option("--height", help="Of the pictures, px.", min=16, max=4096)] = 360,
+    skeleton: Annotated[str, typer.Option("--skeleton", help="Keypoints to write.")] = "openpose_18",
+    seed: Annotated[int, typer.Option("--seed", help="Other people in other rooms.", min=0)] = 0,
+) -> None:
+    """Write made-up scenes as pictures, and all that is known of them as COCO JSON with outlines.
+
+    pose_ros synthetic data/made_up -n 500
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from pose_ros.training.synthetic import SyntheticPictures
+    from pose_ros.training.synthetic_file import write_scenes
+
+    figure = _skeleton(skeleton)
+    pictures = SyntheticPictures(figure, count, (width, height), people, seed)
+    shown = track(range(count), "drawing", console=Console(stderr=True))
+    scenes = (pictures.scene(index) for index in shown)
+    found = write_scenes(folder, scenes, figure)
+    typer.echo(f"{folder / 'labels.json'}: {found} people in {count} pictures")
+
+
+def _stream(
+    source: Path, images: Path | None, skeleton: str, size: int, seed: int, settings: Sequence[str]
+) -> TrainingStream:
     from pose_ros.training.augment import Augmentation, AugmentConfig, TrainingStream
     from pose_ros.training.data_config import open_mixture
 
     if source.suffix in (".yaml", ".yml") and _is_run(source):
-        return _of_run(source, seed)
+        return _of_run(source, seed, settings)
+    if settings:
+        raise ValueError(f"--set: expected the configuration of a run to change, got {source}")
     figure = _skeleton(skeleton)
     mixture = open_mixture([_data(source, images)], figure)
     return TrainingStream(mixture, Augmentation(AugmentConfig(), figure), (size, size), seed)
@@ -75,13 +113,13 @@ def _is_run(file: Path) -> bool:
     return not isinstance(content, dict) or "kpt_shape" not in content
 
 
-def _of_run(file: Path, seed: int) -> TrainingStream:
+def _of_run(file: Path, seed: int, settings: Sequence[str]) -> TrainingStream:
     from pose_ros.network import zoo
     from pose_ros.training.augment import Augmentation, TrainingStream
     from pose_ros.training.config import load_config
     from pose_ros.training.data_config import open_mixture
 
-    config = load_config(file)
+    config = load_config(file, settings)
     figure = config.skeleton or zoo.build(config.network).spec.skeleton
     augmentation = Augmentation(config.augmentation, figure)
     return TrainingStream(open_mixture(config.data, figure), augmentation, config.size_wh, config.seed + seed)

@@ -64,7 +64,9 @@ def evaluate(
     labelled = read_data(data, images, format).only(first, _names(image_list))
     sides = short_side or []
     if results is not None:
-        name, evaluations = results.stem, _stored(results, labelled, file, groupings)
+        views = {"a model": file, "--grouping": groupings, "--flip": flip, "--short-side": sides, "--spec": spec}
+        _refuse({**views, "--runtime": runtime != "auto", "--threads": threads, "--set": settings})
+        name, evaluations = results.stem, _stored(results, labelled)
     else:
         config, _ = configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
         preferred = groupings[0] if groupings else None
@@ -102,12 +104,17 @@ def _names(image_list: Path | None) -> frozenset[str]:
     return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 
-def _stored(results: Path, labelled: DataSet, model: Path | None, groupings: Sequence[str]) -> Mapping[str, Evaluation]:
+def _refuse(settings: Mapping[str, object]) -> None:
+    """Stored results are what they are: nothing that tells how to find people would count."""
+    beside = [name for name, value in settings.items() if value]
+    if beside:
+        raise ValueError(f"--results: expected no model or settings beside it, got {', '.join(beside)}")
+
+
+def _stored(results: Path, labelled: DataSet) -> Mapping[str, Evaluation]:
     from pose_ros.evaluation.found import read_results
     from pose_ros.evaluation.scores import evaluate_found
 
-    if model is not None or groupings:
-        raise ValueError(f"--results: expected no model and no grouping beside it, got {model or groupings}")
     return {results.stem: evaluate_found(labelled, read_results(results, labelled))}
 
 

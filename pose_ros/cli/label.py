@@ -39,6 +39,7 @@ def label(
     from pose_ros.skeleton import SKELETONS
     from pose_ros.sources import images_in
     from pose_ros.training import teacher
+    from pose_ros.training.labels_file import LabelFile
 
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
@@ -48,9 +49,9 @@ def label(
         options.load_estimator(file, spec=spec, runtime="auto", grouping=grouping, config=config) for file in named
     ]
     views = Views(teachers, SKELETONS[skeleton], short_side or (), flip)
-    files, labels, people = images_in(folder), teacher.LabelFile(output, views.skeleton), 0
+    files, labels, people = images_in(folder), LabelFile(output, views.skeleton), 0
     for file, size_wh, found in track(teacher.label(views, files), "labelling", total=len(files)):
-        labels.add(file.name, size_wh, found)
+        labels.add(file.name, size_wh, teacher.scored(found))
         people += len(found)
     labels.close()
     typer.echo(f"{output}: {people} people in {len(files)} images")

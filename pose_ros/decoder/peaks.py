@@ -71,16 +71,24 @@ def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> A
     tied = 0
     for k in range(channels):
         for row in range(rows):
-            # Non-negative floats have the order of their bits, and integers have a vector instruction for this.
-            highest = np.int32(0)
-            for col in range(cols):
-                highest = max(highest, bits[k, row, col])
-            if highest <= threshold_bits:
+            if row_maximum(bits, k, row) <= threshold_bits:
                 continue
             for col in range(cols):
                 if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
                     tied += _keep_single(heatmaps, k, row, col, xy, scores, counts)
     return tied
+
+
+@inlined
+def row_maximum(bits: Any, k: Any, row: Any) -> Any:
+    """The highest value of a row of float32, as its bits, or those of 0 if that is higher.
+
+    Non-negative floats have the order of their bits, and integers have a vector instruction for this.
+    """
+    highest = np.int32(0)
+    for col in range(bits.shape[2]):
+        highest = max(highest, bits[k, row, col])
+    return highest
 
 
 @jit

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.decoder.jit import jit
-from pose_ros.decoder.peaks import insert
+from pose_ros.decoder.peaks import insert, row_maximum
 
 
 @jit
@@ -107,11 +107,7 @@ def find_seeds(ranking: Any, short_offsets: Any, per_cell: Any, threshold: Any, 
     bits, threshold_bits = ranking.view(np.int32), np.float32(threshold).view(np.int32)
     for k in range(channels):
         for row in range(rows):
-            # Non-negative floats have the order of their bits, and integers have a vector instruction for this.
-            highest = np.int32(0)
-            for col in range(cols):
-                highest = max(highest, bits[k, row, col])
-            if highest <= threshold_bits:
+            if row_maximum(bits, k, row) <= threshold_bits:
                 continue
             for col in range(cols):
                 if ranking[k, row, col] > threshold and _is_seed(ranking, k, row, col):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class LabelledImage:
         boxes: (N, 4) x, y, width, height, px.
         crowds: (N,) areas of many people without keypoints of each.
         crowd_index: CrowdPose's measure of how crowded the image is.
+        lengths_px: Sizes of the people that their keypoints do not tell, by name, (N,) each; NaN where unknown.
     """
 
     id: int | str
@@ -48,6 +49,7 @@ class LabelledImage:
     boxes: FloatArray
     crowds: BoolArray
     crowd_index: float | None = None
+    lengths_px: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keypoints)

@@ -73,7 +73,8 @@ def _with_crowds(image: LabelledImage, area: BoolArray | None) -> LabelledImage:
 
 
 def _image(picture: Picture) -> LabelledImage:
-    return _people(picture.file.name, picture.file, picture.keypoints, picture.states, picture.boxes)
+    people = _people(picture.file.name, picture.file, picture.keypoints, picture.states, picture.boxes)
+    return replace(people, lengths_px=picture.lengths_px)
 
 
 def _people(

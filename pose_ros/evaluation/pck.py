@@ -2,7 +2,8 @@
 
 References:
     Yang and Ramanan, Articulated Human Detection with Flexible Mixtures of Parts, TPAMI 2013 (PCK).
-    Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014 (PCKh).
+    Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014 (PCKh);
+    evalMPII of its publisher, util_get_head_size.m and evaluatePCKh.m.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pose_ros.evaluation.data import BoolArray, DataSet, FloatArray, LabelledImage
+from pose_ros.evaluation.data import DataSet, FloatArray, LabelledImage
 from pose_ros.evaluation.found import Found
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.skeleton import Skeleton
+from pose_ros.training.data import HEAD_BOX, HEAD_SEGMENT
+from pose_ros.training.labels import spans
 
 LEAST_OKS = 0.1
 """Who is less alike is another person."""
@@ -26,21 +29,24 @@ class Measure:
     """What counts as correct.
 
     Attributes:
-        ends: Keypoints whose distance is the measure; people without one of them do not count.
-        share: Of that distance, up to which a keypoint is correct.
+        length: Name of what it is measured by; people of whom it is not known do not count.
+        ends: Two keypoints whose distance it is, where the data set does not tell it.
+        share: Of that length, up to which a keypoint is correct.
         left_out: Keypoints that do not count.
     """
 
-    ends: tuple[str, str]
+    length: str
+    ends: tuple[str, ...]
     share: float
     left_out: tuple[str, ...] = ()
 
 
 MEASURES = {
-    "PCK@0.2": Measure(("left_shoulder", "right_hip"), 0.2),
-    "PCKh@0.5": Measure(("head_top", "upper_neck"), 0.5, ("pelvis", "thorax")),
+    "PCK@0.2": Measure("torso", ("left_shoulder", "right_hip"), 0.2),
+    "PCKh@0.5": Measure(HEAD_BOX, (), 0.5, ("pelvis", "thorax")),
+    "PCKh@0.5 (segment)": Measure(HEAD_SEGMENT, ("head_top", "upper_neck"), 0.5, ("pelvis", "thorax")),
 }
-"""LSP's, by the torso, and MPII's, by the head."""
+"""LSP's, by the torso; MPII's, by the head's box; and one by the head's length, for sets without such boxes."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ class Pck:
 
 
 def correct_keypoints(data: DataSet, found: Sequence[Found]) -> dict[str, Pck]:
-    """Every one of MEASURES that the data set has the keypoints for.
+    """Every one of MEASURES that the data set has the lengths for.
 
     Each labelled person is compared with the most similar one found; where there is none, all keypoints are wrong.
     """
@@ -91,19 +97,13 @@ def _distances(image: LabelledImage, people: Found, skeleton: Skeleton) -> Float
 
 def _pck(measure: Measure, data: DataSet, distances: Sequence[FloatArray]) -> Pck | None:
     names = data.skeleton.keypoint_names
-    if any(end not in names for end in measure.ends):
-        return None
     counted = np.array([name not in measure.left_out for name in names])
     correct, labelled = np.zeros(len(names)), np.zeros(len(names))
     for image, distance in zip(data.images, distances, strict=True):
-        lengths, usable = _lengths(image, [names.index(end) for end in measure.ends])
-        counts = image.labelled & usable[:, None] & counted
+        lengths = image.lengths_px.get(measure.length)
+        if lengths is None:
+            lengths = spans(image.keypoints, image.labelled, names, measure.ends)
+        counts = image.labelled & (lengths > 0)[:, None] & counted
         labelled += counts.sum(axis=0)
         correct += (counts & (distance <= measure.share * lengths[:, None])).sum(axis=0)
     return Pck(correct, labelled) if labelled.any() else None
-
-
-def _lengths(image: LabelledImage, ends: Sequence[int]) -> tuple[FloatArray, BoolArray]:
-    """(N,) distance between two keypoints, and who has both."""
-    lengths = np.linalg.norm(image.keypoints[:, ends[0]] - image.keypoints[:, ends[1]], axis=1)
-    return lengths, image.labelled[:, ends].all(axis=1) & (lengths > 0)

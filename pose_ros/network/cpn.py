@@ -12,9 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from pose_ros.fields import ModelSpec
-from pose_ros.network.hrnet import crop_input, finer, on_finest
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.hrnet import finer, on_finest
+from pose_ros.network.model import Outputs, PoseNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import Bottleneck, ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -32,12 +31,7 @@ class CPN(PoseNetwork):
 
     def __init__(self, skeleton: Skeleton, depth: int) -> None:
         super().__init__()
-        spec = ModelSpec(
-            *(f"cpn_resnet{depth}", skeleton, 4, ORIGIN),
-            input=crop_input((192, 256)),
-            grouping="single",
-            licence="MIT",
-        )
+        spec = crop_spec(f"cpn_resnet{depth}", skeleton, origin=ORIGIN)
         self.spec = with_heads(spec, ("heatmaps",))
         self.backbone = ResNet(depth)
         self.coarse = GlobalNet(self.backbone.channels, len(skeleton))

@@ -8,7 +8,6 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
 from pose_ros.network.deformable import affine_offsets, deformable_conv2d
-from pose_ros.network.hrnet import Concatenated, HRNet
-from pose_ros.network.model import IMAGENET_INPUT, Outputs, PoseNetwork, with_heads
+from pose_ros.network.hrnet import Concatenated, HRNet, whole_image_input
+from pose_ros.network.model import Outputs, PoseNetwork, with_heads
 from pose_ros.network.resnet import BasicBlock
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -94,7 +93,7 @@ def dekr(skeleton: Skeleton = COCO_17, width: int = 32) -> PoseNetwork:
     """DEKR of the publisher's size: shorter side 512 px of width 32, else 640 px."""
     spec = ModelSpec(
         *(f"dekr_w{width}", skeleton, 4),  # origin 0: trained on keypoints that are not rounded to cells
-        input=replace(IMAGENET_INPUT, multiple=64, short_side=512 if width == 32 else 640),
+        input=whole_image_input(width),
         grouping="centernet",
         licence="MIT",
     )

@@ -7,15 +7,14 @@ References:
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.hrnet import HRNet, basic_blocks, finer
-from pose_ros.network.model import IMAGENET_INPUT, Outputs, PoseNetwork, with_heads
+from pose_ros.network.hrnet import HRNet, basic_blocks, finer, whole_image_input
+from pose_ros.network.model import Outputs, PoseNetwork, with_heads
 from pose_ros.skeleton import COCO_17, Skeleton
 
 ORIGIN = 1.0  # trained on keypoints cut down to whole cells: those drawn at cell c lie within 2 c … 2 c + 2
@@ -62,7 +61,7 @@ def higherhrnet(skeleton: Skeleton = COCO_17, width: int = 32) -> PoseNetwork:
     """HigherHRNet of the publisher's size: shorter side 512 px of width 32, else 640 px."""
     spec = ModelSpec(
         *(f"higherhrnet_w{width}", skeleton, 2, ORIGIN),
-        input=replace(IMAGENET_INPUT, multiple=64, short_side=512 if width == 32 else 640),
+        input=whole_image_input(width),
         grouping="tag",
         licence="MIT",
     )

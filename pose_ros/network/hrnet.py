@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.model import IMAGENET_INPUT, HeadedNetwork
+from pose_ros.fields import InputSpec
+from pose_ros.network.model import IMAGENET_INPUT, HeadedNetwork, crop_spec
 from pose_ros.network.resnet import BasicBlock, Bottleneck
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -150,18 +150,13 @@ def hrnet(skeleton: Skeleton = COCO_17, width: int = 32, size_wh: tuple[int, int
     """
     backbone = HRNet(width)
     heads = {"heatmaps": nn.Conv2d(width, len(skeleton), 1)}
-    spec = ModelSpec(
-        *(f"hrnet_w{width}", skeleton, 4),  # origin 0: trained on keypoints rounded to the nearest cell
-        input=crop_input(size_wh),
-        grouping="single",
-        licence="MIT",
-    )
+    spec = crop_spec(f"hrnet_w{width}", skeleton, size_wh)  # origin 0: trained on keypoints rounded to the nearest cell
     return HeadedNetwork(spec, backbone, Concatenated(), heads)
 
 
-def crop_input(size_wh: tuple[int, int]) -> InputSpec:
-    """Crops of a person, normalised as ImageNet's pixels."""
-    return replace(IMAGENET_INPUT, multiple=32, short_side=min(size_wh), size_wh=size_wh)
+def whole_image_input(width: int) -> InputSpec:
+    """Whole images on a trunk of this width, of the publisher's size: shorter side 512 px of width 32, else 640 px."""
+    return replace(IMAGENET_INPUT, multiple=64, short_side=512 if width == 32 else 640)
 
 
 NETWORKS = {f"hrnet_w{width}": partial(hrnet, width=width) for width in (32, 48)}

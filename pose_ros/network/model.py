@@ -8,6 +8,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
+from pose_ros.skeleton import Skeleton
 
 Outputs = dict[str, Tensor]
 """Field name (an attribute of ``pose_ros.fields.Fields``) to (B, C, H, W), channels in the order of ``Fields``."""
@@ -93,6 +94,26 @@ class Coarsest(nn.Module):
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
         """Feature maps, fine to coarse, to one."""
         return features[-1]
+
+
+def crop_spec(
+    name: str,
+    skeleton: Skeleton,
+    size_wh: tuple[int, int] = (192, 256),
+    origin: float = 0.0,
+    licence: str = "MIT",
+) -> ModelSpec:
+    """The description, but for the heads, of a network of stride 4 for the crop of one person, with ImageNet's pixels.
+
+    Args:
+        name: Of the network.
+        skeleton: Its keypoints.
+        size_wh: Of the crop, px.
+        origin: See ``ModelSpec``.
+        licence: Of the publisher's weights.
+    """
+    crop = replace(IMAGENET_INPUT, multiple=32, short_side=min(size_wh), size_wh=size_wh)
+    return ModelSpec(name, skeleton, 4, origin, input=crop, grouping="single", licence=licence)
 
 
 def with_heads(spec: ModelSpec, names: Mapping[str, object] | tuple[str, ...]) -> ModelSpec:

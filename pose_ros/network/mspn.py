@@ -12,10 +12,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pose_ros.fields import ModelSpec
 from pose_ros.network.cpn import CHANNELS, ORIGIN, GlobalNet, normed
-from pose_ros.network.hrnet import crop_input
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import Outputs, PoseNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -32,12 +30,7 @@ class MSPN(PoseNetwork):
 
     def __init__(self, skeleton: Skeleton, stages: int) -> None:
         super().__init__()
-        spec = ModelSpec(
-            *(f"mspn_{stages}", skeleton, 4, ORIGIN),
-            input=crop_input((192, 256)),
-            grouping="single",
-            licence="no published licence",
-        )
+        spec = crop_spec(f"mspn_{stages}", skeleton, origin=ORIGIN, licence="no published licence")
         self.spec = with_heads(spec, ("heatmaps",))
         resnet = ResNet(DEPTH)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)

@@ -10,9 +10,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pose_ros.fields import ModelSpec
-from pose_ros.network.hrnet import crop_input
-from pose_ros.network.model import HeadedNetwork
+from pose_ros.network.model import HeadedNetwork, crop_spec
 from pose_ros.network.resnet import ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -48,12 +46,8 @@ def simple_baseline(
     """
     backbone = ResNet(depth)
     heads = {"heatmaps": nn.Conv2d(CHANNELS, len(skeleton), 1)}
-    spec = ModelSpec(
-        *(f"simple_baseline_resnet{depth}", skeleton, 4),  # origin 0: trained on keypoints rounded to the nearest cell
-        input=crop_input(size_wh),
-        grouping="single",
-        licence="MIT",
-    )
+    name = f"simple_baseline_resnet{depth}"
+    spec = crop_spec(name, skeleton, size_wh)  # origin 0: trained on keypoints rounded to the nearest cell
     return HeadedNetwork(spec, backbone, Deconvolutions(backbone.channels[-1]), heads)
 
 

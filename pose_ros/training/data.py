@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
@@ -14,15 +14,17 @@ import numpy.typing as npt
 
 from pose_ros.skeleton import Skeleton
 from pose_ros.sources import images_in, read_image
-from pose_ros.training.labels import has_place
+from pose_ros.training.labels import States, has_place
 from pose_ros.training.regions import Region, enlarged, paint_box
-from pose_ros.training.sample import Sample
+from pose_ros.training.sample import ABSENT, LABELLED, Sample
 
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]
 
 ALONE_MARGIN = 0.25
 """Margin around a person beyond whom nothing is known, as a fraction of the longer side of the box."""
+HEAD_BOX, HEAD_SEGMENT = "head_box", "head_segment"
+"""Sizes of heads that sets label: by the head's box, as MPII defines it, and from its top to the neck."""
 _MOST_MASKS = 255
 
 
@@ -40,6 +42,7 @@ class Picture:
         alone: Whether other people may be there without labels: nothing is known beyond the enlarged boxes.
         size_wh: Size that the labels are for, if they say so.
         relative: Whether keypoints and boxes are fractions of the image's size.
+        lengths_px: Sizes of the people that their keypoints do not tell, by name, (N,) each; NaN where unknown.
     """
 
     file: Path
@@ -51,6 +54,7 @@ class Picture:
     alone: bool = False
     size_wh: tuple[int, int] | None = None
     relative: bool = False
+    lengths_px: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def sample(self, image_bgr: Image) -> Sample:
         """Join the labels with the decoded image; keypoints outside it are absent.
@@ -221,6 +225,11 @@ class Problems:
             self.add(str(error.args[0]) if error.args else repr(error))
             return None
 
+    def every(self, read: Callable[..., Any], entries: Iterable[Sequence[Any]]) -> list[Any]:
+        """What a reader returns of each entry, its arguments, without those in which it finds a problem."""
+        found = [self.guarded(read, *entry) for entry in entries]
+        return [one for one in found if one is not None]
+
     def __enter__(self) -> Problems:
         return self
 
@@ -248,6 +257,22 @@ def check_keypoints(keypoints: FloatArray, labelled: npt.NDArray[np.bool_], size
         raise ValueError("keypoints: expected numbers, got NaN or infinity")
     if size_wh is not None and len(placed) and ((placed < -np.array(size_wh)) | (placed > 2 * np.array(size_wh))).any():
         raise ValueError(f"keypoints: expected positions in {size_wh[0]}x{size_wh[1]}, got {placed.tolist()}")
+
+
+def labelled_keypoints(file: Path, xy: FloatArray, visible: npt.NDArray[np.bool_]) -> tuple[FloatArray, States]:
+    """(N, K, 2) and (N, K) of people (N, K, 2) of whom it is known which keypoints are labelled.
+
+    Raises:
+        ValueError: If the image does not exist, or a labelled position is not a number.
+    """
+    if not file.is_file():
+        raise ValueError(f"expected the image {file}, which does not exist")
+    try:
+        check_keypoints(xy, visible, None)
+    except ValueError as error:
+        raise ValueError(f"image {file.name}: {error}") from error
+    states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
+    return np.where(visible[..., None], xy, 0).astype(np.float32), states
 
 
 def negatives(folder: Path, skeleton: Skeleton) -> list[Picture]:

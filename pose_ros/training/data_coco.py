@@ -60,8 +60,8 @@ def read_coco(
     annotations = by_image(content, category)
     with Problems(str(labels), strict) as problems:
         reader = _Reader(images, source, skeleton, alone, gates, problems)
-        read = [problems.guarded(reader.picture, entry, annotations[entry.get("id")]) for entry in content["images"]]
-    return [picture for picture in read if picture is not None]
+        entries = ((entry, annotations[entry.get("id")]) for entry in content["images"])
+        return problems.every(reader.picture, entries)
 
 
 def by_image(content: Mapping[str, Any], category: Mapping[str, Any]) -> dict[Any, list[Mapping[str, Any]]]:

@@ -106,6 +106,7 @@ def _merged(picture: Picture, extra: Extra | None, skeleton: Skeleton, gates: Ga
         states=np.concatenate([completed[1], states[added]]),
         boxes=np.concatenate([picture.boxes, boxes[added]]),
         ignored=(*picture.ignored, *(Region(boxes[n]) for n in doubtful)),
+        lengths_px={},
     )
 
 

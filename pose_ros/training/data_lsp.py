@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.data import Picture, Problems, check_keypoints
-from pose_ros.training.labels import boxes_around, keypoint_names, onto
-from pose_ros.training.sample import ABSENT, LABELLED
+from pose_ros.training.data import HEAD_SEGMENT, Picture, Problems, labelled_keypoints
+from pose_ros.training.labels import boxes_around, keypoint_names, onto, spans
+from pose_ros.training.sample import LABELLED
 
 LSP_NAMES = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),
@@ -55,11 +55,8 @@ def read_lsp(
         raise ValueError(f"labels {labels}: expected joints ({len(files)}, {len(order)}, 3), got {joints.shape}")
     names = keypoint_names(order)
     with Problems(str(labels), strict) as problems:
-        read = [
-            problems.guarded(_picture, images / file, person, names, skeleton, alone)
-            for file, person in zip(files, joints, strict=True)
-        ]
-    return [picture for picture in read if picture is not None]
+        people = zip(files, joints, strict=True)
+        return problems.every(_picture, ((images / file, person, names, skeleton, alone) for file, person in people))
 
 
 def load_mat(file: Path) -> dict[str, Any]:
@@ -105,13 +102,7 @@ def _from_mat(file: Path) -> tuple[Sequence[str], npt.NDArray[np.float32], Seque
 def _picture(
     file: Path, joints: npt.NDArray[np.float32], names: tuple[str, ...], skeleton: Skeleton, alone: bool
 ) -> Picture:
-    if not file.is_file():
-        raise ValueError(f"expected the image {file}, which does not exist")
-    visible = joints[None, :, 2] > 0
-    try:
-        check_keypoints(joints[None, :, :2], visible, None)
-    except ValueError as error:
-        raise ValueError(f"image {file.name}: {error}") from error
-    states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
-    keypoints = np.where(visible[..., None], joints[None, :, :2], 0).astype(np.float32)
-    return Picture(file, *onto(keypoints, states, names, skeleton), boxes_around(keypoints, states), alone=alone)
+    keypoints, states = labelled_keypoints(file, joints[None, :, :2], joints[None, :, 2] > 0)
+    heads = {HEAD_SEGMENT: spans(keypoints, states == LABELLED, names, ("head_top", "neck"))}
+    labels, boxes = onto(keypoints, states, names, skeleton), boxes_around(keypoints, states)
+    return Picture(file, *labels, boxes, alone=alone, lengths_px=heads)

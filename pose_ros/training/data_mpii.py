@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.data import Picture, Problems, check_keypoints
+from pose_ros.training.data import HEAD_BOX, Picture, Problems, labelled_keypoints
 from pose_ros.training.data_lsp import load_mat
 from pose_ros.training.labels import boxes_around, onto
 from pose_ros.training.regions import Region
-from pose_ros.training.sample import ABSENT, LABELLED
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -33,6 +33,8 @@ MPII_NAMES = (
 
 _PERSON_PX = 200.0
 """Height of a person of scale 1."""
+_HEAD_SHARE = 0.6
+"""Of the diagonal of a head's box: SC_BIAS in util_get_head_size.m of the publisher's evaluation."""
 
 
 def read_mpii(
@@ -42,7 +44,7 @@ def read_mpii(
 
     Args:
         labels: ``mpii_human_pose_v1_u12_1.mat``, or a JSON list of people with ``image``, ``joints`` (16, 2),
-            ``joints_vis`` (16,), ``center`` and ``scale``.
+            ``joints_vis`` (16,), and perhaps ``center``, ``scale`` and ``head_box`` x1, y1, x2, y2.
         images: Folder of the images.
         skeleton: Wanted skeleton.
         alone: Whether there are people without labels.
@@ -57,8 +59,7 @@ def read_mpii(
         raise FileNotFoundError(f"labels: expected an MPII file, got {labels}, which does not exist")
     people = _from_mat(labels) if labels.suffix == ".mat" else _from_json(labels)
     with Problems(str(labels), strict) as problems:
-        read = [problems.guarded(_picture, images / file, found, skeleton, alone) for file, found in people.items()]
-    return [picture for picture in read if picture is not None]
+        return problems.every(_picture, ((images / file, found, skeleton, alone) for file, found in people.items()))
 
 
 def _from_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
@@ -89,27 +90,36 @@ def _people(picture: Any) -> Iterator[Mapping[str, Any]]:
         for point in np.atleast_1d(points):
             joints[int(point.id)], visible[int(point.id)] = (point.x, point.y), 1
         entry: dict[str, Any] = {"joints": joints - 1, "joints_vis": visible}  # MATLAB counts pixels from 1
+        corners = [getattr(person, name, ()) for name in ("x1", "y1", "x2", "y2")]
+        if all(map(np.size, corners)):
+            entry["head_box"] = corners
         if np.size(getattr(person, "objpos", ())) and np.size(getattr(person, "scale", ())):
             entry |= {"center": (person.objpos.x, person.objpos.y), "scale": person.scale}
         yield entry
 
 
 def _picture(file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, alone: bool) -> Picture:
-    if not file.is_file():
-        raise ValueError(f"expected the image {file}, which does not exist")
     shape = len(people), len(MPII_NAMES)
     joints: FloatArray = np.array([person["joints"] for person in people], np.float32).reshape(*shape, 2)
     visible = np.array([person["joints_vis"] for person in people], np.float32).reshape(shape) > 0
-    try:
-        check_keypoints(joints, visible, None)
-    except ValueError as error:
-        raise ValueError(f"image {file.name}: {error}") from error
-    states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
-    keypoints, known = np.where(visible[..., None], joints, 0).astype(np.float32), visible.any(axis=1)
-    ignored = [_around(people[int(n)]) for n in np.flatnonzero(~known)]
+    keypoints, states = labelled_keypoints(file, joints, visible)
+    known = visible.any(axis=1)
+    around = [_around(people[int(n)]) for n in np.flatnonzero(~known)]
+    ignored = tuple(area for area in around if area is not None)
     labels = onto(keypoints[known], states[known], MPII_NAMES, skeleton)
     boxes = boxes_around(keypoints[known], states[known])
-    return Picture(file, *labels, boxes, ignored=tuple(area for area in ignored if area is not None), alone=alone)
+    heads = {HEAD_BOX: np.array([_head_px(person) for person in people], np.float32)[known]}
+    return Picture(file, *labels, boxes, ignored=ignored, alone=alone, lengths_px=heads)
+
+
+def _head_px(person: Mapping[str, Any]) -> float:
+    """The size of a head as MPII's own evaluation has it; NaN where its box is not labelled."""
+    if "head_box" not in person:
+        return math.nan
+    box = np.array(person["head_box"], np.float32)
+    if box.shape != (4,):
+        raise ValueError(f"head_box: expected x1, y1, x2, y2, got {person['head_box']}")
+    return _HEAD_SHARE * float(np.linalg.norm(box[2:] - box[:2]))
 
 
 def _around(person: Mapping[str, Any]) -> Region | None:

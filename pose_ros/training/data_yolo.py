@@ -52,8 +52,7 @@ def read_yolo(
     _check_flip(content, source, labels)
     with Problems(str(labels), strict) as problems:
         reader = _Reader(source, size, _person_class(content), skeleton, alone)
-        read = [problems.guarded(reader.picture, file) for file in _images(content, split, labels)]
-    return [picture for picture in read if picture is not None]
+        return problems.every(reader.picture, ((file,) for file in _images(content, split, labels)))
 
 
 def _load(file: Path) -> Mapping[str, Any]:

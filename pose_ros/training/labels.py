@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -97,6 +98,18 @@ def boxes_around(keypoints: FloatArray, states: States) -> FloatArray:
         if placed.any():
             boxes[n] = *keypoints[n, placed].min(axis=0), *keypoints[n, placed].max(axis=0)
     return enlarged(boxes, _BOX_MARGIN)
+
+
+def spans(
+    keypoints: npt.NDArray[Any], labelled: npt.NDArray[np.bool_], names: Sequence[str], ends: Sequence[str]
+) -> FloatArray:
+    """(N,) distances between two keypoints, px; NaN for who lacks one of them, and where ``names`` do."""
+    columns = [names.index(end) for end in ends if end in names]
+    if len(columns) != 2:
+        return np.full(len(keypoints), np.nan, np.float32)
+    first, second = keypoints[:, columns[0]], keypoints[:, columns[1]]
+    lengths = np.linalg.norm(first - second, axis=1)
+    return np.where(labelled[:, columns].all(axis=1), lengths, np.nan).astype(np.float32)
 
 
 def has_place(states: States) -> npt.NDArray[np.bool_]:

@@ -71,13 +71,18 @@ class Scene:
     camera: Camera
 
     @property
+    def inside(self) -> npt.NDArray[np.bool_]:
+        """(N, K) keypoints that lie in the picture, hidden ones included."""
+        return _inside(self.keypoints_px, self.camera.size_wh)
+
+    @property
     def masks(self) -> npt.NDArray[np.bool_]:
         """(N, H, W) pixels of each person."""
         return self.people_map[None] == np.arange(1, len(self.ids) + 1)[:, None, None]
 
     def sample(self) -> Sample:
         """What is to be learnt of it: what others hide is uncertain, people who are not to be seen are left out."""
-        states = np.where(_inside(self.keypoints_px, self.camera.size_wh), UNCERTAIN, ABSENT)
+        states = np.where(self.inside, UNCERTAIN, ABSENT)
         states = np.where(self.visible | self.hidden_by_self, LABELLED, states)
         states = np.where(np.isnan(self.keypoints_px[..., 0]), UNKNOWN, states).astype(np.uint8)
         seen = np.flatnonzero(self.visible.any(axis=1))
@@ -162,13 +167,21 @@ class SyntheticPictures(Sequence[Sample]):
         return self.length
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]  # slices of it are of no use
+        return self.scene(index).sample()
+
+    def scene(self, index: int) -> Scene:
+        """All that is known of a sample.
+
+        Raises:
+            IndexError: If there is none of that number.
+        """
         if not 0 <= index < self.length:
             raise IndexError(f"synthetic: expected an index below {self.length}, got {index}")
         rng = np.random.default_rng([self.seed, index])
         people, time_s = int(rng.integers(1, self.most_people + 1)), float(rng.uniform(0, 60))
         camera = Camera.of(self.size_wh, float(rng.uniform(45, 80)), float(rng.uniform(0.8, 2.0)))
         number = int(rng.integers(2**31))
-        return scene(number, people, self.size_wh, time_s, skeleton=self.skeleton, camera=camera).sample()
+        return scene(number, people, self.size_wh, time_s, skeleton=self.skeleton, camera=camera)
 
 
 def _joint(body: Body, name: str) -> npt.NDArray[np.float64]:

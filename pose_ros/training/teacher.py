@@ -20,10 +20,8 @@ from pose_ros.consensus import Views, consensus
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 from pose_ros.sources import read_image
-from pose_ros.whole_file import appears_whole
+from pose_ros.training.labels_file import VISIBLE, LabelFile
 
-PLACED = 2
-"""COCO's mark of a keypoint that is labelled and visible."""
 LEAST_SCORE = 0.02
 """Keypoints below it are not written."""
 
@@ -53,41 +51,8 @@ def merge(paths: Sequence[Path], output: Path) -> None:
             raise ValueError(f"labels {path}: expected the keypoints and images of {paths[0]}, got others")
     merged = LabelFile(output, skeleton)
     for name, size_wh in sizes.items():
-        merged.add(name, size_wh, consensus([people[name] for _, _, people in files], skeleton))
+        merged.add(name, size_wh, scored(consensus([people[name] for _, _, people in files], skeleton)))
     merged.close()
-
-
-class LabelFile:
-    """Labels in COCO's form, with ``keypoint_scores`` beside ``keypoints``; the file appears whole, when closed."""
-
-    def __init__(self, path: Path, skeleton: Skeleton) -> None:
-        """Begin a file.
-
-        Raises:
-            FileNotFoundError: If there is no folder for it: before the work, not after it.
-        """
-        if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"labels: expected a folder for {path.name}, got {path.parent}, which is none")
-        self.path = path
-        category = {
-            "id": 1,
-            "name": "person",
-            "keypoints": list(skeleton.keypoint_names),
-            "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
-        }
-        self._content: dict[str, Any] = {"images": [], "annotations": [], "categories": [category]}
-
-    def add(self, name: str, size_wh: tuple[int, int], people: People) -> None:
-        """Add an image by the name that stands in the set it belongs to, and its people."""
-        images, annotations = self._content["images"], self._content["annotations"]
-        images.append({"id": len(images) + 1, "file_name": name, "width": size_wh[0], "height": size_wh[1]})
-        for person in people:
-            annotations.append({"id": len(annotations) + 1, "image_id": len(images), **_annotation(person)})
-
-    def close(self) -> None:
-        """Write the file."""
-        with appears_whole(self.path) as unfinished:
-            unfinished.write_text(json.dumps(self._content), encoding="utf-8")
 
 
 def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
@@ -115,17 +80,20 @@ def _people(annotations: Sequence[dict[str, Any]], count: int) -> People:
     return People(keypoints, scores, np.array([entry["score"] for entry in annotations], np.float32))
 
 
+def scored(people: People) -> Iterator[dict[str, Any]]:
+    """Annotations of people, with ``keypoint_scores`` beside ``keypoints``."""
+    return map(_annotation, people)
+
+
 def _annotation(person: People) -> dict[str, Any]:
     scores = person.scores[0].astype(float)
     kept = scores >= LEAST_SCORE
     x_min, y_min, x_max, y_max = person.boxes()[0].astype(float)
     triples = [
-        (round(float(x), 2), round(float(y), 2), PLACED) if seen else (0, 0, 0)
+        (round(float(x), 2), round(float(y), 2), VISIBLE) if seen else (0, 0, 0)
         for (x, y), seen in zip(person.keypoints[0], kept, strict=True)
     ]
     return {
-        "category_id": 1,
-        "iscrowd": 0,
         "bbox": [round(value, 2) for value in (x_min, y_min, x_max - x_min, y_max - y_min)],
         "area": round((x_max - x_min) * (y_max - y_min), 1),
         "keypoints": [value for triple in triples for value in triple],

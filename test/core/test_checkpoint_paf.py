@@ -291,6 +291,12 @@ def test_a_file_of_the_publisher_with_its_training_state_loads(tmp_path):
     torch.testing.assert_close(model.state_dict(), network(LIGHT_1).state_dict())
 
 
+def test_another_network_than_the_one_named_is_said_to_be_it(tmp_path):
+    torch.save(state(LIGHT_1), tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"missing, first stages\.2.*by its keys it is a checkpoint of \S+_1$"):
+        load_checkpoint(tmp_path / "a.pth", network="lightweight_openpose_3")
+
+
 def test_a_caffe_model_in_a_numpy_archive_loads(tmp_path):
     path = tmp_path / "pose_iter_584000.npz"
     np.savez(path, **{key: value.numpy() for key, value in state("body_25").items()})

@@ -19,6 +19,7 @@ from rich.console import Console
 sys.path.append(str(Path(__file__).parents[2] / "demo"))
 clip: Any = importlib.import_module("clip")
 figures: Any = importlib.import_module("figures")
+lasting: Any = importlib.import_module("lasting")
 pictures: Any = importlib.import_module("pictures")
 table: Any = importlib.import_module("table")
 
@@ -100,7 +101,7 @@ def test_no_clip_gives_one_sentence_with_the_way_out(
 
 def frame(time_s: float, grey: int = 0) -> Any:
     _, jpeg = cv2.imencode(".jpg", np.full((48, 65, 3), grey, np.uint8))
-    return pictures.Frame(time_s, jpeg, 2)
+    return pictures.Frame(round(time_s * 1e9), time_s, jpeg, 2)
 
 
 @pytest.mark.parametrize(
@@ -236,3 +237,42 @@ def test_what_was_dropped_before_the_recorder_could_watch_is_not_counted() -> No
     assert len(run.images_in_ns) == 4 and run.dropped == 1
     assert figures.problems(run, [2 * MS, 5 * MS, 8 * MS]) == []
     assert run_of([message(1, dropped=1)], [1]).dropped == 0
+
+
+def answers(*boxes_of_frames: list[tuple[float, ...]]) -> list[SimpleNamespace]:
+    """Messages of people with these boxes, the first the surest."""
+    return [
+        SimpleNamespace(people=[SimpleNamespace(box=box, score=0.9 - 0.2 * n) for n, box in enumerate(boxes)])
+        for boxes in boxes_of_frames
+    ]
+
+
+NEAR, STEP, FAR = (0, 0, 100, 200), (10, 0, 110, 200), (400, 0, 500, 200)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "numbers"),
+    [
+        ([[NEAR], [STEP], [NEAR]], [[0, 1, 2]]),
+        ([[NEAR, FAR], [FAR, STEP]], [[0, 1], [0, 1]]),
+        ([[NEAR, STEP]], [[0], [0]]),
+        ([[NEAR], [], [], [STEP]], [[0, 3]]),
+        ([[NEAR], [], [], [], [STEP]], [[0], [4]]),
+        ([[NEAR], [(0, 0, 0, 0)]], [[0], [1]]),
+    ],
+    ids=["one", "two who change places in the list", "two at once", "a gap", "too long a gap", "no area"],
+)
+def test_people_are_followed_by_their_boxes(boxes: list[list[tuple[float, ...]]], numbers: list[list[int]]) -> None:
+    assert [track.numbers for track in lasting.tracks(answers(*boxes))] == numbers
+
+
+def test_the_middle_of_a_track_is_cut_out_of_its_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = np.zeros((400, 400, 3), np.uint8)
+    picture[100:300, 150:250] = 255
+    overlay = SimpleNamespace(stamp_ns=7, picture=lambda: picture)
+    monkeypatch.setattr(lasting, "frames", lambda bag: [overlay])
+    seen, dropped = lasting.tracks(answers([(150, 100, 250, 300)])), lasting.tracks(answers([], [(0, 0, 9, 9)]))
+    ((tile, caption),) = lasting.tiles(Path("bag"), [*dropped, *seen], [7, 8])
+    assert caption == "1f 0.90" and tile.shape == (160, 120, 3)
+    white = np.argwhere(tile[..., 0] > 127)
+    np.testing.assert_allclose([white.min(axis=0), white.max(axis=0) + 1], [(27, 33), (133, 87)], atol=1)

@@ -15,6 +15,7 @@ from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig, Ru
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import METADATA_KEY, HeadSpec, InputSpec, ModelSpec
 from pose_ros.model_file import DEFAULT_MODEL, read_spec, write_spec
+from pose_ros.runtime.runner import Runner, TensorSpec
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, map_keypoints
 
 
@@ -204,3 +205,28 @@ def test_other_decoder_settings_on_the_same_network(estimator: PoseEstimator, ph
     both = after.visible[0] & before.visible[0]
     assert both.sum() > 10
     np.testing.assert_allclose(after.keypoints[0][both], before.keypoints[0][both], atol=8)
+
+
+class Front(Runner):
+    """A network whose decode front finds eight peaks of each keypoint, and nobody here."""
+
+    inputs = (TensorSpec("image", (1, 64, 64, 3), np.dtype(np.uint8)),)
+    outputs = (
+        TensorSpec("peaks", (1, 18, 8, 3), np.dtype(np.float32)),
+        TensorSpec("limb_scores", (1, 19, 8, 8), np.dtype(np.float32)),
+        TensorSpec("heatmaps", (1, 18, 8, 8), np.dtype(np.float32)),
+        TensorSpec("pafs", (1, 38, 8, 8), np.dtype(np.float32)),
+    )
+
+    def _run(self, feeds: object, names: list[str]) -> dict[str, np.ndarray]:
+        return {output.name: np.zeros(output.shape, output.dtype) for output in self.outputs if output.name in names}
+
+
+@pytest.mark.parametrize("change", [{}, {"max_peaks": 8}, {"max_peaks": 9, "subpixel": "none"}], ids=str)
+def test_no_more_peaks_than_a_decode_front_has_can_be_asked_for(change: dict) -> None:
+    heads = tuple(HeadSpec(output.name, output.name) for output in Front.outputs)
+    spec = ModelSpec("f", OPENPOSE_18, 8, heads=heads, input=InputSpec("image", multiple=16))
+    estimator = PoseEstimator(Front(), spec, EstimatorConfig(decoder=DecoderConfig(**change)))
+    assert len(estimator.estimate(np.zeros((64, 64, 3), np.uint8))) == 0
+    with pytest.raises(ValueError, match=r"max_peaks: expected at most the 8 of .*, got 9; export it with --max-peaks"):
+        estimator.retuned(DecoderConfig(max_peaks=9))

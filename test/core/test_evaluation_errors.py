@@ -135,12 +135,12 @@ def test_pck_counts_only_people_with_a_torso() -> None:
     assert not correct_keypoints(data_set(without), [nobody()])
 
 
-def test_pckh_by_hand() -> None:
+def test_pckh_by_the_length_of_the_head() -> None:
     head = Skeleton("head", ("head_top", "upper_neck", "left_wrist", "pelvis"), ())
     person = np.array([(100.0, 100), (100, 140), (150, 200), (100, 220)])  # a head of 40 px
     found = person + np.array([(0, 0), (0, 19), (0, 21), (50, 0)])
     image = labelled(person)
-    pckh = correct_keypoints(data_set(image, skeleton=head, complete=False), [seen(found)])["PCKh@0.5"]
+    pckh = correct_keypoints(data_set(image, skeleton=head, complete=False), [seen(found)])["PCKh@0.5 (segment)"]
     np.testing.assert_array_equal(pckh.by_keypoint, [1, 1, 0, np.nan])  # the pelvis does not count
     assert pckh.total == pytest.approx(2 / 3)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import pose_ros.cli  # noqa: F401  (before its parts)
 from pose_ros.cli.evaluate import evaluate
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
-from pose_ros.evaluation.data import BOX_FILL, read_coco, skeleton_of
+from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
 from pose_ros.evaluation.found import coco_entries
 from pose_ros.evaluation.report import write_report
@@ -33,6 +33,7 @@ from pose_ros.training.data_lsp import LSP_NAMES
 from pose_ros.training.data_mpii import MPII_NAMES
 from pose_ros.training.sample import ABSENT, LABELLED, Sample
 from pose_ros.training.synthetic import SyntheticPictures
+from pose_ros.training.synthetic_file import write_scenes
 
 SIZE_WH = (256, 256)
 SCENES = 2
@@ -40,33 +41,11 @@ SCENES = 2
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Painted people with their labels, in COCO's form; its images lie in the folder images."""
+    """Painted people with their labels."""
     folder = tmp_path_factory.mktemp("scenes")
-    (folder / "images").mkdir()
-    content = {
-        "images": [],
-        "annotations": [],
-        "categories": [{"id": 1, "name": "person", "keypoints": COCO_17.keypoint_names}],
-    }
-    for number, sample in enumerate(SyntheticPictures(COCO_17, SCENES, SIZE_WH), 1):
-        cv2.imwrite(str(folder / "images" / f"{number}.png"), sample.image_bgr)
-        content["images"].append({"id": number, "file_name": f"{number}.png"})
-        content["annotations"] += annotations(number, sample, len(content["annotations"]))
-    (folder / "labels.json").write_text(json.dumps(content))
+    pictures = SyntheticPictures(COCO_17, SCENES, SIZE_WH)
+    write_scenes(folder, map(pictures.scene, range(SCENES)), COCO_17)
     return folder / "labels.json"
-
-
-def annotations(number: int, sample: Sample, before: int) -> Iterator[dict]:
-    for n, (keypoints, states, box) in enumerate(zip(sample.keypoints, sample.states, sample.boxes, strict=True)):
-        triples = np.column_stack([keypoints, 2 * (states == LABELLED)]).astype(float)
-        size = (box[2:] - box[:2]).tolist()
-        place = {
-            "image_id": number,
-            "category_id": 1,
-            "bbox": [*box[:2].tolist(), *size],
-            "area": size[0] * size[1] / 2,
-        }
-        yield {"id": before + n + 1, **place, "keypoints": triples.ravel().tolist(), "iscrowd": 0}
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +145,7 @@ def test_the_command_writes_what_it_says(scenes: Path, tmp_path: Path) -> None:
 
 
 def test_images_are_chosen(scenes: Path, tmp_path: Path) -> None:
-    (tmp_path / "names.txt").write_text("anywhere/2.png\n\n")
+    (tmp_path / "names.txt").write_text("anywhere/000002.png\n\n")
     (tmp_path / "nobody.json").write_text("[]")
     common = ("--data", scenes, "--results", tmp_path / "nobody.json")
     for option, value in (("--image-list", tmp_path / "names.txt"), ("--first", 1)):
@@ -177,12 +156,19 @@ def test_images_are_chosen(scenes: Path, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["one.onnx", "two.onnx"], "MODEL: expected one, got one.onnx, two.onnx"),
-        (["one.onnx", "--results", "x.json"], "--results: expected no model"),
+        (["one.onnx", "--results", "x.json"], "--results: expected no model or settings beside it, got a model"),
+        (["--results", "x.json", "--grouping", "tag"], "beside it, got --grouping"),
+        (["--results", "x.json", "--flip", "--short-side", 99], "beside it, got --flip, --short-side"),
+        (["--results", "x.json", "--threads", 1, "--set", "a.b=1"], "beside it, got --threads, --set"),
         (["--format", "mat"], "--format: expected one of coco, lsp, mpii, got 'mat'"),
         (["--image-list", "none.txt"], "expected images among those chosen"),
         (["--grouping", "blossom"], "grouping: expected one of"),
     ],
-    ids=["two models", "model and results", "format", "no image", "grouping"],
+    ids=[
+        "two models",
+        *("model and results", "grouping and results", "views and results", "settings and results"),
+        *("format", "no image", "grouping"),
+    ],
 )
 def test_mistakes_are_named(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
@@ -230,26 +216,77 @@ def test_known_skeletons_are_found_by_their_names() -> None:
     assert own.limbs == ((0, 2), (1, 0), (1, 2))
 
 
-def test_lsp_labels_one_person_of_each_image(tmp_path: Path) -> None:
+def lsp_data(tmp_path: Path) -> DataSet:
     cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((200, 200, 3), np.uint8))
-    skeleton = skeleton_of(LSP_NAMES)
-    joints = np.column_stack([skeleton.standing * 150 + (90, 20), np.ones(14)])[None]
+    joints = np.column_stack([skeleton_of(LSP_NAMES).standing * 150 + (90, 20), np.ones(14)])[None]
+    joints[0, LSP_NAMES.index("neck"), 1] = 40  # at the chin: the head is 20 px long
     np.savez(tmp_path / "labels.npz", names=np.array(["a.jpg"]), joints=joints)
-    data = read_data(tmp_path / "labels.npz", format="lsp")
+    return read_data(tmp_path / "labels.npz", format="lsp")
+
+
+def test_lsp_labels_one_person_of_each_image(tmp_path: Path) -> None:
+    data = lsp_data(tmp_path)
     assert not data.complete and data.images[0].id == "a.jpg"
     evaluation = evaluate_found(data, [seen(data.images[0].keypoints[0] + 1)])
     assert not evaluation.scores and evaluation.pck["PCK@0.2"].total == 1
 
 
-def test_mpii_is_measured_by_the_head(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((240, 200, 3), np.uint8))
+def test_lsp_measures_heads_to_its_own_neck(tmp_path: Path) -> None:
+    """And not to the middle of the shoulders, which it is held against."""
+    data, (neck, wrist) = lsp_data(tmp_path), map(LSP_NAMES.index, ("neck", "left_wrist"))
+    person = data.images[0].keypoints[0]
+    assert person[neck, 1] > 45
+    pck = evaluate_found(data, [seen(moved(moved(person, neck, person[neck] + (0, 9.9)), wrist, (80, 20)))]).pck
+    assert list(pck) == ["PCK@0.2", "PCKh@0.5 (segment)"]
+    assert pck["PCKh@0.5 (segment)"].by_keypoint[[neck, wrist]].tolist() == [1, 0]
+    pck = evaluate_found(data, [seen(moved(person, neck, person[neck] + (0, 10.1)))]).pck
+    assert pck["PCKh@0.5 (segment)"].total == pytest.approx(13 / 14)
+
+
+HEAD_BOX = (80, 15, 110, 55)  # px; 0.6 of its diagonal, 50 px, is a head of 30 px
+
+
+def mpii_json(tmp_path: Path, joints: np.ndarray) -> Path:
+    """Somebody with a head's box, and somebody without."""
+    people = [{"joints": joints.tolist(), "head_box": HEAD_BOX}, {"joints": np.add(joints, (300, 0)).tolist()}]
+    content = [{"image": "a.jpg", "joints_vis": [1] * 16, **person} for person in people]
+    (tmp_path / "people.json").write_text(json.dumps(content))
+    return tmp_path / "people.json"
+
+
+def mpii_mat(tmp_path: Path, joints: np.ndarray) -> Path:
+    """The same as the publisher writes it, who counts pixels from 1."""
+    both = joints + 1, np.add(joints, (300, 0)) + 1
+    points = [[{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(person)] for person in both]
+    box = {name: value + 1 for name, value in zip(("x1", "y1", "x2", "y2"), HEAD_BOX, strict=True)}
+    nothing = dict.fromkeys(box, np.zeros(0))
+    people = [{"annopoints": {"point": points[0]}, **box}, {"annopoints": {"point": points[1]}, **nothing}]
+    release = {"annolist": [{"image": {"name": "a.jpg"}, "annorect": people}], "img_train": [1]}
+    pytest.importorskip("scipy.io").savemat(tmp_path / "mpii.mat", {"RELEASE": release})
+    return tmp_path / "mpii.mat"
+
+
+@pytest.mark.parametrize("write", [mpii_json, mpii_mat])
+def test_mpii_is_measured_by_the_box_of_the_head(tmp_path: Path, write: Callable[[Path, np.ndarray], Path]) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((240, 500, 3), np.uint8))
     joints = np.nan_to_num(skeleton_of(MPII_NAMES).standing, nan=0.15) * 200 + (90, 20)
-    entry = {"image": "a.jpg", "joints": joints.tolist(), "joints_vis": [1] * 16}
-    (tmp_path / "people.json").write_text(json.dumps([entry]))
-    data = read_data(tmp_path / "people.json", format="mpii")
-    evaluation = evaluate_found(data, [seen(data.images[0].keypoints[0])])
-    assert evaluation.pck["PCKh@0.5"].total == 1
-    assert evaluation.pck["PCKh@0.5"].labelled.sum() == 14  # without pelvis and thorax
+    data = read_data(write(tmp_path, joints), format="mpii")
+    np.testing.assert_allclose(data.images[0].lengths_px["head_box"], [30, np.nan], rtol=1e-6)
+    wrist, knee = map(MPII_NAMES.index, ("left_wrist", "left_knee"))
+    first, second = data.images[0].keypoints
+    found = moved(moved(first, wrist, first[wrist] + (0, 14.9)), knee, first[knee] + (0, 15.1))
+    pck = evaluate_found(data, [seen(found, second)]).pck
+    assert pck["PCKh@0.5"].labelled.sum() == 14  # of one person, without pelvis and thorax
+    assert pck["PCKh@0.5"].by_keypoint[[wrist, knee]].tolist() == [1, 0]
+    assert pck["PCKh@0.5 (segment)"].labelled.sum() == 28  # both have a top of the head and an upper neck
+
+
+def test_a_box_of_the_head_has_two_corners(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((240, 200, 3), np.uint8))
+    person = {"image": "a.jpg", "joints": [[5, 5]] * 16, "joints_vis": [1] * 16, "head_box": [1, 2, 3]}
+    (tmp_path / "people.json").write_text(json.dumps([person]))
+    with pytest.raises(ValueError, match=r"head_box: expected x1, y1, x2, y2, got \[1, 2, 3\]"):
+        read_data(tmp_path / "people.json", format="mpii")
 
 
 def test_samples_of_training_have_their_ap() -> None:

@@ -1,4 +1,4 @@
-"""``pose_ros inspect``: a sheet of samples from whatever holds data."""
+"""``pose_ros inspect``: a sheet of samples from whatever holds data. ``pose_ros synthetic``: data out of nothing."""
 
 import json
 
@@ -8,10 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pose_ros.cli.data import inspect
+from pose_ros.cli.data import inspect, synthetic
 from pose_ros.skeleton import COCO_17
+from pose_ros.sources import read_image
+from pose_ros.training.data_coco import read_coco
 from pose_ros.training.preview import drawn, sheet
 from pose_ros.training.sample import LABELLED, UNCERTAIN, Sample
+from pose_ros.training.synthetic import SyntheticPictures
+from pose_ros.training.synthetic_file import entries, run_lengths
 
 app = typer.Typer()
 app.command()(inspect)
@@ -82,3 +86,63 @@ def test_what_is_ignored_and_uncertain_is_to_be_seen():
 
 def test_a_sheet_with_an_open_row():
     assert sheet([np.zeros((4, 6, 3), np.uint8)] * 3, 2).shape == (12, 16, 3)
+
+
+def test_settings_change_the_configuration_of_a_run(tmp_path):
+    pytest.importorskip("torch")
+    content = {"network": "pose_ros_mobilenet_v1_075", "output": "out", "steps": 1, "size_wh": [64, 64]}
+    (tmp_path / "run.yaml").write_text(json.dumps({**content, "data": [{"format": "synthetic"}]}))
+    done = run(tmp_path / "run.yaml", "-o", tmp_path / "sheet.png", "-n", 1, "--set", "size_wh=[96, 32]")
+    assert done.exit_code == 0, done.output
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (32, 96, 3)
+
+
+def test_settings_without_a_run_are_refused(labels):
+    done = run(labels, "--set", "size_wh=[96, 32]")
+    assert "--set: expected the configuration of a run" in str(done.exception)
+
+
+def test_made_up_scenes_become_files(tmp_path):
+    command = typer.Typer()
+    command.command()(synthetic)
+    options = ["-n", "3", "--people", "4", "--width", "96", "--height", "80", "--skeleton", "coco_17", "--seed", "5"]
+    done = CliRunner().invoke(command, [str(tmp_path / "made"), *options])
+    assert done.exit_code == 0, done.output
+    pictures = read_coco(tmp_path / "made" / "labels.json", tmp_path / "made", COCO_17)
+    found = sum(len(picture.boxes) for picture in pictures)
+    assert f"{tmp_path / 'made' / 'labels.json'}: {found} people in 3 pictures" in done.stdout
+    expected = SyntheticPictures(COCO_17, 3, (96, 80), 4, 5)
+    for index, picture in enumerate(pictures):
+        sample, scene = picture.sample(read_image(picture.file)), expected.scene(index)
+        np.testing.assert_array_equal(sample.image_bgr, scene.image_bgr)
+        seen = scene.visible.any(axis=1)
+        np.testing.assert_array_equal(sample.states == LABELLED, scene.inside[seen])
+        placed = sample.states == LABELLED
+        np.testing.assert_allclose(sample.keypoints[placed], scene.keypoints_px[seen][placed], atol=0.006)
+        np.testing.assert_array_equal(sample.people_map, scene.sample().people_map)
+
+
+def test_annotations_tell_hidden_keypoints_from_visible_ones():
+    scene = next(found for found in map(SyntheticPictures(COCO_17, 50).scene, range(50)) if hides_something(found))
+    content = list(entries(scene))
+    marks = np.array([entry["keypoints"] for entry in content]).reshape(len(content), 17, 3)[..., 2]
+    seen = scene.visible.any(axis=1)
+    np.testing.assert_array_equal(marks == 2, scene.visible[seen])
+    np.testing.assert_array_equal(marks == 1, (scene.inside & ~scene.visible)[seen])
+    for entry, mask in zip(content, scene.masks[seen], strict=True):
+        x, y, width, height = entry["bbox"]
+        assert entry["area"] == mask.sum() == mask[y : y + height, x : x + width].sum()
+        assert mask[y].any() and mask[:, x].any() and mask[y + height - 1].any() and mask[:, x + width - 1].any()
+
+
+def hides_something(scene):
+    return bool((scene.inside & ~scene.visible)[scene.visible.any(axis=1)].any())
+
+
+@pytest.mark.parametrize(
+    ("mask", "counts"),
+    [([[0, 1], [0, 1]], [2, 2]), ([[1, 0], [0, 1]], [0, 1, 2, 1]), ([[0, 0], [0, 0]], [4])],
+    ids=["a column", "from the first pixel", "nothing"],
+)
+def test_run_lengths_go_down_the_columns(mask, counts):
+    assert run_lengths(np.array(mask, bool)) == {"size": [2, 2], "counts": counts}

@@ -17,7 +17,8 @@ from pose_ros.cli import app
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 from pose_ros.training import teacher
-from pose_ros.training.teacher import LabelFile, merge
+from pose_ros.training.labels_file import LabelFile
+from pose_ros.training.teacher import merge, scored
 
 FAST = ["--short-side", "64", "--threads", "1"]
 SIZE_WH = (90, 60)
@@ -39,7 +40,7 @@ def without(found: People, keypoint: int, score: float) -> People:
 def written(path: Path, images: dict[str, People], skeleton: Skeleton = OPENPOSE_18) -> Path:
     labels = LabelFile(path, skeleton)
     for name, found in images.items():
-        labels.add(name, SIZE_WH, found)
+        labels.add(name, SIZE_WH, scored(found))
     labels.close()
     return path
 
@@ -80,7 +81,7 @@ def test_a_file_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path = tmp_path / "l.json"
     path.write_text("older")
     labels = LabelFile(path, OPENPOSE_18)
-    labels.add("a.png", SIZE_WH, people())
+    labels.add("a.png", SIZE_WH, scored(people()))
     assert path.read_text() == "older"
 
     def cut(file: Path, text: str, encoding: str) -> None:

@@ -143,6 +143,22 @@ def test_the_gpu_agrees_with_the_cpu(checkpoint: Path, half: bool) -> None:
             assert all(np.allclose(a[name], b[name], atol=2e-2 if half else 1e-3) for name in a)
 
 
+def test_the_memory_of_its_gpu_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 << gpu, 8 << gpu))
+    with load_runner(checkpoint, RuntimeConfig()) as runner:
+        assert runner.gpu_memory_bytes() is None, "it runs on the CPU"
+        monkeypatch.setattr(runner, "_gpu", 1)
+        assert runner.gpu_memory_bytes() == (10, 16)
+    assert runner.gpu_memory_bytes() is None
+
+
+def test_a_gpu_that_is_not_there_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="expected GPU 1, got 1 in all; the first is 0"):
+        load_runner(checkpoint, RuntimeConfig(device="cuda", gpu=1))
+
+
 def test_a_checkpoint_can_be_shown(checkpoint: Path) -> None:
     result = CliRunner().invoke(app, ["models", "show", str(checkpoint)])
     assert result.exit_code == 0, result.output

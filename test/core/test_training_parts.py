@@ -12,9 +12,11 @@ import pytest
 torch = pytest.importorskip("torch")
 from tiny_training import DOTS, Dots, first_box, tiny_network  # noqa: E402
 
-from pose_ros.checkpoint import save_checkpoint  # noqa: E402
+from pose_ros.checkpoint import loading, save_checkpoint  # noqa: E402
+from pose_ros.checkpoint.reading import read_file  # noqa: E402
 from pose_ros.fields import InputSpec  # noqa: E402
 from pose_ros.skeleton import COCO_17, OPENPOSE_18  # noqa: E402
+from pose_ros.training import start  # noqa: E402
 from pose_ros.training.config import LoaderConfig, OptimiserConfig, ScheduleConfig, TrainingConfig  # noqa: E402
 from pose_ros.training.loader import Examples, Normaliser, Positions, make_loader  # noqa: E402
 from pose_ros.training.log import CsvTable  # noqa: E402
@@ -215,6 +217,15 @@ def test_the_backbone_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
     network, said = starting(tmp_path, {"file": str(saved), "parts": "backbone"}, "openpose_18")
     assert f"began with {len(network.backbone.state_dict())} (backbone)" in said
     assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
+
+
+@pytest.mark.parametrize("parts", ["all", "backbone", "fitting"])
+def test_a_checkpoint_is_read_once(tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, parts: str) -> None:
+    read = []
+    monkeypatch.setattr(start, "read_file", lambda file: read.append(file) or read_file(file))
+    monkeypatch.setattr(loading, "read_file", start.read_file)
+    starting(tmp_path, {"file": str(saved), "parts": parts})
+    assert read == [saved]
 
 
 def test_a_trunk_of_folded_convolutions(tmp_path: Path, saved: Path) -> None:
