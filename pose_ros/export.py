@@ -2,6 +2,7 @@
 
 The file takes a plain image (bytes, no normalisation) and gives float32 fields; its description stands in its metadata.
 Opset 17 in IR version 8 is read by old and new ONNX Runtime, OpenVINO and TensorRT alike (bytes since TensorRT 8.6).
+A file of bfloat16 needs a newer one: see ``bfloat16``.
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
 
-from pose_ros import export_check, tensorrt_operators
+from pose_ros import bfloat16, export_check, tensorrt_operators
 from pose_ros.fields import FRONT_HEADS, ModelSpec
 from pose_ros.model_file import write_spec
-from pose_ros.network.deploy import INPUT, Deployed, make_front
+from pose_ros.network.deploy import INPUT, Deployed, Narrowed, make_front
 from pose_ros.network.front import MAX_PEAKS
 from pose_ros.network.model import PoseNetwork
 
 OPSET = 17
+_NARROW = {"fp16": torch.float16, "bf16": torch.bfloat16}
 SizeWH = tuple[int, int]
 
 
@@ -41,6 +44,7 @@ class ExportOptions:
         batch: Images at a time; None leaves it free.
         dynamic: Leave width and height free, too; ``size_wh`` is then only what it is checked at.
         half: Compute in half precision.
+        bf16: Compute in bfloat16.
         float_input: Take normalised float32 NCHW instead of bytes NHWC, for TensorRT before 8.6.
         front: Find peaks and limb scores in the graph.
         max_peaks: The peaks of each keypoint that the front finds.
@@ -51,10 +55,20 @@ class ExportOptions:
     batch: int | None = None
     dynamic: bool = False
     half: bool = False
+    bf16: bool = False
     float_input: bool = False
     front: bool = False
     max_peaks: int = MAX_PEAKS
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.half and self.bf16:
+            raise ValueError("export: expected one precision, got half and bf16")
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in: ``"fp32"``, ``"fp16"`` or ``"bf16"``."""
+        return "fp16" if self.half else "bf16" if self.bf16 else "fp32"
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,7 @@ class ExportReport:
         spec: The description in it.
         size_wh: Width and height that it was checked at, px.
         shapes: Shape of each output there.
-        differences: Of each output, the largest difference between ONNX Runtime and torch.
+        differences: Of each output, the largest difference between ONNX Runtime and torch in float32.
         operators: How often it has each operator.
         remarks: What stands between it and TensorRT.
         seconds: How long it took.
@@ -85,7 +99,8 @@ class ExportReport:
 def export(network: PoseNetwork, target: str | Path, options: ExportOptions | None = None) -> ExportReport:
     """Write a network as ONNX.
 
-    The file appears whole, and only after it has given in ONNX Runtime what the network gives in torch.
+    The file appears whole, and only after it has given in ONNX Runtime what the network gives in torch. For a file of
+    bfloat16, which ONNX Runtime cannot run, its stand-in has.
 
     Args:
         network: Not modified.
@@ -93,13 +108,13 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
         options: What it shall be.
 
     Raises:
-        ImportError: If the package onnx or onnxruntime is missing.
+        ImportError: If the package onnx or onnxruntime is missing, or too old for bfloat16.
         FileNotFoundError: If there is no such folder.
         ValueError: If the options do not fit the network, it cannot be written in ONNX, or its file computes
             something else.
     """
     options, target, start = options or ExportOptions(), Path(target), time.perf_counter()
-    _check_packages()
+    _check_packages(options)
     if not target.parent.is_dir():
         raise FileNotFoundError(f"export: expected a folder for {target.name}, got {target.parent}, which is none")
     if target.is_dir():
@@ -107,15 +122,18 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
     size_wh = input_size(network.spec, options)
     _check_front(network.spec, size_wh, options)
     deployed = _deployed(network, options)
-    reference = _deployed(network, replace(options, half=False)) if options.half else deployed
+    in_float32 = replace(options, half=False, bf16=False)
+    reference = deployed if options == in_float32 else _deployed(network, in_float32)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         traced, described = Path(folder) / "traced.onnx", Path(folder) / target.name
         _trace(deployed, traced, size_wh, options)
         write_spec(traced, deployed.spec, described)
-        model = _checked(described)
-        shapes, differences = export_check.compare(described, deployed, reference, size_wh, options.batch)
+        model = _checked(described, deployed.spec, options)
+        runs = bfloat16.write_stand_in(described, Path(folder) / "runs.onnx") if options.bf16 else described
+        check = partial(export_check.compare, runs, deployed, reference, options.batch, options.precision)
+        shapes, differences = check(size_wh)
         if options.dynamic:
-            export_check.compare(described, deployed, reference, _other(size_wh, network.spec), options.batch)
+            check(_other(size_wh, network.spec))
         described.replace(target)
     operators, remarks = tensorrt_operators.operators(model), tuple(tensorrt_operators.remarks(model))
     seconds = time.perf_counter() - start
@@ -158,11 +176,13 @@ def _deployed(network: PoseNetwork, options: ExportOptions) -> Deployed:
     front = make_front(network.spec, options.max_peaks) if options.front else None
     network = copy.deepcopy(network)
     network.spec = replace(network.spec, name=options.name or network.spec.name)
-    return Deployed(network, float_input=options.float_input, half=options.half, front=front).cpu().eval()
+    if options.precision in _NARROW:
+        network = Narrowed(network, _NARROW[options.precision])
+    return Deployed(network, float_input=options.float_input, front=front).cpu().eval()
 
 
 def _trace(deployed: Deployed, path: Path, size_wh: SizeWH, options: ExportOptions) -> None:
-    """Run the network once and write down what it does.
+    """Run the network once and write down what it does, in the opset that has its precision.
 
     Raises:
         ValueError: If it does something that ONNX has no operator for.
@@ -185,10 +205,9 @@ def _trace(deployed: Deployed, path: Path, size_wh: SizeWH, options: ExportOptio
             )
     except RuntimeError as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        advice = "; export without half" if options.half else ""
-        raise ValueError(
-            f"network {deployed.spec.name}: expected operators that ONNX opset {OPSET} has, got: {reason}{advice}"
-        ) from error
+        raise _inexpressible(deployed.spec, reason, options) from error
+    if options.bf16:
+        bfloat16.upgrade(path)
 
 
 @contextmanager
@@ -210,19 +229,27 @@ def _free_axes(deployed: Deployed, options: ExportOptions) -> dict[str, dict[int
     return {INPUT: {**batch, **sides}, **outputs}
 
 
-def _checked(path: Path) -> Any:
+def _checked(path: Path, spec: ModelSpec, options: ExportOptions) -> Any:
     """The model in a file.
 
     Raises:
-        ValueError: If it is not valid ONNX.
+        ValueError: If it is not valid ONNX: torch also writes operators that ONNX does not have in a narrow type.
     """
     import onnx
 
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ValueError(f"export: expected valid ONNX, got: {error}") from error
+        raise _inexpressible(spec, str(error), options) from error
     return onnx.load(str(path))
+
+
+def _inexpressible(spec: ModelSpec, reason: str, options: ExportOptions) -> ValueError:
+    opset, is_narrow = bfloat16.OPSET if options.bf16 else OPSET, options.precision in _NARROW
+    return ValueError(
+        f"network {spec.name}: expected operators that ONNX opset {opset} has in {options.precision}, got: {reason}"
+        + "; export it in float32" * is_narrow
+    )
 
 
 def _other(size_wh: SizeWH, spec: ModelSpec) -> SizeWH:
@@ -230,10 +257,12 @@ def _other(size_wh: SizeWH, spec: ModelSpec) -> SizeWH:
     return size_wh[1], size_wh[0] + 2 * spec.input.multiple
 
 
-def _check_packages() -> None:
+def _check_packages(options: ExportOptions) -> None:
     missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(
             f"export: expected the packages onnx and onnxruntime, got no {' and no '.join(missing)}; "
             f"pip install {' '.join(missing)}"
         )
+    if options.bf16:
+        bfloat16.check_onnx()

@@ -18,15 +18,17 @@ from pose_ros.runtime.onnx import OnnxRunner
 if TYPE_CHECKING:
     from pose_ros.network.deploy import Deployed
 
-TOLERANCE = 1e-3
-"""Largest difference of a field, relative to its range."""
-HALF_TOLERANCE = 5e-2
-"""The same for half precision, against the network in float32."""
+TOLERANCES = {"fp32": 1e-3, "fp16": 5e-2, "bf16": 2**-8}
+"""Largest difference of a field from the network in float32, relative to its range, by precision. That of bfloat16 is
+one step of its 8 bits; what its many roundings add up to depends on the network: see ``BF16_ROUNDINGS``."""
 LEAST_RANGE = 1e-3
 """A field of a smaller range than this is nearly constant; rounding is then measured against this."""
 ROUNDINGS = 10
 """A field may also differ by so many times what torch's float32 differs from its float64: a network that divides by the
 spread of what it sees magnifies rounding, in torch as in the file."""
+BF16_ROUNDINGS = 2
+"""In bfloat16 a field may also differ by so many times what torch loses in bfloat16: sums of another order round to
+other numbers, but no farther away."""
 FLIPPED = 1e-3
 """Share of limb scores that may differ: a sample that lies on the threshold falls on either side of it."""
 
@@ -45,7 +47,7 @@ def image(deployed: Deployed, size_wh: SizeWH, batch: int) -> npt.NDArray[Any]:
 
 
 def compare(
-    path: Path, deployed: Deployed, reference: Deployed, size_wh: SizeWH, batch: int | None
+    path: Path, deployed: Deployed, reference: Deployed, batch: int | None, precision: str, size_wh: SizeWH
 ) -> tuple[dict[str, tuple[int, ...]], dict[str, float]]:
     """Run a file in ONNX Runtime and the network in torch.
 
@@ -53,8 +55,9 @@ def compare(
         path: The file.
         deployed: The network that it was made of.
         reference: The same in float32.
-        size_wh: Size of the image.
         batch: Number of images; None takes two.
+        precision: What the file computes in: a key of ``TOLERANCES``.
+        size_wh: Size of the image.
 
     Returns:
         Of each output, its shape and the largest difference.
@@ -71,8 +74,7 @@ def compare(
     fields = [name for name in deployed.names if name not in FRONT_HEADS]
     for name in fields:
         _check_grid(name, outputs[name], deployed, size_wh)
-    tolerance = HALF_TOLERANCE if deployed.is_half else TOLERANCE
-    differences = _field_differences(fields, outputs, reference, images, tolerance)
+    differences = _field_differences(fields, outputs, deployed, reference, images, precision)
     if deployed.front is not None:
         differences |= _front_differences(deployed, outputs)
     return {name: outputs[name].shape for name in deployed.names}, differences
@@ -92,9 +94,10 @@ def _check_grid(name: str, field: FloatArray, deployed: Deployed, size_wh: SizeW
 def _field_differences(
     names: Sequence[str],
     outputs: Mapping[str, FloatArray],
+    deployed: Deployed,
     reference: Deployed,
     images: npt.NDArray[Any],
-    tolerance: float,
+    precision: str,
 ) -> dict[str, float]:
     """The largest difference of each field.
 
@@ -102,10 +105,13 @@ def _field_differences(
         ValueError: If one is beyond the tolerance, and rounding does not explain it.
     """
     expected = reference.on_array(images)
-    limits = {name: tolerance * _span(expected[name]) for name in names}
+    limits = {name: TOLERANCES[precision] * _span(expected[name]) for name in names}
     if any(_gap(outputs[name], expected[name]) > limits[name] for name in names):
-        exact = copy.deepcopy(reference).double().on_array(images.astype(np.float64))
-        limits = {name: max(limits[name], ROUNDINGS * _gap(expected[name], exact[name])) for name in names}
+        if precision == "bf16":
+            times, other = BF16_ROUNDINGS, deployed.on_array(images)
+        else:
+            times, other = ROUNDINGS, copy.deepcopy(reference).double().on_array(images.astype(np.float64))
+        limits = {name: max(limits[name], times * _gap(expected[name], other[name])) for name in names}
     return {name: _difference(name, outputs[name], expected[name], limits[name]) for name in names}
 
 
@@ -147,12 +153,12 @@ def _front_differences(deployed: Deployed, outputs: Mapping[str, FloatArray]) ->
     is_sure = expected_peaks[..., 2] > expected_peaks[..., -1:, 2]  # of those as weak as the last, any may be kept
     both = is_sure[:, limbs[:, 0], :, None] & is_sure[:, limbs[:, 1], None, :]
     peaks, values = np.where(is_sure[..., None], peaks, expected_peaks), np.where(both, values, expected_values)
-    gap = np.abs(values - expected_values)
+    gap, tolerance = np.abs(values - expected_values), TOLERANCES["fp32"]
     agreeing = np.where(gap > np.quantile(gap, 1 - FLIPPED), 0, gap)
     return {
-        "peaks": _difference("peaks", peaks, expected_peaks, TOLERANCE * _span(expected_peaks)),
+        "peaks": _difference("peaks", peaks, expected_peaks, tolerance * _span(expected_peaks)),
         "limb_scores": _difference(
-            "limb_scores", expected_values + agreeing, expected_values, TOLERANCE * _span(expected_values)
+            "limb_scores", expected_values + agreeing, expected_values, tolerance * _span(expected_values)
         ),
     }
 

@@ -4,7 +4,7 @@ The names are those of the parser's support matrix; it says nothing about speed,
 operator is used.
 
 References:
-    onnx-tensorrt, docs/operators.md of the releases 8.2, 8.4, 8.5, 8.6, 9.0, 10.0 and 10.1.
+    onnx-tensorrt, docs/operators.md of the releases 8.2, 8.4, 8.5, 8.6, 9.0, 10.0, 10.1 and 10.15.
 """
 
 from __future__ import annotations
@@ -53,6 +53,9 @@ SINCE = {
 }
 """The first TensorRT that takes an operator; what is in neither table is taken by none."""
 
+NOT_IN_BFLOAT16 = frozenset({"DeformConv", "GridSample", "Mish", "NonMaxSuppression", "NonZero", "RoiAlign"})
+"""Operators that are taken in float32 and half precision alone."""
+
 UINT8_SINCE = "8.6"
 TOPK_LIMIT = 3840
 
@@ -71,10 +74,14 @@ def remarks(model: Any) -> list[str]:
         said.append(
             f"an input of bytes needs TensorRT {UINT8_SINCE} or later; export with --float-input for older ones"
         )
+    if any(tensor.data_type == _BFLOAT16 for tensor in model.graph.initializer):
+        said.append("bfloat16 needs TensorRT 10 or later, and a GPU of the generation Ampere or later")
+        said += [f"TensorRT has no {name} in bfloat16" for name in names if name in NOT_IN_BFLOAT16]
     return [*said, *_unsuited(model)]
 
 
 _UINT8 = 2  # onnx.TensorProto.UINT8
+_BFLOAT16 = 16
 
 
 def _unsuited(model: Any) -> Iterator[str]:

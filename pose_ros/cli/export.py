@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose_ros.cli.precision import NO_BF16, Wishes, quantised, show_cost
+from pose_ros.cli import precision
 
 if TYPE_CHECKING:
     from pose_ros.export import ExportOptions, ExportReport
@@ -39,39 +39,16 @@ def export(
     ] = None,
     batch: Annotated[int | None, typer.Option("--batch", min=1, help="Images at a time.", show_default="free")] = None,
     dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave height and width free, too.")] = False,
-    half: Annotated[bool, typer.Option("--half", help="Compute in half precision.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Compute in 8-bit integers, by --calibrate IMAGES.")] = False,
-    bf16: Annotated[bool, typer.Option("--bf16", help="Says what to do instead: ONNX cannot.")] = False,
-    calibrate: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibrate", metavar="IMAGES", help="Images for --int8: folder, video, bag.", show_default=False
-        ),
-    ] = None,
-    calibration: Annotated[
-        str, typer.Option("--calibration", help="What of a layer's values int8 covers: percentile, minmax or entropy.")
-    ] = "percentile",
-    unsigned: Annotated[
-        bool, typer.Option("--unsigned", help="int8 for CPUs: more exact, and fast in ONNX Runtime; not for TensorRT.")
-    ] = False,
-    depthwise: Annotated[
-        bool, typer.Option("--depthwise", help="int8 for depthwise convolutions, too: less exact.")
-    ] = False,
-    keep: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep", metavar="NODE", help="Leave a node in float32; wildcards, repeatable.", show_default=False
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            "--report", metavar="IMAGES", help="Show what --int8 or --half costs on them.", show_default="--calibrate's"
-        ),
-    ] = None,
-    images: Annotated[
-        int, typer.Option("--images", min=1, help="Most images to calibrate by, and to report on.")
-    ] = 100,
+    half: precision.Half = False,
+    bf16: precision.Bf16 = False,
+    int8: precision.Int8 = False,
+    calibrate: precision.Calibrate = None,
+    calibration: precision.Calibration = "percentile",
+    unsigned: precision.Unsigned = False,
+    depthwise: precision.Depthwise = False,
+    keep: precision.Keep = None,
+    report: precision.Report = None,
+    images: precision.Images = 100,
     float_input: Annotated[
         bool, typer.Option("--float-input", help="Take normalised float32 NCHW, for TensorRT before 8.6.")
     ] = False,
@@ -93,19 +70,17 @@ def export(
 
     pose_ros export model.onnx -o model_int8.onnx --int8 --calibrate images
     """
-    if bf16:
-        raise ValueError(NO_BF16)
     is_onnx = checkpoint is not None and checkpoint.suffix.lower() == ".onnx"
     _check_options(context, is_onnx, int8)
     fine = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
-    wishes = Wishes(half, int8, calibrate, report, images, fine)
+    wishes = precision.Wishes(half, bf16, int8, calibrate, report, images, fine)
     wishes.check()
     if checkpoint is not None and is_onnx:
         target = output or Path(f"{checkpoint.stem}_int8.onnx")
-        quantised(checkpoint, target, wishes)
-        show_cost(checkpoint, target, wishes)
+        precision.quantised(checkpoint, target, wishes)
+        precision.show_cost(checkpoint, target, wishes)
         return
-    options = _options(_size_wh(size), batch, dynamic, half, float_input, front, max_peaks, name or "")
+    options = _options(_size_wh(size), batch, dynamic, half, bf16, float_input, front, max_peaks, name or "")
     with _status("loading the network"):
         model = _network(checkpoint, network, random)
     target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
@@ -147,21 +122,23 @@ def _first_given(context: typer.Context, names: Sequence[str]) -> str:
     return f"--{given[0].replace('_', '-')}" if given else ""
 
 
-def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: Wishes) -> None:
+def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: precision.Wishes) -> None:
     """Export a network in the precision that is wished for, and say what it costs."""
+    from pose_ros.bfloat16 import write_stand_in
     from pose_ros.export import export as write
 
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         float32 = Path(folder) / "float32.onnx"
         with _status("exporting and comparing"):
             if wishes.shown is not None:
-                write(model, float32, replace(options, half=False))
+                write(model, float32, replace(options, half=False, bf16=False))
             report = None if wishes.int8 else write(model, target, options)
         if report is None:
-            quantised(float32, target, wishes)
+            precision.quantised(float32, target, wishes)
         else:
             _show(report)
-        show_cost(float32, target, wishes)
+        runs = write_stand_in(target, Path(folder) / "runs.onnx") if wishes.bf16 else target
+        precision.show_cost(float32, runs, wishes)
 
 
 def _size_wh(text: str | None) -> tuple[int, int] | None:

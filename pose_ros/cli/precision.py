@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,11 +14,31 @@ if TYPE_CHECKING:
     from pose_ros.calibration import Image
     from pose_ros.quantise import QuantiseReport
 
-NO_BF16 = (
-    "--bf16: expected a precision that ONNX opset 17 has, got bfloat16, which convolutions have only since "
-    "opset 22, which ONNX Runtime cannot run on a CPU. Export in float32 and let OpenVINO compute in bfloat16 "
-    "(runtime.backend: openvino, runtime.precision: bf16); for a GPU take --half"
-)
+Half = Annotated[bool, typer.Option("--half", help="Compute in half precision.")]
+Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16, for TensorRT 10 on GPUs since Ampere.")]
+Int8 = Annotated[bool, typer.Option("--int8", help="Compute in 8-bit integers, by --calibrate IMAGES.")]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option("--calibrate", metavar="IMAGES", help="Images for --int8: folder, video, bag.", show_default=False),
+]
+Calibration = Annotated[
+    str, typer.Option("--calibration", help="What of a layer's values int8 covers: percentile, minmax or entropy.")
+]
+Unsigned = Annotated[
+    bool, typer.Option("--unsigned", help="int8 for CPUs: more exact, and fast in ONNX Runtime; not for TensorRT.")
+]
+Depthwise = Annotated[bool, typer.Option("--depthwise", help="int8 for depthwise convolutions, too: less exact.")]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", metavar="NODE", help="Leave a node in float32; wildcards, repeatable.", show_default=False),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report", metavar="IMAGES", help="Show what the precision costs on them.", show_default="--calibrate's"
+    ),
+]
+Images = Annotated[int, typer.Option("--images", min=1, help="Most images to calibrate by, and to report on.")]
 
 
 @dataclass(frozen=True)
@@ -27,6 +47,7 @@ class Wishes:
 
     Attributes:
         half: Half precision.
+        bf16: bfloat16.
         int8: 8-bit integers.
         calibrate: Images to quantise by.
         report: Images to show the cost on; None takes those of ``calibrate``.
@@ -35,6 +56,7 @@ class Wishes:
     """
 
     half: bool
+    bf16: bool
     int8: bool
     calibrate: Path | None
     report: Path | None
@@ -45,15 +67,16 @@ class Wishes:
         """Raise ValueError unless they go together, and what ``images_of`` raises where there are no images."""
         from pose_ros.calibration import images_of
 
-        if self.int8 and self.half:
-            raise ValueError("--int8: expected one precision, got --half, too")
+        asked = [name for name in ("half", "bf16", "int8") if getattr(self, name)]
+        if len(asked) > 1:
+            raise ValueError(f"--{asked[0]}: expected one precision, got --{asked[1]}, too")
         if self.int8 and self.calibrate is None:
             raise ValueError(
                 "--int8: expected --calibrate IMAGES (a folder, image, video or bag such as the network will see), "
                 "got none; some dozens of images are enough"
             )
-        if self.report is not None and not (self.int8 or self.half):
-            raise ValueError("--report: expected --int8 or --half, whose cost it tells, got neither")
+        if self.report is not None and not asked:
+            raise ValueError("--report: expected --half, --bf16 or --int8, whose cost it tells, got none")
         for path in (self.calibrate, self.report):
             if path is not None:
                 images_of(path, self.images)
@@ -83,7 +106,13 @@ def quantised(model: Path, target: Path, wishes: Wishes) -> None:
 
 
 def show_cost(reference: Path, model: Path, wishes: Wishes) -> None:
-    """Show the same images to a float32 file and another, and print how far their answers are from each other."""
+    """Show the same images to a float32 file and another, and print how far their answers are from each other.
+
+    Args:
+        reference: The file of float32.
+        model: The other; for one of bfloat16 its stand-in, as both are run by ONNX Runtime on the CPU.
+        wishes: On which images.
+    """
     from rich.console import Console
     from rich.progress import track
 

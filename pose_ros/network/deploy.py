@@ -12,10 +12,29 @@ from torch import Tensor, nn
 
 from pose_ros.fields import FRONT_HEADS, InputSpec, ModelSpec
 from pose_ros.network.front import DecodeFront
-from pose_ros.network.model import PoseNetwork, with_heads
+from pose_ros.network.model import Outputs, PoseNetwork, with_heads
 
 INPUT = "image"
 """Name of the input."""
+
+
+class Narrowed(PoseNetwork):
+    """A network that computes in a narrower type, between images and fields of float32.
+
+    Args:
+        network: It is taken over: its weights are made narrow.
+        dtype: Half precision or bfloat16.
+    """
+
+    def __init__(self, network: PoseNetwork, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.spec, self._dtype = network.spec, dtype
+        self.network = network.to(dtype)
+
+    def fields(self, images: Tensor) -> Outputs:
+        """Run the network for use."""
+        fields = self.network.fields(images.to(self._dtype))
+        return {name: field.float() for name, field in fields.items()}
 
 
 class Deployed(nn.Module):
@@ -32,15 +51,13 @@ class Deployed(nn.Module):
         network: PoseNetwork,
         *,
         float_input: bool = False,
-        half: bool = False,
         front: DecodeFront | None = None,
     ) -> None:
         """Wrap a network.
 
         Args:
-            network: It is taken over: with ``half``, its weights are made float16.
+            network: It is taken over.
             float_input: Take (B, 3, H, W) float32, normalised already; else (B, H, W, 3) uint8.
-            half: Compute in half precision; pixels are normalised before, and fields given after it, in float32.
             front: A decode front, for a network with heatmaps and PAFs.
         """
         super().__init__()
@@ -48,8 +65,7 @@ class Deployed(nn.Module):
         fields = tuple(head.field for head in network.spec.heads)
         self.names = (*fields, *FRONT_HEADS) if front else fields
         self.spec = with_heads(replace(network.spec, input=_input(given, float_input)), self.names)
-        self.normalises, self.is_half = not float_input, half
-        self.network = network.half() if half else network
+        self.normalises, self.network = not float_input, network
         self.front = front
         for name in ("mean", "std"):
             values = torch.tensor(getattr(given, name), dtype=torch.float32)
@@ -60,9 +76,7 @@ class Deployed(nn.Module):
         pixels = images
         if self.normalises:  # TensorRT wants the cast before all else
             pixels = (images.float().permute(0, 3, 1, 2) - self.mean) / self.std
-        fields = self.network.fields(pixels.half() if self.is_half else pixels)
-        if self.is_half:
-            fields = {name: field.float() for name, field in fields.items()}
+        fields = self.network.fields(pixels)
         if self.front is not None:
             found = self.front(fields["heatmaps"], fields["pafs"])
             fields = {**fields, **dict(zip(FRONT_HEADS, found, strict=True))}

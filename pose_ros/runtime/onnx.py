@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda import Gpu, find_gpu
 from pose_ros.runtime.cuda_memory import Cuda, open_cuda
+from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
 
 _DTYPES = {
@@ -46,6 +47,11 @@ _LIBRARIES = {
     "openvino": "take device cpu, or install the driver of the device",
     "coreml": "take provider cpu",
 }
+
+_NO_BFLOAT16 = (
+    "expected fp32, fp16 or int8, got bf16, which ONNX Runtime cannot compute here; take runtime tensorrt or openvino, "
+    "or export it without --bf16"
+)
 
 
 class OnnxRunner(Runner):
@@ -157,6 +163,8 @@ def _session(onnxruntime: Any, path: Path, provider: str, config: RuntimeConfig)
             str(path), options, providers=_asked(provider, config), enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime has one exception class per error code, without a common base
+        if "NOT_IMPLEMENTED" in str(error) and read_graph(path).precision == "bf16":
+            raise ValueError(f"model {path}: {_NO_BFLOAT16}") from error
         aim = "" if provider == "cpu" else f" that the provider {provider} can run"
         raise ValueError(f"model {path}: expected a readable ONNX network{aim}, got: {error}") from error
     if _NAMES[provider] not in session.get_providers():

@@ -16,7 +16,7 @@ from torch import Tensor
 from pose_ros.checkpoint import load_checkpoint
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import METADATA_KEY
-from pose_ros.network.deploy import INPUT, Deployed
+from pose_ros.network.deploy import INPUT, Deployed, Narrowed
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec
 
 RECORDINGS = 8
@@ -46,7 +46,8 @@ class TorchRunner(Runner):
         network = load_checkpoint(path)
         self._gpu, half = config.gpu if config.device == "cuda" else None, config.precision == "fp16"
         device = "cpu" if self._gpu is None else f"cuda:{self._gpu}"
-        deployed = Deployed(network, half=half).eval().to(device, memory_format=torch.channels_last)
+        network = Narrowed(network, torch.float16) if half else network
+        deployed = Deployed(network).eval().to(device, memory_format=torch.channels_last)
         self._compute = deployed if self._gpu is None else Recorded(deployed, self._gpu)
         width, height = network.spec.input.size_wh or (None, None)
         self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +20,10 @@ import onnx
 import scene
 import tiny_networks
 import torch
+from onnx import numpy_helper
 
+from pose_ros import bfloat16, export_check, tensorrt_operators
 from pose_ros import export as export_module
-from pose_ros import export_check, tensorrt_operators
 from pose_ros.checkpoint import save_checkpoint
 from pose_ros.cli import app
 from pose_ros.estimator import PoseEstimator
@@ -30,6 +33,7 @@ from pose_ros.network import zoo
 from pose_ros.network.deploy import Deployed
 from pose_ros.people import People
 from pose_ros.runtime.onnx import OnnxRunner
+from pose_ros.runtime.onnx_graph import read_graph
 
 LARGE = 60e6
 
@@ -158,6 +162,13 @@ class Odd(torch.nn.Module):
         return torch.linalg.qr(images[:, :1, ::4, ::4].repeat(1, 8, 1, 1))[0]
 
 
+class Turned(torch.nn.Module):
+    """Has an operator that ONNX lacks in bfloat16."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("bchw,ck->bkhw", images[:, :1, ::4, ::4], images.new_ones(1, 8))
+
+
 def with_backbone(backbone: torch.nn.Module) -> tiny_networks.HeadedNetwork:
     network = tiny_networks.tiny()
     network.backbone = backbone
@@ -172,10 +183,12 @@ def with_backbone(backbone: torch.nn.Module) -> tiny_networks.HeadedNetwork:
         (lambda: tiny_networks.tiny(stride=8), {}, r"heatmaps: expected a grid of .* cells of stride 8 .* got 24 x 16"),
         (lambda: with_backbone(Stubborn()), {"dynamic": True}, "expected what torch computes|expected a grid"),
         (lambda: with_backbone(Huge()), {"half": True}, "expected finite numbers"),
-        (lambda: with_backbone(Odd()), {}, r"network tiny: expected operators that ONNX opset 17 has, got: .*qr"),
+        (lambda: with_backbone(Odd()), {}, r"tiny: expected operators that ONNX opset 17 has in fp32, got: .*qr"),
+        (lambda: with_backbone(Turned()), {"bf16": True}, r"opset 22 has in bf16, .*Einsum.*; export it in float32"),
+        (tiny_networks.tiny, {"half": True, "bf16": True}, "expected one precision, got half and bf16"),
         (tiny_networks.tiny, {"front": True, "max_peaks": 1000}, "max_peaks: expected 1 to the 384 cells"),
     ],
-    ids=["size", "no size", "stride", "constant size", "overflow", "operator", "peaks"],
+    ids=["size", "no size", "stride", "constant size", "overflow", "operator", "bf16 operator", "two", "peaks"],
 )
 def test_what_does_not_fit_leaves_nothing_behind(
     tmp_path: Path, network: object, options: dict, message: str, capfd: pytest.CaptureFixture
@@ -216,7 +229,77 @@ def test_a_wrong_result_is_noticed(tmp_path: Path) -> None:
     path = export(tiny_networks.tiny(), tmp_path / "m.onnx", ExportOptions((64, 64))).path
     other = Deployed(tiny_networks.tiny()).eval()
     with pytest.raises(ValueError, match=r"heatmaps: expected what torch computes to 0\.001 of the range"):
-        export_check.compare(path, other, other, (64, 64), None)
+        export_check.compare(path, other, other, None, "fp32", (64, 64))
+
+
+def element_types(values: Iterable[onnx.ValueInfoProto]) -> dict[str, int]:
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+@pytest.mark.parametrize("options", [{}, {"dynamic": True, "front": True}, {"float_input": True}], ids="-".join)
+def test_bfloat16_is_inside_and_float32_around_it(tmp_path: Path, options: dict) -> None:
+    report = export(tiny_networks.tiny(), tmp_path / "m.onnx", ExportOptions((96, 64), bf16=True, **options))
+    model, kinds = onnx.load(str(report.path)), onnx.TensorProto
+    assert (model.ir_version, model.opset_import[0].version) == (10, 22)
+    assert {tensor.data_type for tensor in model.graph.initializer} == {kinds.BFLOAT16}
+    assert read_graph(report.path).precision == "bf16"
+    entered = [node for node in model.graph.node if any(a.i == kinds.BFLOAT16 for a in node.attribute)]
+    assert [node.op_type for node in entered] == ["Cast"]
+    given = element_types(model.graph.output)
+    assert given["heatmaps"] == given["pafs"] == kinds.FLOAT and kinds.BFLOAT16 not in given.values()
+    assert json.loads(read_graph(report.path).metadata[METADATA_KEY]) == report.spec.to_dict()
+    assert list(tmp_path.iterdir()) == [report.path]
+
+
+@pytest.fixture
+def narrow(tmp_path: Path) -> tuple[Path, Path]:
+    """A network of many operators in bfloat16, and its stand-in."""
+    torch.manual_seed(3)
+    path = export(zoo.build("pose_ros_mobilenet_v2"), tmp_path / "m.onnx", ExportOptions((96, 64), bf16=True)).path
+    return path, bfloat16.write_stand_in(path, tmp_path / "stand_in.onnx")
+
+
+PICTURE = np.random.default_rng(1).integers(0, 256, (1, 64, 96, 3), np.uint8)
+
+
+def test_the_stand_in_rounds_every_result(narrow: tuple[Path, Path]) -> None:
+    with OnnxRunner(narrow[1]) as runner:
+        fields = runner.run({"image": PICTURE})
+        assert set(fields) == {"heatmaps", "pafs", "tags"} and METADATA_KEY in runner.metadata
+    for field in fields.values():
+        assert np.ptp(field) > 0 and not np.any(field.view(np.uint32) & 0xFFFF)  # the lower half is not bfloat16's
+
+
+def test_the_stand_in_computes_what_openvino_does(narrow: tuple[Path, Path]) -> None:
+    """Which reads the file itself: they lie as near to each other as bfloat16 lies to float32."""
+    pytest.importorskip("openvino")
+    from pose_ros.runtime.openvino import OpenVINORunner
+
+    torch.manual_seed(3)
+    exact = Deployed(zoo.build("pose_ros_mobilenet_v2")).eval().on_array(PICTURE)
+    with OnnxRunner(narrow[1]) as stand_in, OpenVINORunner(narrow[0]) as openvino:
+        got, expected = stand_in.run({"image": PICTURE}), openvino.run({"image": PICTURE})
+    for name, field in exact.items():
+        assert np.abs(got[name] - expected[name]).mean() < np.abs(got[name] - field).mean() < 2e-3 * np.ptp(field)
+
+
+def test_onnx_runtime_says_that_it_has_no_bfloat16(narrow: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match="expected fp32, fp16 or int8, got bf16, which ONNX Runtime cannot compute"):
+        OnnxRunner(narrow[0])
+
+
+def test_a_wrong_file_of_bfloat16_is_noticed(narrow: tuple[Path, Path]) -> None:
+    """Two keypoints that have changed places."""
+    model = onnx.load(str(narrow[1]))
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name.endswith("stages.1.leave.weight"))
+    order = [1, 0, *range(2, weight.dims[0])]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[order], weight.name))
+    onnx.save(model, str(narrow[1]))
+    torch.manual_seed(3)
+    network, options = zoo.build("pose_ros_mobilenet_v2"), ExportOptions((96, 64), bf16=True)
+    deployed, reference = (export_module._deployed(network, wish) for wish in (options, replace(options, bf16=False)))
+    with pytest.raises(ValueError, match="expected what torch computes to"):
+        export_check.compare(narrow[1], deployed, reference, None, "bf16", (96, 64))
 
 
 class Rounding(tiny_networks.Painted):
@@ -239,11 +322,12 @@ def test_a_file_may_round_as_coarsely_as_torch(tmp_path: Path, front: bool, half
     deployed = export_module._deployed(Rounding(painted), options)
     coarse = export_module._deployed(Rounding(painted), replace(options, half=False))
     coarse.network.off = 0.2
-    assert export_check.compare(path, deployed, coarse, (96, 64), None)[1]["pafs"] == pytest.approx(0.2, abs=2e-3)
+    check = partial(export_check.compare, path, deployed, batch=None, precision=options.precision, size_wh=(96, 64))
+    assert check(reference=coarse)[1]["pafs"] == pytest.approx(0.2, abs=2e-3)
     moved = {name: field + 0.2 for name, field in painted.items()}
     wrong = export_module._deployed(Rounding(moved), replace(options, half=False))
     with pytest.raises(ValueError, match="expected what torch computes to"):
-        export_check.compare(path, deployed, wrong, (96, 64), None)
+        check(reference=wrong)
 
 
 def test_missing_packages_and_folders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,15 +339,20 @@ def test_missing_packages_and_folders_are_named(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else known(name))
     with pytest.raises(ImportError, match="got no onnx; pip install onnx"):
         export(tiny_networks.tiny(), tmp_path / "m.onnx")
+    monkeypatch.undo()
+    monkeypatch.setattr(onnx.defs, "onnx_opset_version", lambda: 21)
+    with pytest.raises(ImportError, match=r"bf16: expected onnx 1\.17 or later, got .*; pip install --upgrade onnx"):
+        export(tiny_networks.tiny(), tmp_path / "m.onnx", ExportOptions(bf16=True))
 
 
 def graph(*nodes: onnx.NodeProto, dtype: int = onnx.TensorProto.FLOAT, **constants: np.ndarray) -> onnx.ModelProto:
-    weights = [onnx.numpy_helper.from_array(array, name) for name, array in constants.items()]
+    weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     inputs = [onnx.helper.make_tensor_value_info("x", dtype, [1, 8])]
     return onnx.helper.make_model(onnx.helper.make_graph(list(nodes), "g", inputs, [], weights))
 
 
 NODE = onnx.helper.make_node
+BFLOAT16 = np.ones(1, onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16))
 
 
 @pytest.mark.parametrize(
@@ -277,12 +366,17 @@ NODE = onnx.helper.make_node
         (graph(NODE("TopK", ["x", "k"], ["v", "i"])), ["TopK of a number that is computed needs TensorRT 8.6"]),
         (graph(NODE("Resize", ["x"], ["y"], mode="cubic")), ["TensorRT has no cubic Resize"]),
         (graph(NODE("Cast", ["x"], ["y"], to=1), dtype=onnx.TensorProto.UINT8), ["bytes needs TensorRT 8.6 or later"]),
+        (graph(NODE("Relu", ["x"], ["y"]), w=BFLOAT16), ["bfloat16 needs TensorRT 10 or later, and a GPU of"]),
+        (
+            graph(NODE("Mish", ["x"], ["y"]), w=BFLOAT16),
+            ["Mish needs TensorRT 10.0 or later", "bfloat16 needs", "TensorRT has no Mish in bfloat16"],
+        ),
         (
             graph(NODE("If", ["x"], ["y"], then_branch=graph(NODE("NotAnOperator", ["x"], ["y"])).graph)),
             ["TensorRT has no NotAnOperator"],
         ),
     ],
-    ids=["plain", "none", "since", "topk", "topk large", "topk computed", "cubic", "bytes", "inside"],
+    ids=["plain", "none", "since", "topk", "topk large", "topk computed", "cubic", "bytes", "bf16", "Mish", "inside"],
 )
 def test_what_stands_between_a_model_and_tensorrt(model: onnx.ModelProto, said: list[str]) -> None:
     remarks = tensorrt_operators.remarks(model)

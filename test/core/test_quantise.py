@@ -433,13 +433,16 @@ def test_a_checkpoint_is_exported_and_quantised_at_once(checkpoint: Path) -> Non
     assert {path.name for path in checkpoint.parent.iterdir()} == {"images", "mine.onnx", "tiny.pt"}
 
 
-def test_the_cost_of_half_precision_is_told_where_it_is_asked_for(checkpoint: Path) -> None:
-    images, target = folder(checkpoint.parent / "images", FIGURES[:2]), checkpoint.parent / "half.onnx"
-    code, text = command(checkpoint, "-o", target, "--half", "--report", images)
+@pytest.mark.parametrize(("option", "largest"), [("--half", (0, 0.5)), ("--bf16", (0.5, 4))], ids=["half", "bf16"])
+def test_the_cost_of_a_precision_is_told_where_it_is_asked_for(
+    checkpoint: Path, option: str, largest: tuple[float, float]
+) -> None:
+    images, target = folder(checkpoint.parent / "images", FIGURES[:2]), checkpoint.parent / "m.onnx"
+    code, text = command(checkpoint, "-o", target, option, "--report", images)
     assert code == 0, text
     assert "checked at 64 x 96 px against torch" in text
     cost = text.split("against float32, on 2 images")[1].split("heatmaps: mean, largest difference ")[1]
-    assert 0 < float(cost.split(" %, ")[1].split(" %")[0]) < 1
+    assert largest[0] < float(cost.split(" %, ")[1].split(" %")[0]) < largest[1]
 
 
 @pytest.mark.parametrize(
@@ -450,7 +453,7 @@ def test_the_cost_of_half_precision_is_told_where_it_is_asked_for(checkpoint: Pa
         (("m.onnx", "--int8", "--calibrate", "nowhere"), "got nowhere, which does not exist"),
         (("m.onnx", "--int8", "--calibrate", "empty"), "folder empty: expected images"),
         (("m.onnx", "--int8", "--calibrate", "damaged"), "expected a whole image"),
-        (("m.onnx", "--int8", "--calibrate", ".", "--half"), "--int8: expected one precision, got --half, too"),
+        (("m.onnx", "--int8", "--calibrate", ".", "--half"), "--half: expected one precision, got --int8, too"),
         (("m.onnx", "--int8", "--calibrate", ".", "--size", "64x64"), "--size: expected a checkpoint"),
         (("m.onnx", "--int8", "--calibrate", ".", "--float-input"), "--float-input: expected a checkpoint"),
         (("m.onnx", "--int8", "--calibrate", "photo.png", "--calibration", "x"), "calibration: expected one of"),
@@ -458,8 +461,9 @@ def test_the_cost_of_half_precision_is_told_where_it_is_asked_for(checkpoint: Pa
         (("nothing.onnx", "--int8", "--calibrate", "photo.png"), "got nothing.onnx, which does not exist"),
         (("c.pt", "--calibrate", "."), "--calibrate: expected --int8 with it"),
         (("c.pt", "--unsigned"), "--unsigned: expected --int8 with it"),
-        (("c.pt", "--report", "."), "--report: expected --int8 or --half"),
-        (("c.pt", "--bf16"), "--bf16: expected a precision that ONNX opset 17 has"),
+        (("c.pt", "--report", "."), "--report: expected --half, --bf16 or --int8"),
+        (("c.pt", "--half", "--bf16"), "--half: expected one precision, got --bf16, too"),
+        (("m.onnx", "--bf16"), "expected a checkpoint, got an ONNX file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
