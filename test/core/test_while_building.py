@@ -90,6 +90,16 @@ def answer(runner: Runner) -> float:
     return float(runner.run(FEEDS)["y"][0])
 
 
+def in_hand(slow: Constant, runner: Runner) -> tuple[threading.Thread, list[float]]:
+    """A run that has begun and waits at the slow one's gate, and the answer that it will have."""
+    answers: list[float] = []
+    slow.gate.clear()
+    running = threading.Thread(target=lambda: answers.append(answer(runner)))
+    running.start()
+    assert slow.started.wait(TIMEOUT_S)
+    return running, answers
+
+
 @pytest.fixture
 def slow() -> Constant:
     return Constant(1, "the slow one")
@@ -124,12 +134,9 @@ def test_it_switches_when_the_engine_is_there(slow: Constant, fast: Constant) ->
 
 
 def test_a_run_in_hand_ends_before_its_runner_is_freed(slow: Constant, fast: Constant) -> None:
-    workshop, answers = Workshop(fast), []
+    workshop = Workshop(fast)
     runner = WhileBuilding(slow, workshop.build)
-    slow.gate.clear()
-    running = threading.Thread(target=lambda: answers.append(answer(runner)))
-    running.start()
-    assert slow.started.wait(TIMEOUT_S)
+    running, answers = in_hand(slow, runner)
     workshop.goes_on.release()
     assert workshop.ended.wait(TIMEOUT_S)
     assert slow.closed == 0
@@ -140,12 +147,9 @@ def test_a_run_in_hand_ends_before_its_runner_is_freed(slow: Constant, fast: Con
 
 
 def test_the_memory_is_that_of_the_runner_which_answers(slow: Constant, fast: Constant) -> None:
-    workshop, answers = Workshop(fast), []
+    workshop = Workshop(fast)
     runner = WhileBuilding(slow, workshop.build)
-    slow.gate.clear()
-    running = threading.Thread(target=lambda: answers.append(answer(runner)))
-    running.start()
-    assert slow.started.wait(TIMEOUT_S)
+    running, answers = in_hand(slow, runner)
     assert runner.gpu_memory_bytes() == (1, 8)
     slow.gate.set()
     running.join(TIMEOUT_S)
