@@ -22,7 +22,7 @@ from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
 from pose_ros.runtime.runner import Runner
 from pose_ros.skeleton import Skeleton
 
-TIMEOUT_S = 20.0
+TIMEOUT_S = 45.0  # longer than Fast DDS remembers a process that was killed: 20 s
 CLIENT_DELAY_S = 0.25
 ANSWER_S = 6.0
 DOMAINS = range(1, 101)
@@ -309,7 +309,7 @@ class SlowRunner(Runner):
     def _run(self, feeds: Any, names: Any) -> dict[str, Any]:
         self.batches.append(len(feeds["image"]))
         self.started += 1
-        assert self.release.acquire(timeout=20)
+        assert self.release.acquire(timeout=TIMEOUT_S)
         return self.runner.run(feeds, names)
 
 
