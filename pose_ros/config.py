@@ -94,7 +94,7 @@ class RuntimeConfig:
     cache: str = setting("", "Folder of built engines; empty is pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input that an engine takes, height x width.", unit="px")
     best_size: str = setting(
-        "368x656",
+        "432x768",
         "tensorrt: the input that an engine is fastest at; openvino on an NPU: the only one, rounded up.",
         unit="px",
     )
@@ -125,7 +125,7 @@ class RuntimeConfig:
         text = getattr(self, f"{which}_size")
         height, separator, width = text.partition("x")
         if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 368x656, got {text!r}")
+            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 432x768, got {text!r}")
         return int(height), int(width)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -187,7 +188,8 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        why = str(error.strerror).rpartition(": ")[2]
+        number = error.errno or 0  # negative where it is the look-up of a name that has failed
+        why = os.strerror(number).lower() if number > 0 else str(error.strerror)
         raise OSError(f"address: expected a free one of this machine, got {host} port {port}: {why}") from error
 
 

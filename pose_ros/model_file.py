@@ -50,7 +50,11 @@ def read_sidecar(path: Path) -> ModelSpec:
     """
     if not path.is_file():
         raise FileNotFoundError(f"model description: expected a YAML file, got {path}, which does not exist")
-    return _parsed(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"model description: expected a YAML file, got {path}, which is no text") from error
+    return _parsed(text, str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:

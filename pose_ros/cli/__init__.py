@@ -94,5 +94,7 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 
 
 def _text(error: Exception) -> str:
-    """The message alone; KeyError would put it in quotes."""
+    """The message alone; KeyError would put it in quotes, and Python says of an absent PyTorch no cure."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        return "torch: expected PyTorch, got none: pip install torch"
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)

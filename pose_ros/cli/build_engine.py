@@ -18,7 +18,7 @@ def build_engine(
 ) -> None:
     """Build the TensorRT engine of a model, or say that it is there. It serves the same settings on this machine.
 
-    pose_ros build-engine model.onnx --set runtime.best_size=368x656
+    pose_ros build-engine model.onnx --set runtime.best_size=432x576
     """
     from pose_ros.model_file import DEFAULT_MODEL
     from pose_ros.runtime.tensorrt import TensorRTRunner

@@ -55,13 +55,10 @@ _GPU = (
     "from pose_ros.runtime.cuda import find_gpu; gpu = find_gpu(); major, minor = gpu.cuda_version; "
     "print(f'{gpu.name}, {gpu.memory_bytes / 1e9:.0f} GB, CUDA {major}.{minor}')"
 )
-_TENSORRT = """
-from pose_ros.runtime.cuda_memory import open_cuda
-from pose_ros.runtime.tensorrt import check
-open_cuda(check(0)).close()
-import tensorrt
-print(tensorrt.__version__)
-"""
+_TENSORRT = (
+    "from pose_ros.runtime.cuda_memory import open_cuda; from pose_ros.runtime.tensorrt import check; "
+    "open_cuda(check(0)).close(); import tensorrt; print(tensorrt.__version__)"
+)
 _OPENVINO = (
     "from pose_ros.runtime.openvino import check; check(); import openvino; core = openvino.Core(); "
     "names = [f'{d}: ' + core.get_property(d, 'FULL_DEVICE_NAME') for d in core.available_devices]; "

@@ -100,7 +100,7 @@ def _model_and_groupings(words: Sequence[str], named: Sequence[str]) -> tuple[Pa
 
 
 def _names(image_list: Path | None) -> frozenset[str]:
-    lines = image_list.read_text(encoding="utf-8").splitlines() if image_list else ()
+    lines = image_list.read_text(encoding="utf-8", errors="replace").splitlines() if image_list else ()
     return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 

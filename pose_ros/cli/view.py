@@ -8,9 +8,7 @@ import typer
 
 from pose_ros.cli.ros_needed import ros_needed
 
-NO_AIOHTTP = (
-    "view: expected aiohttp, got none ({}); install it: pip install 'pose_ros[view]' or apt install python3-aiohttp"
-)
+NO_AIOHTTP = "view: expected aiohttp, got none ({}); install it: pip install aiohttp, or apt install python3-aiohttp"
 
 
 def view(

@@ -53,8 +53,9 @@ def view(topics: Sequence[str], host: str, port: int, say: Callable[[str], None]
 async def _serve(
     node: Node, topics: Sequence[str], host: str, port: int, say: Callable[[str], None], stopped: Callable[[], object]
 ) -> None:
-    prefixes = [node.resolve_topic_name(topic).rstrip("/").removesuffix(POSES) for topic in topics]
-    page = LivePage(Board([prefix + POSES for prefix in prefixes]))
+    names = [topic.rstrip("/") for topic in topics]  # that of / is empty, and begins every name
+    prefixes = [node.resolve_topic_name(name).removesuffix(POSES) if name else name for name in names]
+    page = LivePage(Board([f"{prefix or '/*'}{POSES}" for prefix in prefixes]))
     async with page.served(host, port) as address:
         viewer = Viewer(node, page, prefixes)
         say(address)

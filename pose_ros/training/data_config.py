@@ -27,7 +27,7 @@ _SYNTHETIC = 10_000
 class DataConfig:
     """One data set. Paths start from the folder of the file that they are written in."""
 
-    PATHS: ClassVar = ("labels", "images", "subset", "extra")
+    PATHS: ClassVar[tuple[str, ...]] = ("labels", "images", "subset", "extra")
     format: str = setting(
         "coco",
         "How its labels are written; negatives is a folder without people, synthetic is made up.",

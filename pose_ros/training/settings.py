@@ -103,7 +103,11 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise FileNotFoundError(f"settings: expected a YAML file, got {path}, which does not exist")
     if path in above:
         raise ValueError(f"{path}: expected files that extend others, got one that extends itself")
-    data = _parsed(path.read_text(encoding="utf-8"), path.parent, str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"settings: expected a YAML file, got {path}, which is no text") from error
+    data = _parsed(text, path.parent, str(path))
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected names and values, got {type(data).__name__}")
     base = data.pop(EXTENDS, None)

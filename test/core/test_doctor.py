@@ -70,6 +70,11 @@ def test_a_broken_module_is_found_broken(broken: Path, how: str) -> None:
     assert finding.state == "broken" and finding.text
 
 
+@pytest.mark.parametrize("probe", [*command.LIBRARY, *command.RUNTIMES, *command.ROS], ids=lambda probe: probe.name)
+def test_every_probe_is_python(probe: Probe) -> None:
+    compile(probe.code, probe.name, "exec")
+
+
 def test_a_broken_part_that_is_not_required(broken: Path) -> None:
     (broken / "rosbags.py").write_text("import os; os.abort()")
     code, output = doctor()

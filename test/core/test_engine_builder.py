@@ -120,7 +120,7 @@ def test_options_of_the_builder(model: Path, version: str) -> None:
     (done,) = trt.builds
     assert done.level == (None if version == OLDER else 5) and done.workspace == 512_000_000
     assert (done.timings, built.timings) == (b"earlier", b"earlier+")
-    assert done.profile == {"image": [(1, 3, 128, 128), (1, 3, 384, 672), (1, 3, 1312, 1312)]}
+    assert done.profile == {"image": [(1, 3, 128, 128), (1, 3, 448, 768), (1, 3, 1312, 1312)]}
 
 
 @pytest.mark.parametrize("timings", [b"broken", b"foreign"])
@@ -132,15 +132,15 @@ def test_timings_of_elsewhere_are_left_out(model: Path, timings: bytes) -> None:
 @pytest.mark.parametrize(
     ("network", "config", "expected"),
     [
-        pytest.param({}, {}, "1x128x128x3 1x384x672x3 1x1312x1312x3", id="free"),
-        pytest.param({"multiple": 96}, {}, "1x96x96x3 1x384x672x3 1x1344x1344x3", id="outwards to the multiple"),
+        pytest.param({}, {}, "1x128x128x3 1x448x768x3 1x1312x1312x3", id="free"),
+        pytest.param({"multiple": 96}, {}, "1x96x96x3 1x480x768x3 1x1344x1344x3", id="outwards to the multiple"),
         pytest.param(
-            {"multiple": 128}, {"least_size": "64x64"}, "1x128x128x3 1x384x768x3 1x1408x1408x3", id="at least one"
+            {"multiple": 128}, {"least_size": "64x64"}, "1x128x128x3 1x512x768x3 1x1408x1408x3", id="at least one"
         ),
         pytest.param({"size": (256, 448)}, {}, "1x256x448x3 1x256x448x3 1x256x448x3", id="free batch, at most one"),
         pytest.param({"size": (256, 448)}, {"max_batch": 4}, "1x256x448x3 4x256x448x3 4x256x448x3", id="free batch"),
-        pytest.param({"batch": 2, "size": (64, "w")}, {}, "2x64x128x3 2x64x672x3 2x64x1312x3", id="free width"),
-        pytest.param({"described": False}, {}, "1x128x128x3 1x384x672x3 1x1312x1312x3", id="no description"),
+        pytest.param({"batch": 2, "size": (64, "w")}, {}, "2x64x128x3 2x64x768x3 2x64x1312x3", id="free width"),
+        pytest.param({"described": False}, {}, "1x128x128x3 1x448x768x3 1x1312x1312x3", id="no description"),
         pytest.param({"size": (256, 448), "batch": 1}, {}, "", id="fixed"),
     ],
 )

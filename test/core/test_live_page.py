@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("aiohttp", reason="needs aiohttp: pip install pose_ros[view]")
+pytest.importorskip("aiohttp", reason="needs aiohttp")
 
 import aiohttp
 from chromium import Browser
