@@ -45,12 +45,14 @@ class Run:
         image_stamps_ns: Stamps of the images that the camera has sent.
         overlays: Overlays that the node has sent.
         memory_mb: Resident memory of the node at its end, MB.
+        is_cut_short: Whether the camera was stopped; its last image may then have reached the recorder alone.
     """
 
     figures: Sequence[Figures]
     image_stamps_ns: Sequence[int]
     overlays: int
     memory_mb: float
+    is_cut_short: bool = False
 
     @property
     def _watched(self) -> Sequence[Figures]:
@@ -63,10 +65,13 @@ class Run:
         """Stamps of the images that were sent to the node.
 
         What was answered was sent. Of what was not, only images after the first answer that the recorder could watch
-        are counted: of those before, nobody knows how many there were.
+        are counted: of those before, nobody knows how many there were. Nor those after the last answer, if the camera
+        was stopped.
         """
+        answered = {entry.stamp_ns for entry in self.figures}
         start = min((entry.stamp_ns for entry in self._watched), default=math.inf)
-        return {entry.stamp_ns for entry in self.figures} | {s for s in self.image_stamps_ns if s >= start}
+        end = max(answered, default=0) if self.is_cut_short else math.inf
+        return answered | {stamp for stamp in self.image_stamps_ns if start <= stamp <= end}
 
     @property
     def dropped(self) -> int:

@@ -51,13 +51,15 @@ def record(replay_arguments: Sequence[str], folder: Path, watch: Watch, page_por
         nullcontext() if page_port is None else _page(page_port, folder) as page,
     ):
         servants = [node, page] if page else [node]
+        is_cut_short = True
         if _await_node(servants, recorder, listen, watch):
             arguments = ("replay", *replay_arguments, "--topic", CAMERA)
             with Child("the replay", "pose_ros", *arguments, log=folder / "replay.log") as replay:
-                while replay.is_running and _are_alive(servants) and watch(recorder):
+                while (is_cut_short := replay.is_running) and _are_alive(servants) and watch(recorder):
                     listen()
             _await_answer(recorder, listen)
-        return Run(recorder.figures, recorder.image_stamps_ns, len(recorder.overlay_stamps_ns), node.memory_mb())
+        overlays = len(recorder.overlay_stamps_ns)
+        return Run(recorder.figures, recorder.image_stamps_ns, overlays, node.memory_mb(), is_cut_short)
 
 
 def _page(port: int, folder: Path) -> Child:

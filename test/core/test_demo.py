@@ -7,6 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -229,6 +230,14 @@ def test_silent_node_is_a_problem() -> None:
 
 def test_an_answer_before_the_recorder_saw_the_camera_is_no_problem() -> None:
     assert figures.problems(run_of([message(5)], []), [5 * MS]) == []
+
+
+def test_the_last_images_of_a_camera_that_was_stopped_are_not_counted() -> None:
+    run = run_of([message(0), message(2, dropped=1)], [0, 1, 2, 3])
+    assert len(figures.problems(run, [0, 2 * MS])) == 1
+    assert figures.problems(replace(run, is_cut_short=True), [0, 2 * MS]) == []
+    lost = run_of([message(0), message(2)], [0, 1, 2, 3])
+    assert "got 2 + 0" in figures.problems(replace(lost, is_cut_short=True), [0, 2 * MS])[0]
 
 
 def test_what_was_dropped_before_the_recorder_could_watch_is_not_counted() -> None:

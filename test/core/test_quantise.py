@@ -96,7 +96,7 @@ def test_a_wrong_scale_would_be_seen(model: Path, report: QuantiseReport, tmp_pa
     network = onnx.load(str(report.path))
     scales = {node.input[1] for node in network.graph.node if node.op_type == "QuantizeLinear"}
     scale = next(tensor for tensor in network.graph.initializer if tensor.name in scales)
-    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) / 2, scale.name))
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) / np.float32(2), scale.name))
     onnx.save(network, str(tmp_path / "wrong.onnx"))
     right, wrong = differences(model, report.path), differences(model, tmp_path / "wrong.onnx")
     assert wrong["heatmaps"][0] > 2 * right["heatmaps"][0]
