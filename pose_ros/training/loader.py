@@ -6,7 +6,10 @@ workers; and a batch has the same pictures on any number of processes.
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -144,3 +147,11 @@ def _begin_worker(_: int) -> None:
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_the_trainer, name="trainer_watch", daemon=True).start()
+
+
+def _end_with_the_trainer() -> None:
+    """A trainer that is killed tells nobody; PyTorch's workers look at their parent, which is the fork server."""
+    if (trainer := multiprocessing.parent_process()) is not None:
+        trainer.join()
+        os._exit(1)
