@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from pose_ros.fields import METADATA_KEY, ModelSpec
+from pose_ros.yaml_text import yaml_text
 
 DEFAULT_MODEL = Path(__file__).parent / "models" / "default.onnx"
 
@@ -48,13 +49,7 @@ def read_sidecar(path: Path) -> ModelSpec:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a valid description.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"model description: expected a YAML file, got {path}, which does not exist")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"model description: expected a YAML file, got {path}, which is no text") from error
-    return _parsed(text, str(path))
+    return _parsed(yaml_text(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:

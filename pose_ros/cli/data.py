@@ -106,8 +106,11 @@ def _is_run(file: Path) -> bool:
     """Whether it is the configuration of a run, and not that of a YOLO set."""
     import yaml
 
+    from pose_ros.yaml_text import yaml_text
+
+    text = yaml_text(file, "configuration")
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{file}: expected YAML, got: {error}") from error
     return not isinstance(content, dict) or "kpt_shape" not in content

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from pose_ros.skeleton import SKELETONS, Skeleton
+from pose_ros.yaml_text import yaml_text
 
 T = TypeVar("T")
 EXTENDS = "extends"
@@ -99,15 +100,9 @@ def _inside(name: str, entry: Any) -> str:
 
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     path = Path(os.path.abspath(path))
-    if not path.is_file():
-        raise FileNotFoundError(f"settings: expected a YAML file, got {path}, which does not exist")
     if path in above:
         raise ValueError(f"{path}: expected files that extend others, got one that extends itself")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"settings: expected a YAML file, got {path}, which is no text") from error
-    data = _parsed(text, path.parent, str(path))
+    data = _parsed(yaml_text(path, "settings"), path.parent, str(path))
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected names and values, got {type(data).__name__}")
     base = data.pop(EXTENDS, None)

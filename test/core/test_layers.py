@@ -21,7 +21,8 @@ ALLOWED = {  # room -> rooms of this package that it may import
     "protobuf": set(),
     "whole_file": set(),
     "user_cache": set(),
-    "model_file": FOUNDATION,
+    "yaml_text": set(),
+    "model_file": FOUNDATION | {"yaml_text"},
     "overlay": FOUNDATION | {"preprocess"},
     "estimator": FOUNDATION | MIDDLE | {"model_file"},
 }
