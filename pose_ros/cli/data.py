@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pose_ros.datasets.augment import TrainingStream
+    from pose_ros.datasets.sets import DataConfig
     from pose_ros.skeleton import Skeleton
-    from pose_ros.training.augment import TrainingStream
-    from pose_ros.training.data_config import DataConfig
 
 
 def inspect(
@@ -42,9 +42,9 @@ def inspect(
     """
     import numpy as np
 
+    from pose_ros.datasets.augment import fitted
+    from pose_ros.datasets.preview import counted, drawn, sheet
     from pose_ros.results import write_image
-    from pose_ros.training.augment import fitted
-    from pose_ros.training.preview import counted, drawn, sheet
 
     stream = _stream(source, images, skeleton, size, seed, settings or ())
     figure = stream.augmentation.skeleton
@@ -76,8 +76,8 @@ def synthetic(
     from rich.console import Console
     from rich.progress import track
 
-    from pose_ros.training.synthetic import SyntheticPictures
-    from pose_ros.training.synthetic_file import write_scenes
+    from pose_ros.datasets.synthetic.file import write_scenes
+    from pose_ros.datasets.synthetic.scene import SyntheticPictures
 
     figure = _skeleton(skeleton)
     pictures = SyntheticPictures(figure, count, (width, height), people, seed)
@@ -90,8 +90,8 @@ def synthetic(
 def _stream(
     source: Path, images: Path | None, skeleton: str, size: int, seed: int, settings: Sequence[str]
 ) -> TrainingStream:
-    from pose_ros.training.augment import Augmentation, AugmentConfig, TrainingStream
-    from pose_ros.training.data_config import open_mixture
+    from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream
+    from pose_ros.datasets.sets import open_mixture
 
     if source.suffix in (".yaml", ".yml") and _is_run(source):
         return _of_run(source, seed, settings)
@@ -117,10 +117,10 @@ def _is_run(file: Path) -> bool:
 
 
 def _of_run(file: Path, seed: int, settings: Sequence[str]) -> TrainingStream:
+    from pose_ros.datasets.augment import Augmentation, TrainingStream
+    from pose_ros.datasets.sets import open_mixture
     from pose_ros.network import zoo
-    from pose_ros.training.augment import Augmentation, TrainingStream
     from pose_ros.training.config import load_config
-    from pose_ros.training.data_config import open_mixture
 
     config = load_config(file, settings)
     figure = config.skeleton or zoo.build(config.network).spec.skeleton
@@ -137,7 +137,7 @@ def _skeleton(name: str) -> Skeleton:
 
 
 def _data(source: Path, images: Path | None) -> DataConfig:
-    from pose_ros.training.data_config import DataConfig
+    from pose_ros.datasets.sets import DataConfig
 
     if str(source) == "synthetic":
         return DataConfig("synthetic")

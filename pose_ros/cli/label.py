@@ -36,10 +36,10 @@ def label(
     from rich.progress import track
 
     from pose_ros.consensus import Views
+    from pose_ros.datasets import teacher
+    from pose_ros.datasets.labels_file import LabelFile
     from pose_ros.skeleton import SKELETONS
     from pose_ros.sources import images_in
-    from pose_ros.training import teacher
-    from pose_ros.training.labels_file import LabelFile
 
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
@@ -61,7 +61,7 @@ def merge_labels(
     files: Annotated[list[Path], typer.Argument(help="Labels of the same images.", show_default=False)], output: Output
 ) -> None:
     """Make one label file of several teachers'; a score is their mean."""
-    from pose_ros.training import teacher
+    from pose_ros.datasets import teacher
 
     teacher.merge(files, output)
     typer.echo(f"{output}: merged {len(files)} files")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.coco import by_image, load_coco, person_category
+from pose_ros.datasets.labels import keypoint_names
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
-from pose_ros.training.data_coco import by_image, load_coco, person_category
-from pose_ros.training.labels import keypoint_names
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.images import Picture, Pictures
+from pose_ros.datasets.lsp import LSP_NAMES
+from pose_ros.datasets.mpii import MPII_NAMES
+from pose_ros.datasets.sample import LABELLED, Sample
+from pose_ros.datasets.sets import DataConfig, open_pictures
 from pose_ros.evaluation.data import BoolArray, DataSet, LabelledImage, read_coco, skeleton_of
 from pose_ros.skeleton import BOX_FILL, Skeleton
-from pose_ros.training.data import Picture, Pictures
-from pose_ros.training.data_config import DataConfig, open_pictures
-from pose_ros.training.data_lsp import LSP_NAMES
-from pose_ros.training.data_mpii import MPII_NAMES
-from pose_ros.training.sample import LABELLED, Sample
 
 FORMATS = ("coco", "lsp", "mpii")
 _NAMES = {"lsp": LSP_NAMES, "mpii": MPII_NAMES}

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pose_ros.datasets.images import HEAD_BOX, HEAD_SEGMENT
+from pose_ros.datasets.labels import spans
 from pose_ros.evaluation.data import DataSet, FloatArray, LabelledImage
 from pose_ros.evaluation.found import Found
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.data import HEAD_BOX, HEAD_SEGMENT
-from pose_ros.training.labels import spans
 
 LEAST_OKS = 0.1
 """Who is less alike is another person."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pose_ros.datasets.sample import Sample
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.coco import Scores, average_precision
 from pose_ros.evaluation.data import DataSet
@@ -18,7 +19,6 @@ from pose_ros.evaluation.model import Answers, Asked, SeveralViews, SharedPass, 
 from pose_ros.evaluation.pck import Pck, correct_keypoints
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.sample import Sample
 
 
 @dataclass(frozen=True)

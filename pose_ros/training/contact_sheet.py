@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pose_ros.datasets.preview import drawn, sheet
+from pose_ros.datasets.sample import Sample
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import GROUPING_HEADS, Fields, ModelSpec
 from pose_ros.network.model import PoseNetwork
 from pose_ros.overlay import draw
 from pose_ros.people import People
 from pose_ros.training.loader import Normaliser, pixels
-from pose_ros.training.preview import drawn, sheet
-from pose_ros.training.sample import Sample
 
 Image = npt.NDArray[np.uint8]
 _BAR_PX = 22

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from pose_ros.datasets.sample import Sample
 from pose_ros.fields import InputSpec
 from pose_ros.training.config import LoaderConfig
-from pose_ros.training.sample import Sample
 
 Batch = dict[str, Tensor]
 """``image``: (B, H, W, 3) uint8 in the network's colour order; and the targets of all fields, one per sample."""

@@ -8,14 +8,14 @@ from functools import partial
 
 import numpy as np
 
+from pose_ros.datasets.augment import Augmentation, TrainingStream, fitted
+from pose_ros.datasets.sample import Sample
+from pose_ros.datasets.sets import open_mixture, open_pictures
 from pose_ros.fields import ModelSpec
 from pose_ros.network.model import PoseNetwork
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.augment import Augmentation, TrainingStream, fitted
 from pose_ros.training.config import TrainingConfig, ValidationConfig
-from pose_ros.training.data_config import open_mixture, open_pictures
 from pose_ros.training.loader import Examples, Stream
-from pose_ros.training.sample import Sample
 from pose_ros.training.start import starting_network
 from pose_ros.training.target_config import TargetConfig
 from pose_ros.training.targets import make_targets

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.fields import ModelSpec
-from pose_ros.training.sample import LABELLED, Sample
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 
+from pose_ros.datasets.sample import Sample
 from pose_ros.fields import ModelSpec
 from pose_ros.training import targets_centernet, targets_personlab
-from pose_ros.training.sample import Sample
 from pose_ros.training.scene import Scene, on_cells
 from pose_ros.training.target_config import TargetConfig
 from pose_ros.training.targets_heatmaps import Target, confidence_maps, gaussians

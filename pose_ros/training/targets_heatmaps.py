@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
 from pose_ros.training.drawing import draw_gaussians, fill_boxes, fill_disks
-from pose_ros.training.sample import UNCERTAIN, UNKNOWN
 from pose_ros.training.scene import Scene
 from pose_ros.training.target_config import TargetConfig
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
 from pose_ros.decoder.jit import jit
 from pose_ros.skeleton import Limb
 from pose_ros.training.drawing import draw_limb, fill_boxes
-from pose_ros.training.sample import UNCERTAIN, UNKNOWN
 from pose_ros.training.scene import Scene
 from pose_ros.training.target_config import TargetConfig
 from pose_ros.training.targets_heatmaps import Target

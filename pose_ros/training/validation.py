@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import numpy as np
 import torch
 
+from pose_ros.datasets.sample import Sample
 from pose_ros.decoder import make_decoder
 from pose_ros.evaluation.coco import average_precision
 from pose_ros.evaluation.data_sets import data_of
@@ -21,7 +22,6 @@ from pose_ros.training.contact_sheet import groupings, predicted
 from pose_ros.training.learner import Loss
 from pose_ros.training.loader import Normaliser, stacked
 from pose_ros.training.materials import InOrder, examples
-from pose_ros.training.sample import Sample
 
 
 def validated(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config: TrainingConfig) -> dict[str, float]:

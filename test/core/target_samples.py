@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.fields import HeadSpec, ModelSpec
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.sample import LABELLED, Sample
 
 SPEC = ModelSpec(
     "test",

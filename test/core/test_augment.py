@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pose_ros.datasets import colour
+from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream, fitted, recoloured
+from pose_ros.datasets.images import Mixture
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sample
+from pose_ros.datasets.warp import GREY, affine, warp
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
-from pose_ros.training import colour
-from pose_ros.training.augment import Augmentation, AugmentConfig, TrainingStream, fitted, recoloured
-from pose_ros.training.data import Mixture
-from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sample
-from pose_ros.training.warp import GREY, affine, warp
 
 NO_COLOUR = {"colour": 0.0, "grey": 0.0, "blur": 0.0, "motion_blur": 0.0, "noise": 0.0, "jpeg": 0.0}
 PLAIN = AugmentConfig(**NO_COLOUR)

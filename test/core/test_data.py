@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 import pytest
 
+from pose_ros.datasets.coco import read_coco
+from pose_ros.datasets.extra import read_extra, with_extra
+from pose_ros.datasets.images import Mixture, Picture, Pictures
+from pose_ros.datasets.labels import Gates, keypoint_names, onto
+from pose_ros.datasets.lsp import LSP_NAMES, read_lsp
+from pose_ros.datasets.mpii import MPII_NAMES, read_mpii
+from pose_ros.datasets.regions import region
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
+from pose_ros.datasets.sets import DataConfig, open_mixture, open_pictures
+from pose_ros.datasets.yolo import read_yolo
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18, Skeleton
-from pose_ros.training.data import Mixture, Picture, Pictures
-from pose_ros.training.data_coco import read_coco
-from pose_ros.training.data_config import DataConfig, open_mixture, open_pictures
-from pose_ros.training.data_extra import read_extra, with_extra
-from pose_ros.training.data_lsp import LSP_NAMES, read_lsp
-from pose_ros.training.data_mpii import MPII_NAMES, read_mpii
-from pose_ros.training.data_yolo import read_yolo
-from pose_ros.training.labels import Gates, keypoint_names, onto
-from pose_ros.training.regions import region
-from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 
 SHARED = Path(os.environ.get("POSE_ROS_SHARED", Path(__file__).parents[2].parent / "shared"))
 COCO_CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoint_names)}

@@ -21,6 +21,11 @@ pytest.importorskip("matplotlib")
 import pose_ros.cli  # noqa: F401  (before its parts)
 from pose_ros.cli.evaluate import evaluate
 from pose_ros.config import EstimatorConfig, RuntimeConfig
+from pose_ros.datasets.lsp import LSP_NAMES
+from pose_ros.datasets.mpii import MPII_NAMES
+from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
+from pose_ros.datasets.synthetic.file import write_scenes
+from pose_ros.datasets.synthetic.scene import SyntheticPictures
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
@@ -29,11 +34,6 @@ from pose_ros.evaluation.report import write_report
 from pose_ros.evaluation.scores import evaluate_found, evaluate_model, evaluate_samples, summary
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
-from pose_ros.training.data_lsp import LSP_NAMES
-from pose_ros.training.data_mpii import MPII_NAMES
-from pose_ros.training.sample import ABSENT, LABELLED, Sample
-from pose_ros.training.synthetic import SyntheticPictures
-from pose_ros.training.synthetic_file import write_scenes
 
 SIZE_WH = (256, 256)
 SCENES = 2

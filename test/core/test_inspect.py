@@ -9,13 +9,13 @@ import typer
 from typer.testing import CliRunner
 
 from pose_ros.cli.data import inspect, synthetic
+from pose_ros.datasets.coco import read_coco
+from pose_ros.datasets.preview import drawn, sheet
+from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
+from pose_ros.datasets.synthetic.file import entries, run_lengths
+from pose_ros.datasets.synthetic.scene import SyntheticPictures
 from pose_ros.skeleton import COCO_17
 from pose_ros.sources import read_image
-from pose_ros.training.data_coco import read_coco
-from pose_ros.training.preview import drawn, sheet
-from pose_ros.training.sample import LABELLED, UNCERTAIN, Sample
-from pose_ros.training.synthetic import SyntheticPictures
-from pose_ros.training.synthetic_file import entries, run_lengths
 
 app = typer.Typer()
 app.command()(inspect)

@@ -14,11 +14,11 @@ from scene import crowd
 from typer.testing import CliRunner, Result
 
 from pose_ros.cli import app
+from pose_ros.datasets import teacher
+from pose_ros.datasets.labels_file import LabelFile
+from pose_ros.datasets.teacher import merge, scored
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
-from pose_ros.training import teacher
-from pose_ros.training.labels_file import LabelFile
-from pose_ros.training.teacher import merge, scored
 
 FAST = ["--short-side", "64", "--threads", "1"]
 SIZE_WH = (90, 60)

@@ -7,12 +7,12 @@ import scene
 torch = pytest.importorskip("torch")
 
 from pose_ros.config import DecoderConfig  # noqa: E402
+from pose_ros.datasets.sample import Sample  # noqa: E402
 from pose_ros.decoder import make_decoder  # noqa: E402
 from pose_ros.fields import Fields, HeadSpec, ModelSpec  # noqa: E402
 from pose_ros.skeleton import OPENPOSE_18  # noqa: E402
 from pose_ros.training.loss_config import LossConfig  # noqa: E402
 from pose_ros.training.losses import FieldsLoss  # noqa: E402
-from pose_ros.training.sample import Sample  # noqa: E402
 from pose_ros.training.target_config import TargetConfig  # noqa: E402
 from pose_ros.training.targets import make_targets  # noqa: E402
 

@@ -13,12 +13,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("pycocotools")
 from tiny_training import config  # noqa: E402
 
+from pose_ros.datasets.sample import LABELLED, Sample  # noqa: E402
 from pose_ros.network.mobilenet_v1 import MobileNetV1  # noqa: E402
 from pose_ros.network.multi_head import MultiHeadNetwork  # noqa: E402
 from pose_ros.skeleton import OPENPOSE_18  # noqa: E402
 from pose_ros.training.contact_sheet import found  # noqa: E402
 from pose_ros.training.materials import Materials  # noqa: E402
-from pose_ros.training.sample import LABELLED, Sample  # noqa: E402
 from pose_ros.training.trainer import Trainer  # noqa: E402
 from pose_ros.training.validation import precision  # noqa: E402
 

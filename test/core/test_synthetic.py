@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN
+from pose_ros.datasets.synthetic.body import Part
+from pose_ros.datasets.synthetic.motion import random_motion
+from pose_ros.datasets.synthetic.paint import PATTERNS, Paint
+from pose_ros.datasets.synthetic.render import NOTHING, Camera, render
+from pose_ros.datasets.synthetic.scene import SyntheticPictures, scene
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18
-from pose_ros.training.sample import LABELLED, UNCERTAIN, UNKNOWN
-from pose_ros.training.synthetic import SyntheticPictures, scene
-from pose_ros.training.synthetic_body import Part
-from pose_ros.training.synthetic_motion import random_motion
-from pose_ros.training.synthetic_paint import PATTERNS, Paint
-from pose_ros.training.synthetic_render import NOTHING, Camera, render
 
 SIZE = (320, 240)
 SEEDS = range(6)

@@ -8,11 +8,11 @@ import scene
 import scene_personlab
 
 from pose_ros.config import DecoderConfig
+from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import GROUPING_HEADS, Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
-from pose_ros.training.sample import ABSENT, LABELLED, Sample
 from pose_ros.training.target_config import TargetConfig
 from pose_ros.training.targets import make_targets
 

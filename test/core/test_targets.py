@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from target_samples import CENTERNET, PERSONLAB, SPEC, at, heads, sample
 
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.training.target_config import TargetConfig
 from pose_ros.training.targets import make_targets
 

@@ -15,10 +15,10 @@ import typer
 import yaml
 
 from pose_ros.cli import app
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNKNOWN
+from pose_ros.datasets.sets import DataConfig, open_pictures
 from pose_ros.skeleton import COCO_17
 from pose_ros.training.config import TrainingConfig, load_config
-from pose_ros.training.data_config import DataConfig, open_pictures
-from pose_ros.training.sample import ABSENT, LABELLED, UNKNOWN
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/training.md").read_text(encoding="utf-8")

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN, Sample
 from pose_ros.overlay import Colour, draw
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.sample import LABELLED, UNCERTAIN, UNKNOWN, Sample
 
 Image = npt.NDArray[np.uint8]
 

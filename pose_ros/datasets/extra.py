@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.coco import by_image, load_coco, person_category
+from pose_ros.datasets.images import Picture
+from pose_ros.datasets.labels import Gates, boxes_around, has_place, keypoint_names, onto
+from pose_ros.datasets.regions import Region
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import BOX_FILL, Skeleton
-from pose_ros.training.data import Picture
-from pose_ros.training.data_coco import by_image, load_coco, person_category
-from pose_ros.training.labels import Gates, boxes_around, has_place, keypoint_names, onto
-from pose_ros.training.regions import Region
-from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 
 FloatArray = npt.NDArray[np.float32]
 States = npt.NDArray[np.uint8]

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.labels import States, has_place
+from pose_ros.datasets.regions import Region, enlarged, paint_box
+from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
 from pose_ros.skeleton import Skeleton
 from pose_ros.sources import images_in, read_image
-from pose_ros.training.labels import States, has_place
-from pose_ros.training.regions import Region, enlarged, paint_box
-from pose_ros.training.sample import ABSENT, LABELLED, Sample
 
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]

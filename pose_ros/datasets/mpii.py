@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.images import HEAD_BOX, Picture, Problems, labelled_keypoints
+from pose_ros.datasets.labels import boxes_around, onto
+from pose_ros.datasets.lsp import load_mat
+from pose_ros.datasets.regions import Region
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.data import HEAD_BOX, Picture, Problems, labelled_keypoints
-from pose_ros.training.data_lsp import load_mat
-from pose_ros.training.labels import boxes_around, onto
-from pose_ros.training.regions import Region
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.regions import enlarged
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.regions import enlarged
-from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 
 FloatArray = npt.NDArray[np.float32]
 States = npt.NDArray[np.uint8]

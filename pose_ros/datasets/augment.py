@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import check_settings, setting
+from pose_ros.datasets import colour
+from pose_ros.datasets.images import Mixture
+from pose_ros.datasets.labels import has_place
+from pose_ros.datasets.sample import Sample
+from pose_ros.datasets.warp import GREY, Matrix, affine, warp
 from pose_ros.skeleton import Skeleton
-from pose_ros.training import colour
-from pose_ros.training.data import Mixture
-from pose_ros.training.labels import has_place
-from pose_ros.training.sample import Sample
-from pose_ros.training.warp import GREY, Matrix, affine, warp
 
 Image = npt.NDArray[np.uint8]
 Tile = tuple[int, int, int, int]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.training.synthetic_motion import SIDES
-from pose_ros.training.synthetic_paint import Paint, Wardrobe
+from pose_ros.datasets.synthetic.motion import SIDES
+from pose_ros.datasets.synthetic.paint import Paint, Wardrobe
 
 Vector = npt.NDArray[np.float64]
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.training.labels import has_place
-from pose_ros.training.regions import paint_box
-from pose_ros.training.sample import ABSENT, UNKNOWN, Sample
+from pose_ros.datasets.labels import has_place
+from pose_ros.datasets.regions import paint_box
+from pose_ros.datasets.sample import ABSENT, UNKNOWN, Sample
 
 FloatArray = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.labels import boxes_around
+from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sample
+from pose_ros.datasets.synthetic.body import Body, body_at
+from pose_ros.datasets.synthetic.motion import Motion, random_motion
+from pose_ros.datasets.synthetic.paint import Wardrobe, random_wardrobe
+from pose_ros.datasets.synthetic.render import Camera, render
+from pose_ros.datasets.synthetic.room import Room, random_room
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
-from pose_ros.training.labels import boxes_around
-from pose_ros.training.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sample
-from pose_ros.training.synthetic_body import Body, body_at
-from pose_ros.training.synthetic_motion import Motion, random_motion
-from pose_ros.training.synthetic_paint import Wardrobe, random_wardrobe
-from pose_ros.training.synthetic_render import Camera, render
-from pose_ros.training.synthetic_room import Room, random_room
 
 Image = npt.NDArray[np.uint8]
 

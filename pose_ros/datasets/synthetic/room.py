@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.training.synthetic_body import Part
-from pose_ros.training.synthetic_paint import Paint, random_cloth
-from pose_ros.training.synthetic_render import Camera
+from pose_ros.datasets.synthetic.body import Part
+from pose_ros.datasets.synthetic.paint import Paint, random_cloth
+from pose_ros.datasets.synthetic.render import Camera
 
 FloatImage = npt.NDArray[np.float32]
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from pose_ros.consensus import Views, consensus
+from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 from pose_ros.sources import read_image
-from pose_ros.training.labels_file import VISIBLE, LabelFile
 
 LEAST_SCORE = 0.02
 """Keypoints below it are not written."""

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.images import HEAD_SEGMENT, Picture, Problems, labelled_keypoints
+from pose_ros.datasets.labels import boxes_around, keypoint_names, onto, spans
+from pose_ros.datasets.sample import LABELLED
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.data import HEAD_SEGMENT, Picture, Problems, labelled_keypoints
-from pose_ros.training.labels import boxes_around, keypoint_names, onto, spans
-from pose_ros.training.sample import LABELLED
 
 LSP_NAMES = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle"),

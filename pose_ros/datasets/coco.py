@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.images import Picture, Problems, check_keypoints
+from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, keypoint_names, onto
+from pose_ros.datasets.regions import Region, region
+from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.skeleton import COCO_17, Skeleton
-from pose_ros.training.data import Picture, Problems, check_keypoints
-from pose_ros.training.labels import DEFAULT_GATES, Gates, boxes_around, keypoint_names, onto
-from pose_ros.training.regions import Region, region
-from pose_ros.training.sample import ABSENT, LABELLED
 
 FloatArray = npt.NDArray[np.float32]
 Person = tuple[FloatArray, npt.NDArray[np.uint8], Region]

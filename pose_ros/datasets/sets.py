@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import ClassVar
 
 from pose_ros.config import check_settings, setting
+from pose_ros.datasets.coco import read_coco
+from pose_ros.datasets.extra import read_extra, with_extra
+from pose_ros.datasets.images import Mixture, Picture, Pictures, negatives
+from pose_ros.datasets.labels import Gates
+from pose_ros.datasets.lsp import read_lsp
+from pose_ros.datasets.mpii import read_mpii
+from pose_ros.datasets.sample import Sample
+from pose_ros.datasets.synthetic.scene import SyntheticPictures
+from pose_ros.datasets.yolo import read_yolo
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.data import Mixture, Picture, Pictures, negatives
-from pose_ros.training.data_coco import read_coco
-from pose_ros.training.data_extra import read_extra, with_extra
-from pose_ros.training.data_lsp import read_lsp
-from pose_ros.training.data_mpii import read_mpii
-from pose_ros.training.data_yolo import read_yolo
-from pose_ros.training.labels import Gates
-from pose_ros.training.sample import Sample
-from pose_ros.training.synthetic import SyntheticPictures
 
 FORMATS = ("coco", "lsp", "mpii", "yolo", "negatives", "synthetic")
 _SYNTHETIC = 10_000

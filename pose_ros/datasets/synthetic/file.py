@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.datasets.labels_file import HIDDEN, VISIBLE, LabelFile
+from pose_ros.datasets.synthetic.scene import Scene
 from pose_ros.results import write_image
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.labels_file import HIDDEN, VISIBLE, LabelFile
-from pose_ros.training.synthetic import Scene
 
 
 def write_scenes(folder: Path, scenes: Iterable[Scene], skeleton: Skeleton) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.training.synthetic_body import Part
+from pose_ros.datasets.synthetic.body import Part
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Labelled images to learn from and to measure by. No torch, no ROS."""
