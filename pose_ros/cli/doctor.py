@@ -52,11 +52,11 @@ _ONNX = "import onnxruntime as o; print(o.__version__ + ', ' + ', '.join(o.get_a
 _RCLPY = "import rclpy; print(rclpy.get_rmw_implementation_identifier())"
 _MESSAGES = "from pose_ros.msg import PersonPoseArray; print('built')"
 _GPU = (
-    "from pose_ros.runtime.cuda import find_gpu; gpu = find_gpu(); major, minor = gpu.cuda_version; "
+    "from pose_ros.runtime.cuda.driver import find_gpu; gpu = find_gpu(); major, minor = gpu.cuda_version; "
     "print(f'{gpu.name}, {gpu.memory_bytes / 1e9:.0f} GB, CUDA {major}.{minor}')"
 )
 _TENSORRT = (
-    "from pose_ros.runtime.cuda_memory import open_cuda; from pose_ros.runtime.tensorrt import check; "
+    "from pose_ros.runtime.cuda.opening import open_cuda; from pose_ros.runtime.tensorrt.runner import check; "
     "open_cuda(check(0)).close(); import tensorrt; print(tensorrt.__version__)"
 )
 _OPENVINO = (
@@ -91,8 +91,10 @@ ROS = (
     _module("launch_ros", "launch_ros", "launch files", fix=_INSTALLED_ROS, apt="ros-{distro}-launch-ros"),
 )
 NVIDIA = (
-    runtime_probe("NVIDIA driver", "pose_ros.runtime.cuda", _GPU, "running on the GPU", fix="install the driver again"),
-    runtime_probe("TensorRT", "pose_ros.runtime.tensorrt", _TENSORRT, "running fastest on the GPU", "tensorrt"),
+    runtime_probe(
+        "NVIDIA driver", "pose_ros.runtime.cuda.driver", _GPU, "running on the GPU", fix="install the driver again"
+    ),
+    runtime_probe("TensorRT", "pose_ros.runtime.tensorrt.runner", _TENSORRT, "running fastest on the GPU", "tensorrt"),
     runtime_probe("CUDA provider", "pose_ros.runtime.onnx", _CUDA, "ONNX Runtime on the GPU", "onnxruntime-gpu"),
 )
 RUNTIMES = (

@@ -13,7 +13,7 @@ import typer
 from pose_ros.cli.columns import aligned
 
 if TYPE_CHECKING:
-    from pose_ros.runtime.engine_cache import EngineCache, EngineEntry
+    from pose_ros.runtime.tensorrt.cache import EngineCache, EngineEntry
 
 _HEAD = ("model", "TensorRT", "GPU", "precision", "shapes", "MB", "built (UTC)", "last used", "")
 
@@ -29,7 +29,7 @@ def engines(
     ] = None,
 ) -> None:
     """List the engines that TensorRT has built; remove them on request, but none that is being built."""
-    from pose_ros.runtime.engine_cache import EngineCache
+    from pose_ros.runtime.tensorrt.cache import EngineCache
 
     cache = EngineCache(folder)
     if everything:
@@ -66,7 +66,7 @@ class Machine:
 
 
 def _prune(cache: EngineCache) -> None:
-    from pose_ros.runtime.engine_key import printable
+    from pose_ros.runtime.tensorrt.key import printable
 
     here = this_machine()
     if not here.tensorrt:
@@ -80,7 +80,7 @@ def _prune(cache: EngineCache) -> None:
 def this_machine() -> Machine:
     """Ask TensorRT, in a process of its own, and the driver."""
     from pose_ros.cli.probes import Probe, examine
-    from pose_ros.runtime.cuda import find_gpu
+    from pose_ros.runtime.cuda.driver import find_gpu
     from pose_ros.runtime.runner import Unavailable
 
     code = "import tensorrt; print(tensorrt.__version__)"
@@ -94,7 +94,7 @@ def this_machine() -> Machine:
 
 
 def _row(entry: EngineEntry) -> tuple[str, ...]:
-    from pose_ros.runtime.engine_key import printable
+    from pose_ros.runtime.tensorrt.key import printable
 
     key, built = ("-",) * 4, "-"
     if entry.sidecar is not None:

@@ -143,7 +143,7 @@ def _load(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say
 
 def _try(path: Path, config: RuntimeConfig) -> None:
     if config.backend == "tensorrt":
-        from pose_ros.runtime.tensorrt import check_model
+        from pose_ros.runtime.tensorrt.runner import check_model
 
         check_model(path, config)
     else:
@@ -151,7 +151,7 @@ def _try(path: Path, config: RuntimeConfig) -> None:
 
 
 def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say | None) -> Runner:
-    from pose_ros.runtime.tensorrt import TensorRTRunner, check_model
+    from pose_ros.runtime.tensorrt.runner import TensorRTRunner, check_model
 
     if config.while_building == "wait":
         return TensorRTRunner(path, config, progress, say)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-from pose_ros.runtime.engine_key import sha256_of_json
 
 ABSENT = "absent"
 _PIECE_BYTES = 1 << 20
@@ -37,6 +36,11 @@ def model_sha256(path: str | Path) -> str:
     if not names:
         return whole.hexdigest()
     return sha256_of_json([whole.hexdigest(), *([name, _sha256(path.parent / name)] for name in sorted(names))])
+
+
+def sha256_of_json(data: object) -> str:
+    """SHA-256 of data, whatever the order of its entries. JSON quotes, so texts cannot run into one another."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def _names(window: bytes) -> Iterator[str]:

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.cuda import Gpu, find_gpu
-from pose_ros.runtime.cuda_memory import Cuda, open_cuda
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.driver import Gpu, find_gpu
+from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
 

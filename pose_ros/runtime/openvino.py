@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.engine_profile import shape_ranges
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
+from pose_ros.runtime.shape_ranges import shape_ranges
 from pose_ros.user_cache import user_cache
 
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "npu": "NPU"}

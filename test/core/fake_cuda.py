@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pose_ros.runtime.cuda import Gpu
-from pose_ros.runtime.cuda_memory import Cuda
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.driver import Gpu
 
 GPU = Gpu(0, "Fake GPU", (8, 7), 8 << 30, (12, 6))
 OUT_OF_MEMORY, CAPTURE_UNSUPPORTED, ILLEGAL_ADDRESS = 2, 900, 700

@@ -20,7 +20,7 @@ from fake_tensorrt_builder import Build, IBuilderConfig
 from fake_tensorrt_engine import computed
 from fake_tensorrt_objects import ILogger, Missing, Object
 
-from pose_ros.runtime import tensorrt
+from pose_ros.runtime.tensorrt import runner as tensorrt
 
 __all__ = ["OLDER", "VERSIONS", "Build", "Faults", "Install", "computed", "install", "make", "picture", "right"]
 

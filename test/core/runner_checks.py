@@ -20,8 +20,8 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.precision import PrecisionReport, compare
 from pose_ros.fields import FRONT_HEADS
 from pose_ros.model_file import DEFAULT_MODEL, read_spec
-from pose_ros.runtime import engine_file
 from pose_ros.runtime.runner import Arrays, Runner, Unavailable
+from pose_ros.runtime.tensorrt import file as engine_file
 
 Load = Callable[[Callable[[str], None]], Any]
 """Makes a TensorRTRunner that tells its messages to the function."""

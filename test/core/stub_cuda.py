@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from pose_ros.runtime.cuda import Gpu
-from pose_ros.runtime.cuda_runtime_library import LibraryCuda
+from pose_ros.runtime.cuda.cudart import LibraryCuda
+from pose_ros.runtime.cuda.driver import Gpu
 
 BINDINGS = "cuda.bindings.runtime"
 GPU = Gpu(0, "Imaginary Orin", (8, 7), 64 << 30, (12, 6))

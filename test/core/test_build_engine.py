@@ -12,8 +12,8 @@ from tiny_onnx import write_model
 from typer.testing import CliRunner, Result
 
 from pose_ros.cli import app
-from pose_ros.runtime import tensorrt
-from pose_ros.runtime.cuda import find_gpu
+from pose_ros.runtime.cuda.driver import find_gpu
+from pose_ros.runtime.tensorrt import runner as tensorrt
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from stub_cuda import compile_stub
 
-from pose_ros.runtime.cuda import Gpu, find_gpu
+from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.runner import Unavailable
 
 
@@ -76,7 +76,7 @@ def test_a_driver_without_a_function_is_unavailable(tmp_path: Path) -> None:
 def test_this_machine_answers_and_its_process_lives() -> None:
     """Whatever it is: a GPU, no driver, or a driver without a GPU."""
     script = (
-        "from pose_ros.runtime.cuda import find_gpu\n"
+        "from pose_ros.runtime.cuda.driver import find_gpu\n"
         "from pose_ros.runtime.runner import Unavailable\n"
         "try:\n"
         "    print(find_gpu().name)\n"

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 from stub_cuda import BINDINGS, GPU, compile_stub, fake_bindings
 
-from pose_ros.runtime import cuda_runtime_library
-from pose_ros.runtime.cuda import find_gpu
-from pose_ros.runtime.cuda_memory import open_cuda
+from pose_ros.runtime.cuda import cudart as cuda_runtime_library
+from pose_ros.runtime.cuda.driver import find_gpu
+from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.runner import Unavailable
 
 
@@ -81,8 +81,8 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_process_may_end_with_everything_open(stub: Path) -> None:
     script = (
         "import sys\n"
-        "from pose_ros.runtime.cuda import Gpu\n"
-        "from pose_ros.runtime.cuda_memory import open_cuda\n"
+        "from pose_ros.runtime.cuda.driver import Gpu\n"
+        "from pose_ros.runtime.cuda.opening import open_cuda\n"
         "cuda = open_cuda(Gpu(0, 'Imaginary Orin', (8, 7), 1 << 30, (12, 6)), sys.argv[1])\n"
         "device, host, stream = cuda.allocate(8), cuda.allocate_host(8), cuda.make_stream()\n"
         "graph = stream.capture(lambda: stream.upload(device, host.array))\n"
@@ -100,8 +100,8 @@ def test_the_libraries_of_this_machine_refuse_without_a_driver_and_the_process_l
     else:
         pytest.skip("there is a GPU here")
     script = (
-        "from pose_ros.runtime.cuda import Gpu\n"
-        "from pose_ros.runtime.cuda_memory import open_cuda\n"
+        "from pose_ros.runtime.cuda.driver import Gpu\n"
+        "from pose_ros.runtime.cuda.opening import open_cuda\n"
         "from pose_ros.runtime.runner import Unavailable\n"
         "try:\n"
         "    open_cuda(Gpu(0, 'Imaginary Orin', (8, 7), 1 << 30, (12, 6)))\n"

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from stub_cuda import BINDINGS, GPU, compile_stub, fake_bindings
 
-from pose_ros.runtime.cuda import Gpu, find_gpu
-from pose_ros.runtime.cuda_memory import Cuda, CudaError, Stream, open_cuda
+from pose_ros.runtime.cuda.device import Cuda, CudaError
+from pose_ros.runtime.cuda.driver import Gpu, find_gpu
+from pose_ros.runtime.cuda.objects import Stream
+from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.runner import Unavailable
 
 

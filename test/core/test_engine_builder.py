@@ -18,12 +18,12 @@ from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.model_file import DEFAULT_MODEL
-from pose_ros.runtime import engine_progress
-from pose_ros.runtime.engine_builder import BuiltEngine, build_engine, engine_request
-from pose_ros.runtime.engine_log import log_of
-from pose_ros.runtime.engine_profile import ShapeRange, shape_ranges
-from pose_ros.runtime.engine_progress import Phases
 from pose_ros.runtime.onnx_graph import GraphInput, OnnxGraph, read_graph
+from pose_ros.runtime.shape_ranges import ShapeRange, shape_ranges
+from pose_ros.runtime.tensorrt import progress as engine_progress
+from pose_ros.runtime.tensorrt.builder import BuiltEngine, build_engine, engine_request
+from pose_ros.runtime.tensorrt.log import log_of
+from pose_ros.runtime.tensorrt.progress import Phases
 
 EIGHT, TEN, NEWER, ELEVEN = VERSIONS
 WEAK_FRONT = {"FP16", "OBEY_PRECISION_CONSTRAINTS"}

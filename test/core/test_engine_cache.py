@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from pose_ros.runtime import engine_file, engine_lock
-from pose_ros.runtime.engine_cache import EngineCache
-from pose_ros.runtime.engine_file import plan_name, read_sidecar
-from pose_ros.runtime.engine_key import EngineKey
+from pose_ros.runtime.tensorrt import file as engine_file
+from pose_ros.runtime.tensorrt import lock as engine_lock
+from pose_ros.runtime.tensorrt.cache import EngineCache
+from pose_ros.runtime.tensorrt.file import plan_name, read_sidecar
+from pose_ros.runtime.tensorrt.key import EngineKey
 
 KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
 OTHERS = {

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from pose_ros.runtime.engine_cache import EngineCache
+from pose_ros.runtime.tensorrt.cache import EngineCache
 
 PROGRAM = """
 import sys, os, signal
 from pathlib import Path
-from pose_ros.runtime import engine_file
-from pose_ros.runtime.engine_cache import EngineCache
-from pose_ros.runtime.engine_key import EngineKey
+from pose_ros.runtime.tensorrt import file as engine_file
+from pose_ros.runtime.tensorrt.cache import EngineCache
+from pose_ros.runtime.tensorrt.key import EngineKey
 
 folder, plan, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pose_ros.runtime.engine_cache import EngineCache
-from pose_ros.runtime.engine_file import Sidecar, plan_name
-from pose_ros.runtime.engine_key import EngineKey
+from pose_ros.runtime.tensorrt.cache import EngineCache
+from pose_ros.runtime.tensorrt.file import Sidecar, plan_name
+from pose_ros.runtime.tensorrt.key import EngineKey
 
 KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
 OLD, NEW = bytes(range(200)), b"new"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.runtime import model_checksum
-from pose_ros.runtime.engine_key import EngineKey
 from pose_ros.runtime.model_checksum import model_sha256
+from pose_ros.runtime.tensorrt.key import EngineKey
 
 FIELDS = ("model_sha256", "tensorrt", "gpu", "compute_capability", "precision", "shapes", "options")
 KEYS = st.builds(EngineKey, *[st.text(st.characters())] * len(FIELDS))

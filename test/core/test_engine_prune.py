@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pose_ros.runtime.engine_cache import EngineCache, EngineEntry
-from pose_ros.runtime.engine_key import EngineKey
-from pose_ros.runtime.engine_lock import locked
+from pose_ros.runtime.tensorrt.cache import EngineCache, EngineEntry
+from pose_ros.runtime.tensorrt.key import EngineKey
+from pose_ros.runtime.tensorrt.lock import locked
 
 KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
 OLD_KEY = replace(KEY, tensorrt="8.6.1")

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pose_ros.cli import app
-from pose_ros.runtime import cuda
-from pose_ros.runtime.engine_cache import EngineCache
-from pose_ros.runtime.engine_file import Sidecar, plan_name
-from pose_ros.runtime.engine_key import EngineKey
+from pose_ros.runtime.cuda import driver as cuda
 from pose_ros.runtime.runner import Unavailable
+from pose_ros.runtime.tensorrt.cache import EngineCache
+from pose_ros.runtime.tensorrt.file import Sidecar, plan_name
+from pose_ros.runtime.tensorrt.key import EngineKey
 
 GPUS = (cuda.Gpu(0, "Orin", (8, 7), 1 << 33, (12, 6), 4), cuda.Gpu(1, "RTX 4070", (8, 9), 1 << 33, (12, 6), 46))
 ORIN, RTX = (gpu.model for gpu in GPUS)

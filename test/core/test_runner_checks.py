@@ -21,7 +21,7 @@ from pose_ros.config import RuntimeConfig
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Arrays, Runner, TensorSpec
-from pose_ros.runtime.tensorrt import TensorRTRunner
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
 SMALL_WH = (96, 64)
 

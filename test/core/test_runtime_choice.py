@@ -53,7 +53,7 @@ def refusing(error: Exception):
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with ONNX Runtime for the CPU and nothing else."""
-    module(monkeypatch, "tensorrt", TensorRTRunner=refusing(NO_GPU), check_model=refusing(NO_GPU))
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(NO_GPU), check_model=refusing(NO_GPU))
     absent = Unavailable("openvino", "not installed", "pip install openvino")
     module(monkeypatch, "openvino", OpenVINORunner=refusing(absent))
 
@@ -61,7 +61,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which TensorRT works."""
-    module(monkeypatch, "tensorrt", TensorRTRunner=Painted, check_model=lambda path, config: None)
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=Painted, check_model=lambda path, config: None)
 
 
 def test_auto_says_why_in_one_line(bare: None) -> None:
@@ -97,7 +97,7 @@ def test_auto_takes_the_first_that_works(with_gpu: None) -> None:
     ids=["unavailable", "cannot build", "no memory", "unknown version"],
 )
 def test_whatever_fails_the_next_is_taken(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
-    module(monkeypatch, "tensorrt", TensorRTRunner=refusing(error), check_model=lambda path, config: None)
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(error), check_model=lambda path, config: None)
     module(monkeypatch, "openvino", OpenVINORunner=Painted)
     runner = load_runner(DEFAULT_MODEL, RuntimeConfig())
     assert isinstance(runner, Painted)
@@ -179,7 +179,10 @@ def test_checkpoints_go_to_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_what_would_be_taken_is_found_without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     module(
-        monkeypatch, "tensorrt", TensorRTRunner=refusing(AssertionError("built")), check_model=lambda path, config: None
+        monkeypatch,
+        "tensorrt.runner",
+        TensorRTRunner=refusing(AssertionError("built")),
+        check_model=lambda path, config: None,
     )
     assert foresee(DEFAULT_MODEL, RuntimeConfig()) == "tensorrt"
 

@@ -16,9 +16,9 @@ from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import METADATA_KEY
-from pose_ros.runtime.cuda_memory import CudaError
-from pose_ros.runtime.engine_session import LANES, WARM_UPS
-from pose_ros.runtime.tensorrt import TensorRTRunner
+from pose_ros.runtime.cuda.device import CudaError
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner
+from pose_ros.runtime.tensorrt.session import LANES, WARM_UPS
 
 pytest_plugins = ["tensorrt_fixtures"]
 

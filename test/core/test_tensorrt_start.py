@@ -18,12 +18,12 @@ from fake_tensorrt import VERSIONS, Install, picture, right
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime import tensorrt
-from pose_ros.runtime.cuda import find_gpu
-from pose_ros.runtime.cuda_memory import CudaError
+from pose_ros.runtime.cuda.device import CudaError
+from pose_ros.runtime.cuda.driver import find_gpu
 from pose_ros.runtime.runner import Unavailable
-from pose_ros.runtime.tensorrt import TensorRTRunner, check
-from pose_ros.runtime.worker_thread import WorkerThread
+from pose_ros.runtime.tensorrt import runner as tensorrt
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner, check
+from pose_ros.runtime.tensorrt.worker_thread import WorkerThread
 
 pytest_plugins = ["tensorrt_fixtures"]
 
@@ -34,7 +34,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import fake_cuda, fake_tensorrt, numpy as np
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime import tensorrt
+from pose_ros.runtime.tensorrt import runner as tensorrt
 machine = fake_cuda.Machine()
 sys.modules["tensorrt"] = fake_tensorrt.make("10.3.0", machine)
 tensorrt.find_gpu, tensorrt.open_cuda = lambda index: fake_cuda.GPU, lambda gpu: fake_cuda.FakeCuda(machine)

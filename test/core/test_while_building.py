@@ -201,7 +201,7 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Puts a runner and a check in the place of TensorRT's."""
 
     def put(runner: Callable[..., Runner], check: Callable[..., None] = lambda path, config: None) -> None:
-        module = ModuleType("pose_ros.runtime.tensorrt")
+        module = ModuleType("pose_ros.runtime.tensorrt.runner")
         module.TensorRTRunner, module.check_model = runner, check
         monkeypatch.setitem(sys.modules, module.__name__, module)
 

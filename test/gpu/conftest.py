@@ -11,11 +11,12 @@ import runner_checks
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.model_file import DEFAULT_MODEL
-from pose_ros.runtime.cuda import DRIVER, Gpu, find_gpu
-from pose_ros.runtime.cuda_memory import Cuda, open_cuda
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.driver import DRIVER, Gpu, find_gpu
+from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Runner
-from pose_ros.runtime.tensorrt import check
+from pose_ros.runtime.tensorrt.runner import check
 
 
 @pytest.fixture(scope="session", autouse=True)

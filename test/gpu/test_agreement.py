@@ -17,7 +17,7 @@ from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Runner
-from pose_ros.runtime.tensorrt import TensorRTRunner
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
 pytestmark = pytest.mark.gpu
 

@@ -14,8 +14,8 @@ import runner_checks
 from pose_ros.config import RuntimeConfig
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
-from pose_ros.runtime.cuda import Gpu, find_gpu
-from pose_ros.runtime.cuda_memory import Cuda, CudaError
+from pose_ros.runtime.cuda.device import Cuda, CudaError
+from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.runner import Unavailable
 
 pytestmark = pytest.mark.gpu
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.gpu
 MEGABYTE = 1 << 20
 FORKED = """
 import os, sys
-from pose_ros.runtime.cuda import find_gpu
+from pose_ros.runtime.cuda.driver import find_gpu
 find_gpu()
 child = os.fork()
 if child == 0:
@@ -97,7 +97,7 @@ def test_an_absent_gpu_is_refused_with_the_fix() -> None:
 
 
 def test_a_hidden_gpu_is_refused_with_the_fix() -> None:
-    said = told("from pose_ros.runtime.cuda import find_gpu; find_gpu()", CUDA_VISIBLE_DEVICES="")
+    said = told("from pose_ros.runtime.cuda.driver import find_gpu; find_gpu()", CUDA_VISIBLE_DEVICES="")
     assert "CUDA_ERROR_NO_DEVICE" in said and "CUDA_VISIBLE_DEVICES does not hide it" in said
 
 

@@ -14,7 +14,7 @@ from runner_checks import tensors
 from pose_ros.config import RuntimeConfig
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.runtime.runner import Runner
-from pose_ros.runtime.tensorrt import TensorRTRunner
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("tensorrt")]
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.runtime.cuda_memory import Cuda, Graph, Stream
-from pose_ros.runtime.engine_profile import Shape
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.objects import Graph, Stream
+from pose_ros.runtime.shape_ranges import Shape
 
 
 class Place:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from pose_ros.runtime.cuda import Gpu
-from pose_ros.runtime.cuda_memory import Cuda
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.driver import Gpu
 
 ENUMS = {"cudaMemcpyAsync": (3, "cudaMemcpyKind"), "cudaStreamBeginCapture": (1, "cudaStreamCaptureMode")}
 """Which argument of a call is an enumeration: older packages take no integer for it."""

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.engine_log import said
-from pose_ros.runtime.engine_precision import engine_precision, set_precision
-from pose_ros.runtime.engine_profile import ShapeRange, shape_ranges
-from pose_ros.runtime.engine_progress import shown
 from pose_ros.runtime.onnx_graph import OnnxGraph, read_graph
 from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.shape_ranges import ShapeRange, shape_ranges
+from pose_ros.runtime.tensorrt.log import said
+from pose_ros.runtime.tensorrt.precision import engine_precision, set_precision
+from pose_ros.runtime.tensorrt.progress import shown
 
 REVISION = 1
 """Of this way of building, which engines depend on, too: raised when the same request is built in another way."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pose_ros.runtime.engine_key import EngineKey, sha256_of_json
+from pose_ros.runtime.model_checksum import sha256_of_json
+from pose_ros.runtime.tensorrt.key import EngineKey
 from pose_ros.whole_file import appears_whole
 
 MOST_SIDECAR_BYTES = 1 << 16

@@ -15,15 +15,16 @@ from typing import Any
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.cuda import Gpu, find_gpu
-from pose_ros.runtime.cuda_memory import Cuda, open_cuda
-from pose_ros.runtime.engine_builder import engine_request
-from pose_ros.runtime.engine_log import log_of
-from pose_ros.runtime.engine_precision import version_of
-from pose_ros.runtime.engine_session import EngineSession, PlanRefused
-from pose_ros.runtime.engine_source import EngineSource
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.driver import Gpu, find_gpu
+from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.runner import Arrays, Progress, Runner, Say, Unavailable
-from pose_ros.runtime.worker_thread import WorkerThread
+from pose_ros.runtime.tensorrt.builder import engine_request
+from pose_ros.runtime.tensorrt.log import log_of
+from pose_ros.runtime.tensorrt.precision import version_of
+from pose_ros.runtime.tensorrt.session import EngineSession, PlanRefused
+from pose_ros.runtime.tensorrt.source import EngineSource
+from pose_ros.runtime.tensorrt.worker_thread import WorkerThread
 
 OLDEST = (8, 5)
 PATIENCE_S = 5.0

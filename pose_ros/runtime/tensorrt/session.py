@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.runtime.cuda_memory import OUT_OF_MEMORY, Cuda, CudaError, DeviceBuffer
-from pose_ros.runtime.engine_lane import Lane, Place
-from pose_ros.runtime.engine_log import said, tells_of_no_memory
-from pose_ros.runtime.engine_profile import Shape, ShapeRange
+from pose_ros.runtime.cuda.device import OUT_OF_MEMORY, Cuda, CudaError
+from pose_ros.runtime.cuda.objects import DeviceBuffer
 from pose_ros.runtime.runner import Arrays, Say, TensorSpec
+from pose_ros.runtime.shape_ranges import Shape, ShapeRange
+from pose_ros.runtime.tensorrt.lane import Lane, Place
+from pose_ros.runtime.tensorrt.log import said, tells_of_no_memory
 
 LANES = 4
 """Input sizes that are kept ready; beyond, the one unused for longest makes room."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, fields
+
+from pose_ros.runtime.model_checksum import sha256_of_json
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,6 @@ class EngineKey:
             for name, theirs in self.to_dict().items()
             if theirs != ours[name]
         ]
-
-
-def sha256_of_json(data: object) -> str:
-    """SHA-256 of data, whatever the order of its entries. JSON quotes, so texts cannot run into one another."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def printable(text: str, most: int = 200) -> str:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.cuda_memory import Cuda
-from pose_ros.runtime.engine_builder import build_engine, engine_request
-from pose_ros.runtime.engine_cache import EngineCache
-from pose_ros.runtime.engine_file import plan_name
-from pose_ros.runtime.engine_key import EngineKey
-from pose_ros.runtime.engine_log import log_of
+from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import Progress, Say
+from pose_ros.runtime.tensorrt.builder import build_engine, engine_request
+from pose_ros.runtime.tensorrt.cache import EngineCache
+from pose_ros.runtime.tensorrt.file import plan_name
+from pose_ros.runtime.tensorrt.key import EngineKey
+from pose_ros.runtime.tensorrt.log import log_of
 
 
 class EngineSource:

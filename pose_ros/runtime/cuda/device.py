@@ -11,15 +11,11 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from types import TracebackType
 
-from pose_ros.runtime.cuda import Gpu
-from pose_ros.runtime.cuda_objects import DeviceBuffer, Graph, HostBuffer, Owned, Stream
-from pose_ros.runtime.runner import Unavailable
-
-__all__ = ["Cuda", "CudaError", "DeviceBuffer", "Graph", "HostBuffer", "Stream", "open_cuda"]
+from pose_ros.runtime.cuda.driver import Gpu
+from pose_ros.runtime.cuda.objects import DeviceBuffer, HostBuffer, Owned, Stream
 
 OUT_OF_MEMORY = 2
 
@@ -151,47 +147,3 @@ class Cuda(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def open_cuda(gpu: Gpu, library: str = "auto") -> Cuda:
-    """Open a GPU through the first library that can work with it, and make it current for the calling thread.
-
-    Args:
-        gpu: From ``find_gpu``.
-        library: ``"auto"`` takes cuda-bindings, else a libcudart: the system's, that of NVIDIA's wheels, or that of
-            PyTorch. ``"cuda-bindings"`` and ``"libcudart"`` are one of these alone; anything else is the name or
-            path of a libcudart.
-
-    Raises:
-        Unavailable: If none can. It tells why each could not.
-    """
-    refusals = []
-    for name, open_library in _libraries(library):
-        opened = _tried(open_library, gpu)
-        if isinstance(opened, Cuda):
-            return opened
-        refusals.append(f"{name}: {opened}")
-    major = gpu.cuda_version[0]
-    raise Unavailable(
-        "cuda",
-        f"expected a library that allocates memory on {gpu.name}, got none that works ({'; '.join(refusals)})",
-        f"pip install 'cuda-bindings=={major}.*', or install CUDA {major}; on a Jetson it is part of JetPack",
-    )
-
-
-def _libraries(library: str) -> Iterator[tuple[str, Callable[[Gpu], Cuda]]]:
-    from pose_ros.runtime.cuda_bindings import BindingsCuda
-    from pose_ros.runtime.cuda_runtime_library import LibraryCuda, find_libraries
-
-    if library in ("auto", "cuda-bindings"):
-        yield "cuda-bindings", BindingsCuda
-    if library != "cuda-bindings":
-        for path in find_libraries() if library in ("auto", "libcudart") else (library,):
-            yield path, partial(LibraryCuda, library=path)
-
-
-def _tried(open_library: Callable[[Gpu], Cuda], gpu: Gpu) -> Cuda | Exception:
-    try:
-        return open_library(gpu)
-    except (ImportError, OSError, AttributeError, RuntimeError) as error:
-        return error

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from pose_ros.runtime.cuda_memory import Cuda
 
 CAPTURE_THREAD_LOCAL = 1
 """cudaStreamCaptureModeThreadLocal: what other threads do meanwhile does not spoil a recording."""
@@ -20,10 +17,26 @@ STREAM_NON_BLOCKING = 1
 """cudaStreamNonBlocking: waits for no other stream."""
 
 
+class CudaCalls(Protocol):
+    """The calls of one GPU that its objects need; ``device.Cuda`` implements them.
+
+    Attributes:
+        made: Objects that are still referenced.
+    """
+
+    made: weakref.WeakSet[Owned]
+
+    def call(self, name: str, *arguments: int) -> int:
+        """Call a function of CUDA's runtime and return the value it makes."""
+
+    def release(self, handle: int, *names: str) -> int:
+        """Call functions that free a handle, without raising."""
+
+
 class Owned:
     """Something that CUDA has made, and takes back once."""
 
-    def __init__(self, cuda: Cuda, owner: object, handle: int, *releases: str) -> None:
+    def __init__(self, cuda: CudaCalls, owner: object, handle: int, *releases: str) -> None:
         self._cuda = cuda
         self._release = weakref.finalize(owner, cuda.release, handle, *releases)
         self._release.atexit = False  # a thread may still be at work, and the driver clears up after a process
@@ -49,7 +62,7 @@ class DeviceBuffer(Owned):
         nbytes: Its size.
     """
 
-    def __init__(self, cuda: Cuda, nbytes: int) -> None:
+    def __init__(self, cuda: CudaCalls, nbytes: int) -> None:
         self.nbytes = _checked_size(nbytes)
         self.pointer = cuda.call("cudaMalloc", nbytes)
         super().__init__(cuda, self, self.pointer, "cudaFree")
@@ -71,7 +84,7 @@ class HostBuffer(Owned):
         nbytes: Its size.
     """
 
-    def __init__(self, cuda: Cuda, nbytes: int) -> None:
+    def __init__(self, cuda: CudaCalls, nbytes: int) -> None:
         self.nbytes = _checked_size(nbytes)
         pointer = cuda.call("cudaHostAlloc", nbytes, 0)
         pages = _Pages(pointer, nbytes)
@@ -97,7 +110,7 @@ class Stream(Owned):
         handle: The cudaStream_t.
     """
 
-    def __init__(self, cuda: Cuda) -> None:
+    def __init__(self, cuda: CudaCalls) -> None:
         self.handle = cuda.call("cudaStreamCreateWithFlags", STREAM_NON_BLOCKING)
         super().__init__(cuda, self, self.handle, "cudaStreamSynchronize", "cudaStreamDestroy")
 
@@ -172,7 +185,7 @@ class Stream(Owned):
 class Graph(Owned):
     """Recorded work, which is launched as a whole."""
 
-    def __init__(self, cuda: Cuda, recording: int) -> None:
+    def __init__(self, cuda: CudaCalls, recording: int) -> None:
         try:
             self._handle = cuda.call("cudaGraphInstantiateWithFlags", recording, 0)
         finally:

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pose_ros.runtime.cuda import Gpu
-from pose_ros.runtime.cuda_memory import Cuda
+from pose_ros.runtime.cuda.device import Cuda
+from pose_ros.runtime.cuda.driver import Gpu
 
 SYSTEM = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
 PACKAGES = (("nvidia", "*/lib/libcudart.so.*"), ("torch", "lib/libcudart*.so*"))

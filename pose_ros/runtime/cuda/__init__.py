@@ -1,0 +1,1 @@
+"""The part of CUDA that a runner needs: devices, memory, streams and graphs."""

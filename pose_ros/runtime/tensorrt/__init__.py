@@ -1,0 +1,1 @@
+"""TensorRT: the runner, the engines it builds, and their cache."""
