@@ -23,7 +23,7 @@ import numpy as np
 from measure import median_ms, show
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.ros.freed_memory import keep_freed_memory
+from pose_ros.ros.node.freed_memory import keep_freed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = [str(ROOT / "scripts/pose_node"), "--ros-args", "--log-level", "error"]
@@ -43,7 +43,7 @@ def publish(options: argparse.Namespace) -> None:
     from rclpy.signals import SignalHandlerOptions
     from std_msgs.msg import Header
 
-    from pose_ros.ros.conversions import image_to_message
+    from pose_ros.ros.messages.conversions import image_to_message
 
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     node = rclpy.create_node("camera")
@@ -181,8 +181,8 @@ def receiving(options: argparse.Namespace) -> Iterator[None]:
 
 def batch_hz(options: argparse.Namespace) -> float:
     """Images per second of the library by itself: one of each camera in one run, or one by one, whichever is faster."""
-    from pose_ros.ros.estimator_node import load_estimator
-    from pose_ros.ros.node_config import NodeConfig
+    from pose_ros.ros.node.estimator_node import load_estimator
+    from pose_ros.ros.parameters.config import NodeConfig
 
     config = replace(NodeConfig(cameras=CAMERAS), runtime=RuntimeConfig(threads=options.threads))
     estimator = load_estimator(config, lambda *_: None, lambda _: None)

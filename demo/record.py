@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from pose_ros.ros.conversions import image_from_message
+from pose_ros.ros.messages.conversions import image_from_message
 
 CAMERA = "/camera/image_raw"
 DEEP = QoSProfile(depth=100)  # reliable, and patient while the disk is busy

@@ -48,7 +48,7 @@ def replay(
     pose_ros replay walk.mp4 --topic camera/image_raw --loop
     """
     with ros_needed("replay"):
-        from pose_ros.ros import replay as player
+        from pose_ros.ros.replay import player
     from pose_ros.sources import open_source
 
     config = player.ReplayConfig(

@@ -37,7 +37,7 @@ def view(
     except ImportError as error:
         raise ImportError(NO_AIOHTTP.format(error)) from error
     with ros_needed("view"):
-        from pose_ros.ros import live
+        from pose_ros.ros.view import viewer as live
     topics = topic or ["/pose_estimator"]
 
     def say(address: str) -> None:

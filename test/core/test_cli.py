@@ -278,7 +278,7 @@ def test_models_describe_without_onnx(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_replay_without_ros_says_how_to_get_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "pose_ros.ros.replay", raising=False)
+    monkeypatch.delitem(sys.modules, "pose_ros.ros.replay.player", raising=False)
     monkeypatch.setitem(sys.modules, "rclpy", None)
     assert "expected a ROS 2 environment, got none" in fail("replay", video)
 

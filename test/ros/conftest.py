@@ -236,7 +236,7 @@ def make_node(graph: Graph, toy_model: Path) -> Make:
     """Makes a node on the toy network: ``make_node(load, namespace="", decoder__max_people=1)``."""
     from rclpy.parameter import Parameter
 
-    from pose_ros.ros.estimator_node import PoseEstimatorNode, load_estimator
+    from pose_ros.ros.node.estimator_node import PoseEstimatorNode, load_estimator
 
     def make_node(load: Callable[..., PoseEstimator] = load_estimator, namespace: str = "", **parameters: Any) -> Any:
         values = {"model": str(toy_model), "runtime.backend": "onnx"}

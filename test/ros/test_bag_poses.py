@@ -19,7 +19,7 @@ from pose_ros.msg import PersonPoseArray
 from rclpy.parameter import Parameter
 
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.estimator_node import PoseEstimatorNode
+from pose_ros.ros.node.estimator_node import PoseEstimatorNode
 
 COUNT = 8
 PERIOD_NS = 100_000_000

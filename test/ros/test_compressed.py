@@ -19,8 +19,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from pose_ros.ros.compressed import MAX_PIXELS, image_from_compressed, image_to_compressed
-from pose_ros.ros.conversions import to_bgr
+from pose_ros.ros.messages.compressed import MAX_PIXELS, image_from_compressed, image_to_compressed
+from pose_ros.ros.messages.conversions import to_bgr
 
 RAMP = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
 COLOURED = np.stack([RAMP, 255 - RAMP, np.full_like(RAMP, 40)], axis=2)  # red is the weakest, and the same all over

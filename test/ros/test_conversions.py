@@ -20,14 +20,14 @@ from std_msgs.msg import Header
 
 from pose_ros.encodings import ENCODINGS
 from pose_ros.people import People
-from pose_ros.ros.bridge import CONVERTED, bridged, cv_bridge
-from pose_ros.ros.conversions import (
+from pose_ros.ros.messages.conversions import (
     image_from_message,
     image_to_message,
     latency_ms,
     people_to_message,
     to_bgr,
 )
+from pose_ros.ros.messages.cv_bridge import CONVERTED, bridged, cv_bridge
 
 Array = np.ndarray
 HEIGHT, WIDTH = 16, 24

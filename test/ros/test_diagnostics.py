@@ -14,14 +14,8 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from pose_ros.config import DiagnosticsConfig
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.diagnostics import (
-    LONGEST_WINDOW,
-    WINDOW_S,
-    CameraSnapshot,
-    CameraStatistics,
-    camera_status,
-    runtime_status,
-)
+from pose_ros.ros.node.diagnostics import camera_status, runtime_status
+from pose_ros.ros.node.statistics import LONGEST_WINDOW, WINDOW_S, CameraSnapshot, CameraStatistics
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 START_S = 1000.0

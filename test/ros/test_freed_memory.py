@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from pose_ros.ros.freed_memory import keep_freed_memory
+from pose_ros.ros.node.freed_memory import keep_freed_memory
 
 IMAGES = """
 import resource, sys
-from pose_ros.ros.freed_memory import keep_freed_memory
+from pose_ros.ros.node.freed_memory import keep_freed_memory
 
 assert sys.argv[1] == "as it is" or keep_freed_memory()
 image = bytes(2_764_800)

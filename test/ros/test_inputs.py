@@ -56,7 +56,7 @@ def test_compressed_images(make_node: Any, make_camera: Any, paint: Any, kind: s
 
 
 def test_the_compressed_topic_is_that_of_the_remapped_images(graph: Any, toy_model: Any) -> None:
-    from pose_ros.ros.estimator_node import PoseEstimatorNode
+    from pose_ros.ros.node.estimator_node import PoseEstimatorNode
 
     overrides = [Parameter("image_transport", value="compressed"), Parameter("autostart", value=False)]
     remap = ["--ros-args", "-r", "image:=/lens/image_raw"]

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pose_ros.ros.latest import LatestItems
+from pose_ros.ros.node.latest import LatestItems
 
 
 def taken(slots: LatestItems[str, object], most: int = 1) -> list[tuple[str, object, int]] | None:

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
-from pose_ros.ros.rate_limit import RateLimit
+from pose_ros.ros.node.camera import RateLimit
 
 OUTPUTS = {"poses": PersonPoseArray, "overlay": Image, "overlay/compressed": CompressedImage, "markers": MarkerArray}
 

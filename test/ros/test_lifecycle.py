@@ -18,7 +18,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.estimator_node import PoseEstimatorNode, load_estimator
+from pose_ros.ros.node.estimator_node import PoseEstimatorNode, load_estimator
 
 NODE = "/pose_estimator"
 LINGER_S = 1.0

@@ -20,7 +20,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from pose_ros.config import MarkersConfig
 from pose_ros.overlay import SIDE_COLOURS
 from pose_ros.people import People
-from pose_ros.ros.markers import BONES, JOINTS, people_markers
+from pose_ros.ros.messages.markers import BONES, JOINTS, people_markers
 from pose_ros.skeleton import COCO_17, SKELETONS, Skeleton
 
 STICK = Skeleton("stick", ("head", "left_hand", "right_hand", "foot"), ((0, 1), (0, 2), (0, 3), (1, 2)), ((1, 2),))

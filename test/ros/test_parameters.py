@@ -22,10 +22,10 @@ from pose_ros.config import (  # noqa: E402
     PreprocessConfig,
     RuntimeConfig,
 )
-from pose_ros.ros.node_config import NodeConfig  # noqa: E402
-from pose_ros.ros.parameter_files import FILES  # noqa: E402
-from pose_ros.ros.parameters import declare_parameters, parameters  # noqa: E402
-from pose_ros.ros.settings import Settings  # noqa: E402
+from pose_ros.ros.parameters.config import NodeConfig  # noqa: E402
+from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
+from pose_ros.ros.parameters.documents import FILES  # noqa: E402
+from pose_ros.ros.parameters.live import Settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = {
@@ -168,7 +168,9 @@ def test_it_is_told_when_a_change_counts(graph: Any, name: str, changes: str) ->
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_committed_file_is_up_to_date(name: str) -> None:
-    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), "run: python -m pose_ros.ros.parameter_files ."
+    assert (ROOT / name).read_text(encoding="utf-8") == FILES[name](), (
+        "run: python -m pose_ros.ros.parameters.documents ."
+    )
 
 
 def test_the_yaml_file_holds_every_default() -> None:

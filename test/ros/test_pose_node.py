@@ -21,8 +21,8 @@ from sensor_msgs.msg import Image
 from pose_ros.estimator import PoseEstimator
 from pose_ros.model_file import DEFAULT_MODEL
 from pose_ros.people import People
-from pose_ros.ros import outputs
-from pose_ros.ros.estimator_node import PoseEstimatorNode
+from pose_ros.ros.node import outputs
+from pose_ros.ros.node.estimator_node import PoseEstimatorNode
 
 StartNode = Callable[..., tuple[PoseEstimatorNode, Any]]
 PHOTOS = Path(__file__).resolve().parents[3] / "shared/images/coco_val/images"

@@ -22,7 +22,7 @@ EXIT_TIMEOUT_S = 20
 BUSY = """
 import sys, time
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.pose_node import run
+from pose_ros.ros.node.process import run
 
 def busy(seconds):
     print("busy", flush=True)

@@ -21,7 +21,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from visualization_msgs.msg import Marker, MarkerArray
 
-from pose_ros.ros.recording import DEFAULT_FRAME_ID
+from pose_ros.ros.replay.recording import DEFAULT_FRAME_ID
 
 ROOT = Path(__file__).resolve().parents[2]
 RVIZ = yaml.safe_load((ROOT / "rviz/pose.rviz").read_text())

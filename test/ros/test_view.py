@@ -33,8 +33,8 @@ from typer.testing import CliRunner
 from pose_ros.cli import app
 from pose_ros.live_board import Board
 from pose_ros.live_page import LivePage
-from pose_ros.ros import live
-from pose_ros.ros.live_pictures import LONGEST_SIDE_PX, browser_picture
+from pose_ros.ros.view import viewer as live
+from pose_ros.ros.view.images import LONGEST_SIDE_PX, browser_picture
 
 DEMO = Path(__file__).parents[2] / "demo/run.py"
 DEMO_TIMEOUT_S = 90

@@ -29,9 +29,10 @@ from rclpy.qos import (
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from pose_ros.ros import peers, watchdog
-from pose_ros.ros.peers import MOST_NAMED, publishers_in_words, qos_events, qos_in_words
-from pose_ros.ros.watchdog import Watchdog
+from pose_ros.ros import qos as peers
+from pose_ros.ros.node import watchdog
+from pose_ros.ros.node.watchdog import Watchdog
+from pose_ros.ros.qos import MOST_NAMED, publishers_in_words, qos_events, qos_in_words
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)

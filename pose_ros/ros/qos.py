@@ -14,11 +14,25 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
+
+OVERRIDABLE = QoSOverridingOptions(
+    (
+        QoSPolicyKind.HISTORY,
+        QoSPolicyKind.DEPTH,
+        QoSPolicyKind.RELIABILITY,
+        QoSPolicyKind.DURABILITY,
+        QoSPolicyKind.DEADLINE,
+        QoSPolicyKind.LIVELINESS,
+        QoSPolicyKind.LIVELINESS_LEASE_DURATION,
+    )
+)
+"""Every policy that can keep two ends apart is a parameter ``qos_overrides.<topic>.<end>.<policy>``."""
 
 GRAPH_DELAY_S = 0.5
 """A peer is known to DDS before its node's name is known to ROS."""

@@ -15,7 +15,7 @@ from std_msgs.msg import Header
 from pose_ros.encodings import ENCODINGS, Encoding
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
-from pose_ros.ros.bridge import CONVERTED, bridged
+from pose_ros.ros.messages.cv_bridge import CONVERTED, bridged
 
 Picture = npt.NDArray[np.uint8]
 DEPTH = ("16UC1", "32FC1")

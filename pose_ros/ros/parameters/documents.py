@@ -1,6 +1,7 @@
 """The files that list the parameters, written from their declarations.
 
-``python -m pose_ros.ros.parameter_files ROOT`` writes them into the checkout at ROOT; a test holds them up to date.
+``python -m pose_ros.ros.parameters.documents ROOT`` writes them into the checkout at ROOT. A test keeps them up to
+date.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pose_ros.ros.parameters import Parameter, parameters
+from pose_ros.ros.parameters.declare import Parameter, parameters
 
 _YAML_HEAD = """\
 # Every parameter of the node pose_estimator, at its default. Copy this file, keep what you change, and pass it with
 # `params_file:=mine.yaml` (launch) or `--ros-args --params-file mine.yaml` (run). In brackets: what is allowed, the
 # unit, and when a change counts: live, at once; configure, when the node is configured; restart, when it is started.
-# Made by `python -m pose_ros.ros.parameter_files .` from pose_ros/config.py and pose_ros/ros/node_config.py: change
-# those, not this.
+# Made by `python -m pose_ros.ros.parameters.documents .` from pose_ros/config.py and
+# pose_ros/ros/parameters/config.py: change those, not this.
 /**:
   ros__parameters:
 """
@@ -42,8 +43,8 @@ Topics can be given another quality of service under `qos_overrides`, e.g.
 |---|---|---|---|---|---|
 """
 _TABLE_FOOT = """
-This page is made by `python -m pose_ros.ros.parameter_files .` from `pose_ros/config.py` and
-`pose_ros/ros/node_config.py`.
+This page is made by `python -m pose_ros.ros.parameters.documents .` from `pose_ros/config.py` and
+`pose_ros/ros/parameters/config.py`.
 """
 
 

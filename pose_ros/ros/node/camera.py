@@ -14,18 +14,20 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.estimator import Estimate, PoseEstimator
-from pose_ros.ros.compressed import image_from_compressed
-from pose_ros.ros.conversions import Picture, image_from_message
-from pose_ros.ros.diagnostics import CameraStatistics
-from pose_ros.ros.latest import Taken
-from pose_ros.ros.node_config import NodeConfig
-from pose_ros.ros.outputs import OVERRIDABLE, Answer, Outputs
-from pose_ros.ros.peers import qos_events
-from pose_ros.ros.rate_limit import RateLimit
-from pose_ros.ros.settings import Settings
-from pose_ros.ros.watchdog import Watchdog
+from pose_ros.ros.errors import described
+from pose_ros.ros.messages.compressed import image_from_compressed
+from pose_ros.ros.messages.conversions import Picture, image_from_message
+from pose_ros.ros.node.latest import Taken
+from pose_ros.ros.node.outputs import Answer, Outputs
+from pose_ros.ros.node.statistics import CameraStatistics
+from pose_ros.ros.node.watchdog import Watchdog
+from pose_ros.ros.parameters.config import NodeConfig
+from pose_ros.ros.parameters.live import Settings
+from pose_ros.ros.qos import OVERRIDABLE, qos_events
 
 ERROR_PERIOD_S = 5.0
+LARGEST_CREDIT = 2.0
+"""So many may come at once after a pause: a camera whose images jitter around the limit loses none."""
 OLDEST_MS = 3_600_000.0
 """An image older than that is a recording, and its age no delay."""
 
@@ -227,9 +229,21 @@ class Camera:
             self._node.get_logger().error(text)
 
 
-def described(error: Exception) -> str:
-    """The library's own errors say what is wrong; of others the kind matters too."""
-    return str(error) if isinstance(error, (ValueError, FileNotFoundError)) else f"{type(error).__name__}: {error}"
+class RateLimit:
+    """Lets images pass at a rate, on average: of 30 per second at a limit of 20, two of three."""
+
+    def __init__(self) -> None:
+        self._credit = LARGEST_CREDIT
+        self._last_s = 0.0
+
+    def passes(self, now_s: float, most_hz: float) -> bool:
+        """Whether an image that comes now may pass; a limit of 0 lets all pass."""
+        self._credit = min(LARGEST_CREDIT, self._credit + (now_s - self._last_s) * most_hz)
+        self._last_s = now_s
+        if most_hz > 0 and self._credit < 1:
+            return False
+        self._credit = max(0.0, self._credit - 1)
+        return True
 
 
 def _in_words(message: Image | CompressedImage) -> str:

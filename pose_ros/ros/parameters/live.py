@@ -8,8 +8,8 @@ from typing import Any
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 
-from pose_ros.ros.node_config import NodeConfig
-from pose_ros.ros.parameters import config_of, declare_parameters, parameters, values_of
+from pose_ros.ros.parameters.config import NodeConfig
+from pose_ros.ros.parameters.declare import config_of, declare_parameters, parameters, values_of
 
 CHANGES = {parameter.name: parameter.changes for parameter in parameters()}
 

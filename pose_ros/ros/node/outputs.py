@@ -8,7 +8,6 @@ from typing import Any
 from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
@@ -16,24 +15,12 @@ from visualization_msgs.msg import MarkerArray
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.msg import PersonPoseArray
 from pose_ros.overlay import draw
-from pose_ros.ros.compressed import image_to_compressed
-from pose_ros.ros.conversions import Picture, image_to_message, latency_ms, people_to_message, to_bgr
-from pose_ros.ros.markers import people_markers
-from pose_ros.ros.node_config import NodeConfig
-from pose_ros.ros.peers import qos_events
+from pose_ros.ros.messages.compressed import image_to_compressed
+from pose_ros.ros.messages.conversions import Picture, image_to_message, latency_ms, people_to_message, to_bgr
+from pose_ros.ros.messages.markers import people_markers
+from pose_ros.ros.parameters.config import NodeConfig
+from pose_ros.ros.qos import OVERRIDABLE, qos_events
 
-OVERRIDABLE = QoSOverridingOptions(
-    (
-        QoSPolicyKind.HISTORY,
-        QoSPolicyKind.DEPTH,
-        QoSPolicyKind.RELIABILITY,
-        QoSPolicyKind.DURABILITY,
-        QoSPolicyKind.DEADLINE,
-        QoSPolicyKind.LIVELINESS,
-        QoSPolicyKind.LIVELINESS_LEASE_DURATION,
-    )
-)
-"""Every policy that can keep two ends apart is a parameter ``qos_overrides.<topic>.<end>.<policy>``."""
 LAST_ANSWER_TIMEOUT = Duration(seconds=0.5)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from pose_ros.ros.peers import publishers_in_words
+from pose_ros.ros.qos import publishers_in_words
 
 LONGEST_PAUSE_S = 300.0
 

@@ -15,12 +15,13 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool
 
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.camera import Camera, described
-from pose_ros.ros.health import Condition, Health, particulars
-from pose_ros.ros.node_config import NodeConfig
-from pose_ros.ros.settings import Settings
-from pose_ros.ros.transitions import Transitions
-from pose_ros.ros.worker import LOADING, Worker
+from pose_ros.ros.errors import described
+from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.diagnostics import Condition, Health, particulars
+from pose_ros.ros.node.transitions import Transitions
+from pose_ros.ros.node.worker import LOADING, Worker
+from pose_ros.ros.parameters.config import NodeConfig
+from pose_ros.ros.parameters.live import Settings
 from pose_ros.runtime.runner import Progress
 
 UPDATE_S = 0.1

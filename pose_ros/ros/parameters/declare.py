@@ -10,7 +10,7 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
-from pose_ros.ros.node_config import FIXED, IN_USE, NodeConfig
+from pose_ros.ros.parameters.config import FIXED, IN_USE, NodeConfig
 
 LARGEST_INTEGER = 2**63 - 1
 LARGEST_FLOAT = 1.7e308

@@ -1,29 +1,20 @@
-"""What the node says about its health on ``/diagnostics``."""
+"""Counts and times of one camera's images."""
 
 from __future__ import annotations
 
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-
-from pose_ros.config import DiagnosticsConfig
 
 WINDOW_S = 5.0
 """What is recent: rates, shares and medians are of the last so many seconds."""
 
 LONGEST_WINDOW = 1024
 """Events of one kind that are kept at most; at higher rates the window is shorter."""
-
-OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
-ACTIVE = "ACTIVE"
-_LEVELS = {"ERROR": ERROR, "FAILED": ERROR, **dict.fromkeys(["LOADING", "CONFIGURING", "ACTIVATING", "BUILDING"], WARN)}
-_Reason = tuple[bytes, str]
 
 
 @dataclass(frozen=True)
@@ -159,103 +150,6 @@ class CameraStatistics:
             )
 
 
-def camera_status(
-    name: str,
-    snapshot: CameraSnapshot,
-    state: str,
-    config: DiagnosticsConfig,
-    extra: Mapping[str, str] | None = None,
-    hardware_id: str = "",
-) -> DiagnosticStatus:
-    """The status of one camera, its level and a message that says why.
-
-    Args:
-        name: Name of the status, such as ``"pose_estimator: front"``.
-        snapshot: How the camera fares.
-        state: As in ``runtime_status``. Only an ``ACTIVE`` camera is held against the thresholds: it is STALE until
-            its first image comes or is overdue.
-        config: The thresholds.
-        extra: Further values, such as the resolved topic or the size of the images.
-        hardware_id: The device that runs the network.
-    """
-    reasons = list(_complaints(snapshot, config)) if _word(state) == ACTIVE else [(_level(state), state)]
-    if not reasons and snapshot.received == 0:
-        reasons = [(STALE, "waiting for the first image")]
-    level = max((level for level, _ in reasons), default=OK)
-    message = "; ".join(text for _, text in reasons) or _in_words(snapshot)
-    values = {"state": state, **{key: _text(value) for key, value in asdict(snapshot).items()}, **(extra or {})}
-    return _status(level, name, message, values, hardware_id)
-
-
-def runtime_status(
-    state: str,
-    model: str,
-    runtime: str,
-    extra: Mapping[str, str] | None = None,
-    hardware_id: str = "",
-    name: str = "pose_estimator: runtime",
-) -> DiagnosticStatus:
-    """The status of model and runtime.
-
-    Args:
-        state: In words; the first decides on the level, in any case. ``ERROR …`` and ``FAILED …`` are errors;
-            ``LOADING``, ``CONFIGURING``, ``ACTIVATING`` and ``BUILDING 43 %`` warn that nothing is answered yet; every
-            other state (``ACTIVE``, ``IDLE``, ``DISABLED``, ``INACTIVE``, …) is somebody's wish, and fine.
-        model: Name and hash of the model; empty before it is loaded.
-        runtime: What runs it, and its engine.
-        extra: Further values, such as ``GPU memory``.
-        hardware_id: The device that runs the network.
-        name: Name of the status.
-    """
-    values = {"state": state, "model": model, "runtime": runtime, **(extra or {})}
-    return _status(_level(state), name, state, values, hardware_id)
-
-
 def _percentile(values: Any, percent: float) -> float:
     known = values[np.isfinite(values)]
     return float(np.percentile(known, percent)) if known.size else math.nan
-
-
-def _word(state: str) -> str:
-    return state.upper().partition(" ")[0].rstrip(":")
-
-
-def _level(state: str) -> bytes:
-    return _LEVELS.get(_word(state), OK)
-
-
-def _complaints(now: CameraSnapshot, limits: DiagnosticsConfig) -> Iterator[_Reason]:
-    age = f"no image for {now.image_age_s:.1f} s" if now.received else f"no image yet, for {now.image_age_s:.1f} s"
-    yield from _held_against(now.image_age_s, limits.warn_age_s, limits.error_age_s, age)
-    if now.image_age_s < limits.warn_age_s and now.answer_age_s >= limits.error_age_s:
-        yield WARN, f"images come, but none was answered for {now.answer_age_s:.1f} s"
-    if now.broken_recent:
-        yield WARN, f"{now.broken_recent} images of the last {WINDOW_S:g} s could not be answered: see the log"
-    latency = f"median latency {now.latency_median_ms:.0f} ms"
-    yield from _held_against(now.latency_median_ms, limits.warn_latency_ms, limits.error_latency_ms, latency)
-    if now.dropped_share and now.dropped_share >= limits.warn_dropped:
-        yield WARN, f"{now.dropped_share:.0%} of the images dropped: the network takes {now.network_ms:.0f} ms"
-
-
-def _held_against(value: float, warn: float, error: float, text: str) -> Iterator[_Reason]:
-    """NaN is never too much."""
-    if value >= error:
-        yield ERROR, text
-    elif value >= warn:
-        yield WARN, text
-
-
-def _in_words(now: CameraSnapshot) -> str:
-    latency = "" if math.isnan(now.latency_median_ms) else f", latency {now.latency_median_ms:.0f} ms"
-    return f"{now.answers_hz:.1f} of {now.images_hz:.1f} images per second answered{latency}"
-
-
-def _text(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "unknown" if math.isnan(value) else f"{value:.2f}"
-
-
-def _status(level: bytes, name: str, message: str, values: Mapping[str, str], hardware_id: str) -> DiagnosticStatus:
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)

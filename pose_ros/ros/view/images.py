@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
-from pose_ros.ros.compressed import JPEG_START, image_from_compressed, picture_size_wh
-from pose_ros.ros.conversions import Picture, image_from_message, to_bgr
+from pose_ros.ros.messages.compressed import JPEG_START, image_from_compressed, picture_size_wh
+from pose_ros.ros.messages.conversions import Picture, image_from_message, to_bgr
 
 LONGEST_SIDE_PX = 1280
 """What is encoded here is made no larger than this."""

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from pose_ros.encodings import ENCODINGS, SHADES_16_TO_8
-from pose_ros.ros.conversions import DEPTH, Picture
+from pose_ros.ros.messages.conversions import DEPTH, Picture
 
 MAX_PIXELS = 2**26
 """The largest picture that is decoded: 8192 × 8192, or 200 MB. What claims to be larger is refused by its header."""

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pose_ros.estimator import Estimate, PoseEstimator
-from pose_ros.ros.camera import Camera, Frame, described
-from pose_ros.ros.latest import LatestItems, Taken
-from pose_ros.ros.settings import Settings
+from pose_ros.ros.errors import described
+from pose_ros.ros.node.camera import Camera, Frame
+from pose_ros.ros.node.latest import LatestItems, Taken
+from pose_ros.ros.parameters.live import Settings
 from pose_ros.runtime.runner import CPU, Progress
 
 Load = Callable[[Progress], PoseEstimator]

@@ -19,7 +19,7 @@ from pose_ros.live_board import Board, Camera, Sample
 from pose_ros.live_page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
-from pose_ros.ros.live_pictures import browser_picture
+from pose_ros.ros.view.images import browser_picture
 
 LOOK_S = 0.5
 MOST_CAMERAS = 32

@@ -7,14 +7,14 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from pose_ros.ros.freed_memory import keep_freed_memory
+from pose_ros.ros.node.freed_memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from rclpy.executors import Executor
 
-    from pose_ros.ros.estimator_node import Load, PoseEstimatorNode
+    from pose_ros.ros.node.estimator_node import Load, PoseEstimatorNode
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_POLL_S = 0.1
@@ -58,7 +58,7 @@ def run(args: list[str] | None = None, load: Load | None = None) -> int:
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
-    from pose_ros.ros.estimator_node import PoseEstimatorNode, load_estimator
+    from pose_ros.ros.node.estimator_node import PoseEstimatorNode, load_estimator
 
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)

@@ -1,0 +1,1 @@
+"""The parameters of the node: names, types, ranges, changes while it runs."""

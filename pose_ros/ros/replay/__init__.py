@@ -1,0 +1,1 @@
+"""A recording published as a camera."""
