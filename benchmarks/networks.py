@@ -50,7 +50,7 @@ def measure(name: str) -> dict[str, Any]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from pose_ros.export import ExportOptions, export
+    from pose_ros.export.to_onnx import ExportOptions, export
     from pose_ros.network import zoo
 
     torch.manual_seed(0)
@@ -104,7 +104,7 @@ def row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
 
 def published(name: str) -> str:
     """The AP of the catalogue's models of a network."""
-    from pose_ros.catalogue import entries
+    from pose_ros.models.catalogue import entries
 
     results = [result for entry in entries() if entry.network == name for result in entry.results[:1]]
     return "; ".join(f"{result.ap:g} ({result.data})" for result in results)

@@ -25,7 +25,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import FRONT_HEADS
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.runner import Runner
 
@@ -127,7 +127,7 @@ def with_front(path: Path) -> Path | None:
     """Write the default model with its decode front; None where there is no torch to export it."""
     try:
         from pose_ros.checkpoint import load_checkpoint
-        from pose_ros.export import ExportOptions, export
+        from pose_ros.export.to_onnx import ExportOptions, export
     except ImportError:
         return None
     export(load_checkpoint(DEFAULT_MODEL.with_suffix(".pt")), path, ExportOptions((128, 128), front=True))

@@ -15,7 +15,7 @@ from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import Fields
-from pose_ros.panels import panels
+from pose_ros.media.panels import panels
 from pose_ros.preprocess import Preprocessor
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

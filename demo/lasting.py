@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bag import POSES, messages, stamp_ns
 from pictures import ROOT, Picture, contact_sheet, frames
 
-from pose_ros.results import write_image
+from pose_ros.media.results import write_image
 
 TILE_WH = (120, 160)
 COLUMNS = 14

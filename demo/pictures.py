@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from bag import OVERLAY, POSES, messages, stamp_ns
 
-from pose_ros.results import VideoFile, write_image
+from pose_ros.media.results import VideoFile, write_image
 
 ROOT = Path(__file__).resolve().parents[1]
 Picture = npt.NDArray[np.uint8]

@@ -29,8 +29,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from table import file_table, run_table, time_table
 
-from pose_ros.results import write_image
-from pose_ros.sources import BagImages, Source, open_source
+from pose_ros.media.results import write_image
+from pose_ros.media.sources import BagImages, Source, open_source
 
 if TYPE_CHECKING:
     from record import Recorder

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pose_ros.config import DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.fields import Fields, ModelSpec
-from pose_ros.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.people import People
 from pose_ros.preprocess import ImageTransform, Preprocessor
 from pose_ros.runtime import load_runner

@@ -15,7 +15,7 @@ from pose_ros.checkpoint.caffe import read_caffe
 from pose_ros.checkpoint.frozen_graph import read_frozen_graph
 from pose_ros.checkpoint.publisher import State
 from pose_ros.checkpoint.tflite import read_tflite
-from pose_ros.download import is_web_page
+from pose_ros.models.download import is_web_page
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Entries under which publishers put the weights, beside the state of their optimizer."""

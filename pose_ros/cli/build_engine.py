@@ -20,7 +20,7 @@ def build_engine(
 
     pose_ros build-engine model.onnx --set runtime.best_size=432x576
     """
-    from pose_ros.model_file import DEFAULT_MODEL
+    from pose_ros.models.model_file import DEFAULT_MODEL
     from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
     config, _ = configs(settings, None, None, False, False)

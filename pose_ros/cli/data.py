@@ -44,7 +44,7 @@ def inspect(
 
     from pose_ros.datasets.augment import fitted
     from pose_ros.datasets.preview import counted, drawn, sheet
-    from pose_ros.results import write_image
+    from pose_ros.media.results import write_image
 
     stream = _stream(source, images, skeleton, size, seed, settings or ())
     figure = stream.augmentation.skeleton

@@ -46,7 +46,7 @@ def decode(
     import json
 
     from pose_ros.decoder import make_decoder
-    from pose_ros.model_file import read_sidecar
+    from pose_ros.models.model_file import read_sidecar
 
     model = read_sidecar(spec)
     config = options.configs(settings, None, None, False, False)[0].decoder
@@ -92,7 +92,7 @@ def _fields(path: Path, spec: ModelSpec) -> Fields:
 
 
 def _answer(people: People, spec: ModelSpec) -> dict[str, Any]:
-    from pose_ros.results import person_entry
+    from pose_ros.media.results import person_entry
 
     return {"keypoint_names": spec.skeleton.keypoint_names, "people": [person_entry(person) for person in people]}
 
@@ -111,10 +111,10 @@ def _draw(
     import numpy as np
 
     from pose_ros.config import PreprocessConfig
-    from pose_ros.panels import panels
+    from pose_ros.media.panels import panels
+    from pose_ros.media.results import write_image
+    from pose_ros.media.sources import read_image
     from pose_ros.preprocess import fit
-    from pose_ros.results import write_image
-    from pose_ros.sources import read_image
 
     background = None
     if image is not None:

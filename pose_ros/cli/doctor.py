@@ -64,7 +64,7 @@ _OPENVINO = (
     "names = [f'{d}: ' + core.get_property(d, 'FULL_DEVICE_NAME') for d in core.available_devices]; "
     "print(openvino.__version__.partition('-')[0] + ',', ', '.join(names))"
 )
-_LOADED = "from pose_ros.config import RuntimeConfig; from pose_ros.model_file import DEFAULT_MODEL; "
+_LOADED = "from pose_ros.config import RuntimeConfig; from pose_ros.models.model_file import DEFAULT_MODEL; "
 _CUDA = (
     f"{_LOADED}from pose_ros.runtime.onnx import OnnxRunner; "
     "print(OnnxRunner(DEFAULT_MODEL, RuntimeConfig(provider='cuda')).description)"

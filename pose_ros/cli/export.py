@@ -15,7 +15,7 @@ import typer
 from pose_ros.cli import precision
 
 if TYPE_CHECKING:
-    from pose_ros.export import ExportOptions, ExportReport
+    from pose_ros.export.to_onnx import ExportOptions, ExportReport
     from pose_ros.network.model import PoseNetwork
 
 OF_CHECKPOINTS = ("size", "batch", "dynamic", "float_input", "front", "max_peaks", "network", "random", "name")
@@ -89,7 +89,7 @@ def export(
 
 def _options(*values: Any) -> ExportOptions:
     try:
-        from pose_ros.export import ExportOptions
+        from pose_ros.export.to_onnx import ExportOptions
     except ImportError as error:
         raise ImportError(
             f"export: expected torch, onnx and onnxruntime, got: {error}; pip install torch onnx onnxruntime"
@@ -124,8 +124,8 @@ def _first_given(context: typer.Context, names: Sequence[str]) -> str:
 
 def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: precision.Wishes) -> None:
     """Export a network in the precision that is wished for, and say what it costs."""
-    from pose_ros.bfloat16 import write_stand_in
-    from pose_ros.export import export as write
+    from pose_ros.export.bfloat16 import write_stand_in
+    from pose_ros.export.to_onnx import export as write
 
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         float32 = Path(folder) / "float32.onnx"

@@ -34,9 +34,9 @@ def image(
     pose_ros image photo.jpg -o drawn.jpg --json people.jsonl
     """
     from pose_ros.cli.outputs import Outputs
-    from pose_ros.overlay import draw
-    from pose_ros.results import write_image
-    from pose_ros.sources import ImageFiles
+    from pose_ros.media.overlay import draw
+    from pose_ros.media.results import write_image
+    from pose_ros.media.sources import ImageFiles
 
     config, overlay = options.configs(settings, threads, short_side, boxes, ids)
     inputs = _expanded(files)
@@ -52,7 +52,7 @@ def image(
 
 
 def _expanded(files: Sequence[Path]) -> list[Path]:
-    from pose_ros.sources import images_in
+    from pose_ros.media.sources import images_in
 
     return [image for file in files for image in (images_in(file) if file.is_dir() else [file])]
 
@@ -63,7 +63,7 @@ def _targets(inputs: Sequence[Path], output: Path) -> list[Path]:
     Raises:
         ValueError: If one would replace its input, or another.
     """
-    from pose_ros.sources import IMAGE_SUFFIXES
+    from pose_ros.media.sources import IMAGE_SUFFIXES
 
     is_file = len(inputs) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
     targets = [output] if is_file else [output / file.name for file in inputs]

@@ -38,8 +38,8 @@ def label(
     from pose_ros.consensus import Views
     from pose_ros.datasets import teacher
     from pose_ros.datasets.labels_file import LabelFile
+    from pose_ros.media.sources import images_in
     from pose_ros.skeleton import SKELETONS
-    from pose_ros.sources import images_in
 
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")

@@ -13,9 +13,9 @@ from pose_ros.cli import engines
 from pose_ros.cli.columns import aligned
 
 if TYPE_CHECKING:
-    from pose_ros.catalogue import Entry
-    from pose_ros.download import Progress
     from pose_ros.fields import ModelSpec
+    from pose_ros.models.catalogue import Entry
+    from pose_ros.models.download import Progress
     from pose_ros.runtime.runner import TensorSpec
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, show and describe models.")
@@ -28,7 +28,7 @@ def list_models(
     json: Annotated[bool, typer.Option("--json", help="Write JSON, with all that is known of each.")] = False,
 ) -> None:
     """List the default model and the public models that this package reads."""
-    from pose_ros.catalogue import entries
+    from pose_ros.models.catalogue import entries
 
     if json:
         typer.echo(_json(entries()))
@@ -47,8 +47,8 @@ def show(
     spec: Annotated[Path | None, typer.Option("--spec", help="YAML description, instead of the model's own.")] = None,
 ) -> None:
     """Print what is known of a model, or a file's inputs, outputs and description."""
-    from pose_ros.catalogue import find
-    from pose_ros.model_file import DEFAULT_MODEL
+    from pose_ros.models.catalogue import find
+    from pose_ros.models.model_file import DEFAULT_MODEL
 
     if model is None or _is_file(model):
         _show_file(DEFAULT_MODEL if model is None else Path(model), spec)
@@ -70,8 +70,8 @@ def get(
 
     pose_ros models get posenet_mobilenet_v1_075_481x641
     """
-    from pose_ros.catalogue import find
-    from pose_ros.download import digest, download, verify
+    from pose_ros.models.catalogue import find
+    from pose_ros.models.download import digest, download, verify
 
     entry = find(name)
     target = output or entry.path
@@ -99,7 +99,7 @@ def describe(
     output: Annotated[Path, typer.Option("--output", "-o", help="Copy to write.")],
 ) -> None:
     """Write a copy of a model that describes itself."""
-    from pose_ros.model_file import read_sidecar, write_spec
+    from pose_ros.models.model_file import read_sidecar, write_spec
 
     if not file.is_file():
         raise FileNotFoundError(f"model: expected an ONNX file, got {file}, which does not exist")
@@ -114,8 +114,8 @@ def _show_file(file: Path, spec: Path | None) -> None:
     from rich.console import Console
 
     from pose_ros.config import RuntimeConfig
-    from pose_ros.download import digest
-    from pose_ros.model_file import read_spec
+    from pose_ros.models.download import digest
+    from pose_ros.models.model_file import read_spec
     from pose_ros.runtime import load_runner
 
     console = Console(soft_wrap=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
-from pose_ros.overlay import draw
+from pose_ros.media.overlay import draw
+from pose_ros.media.results import CocoResults, JsonLines, VideoFile
+from pose_ros.media.sources import Frame
 from pose_ros.people import People
-from pose_ros.results import CocoResults, JsonLines, VideoFile
-from pose_ros.sources import Frame
 
 
 class Outputs(ExitStack):

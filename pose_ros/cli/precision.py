@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pose_ros.calibration import Image
-    from pose_ros.quantise import QuantiseReport
+    from pose_ros.export.calibration import Image
+    from pose_ros.export.quantise import QuantiseReport
 
 Half = Annotated[bool, typer.Option("--half", help="Compute in half precision.")]
 Bf16 = Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16, for TensorRT 10 on GPUs since Ampere.")]
@@ -65,7 +65,7 @@ class Wishes:
 
     def check(self) -> None:
         """Raise ValueError unless they go together, and what ``images_of`` raises where there are no images."""
-        from pose_ros.calibration import images_of
+        from pose_ros.export.calibration import images_of
 
         asked = [name for name in ("half", "bf16", "int8") if getattr(self, name)]
         if len(asked) > 1:
@@ -92,8 +92,8 @@ def quantised(model: Path, target: Path, wishes: Wishes) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from pose_ros.calibration import images_of
-    from pose_ros.quantise import QuantiseOptions, quantise
+    from pose_ros.export.calibration import images_of
+    from pose_ros.export.quantise import QuantiseOptions, quantise
 
     options = QuantiseOptions(**wishes.options)
     images = images_of(wishes.calibrate or "", wishes.images)
@@ -116,11 +116,11 @@ def show_cost(reference: Path, model: Path, wishes: Wishes) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from pose_ros.calibration import images_of
     from pose_ros.cli.columns import aligned
     from pose_ros.config import EstimatorConfig, RuntimeConfig
     from pose_ros.estimator import PoseEstimator
     from pose_ros.evaluation.precision import compare
+    from pose_ros.export.calibration import images_of
 
     if wishes.shown is None:
         return

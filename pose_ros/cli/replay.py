@@ -49,7 +49,7 @@ def replay(
     """
     with ros_needed("replay"):
         from pose_ros.ros.replay import player
-    from pose_ros.sources import open_source
+    from pose_ros.media.sources import open_source
 
     config = player.ReplayConfig(
         topic=topic,

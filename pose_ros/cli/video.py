@@ -16,7 +16,7 @@ from pose_ros.cli import options
 if TYPE_CHECKING:
     from pose_ros.cli.outputs import Outputs
     from pose_ros.estimator import Estimate, PoseEstimator
-    from pose_ros.sources import Image, Source
+    from pose_ros.media.sources import Image, Source
 
 Output = Annotated[
     Path | None,
@@ -50,7 +50,7 @@ def video(
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
     from pose_ros.cli.outputs import Outputs
-    from pose_ros.sources import open_source
+    from pose_ros.media.sources import open_source
 
     config, overlay = options.configs(settings, threads, short_side, boxes, ids)
     frames = open_source(source, topic=topic, to_bgr=_to_bgr)
@@ -114,7 +114,7 @@ def _to_bgr(message: Any) -> Image:
     """The picture in a bag's image message. The table of encodings is the node's, but needs no ROS."""
     import cv2
 
-    from pose_ros.encodings import ENCODINGS
+    from pose_ros.media.encodings import ENCODINGS
 
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from pose_ros.datasets.labels import States, has_place
 from pose_ros.datasets.regions import Region, enlarged, paint_box
 from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
+from pose_ros.media.sources import images_in, read_image
 from pose_ros.skeleton import Skeleton
-from pose_ros.sources import images_in, read_image
 
 FloatArray = npt.NDArray[np.float32]
 Image = npt.NDArray[np.uint8]

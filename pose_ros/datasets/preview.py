@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN, Sample
-from pose_ros.overlay import Colour, draw
+from pose_ros.media.overlay import Colour, draw
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 

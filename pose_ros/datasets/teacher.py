@@ -18,9 +18,9 @@ import numpy as np
 
 from pose_ros.consensus import Views, consensus
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
+from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
-from pose_ros.sources import read_image
 
 LEAST_SCORE = 0.02
 """Keypoints below it are not written."""

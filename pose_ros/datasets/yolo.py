@@ -17,8 +17,8 @@ import numpy.typing as npt
 from pose_ros.datasets.images import Picture, Problems, check_keypoints
 from pose_ros.datasets.labels import keypoint_names, onto
 from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.media.sources import images_in
 from pose_ros.skeleton import COCO_17, Skeleton
-from pose_ros.sources import images_in
 
 FloatArray = npt.NDArray[np.float32]
 

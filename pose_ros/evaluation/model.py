@@ -15,10 +15,10 @@ from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.found import Found, found_people
+from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.preprocess import Preprocessor
 from pose_ros.skeleton import Skeleton
-from pose_ros.sources import read_image
 
 Image = npt.NDArray[np.uint8]
 Track = Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]]

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from pose_ros.evaluation.data import DataSet, FloatArray, LabelledImage
 from pose_ros.evaluation.errors import INVERSION, MISS, SWAP, ImageErrors
 from pose_ros.evaluation.found import Found
-from pose_ros.overlay import draw
+from pose_ros.media.overlay import draw
+from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
-from pose_ros.sources import read_image
 
 Image = npt.NDArray[np.uint8]
 Indexes = npt.NDArray[np.intp]

@@ -13,8 +13,8 @@ from pose_ros.datasets.preview import drawn, sheet
 from pose_ros.datasets.sample import Sample
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import GROUPING_HEADS, Fields, ModelSpec
+from pose_ros.media.overlay import draw
 from pose_ros.network.model import PoseNetwork
-from pose_ros.overlay import draw
 from pose_ros.people import People
 from pose_ros.training.loader import Normaliser, pixels
 

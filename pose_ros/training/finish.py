@@ -66,9 +66,9 @@ def model_card(network: PoseNetwork, config: TrainingConfig, materials: Material
 
 
 def _exported(network: PoseNetwork, target: Path) -> str:
-    if find_spec("pose_ros.export") is None or find_spec("onnx") is None:
+    if find_spec("pose_ros.export.to_onnx") is None or find_spec("onnx") is None:
         return "model.onnx: not written, the package onnx is missing"
-    exporter = import_module("pose_ros.export")
+    exporter = import_module("pose_ros.export.to_onnx")
     exporter.export(network, target, exporter.ExportOptions(dynamic=network.spec.input.size_wh is None))
     return f"model: {target}"
 

@@ -11,7 +11,7 @@ from pose_ros.checkpoint.loading import from_content
 from pose_ros.checkpoint.own import is_own
 from pose_ros.checkpoint.reading import read_file, state_of
 from pose_ros.checkpoint.trunk import fill_trunk
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig

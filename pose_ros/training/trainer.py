@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pose_ros.results import write_image
+from pose_ros.media.results import write_image
 from pose_ros.training.checkpoints import STATE, Checkpoints
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.contact_sheet import contact_sheet

@@ -19,7 +19,7 @@ from pose_ros.datasets.synthetic.scene import scene
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.precision import PrecisionReport, compare
 from pose_ros.fields import FRONT_HEADS
-from pose_ros.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.runtime.runner import Arrays, Runner, Unavailable
 from pose_ros.runtime.tensorrt import file as engine_file
 
@@ -43,7 +43,7 @@ def export_default(target: Path, **wishes: Any) -> Path:
     """Write the default model for 368 x 496 with these ``ExportOptions``; the test is skipped without torch."""
     pytest.importorskip("torch")
     from pose_ros.checkpoint import load_checkpoint
-    from pose_ros.export import ExportOptions, export
+    from pose_ros.export.to_onnx import ExportOptions, export
 
     network = load_checkpoint(DEFAULT_MODEL.with_suffix(".pt"))
     return export(network, target, ExportOptions((496, 368), **wishes)).path

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pose_ros.catalogue import Entry, entries, find
 from pose_ros.config import RuntimeConfig
-from pose_ros.download import digest
-from pose_ros.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.models.catalogue import Entry, entries, find
+from pose_ros.models.download import digest
+from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.runtime import load_runner
 from pose_ros.skeleton import SKELETONS
 from pose_ros.user_cache import user_cache

@@ -57,7 +57,7 @@ def test_the_frozen_graph_gives_what_its_onnx_export_gives(size_wh) -> None:
 def test_it_exports_though_its_normalisation_magnifies_rounding(tmp_path: Path, dynamic: bool) -> None:
     """On noise its PAFs span 0.06, of which float32 loses 0.0002: in torch no less than in the file."""
     pytest.importorskip("onnxruntime")
-    from pose_ros.export import ExportOptions, export
+    from pose_ros.export.to_onnx import ExportOptions, export
 
     report = export(load_checkpoint(FILE), tmp_path / "m.onnx", ExportOptions(dynamic=dynamic))
     assert max(report.differences.values()) < 2e-3 and not [r for r in report.remarks if "has no" in r]

@@ -17,9 +17,9 @@ import recordings
 from typer.testing import CliRunner, Result
 
 from pose_ros.cli import app
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.media.sources import open_source
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.skeleton import OPENPOSE_18
-from pose_ros.sources import open_source
 
 PROGRAM = [sys.executable, "-c", "from pose_ros.cli import main; main()"]
 FAST = ["--short-side", "64", "--threads", "1"]

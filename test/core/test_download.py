@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from pose_ros import catalogue
-from pose_ros import download as module
 from pose_ros.cli import app
-from pose_ros.download import download, is_web_page, verify
+from pose_ros.models import catalogue
+from pose_ros.models import download as module
+from pose_ros.models.download import download, is_web_page, verify
 
 BODY = os.urandom(3 << 20)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -263,7 +263,8 @@ def test_a_file_that_is_here_is_verified_and_kept(site: Site, tmp_path: Path) ->
 
 def test_processes_that_want_the_same_file_fetch_it_once(site: Site, tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib, pose_ros.download as d; d.download(sys.argv[1], pathlib.Path('model.pth'), sys.argv[2])"
+        "import pathlib, sys; from pose_ros.models.download import download; "
+        "download(sys.argv[1], pathlib.Path('model.pth'), sys.argv[2])"
     )
     command = [sys.executable, "-c", script, site.url, f"sha256:{SHA256}"]
     processes = [subprocess.Popen(command, cwd=tmp_path) for _ in range(4)]

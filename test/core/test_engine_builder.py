@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.onnx_graph import GraphInput, OnnxGraph, read_graph
 from pose_ros.runtime.shape_ranges import ShapeRange, shape_ranges
 from pose_ros.runtime.tensorrt import progress as engine_progress

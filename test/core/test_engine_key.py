@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import model_checksum
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.tensorrt.key import EngineKey

@@ -14,7 +14,7 @@ import pytest
 from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import METADATA_KEY, HeadSpec, InputSpec, ModelSpec
-from pose_ros.model_file import DEFAULT_MODEL, read_spec, write_spec
+from pose_ros.models.model_file import DEFAULT_MODEL, read_spec, write_spec
 from pose_ros.runtime.runner import Runner, TensorSpec
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, map_keypoints
 

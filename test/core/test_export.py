@@ -22,12 +22,13 @@ import tiny_networks
 import torch
 from onnx import numpy_helper
 
-from pose_ros import bfloat16, export_check, tensorrt_operators
-from pose_ros import export as export_module
 from pose_ros.checkpoint import save_checkpoint
 from pose_ros.cli import app
 from pose_ros.estimator import PoseEstimator
-from pose_ros.export import ExportOptions, export
+from pose_ros.export import bfloat16, tensorrt_operators
+from pose_ros.export import check as export_check
+from pose_ros.export import to_onnx as export_module
+from pose_ros.export.to_onnx import ExportOptions, export
 from pose_ros.fields import METADATA_KEY, InputSpec
 from pose_ros.network import zoo
 from pose_ros.network.deploy import Deployed
@@ -133,7 +134,7 @@ def test_the_front_finds_the_same_people(tmp_path: Path, dynamic: bool) -> None:
 def export_unchecked(network: tiny_networks.Painted, path: Path, front: bool) -> Path:
     """A painted network has but one size, which the check at a second one would refuse."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pose_ros.export._other", lambda size_wh, spec: size_wh)
+        patch.setattr("pose_ros.export.to_onnx._other", lambda size_wh, spec: size_wh)
         return export(network, path, ExportOptions((656, 368), dynamic=True, front=front)).path
 
 

@@ -14,8 +14,8 @@ from pose_ros.datasets.preview import drawn, sheet
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
 from pose_ros.datasets.synthetic.file import entries, run_lengths
 from pose_ros.datasets.synthetic.scene import SyntheticPictures
+from pose_ros.media.sources import read_image
 from pose_ros.skeleton import COCO_17
-from pose_ros.sources import read_image
 
 app = typer.Typer()
 app.command()(inspect)

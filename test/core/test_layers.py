@@ -22,9 +22,8 @@ ALLOWED = {  # room -> rooms of this package that it may import
     "whole_file": set(),
     "user_cache": set(),
     "yaml_text": set(),
-    "model_file": FOUNDATION | {"yaml_text"},
-    "overlay": FOUNDATION | {"preprocess"},
-    "estimator": FOUNDATION | MIDDLE | {"model_file"},
+    "models": FOUNDATION | {"yaml_text", "user_cache", "whole_file"},
+    "estimator": FOUNDATION | MIDDLE | {"models"},
 }
 ALLOWED_FILES = {"runtime/torch.py": {"network", "checkpoint"}}  # what single files may import beyond their room
 ROS = ("rclpy", "sensor_msgs", "std_msgs", "geometry_msgs", "builtin_interfaces", "pose_ros.msg", "cv_bridge", "launch")
@@ -33,7 +32,7 @@ LOCKED = (*ROS, "torch", "tensorrt", "openvino", "onnx")
 TORCH_ROOMS = ("network", "checkpoint")
 TORCH_FREE = ("settings", "targets")
 """What of training works without torch: its settings and targets."""
-TORCH_MODULES = ("pose_ros.export", "pose_ros.runtime.torch")
+TORCH_MODULES = ("pose_ros.export.to_onnx", "pose_ros.runtime.torch")
 
 LOCKED_OUT = """
 import importlib, sys

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from pose_ros.live_access import is_same_origin, names_this_machine
-from pose_ros.live_board import HISTORY_S, Camera, Sample
+from pose_ros.live.access import is_same_origin, names_this_machine
+from pose_ros.live.board import HISTORY_S, Camera, Sample
 
 
 class Clock:

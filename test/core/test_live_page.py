@@ -18,9 +18,9 @@ pytest.importorskip("aiohttp", reason="needs aiohttp")
 import aiohttp
 from chromium import Browser
 
-from pose_ros import live_page
-from pose_ros.live_board import Board, Camera, Sample
-from pose_ros.live_page import LivePage
+from pose_ros.live import page as live_page
+from pose_ros.live.board import Board, Camera, Sample
+from pose_ros.live.page import LivePage
 
 TIMEOUT_S = 20
 UPGRADE = {

@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 from pose_ros.runtime import openvino as runtime
 from pose_ros.runtime.onnx import OnnxRunner
@@ -31,7 +31,7 @@ ONE_THREAD = RuntimeConfig(threads=1)
 CLOSED_ELSEWHERE = """
 import os, signal, threading
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.openvino import OpenVINORunner
 
 runner = OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(threads=1))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose_ros.config import OverlayConfig
-from pose_ros.overlay import SIDE_COLOURS, draw
+from pose_ros.media.overlay import SIDE_COLOURS, draw
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, SKELETONS, Skeleton
 

@@ -14,15 +14,15 @@ import pytest
 from onnx import helper, numpy_helper
 from typer.testing import CliRunner
 
-from pose_ros import tensorrt_operators
-from pose_ros.calibration import images_of
 from pose_ros.cli import app
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.precision import compare
+from pose_ros.export import tensorrt_operators
+from pose_ros.export.calibration import images_of
+from pose_ros.export.quantise import QuantiseOptions, QuantiseReport, quantise
+from pose_ros.export.quantised_nodes import OPERATORS, choose, prepare
 from pose_ros.fields import METADATA_KEY
-from pose_ros.model_file import DEFAULT_MODEL, read_spec, write_spec
-from pose_ros.quantise import QuantiseOptions, QuantiseReport, quantise
-from pose_ros.quantised_nodes import OPERATORS, choose, prepare
+from pose_ros.models.model_file import DEFAULT_MODEL, read_spec, write_spec
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.skeleton import OPENPOSE_18
 

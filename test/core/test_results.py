@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import recordings
 
+from pose_ros.media.results import FOURCC, CocoResults, JsonLines, VideoFile, image_id, write_image
+from pose_ros.media.sources import Frame, open_source
 from pose_ros.people import People
-from pose_ros.results import FOURCC, CocoResults, JsonLines, VideoFile, image_id, write_image
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
-from pose_ros.sources import Frame, open_source
 
 
 def frame(name: str = "a_000007.jpg", index: int = 3) -> Frame:

@@ -18,7 +18,7 @@ from runner_checks import PICTURES, photos, tensors
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Arrays, Runner, TensorSpec
 from pose_ros.runtime.tensorrt.runner import TensorRTRunner

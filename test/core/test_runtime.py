@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 
 

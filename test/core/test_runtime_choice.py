@@ -12,7 +12,7 @@ import pytest
 
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner, onnx
 from pose_ros.runtime.choice import CHECKPOINTS, foresee
 from pose_ros.runtime.runner import CPU, Runner, TensorSpec, Unavailable

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import recordings
 
-from pose_ros.bag import Bag, camera_info_topic
-from pose_ros.sources import open_source
+from pose_ros.media.bag import Bag, camera_info_topic
+from pose_ros.media.sources import open_source
 
 NUMBERS = list(range(12))
 PERIOD_NS = recordings.PERIOD_NS

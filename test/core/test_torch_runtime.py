@@ -22,9 +22,9 @@ from pose_ros.checkpoint import save_checkpoint
 from pose_ros.cli import app
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
-from pose_ros.export import ExportOptions, export
+from pose_ros.export.to_onnx import ExportOptions, export
 from pose_ros.fields import METADATA_KEY
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.runner import Runner

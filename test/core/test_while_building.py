@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.runner import Progress, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.while_building import WhileBuilding

@@ -10,7 +10,7 @@ import pytest
 import runner_checks
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import DRIVER, Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda

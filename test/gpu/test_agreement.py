@@ -13,7 +13,7 @@ from runner_checks import FLOAT_GAP, HALF_GAP, PICTURES, photos, tensors
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import FRONT_HEADS
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Runner

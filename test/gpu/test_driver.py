@@ -12,7 +12,7 @@ import pytest
 import runner_checks
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.cuda.device import Cuda, CudaError
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
@@ -103,7 +103,7 @@ def test_a_hidden_gpu_is_refused_with_the_fix() -> None:
 
 def test_a_hidden_gpu_is_no_obstacle_for_auto() -> None:
     script = (
-        "from pose_ros.config import RuntimeConfig; from pose_ros.model_file import DEFAULT_MODEL\n"
+        "from pose_ros.config import RuntimeConfig; from pose_ros.models.model_file import DEFAULT_MODEL\n"
         "from pose_ros.runtime import load_runner\n"
         "print(load_runner(DEFAULT_MODEL, RuntimeConfig()).reason)"
     )

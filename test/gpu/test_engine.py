@@ -12,7 +12,7 @@ import runner_checks
 from runner_checks import tensors
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.runner import Runner
 from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 

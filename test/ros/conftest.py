@@ -145,7 +145,7 @@ def _write_toy(path: Path) -> None:
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-describing ONNX file of a network that finds the people of ``paint``."""
     pytest.importorskip("onnx", reason="needs onnx to make a network")
-    from pose_ros.model_file import write_spec
+    from pose_ros.models.model_file import write_spec
 
     bare, described = (tmp_path_factory.mktemp("toy") / name for name in ("bare.onnx", "toy.onnx"))
     _write_toy(bare)

@@ -18,7 +18,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from pose_ros.encodings import ENCODINGS
+from pose_ros.media.encodings import ENCODINGS
 from pose_ros.people import People
 from pose_ros.ros.messages.conversions import (
     image_from_message,

@@ -18,7 +18,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pose_ros.config import MarkersConfig
-from pose_ros.overlay import SIDE_COLOURS
+from pose_ros.media.overlay import SIDE_COLOURS
 from pose_ros.people import People
 from pose_ros.ros.messages.markers import BONES, JOINTS, people_markers
 from pose_ros.skeleton import COCO_17, SKELETONS, Skeleton

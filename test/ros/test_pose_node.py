@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import Image
 
 from pose_ros.estimator import PoseEstimator
-from pose_ros.model_file import DEFAULT_MODEL
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.people import People
 from pose_ros.ros.node import outputs
 from pose_ros.ros.node.estimator_node import PoseEstimatorNode

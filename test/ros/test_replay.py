@@ -22,8 +22,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from typer.testing import CliRunner
 
-from pose_ros.bag import Bag
 from pose_ros.cli import app
+from pose_ros.media.bag import Bag
 
 COUNT = 12
 PERIOD_NS = recordings.PERIOD_NS

@@ -31,8 +31,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from typer.testing import CliRunner
 
 from pose_ros.cli import app
-from pose_ros.live_board import Board
-from pose_ros.live_page import LivePage
+from pose_ros.live.board import Board
+from pose_ros.live.page import LivePage
 from pose_ros.ros.view import viewer as live
 from pose_ros.ros.view.images import LONGEST_SIDE_PX, browser_picture
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pose_ros.datasets.labels_file import HIDDEN, VISIBLE, LabelFile
 from pose_ros.datasets.synthetic.scene import Scene
-from pose_ros.results import write_image
+from pose_ros.media.results import write_image
 from pose_ros.skeleton import Skeleton
 
 

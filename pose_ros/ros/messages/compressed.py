@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from pose_ros.encodings import ENCODINGS, SHADES_16_TO_8
+from pose_ros.media.encodings import ENCODINGS, SHADES_16_TO_8
 from pose_ros.ros.messages.conversions import DEPTH, Picture
 
 MAX_PIXELS = 2**26

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from pose_ros.encodings import ENCODINGS, Encoding
+from pose_ros.media.encodings import ENCODINGS, Encoding
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
 from pose_ros.ros.messages.cv_bridge import CONVERTED, bridged

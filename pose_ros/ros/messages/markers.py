@@ -16,7 +16,7 @@ from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pose_ros.config import MarkersConfig
-from pose_ros.overlay import SIDE_COLOURS, limb_sides
+from pose_ros.media.overlay import SIDE_COLOURS, limb_sides
 from pose_ros.people import NOT_TRACKED, People
 from pose_ros.skeleton import Limb, Skeleton
 

@@ -13,8 +13,8 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
 from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.media.overlay import draw
 from pose_ros.msg import PersonPoseArray
-from pose_ros.overlay import draw
 from pose_ros.ros.messages.compressed import image_to_compressed
 from pose_ros.ros.messages.conversions import Picture, image_to_message, latency_ms, people_to_message, to_bgr
 from pose_ros.ros.messages.markers import people_markers

@@ -13,12 +13,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from pose_ros.bag import camera_info_topic
 from pose_ros.config import check_settings, setting
+from pose_ros.media.bag import camera_info_topic
+from pose_ros.media.sources import BagImages, Source
 from pose_ros.ros.command_node import command_node
 from pose_ros.ros.replay.clock import RecordedClock
 from pose_ros.ros.replay.recording import MESSAGE_TYPES, Item, bag_items, frame_items, read_camera_info
-from pose_ros.sources import BagImages, Source
 
 _NS = 1_000_000_000
 _QOS = QoSProfile(depth=10)  # reliable, which serves reliable and best-effort subscribers

@@ -13,8 +13,8 @@ import yaml
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from pose_ros.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
-from pose_ros.sources import Frame
+from pose_ros.media.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
+from pose_ros.media.sources import Frame
 
 MESSAGE_TYPES: dict[str, Any] = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 DEFAULT_FRAME_ID = "camera"

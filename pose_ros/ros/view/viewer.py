@@ -15,8 +15,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from pose_ros.live_board import Board, Camera, Sample
-from pose_ros.live_page import LivePage
+from pose_ros.live.board import Board, Camera, Sample
+from pose_ros.live.page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
 from pose_ros.ros.view.images import browser_picture

@@ -28,13 +28,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros import tensorrt_operators
-from pose_ros.calibration import Calibration
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.export import tensorrt_operators
+from pose_ros.export.calibration import Calibration
+from pose_ros.export.quantised_nodes import OPERATORS, choose, prepare
 from pose_ros.fields import METADATA_KEY, InputSpec, ModelSpec
-from pose_ros.model_file import read_spec
-from pose_ros.quantised_nodes import OPERATORS, choose, prepare
+from pose_ros.models.model_file import read_spec
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Progress
 from pose_ros.whole_file import appears_whole
@@ -149,7 +149,7 @@ def quantise(
 def _quantised(network: Any, names: Iterable[str], calibration: Calibration, options: QuantiseOptions) -> Any:
     """The network with Q/DQ before the nodes of these names, which is where TensorRT and OpenVINO want them."""
     import onnx
-    from onnxruntime import quantization  # noqa: TID251 - it quantises; runtime/onnx runs
+    from onnxruntime import quantization
 
     # The quantiser warns of networks without this mark; ours were folded when they were exported.
     onnx.helper.set_model_props(network, {"onnx.quant.pre_process": "onnxruntime.quant"})

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.media.sources import Frame
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
-from pose_ros.sources import Frame
 
 FOURCC = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v"}
 """Codec by file type. All are in every build of OpenCV; of them, browsers play .webm only."""

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.bag import COMPRESSED_IMAGE, Bag, Recorded, is_bag
+from pose_ros.media.bag import COMPRESSED_IMAGE, Bag, Recorded, is_bag
 
 Image = npt.NDArray[np.uint8]
 ToBgr = Callable[[Any], Image]

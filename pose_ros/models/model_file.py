@@ -14,7 +14,7 @@ import yaml
 from pose_ros.fields import METADATA_KEY, ModelSpec
 from pose_ros.yaml_text import yaml_text
 
-DEFAULT_MODEL = Path(__file__).parent / "models" / "default.onnx"
+DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
 
 def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | None = None) -> ModelSpec:

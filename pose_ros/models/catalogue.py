@@ -18,7 +18,7 @@ import yaml
 from pose_ros.fields import GROUPING_HEADS
 from pose_ros.user_cache import user_cache
 
-FILE = Path(__file__).parent / "models" / "catalogue.yaml"
+FILE = Path(__file__).with_name("catalogue.yaml")
 COMMERCIAL = ("yes", "no", "unclear")
 NOT_PINNED = "not pinned"
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pose_ros.config import DecoderConfig, OverlayConfig
 from pose_ros.decoder.peaks import find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
-from pose_ros.overlay import SIDE_COLOURS, draw
+from pose_ros.media.overlay import SIDE_COLOURS, draw
 from pose_ros.people import People
 
 Image = npt.NDArray[np.uint8]

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
+from pose_ros.media.sources import Frame, ImageFiles, Source, open_source
 from pose_ros.preprocess import Preprocessor
 from pose_ros.runtime.runner import Progress
-from pose_ros.sources import Frame, ImageFiles, Source, open_source
 
 Image = npt.NDArray[np.uint8]
 

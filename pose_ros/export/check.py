@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import FRONT_HEADS
-from pose_ros.model_file import read_spec
+from pose_ros.models.model_file import read_spec
 from pose_ros.runtime.onnx import OnnxRunner
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from typing import Any
 
 from aiohttp import WSCloseCode, web
 
-from pose_ros.live_access import is_same_origin, names_this_machine
-from pose_ros.live_board import HISTORY_S, Board, Camera
+from pose_ros.live.access import is_same_origin, names_this_machine
+from pose_ros.live.board import HISTORY_S, Board, Camera
 
-PAGE = Path(__file__).with_name("page")
+PAGE = Path(__file__).with_name("static")
 FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),

@@ -23,9 +23,10 @@ from unittest import mock
 
 import torch
 
-from pose_ros import bfloat16, export_check, tensorrt_operators
+from pose_ros.export import bfloat16, tensorrt_operators
+from pose_ros.export import check as export_check
 from pose_ros.fields import FRONT_HEADS, ModelSpec
-from pose_ros.model_file import write_spec
+from pose_ros.models.model_file import write_spec
 from pose_ros.network.deploy import INPUT, Deployed, Narrowed, make_front
 from pose_ros.network.front import MAX_PEAKS
 from pose_ros.network.model import PoseNetwork

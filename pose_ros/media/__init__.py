@@ -1,0 +1,1 @@
+"""Images, videos and bags in. Annotated images, videos and tables out."""
