@@ -18,7 +18,7 @@ from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.skeleton import COCO_17
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 LIMIT_MS, PUBLISHED_MS = 0.5, 11.4
 PEOPLE = (1, 5, 10, 20, 30)

@@ -17,8 +17,8 @@ import resnet
 from measure import show
 
 from pose_ros.estimator import PoseEstimator
+from pose_ros.files import user_cache
 from pose_ros.preprocess import fit
-from pose_ros.user_cache import user_cache
 
 LIMITS = {"default": 1.25, "resnet18": 1.10}
 

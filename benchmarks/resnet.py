@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
 from pose_ros.skeleton import OPENPOSE_18, TRT_POSE_18, map_keypoints
-from pose_ros.training.targets import confidence_maps, part_affinity_fields
+from pose_ros.training.targets.make import confidence_maps, part_affinity_fields
 
 
 class _Graph:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pose_ros.fields import Fields
 from pose_ros.skeleton import OPENPOSE_18
-from pose_ros.training.targets import confidence_maps, part_affinity_fields
+from pose_ros.training.targets.make import confidence_maps, part_affinity_fields
 
 
 def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import scene
 
 from pose_ros.fields import Fields
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 
 def ideal(keypoints: npt.NDArray[np.float32], shape_hw: tuple[int, int], sigma: float = 1.0) -> Fields:

@@ -8,7 +8,7 @@ import scene
 
 from pose_ros.fields import Fields
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Limb, Skeleton, map_keypoints
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 FloatArray = npt.NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import scene
 
 from pose_ros.fields import Fields
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 TAG_GAP = 2.0
 _COCO = [OPENPOSE_18.index(name) for name in COCO_17.keypoint_names]

@@ -19,6 +19,7 @@ import cv2
 import torch
 from measure import show
 
+from pose_ros.config_file import built
 from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream
 from pose_ros.datasets.images import Mixture, Picture, Pictures
 from pose_ros.datasets.synthetic.scene import SyntheticPictures
@@ -26,10 +27,9 @@ from pose_ros.network import zoo
 from pose_ros.training.config import LoaderConfig, TrainingConfig
 from pose_ros.training.learner import Learner
 from pose_ros.training.loader import Positions, make_loader
-from pose_ros.training.losses import FieldsLoss
+from pose_ros.training.losses.fields import FieldsLoss
 from pose_ros.training.materials import examples
 from pose_ros.training.parallel import joined
-from pose_ros.training.settings import built
 
 NETWORK, SIDE, BATCH, PICTURES = "pose_ros_mobilenet_v1_075", 320, 16, 24
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 
-from pose_ros.user_cache import user_cache
+from pose_ros.files import user_cache
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "underlay"))
 from debs import DebError, download

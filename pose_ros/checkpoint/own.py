@@ -12,9 +12,9 @@ import torch
 from pose_ros.checkpoint.filling import fill
 from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
+from pose_ros.files import appears_whole
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
-from pose_ros.whole_file import appears_whole
 
 FORMAT = "pose_ros checkpoint 1"
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pose_ros.checkpoint.caffe import read_caffe
-from pose_ros.checkpoint.frozen_graph import read_frozen_graph
+from pose_ros.checkpoint.formats.caffe import read_caffe
+from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph
+from pose_ros.checkpoint.formats.tflite import read_tflite
 from pose_ros.checkpoint.publisher import State
-from pose_ros.checkpoint.tflite import read_tflite
 from pose_ros.models.download import is_web_page
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")

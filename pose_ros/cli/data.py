@@ -106,7 +106,7 @@ def _is_run(file: Path) -> bool:
     """Whether it is the configuration of a run, and not that of a YOLO set."""
     import yaml
 
-    from pose_ros.yaml_text import yaml_text
+    from pose_ros.config_file import yaml_text
 
     text = yaml_text(file, "configuration")
     try:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pose_ros.files import appears_whole
 from pose_ros.skeleton import Skeleton
-from pose_ros.whole_file import appears_whole
 
 CATEGORY = 1
 HIDDEN, VISIBLE = 1, 2

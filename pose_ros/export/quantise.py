@@ -34,10 +34,10 @@ from pose_ros.export import tensorrt_operators
 from pose_ros.export.calibration import Calibration
 from pose_ros.export.quantised_nodes import OPERATORS, choose, prepare
 from pose_ros.fields import METADATA_KEY, InputSpec, ModelSpec
+from pose_ros.files import appears_whole
 from pose_ros.models.model_file import read_spec
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Progress
-from pose_ros.whole_file import appears_whole
 
 METHODS = ("percentile", "minmax", "entropy")
 PERCENTILE = 99.99

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from pose_ros.fields import GROUPING_HEADS
-from pose_ros.user_cache import user_cache
+from pose_ros.files import user_cache
 
 FILE = Path(__file__).with_name("catalogue.yaml")
 COMMERCIAL = ("yes", "no", "unclear")

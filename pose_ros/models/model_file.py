@@ -11,8 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from pose_ros.config_file import yaml_text
 from pose_ros.fields import METADATA_KEY, ModelSpec
-from pose_ros.yaml_text import yaml_text
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.config import RuntimeConfig
+from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
 from pose_ros.runtime.shape_ranges import shape_ranges
-from pose_ros.user_cache import user_cache
 
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pose_ros.config import check_settings, setting
+from pose_ros.config_file import read_settings
 from pose_ros.datasets.augment import AugmentConfig
 from pose_ros.datasets.sets import DataConfig
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.loss_config import LossConfig
-from pose_ros.training.settings import read_settings
-from pose_ros.training.target_config import TargetConfig
+from pose_ros.training.losses.config import LossConfig
+from pose_ros.training.targets.config import TargetConfig
 
 
 class _Checked:

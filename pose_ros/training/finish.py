@@ -15,10 +15,10 @@ import torch
 import yaml
 
 from pose_ros.checkpoint import save_checkpoint
+from pose_ros.config_file import plain
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.materials import Materials
-from pose_ros.training.settings import plain
 
 
 def finish(network: PoseNetwork, config: TrainingConfig, materials: Materials, step: int, skipped: int) -> list[str]:

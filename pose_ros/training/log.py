@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pose_ros.whole_file import appears_whole
+from pose_ros.files import appears_whole
 
 
 @dataclass(frozen=True)

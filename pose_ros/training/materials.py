@@ -17,8 +17,8 @@ from pose_ros.skeleton import Skeleton
 from pose_ros.training.config import TrainingConfig, ValidationConfig
 from pose_ros.training.loader import Examples, Stream
 from pose_ros.training.start import starting_network
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets import make_targets
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.make import make_targets
 
 
 @dataclass(frozen=True)

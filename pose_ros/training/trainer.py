@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from pose_ros.config_file import plain, write_settings
 from pose_ros.media.results import write_image
 from pose_ros.training.checkpoints import STATE, Checkpoints
 from pose_ros.training.config import TrainingConfig
@@ -23,12 +24,11 @@ from pose_ros.training.finish import finish
 from pose_ros.training.learner import Learner, StepResult
 from pose_ros.training.loader import Batch, Positions, make_loader
 from pose_ros.training.log import Files, Progress, Watcher
-from pose_ros.training.losses import FieldsLoss
+from pose_ros.training.losses.fields import FieldsLoss
 from pose_ros.training.materials import Materials, examples, gathered
 from pose_ros.training.meter import Meter
 from pose_ros.training.optimisation import rate_factor
 from pose_ros.training.parallel import World, joined
-from pose_ros.training.settings import plain, write_settings
 from pose_ros.training.stopping import Stopping
 from pose_ros.training.validation import validated
 

@@ -10,12 +10,12 @@ import pytest
 import yaml
 
 from pose_ros.config import RuntimeConfig
+from pose_ros.files import user_cache
 from pose_ros.models.catalogue import Entry, entries, find
 from pose_ros.models.download import digest
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.runtime import load_runner
 from pose_ros.skeleton import SKELETONS
-from pose_ros.user_cache import user_cache
 
 ENTRIES = pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.name)
 MINIMAL: dict[str, Any] = {

@@ -19,7 +19,7 @@ from pose_ros.decoder.centernet import CenterNetDecoder
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, Skeleton
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 SPEC = ModelSpec("test", COCO_17, stride=4, origin=1.5)
 TRIO = Skeleton("trio", ("a", "b", "c"), ((0, 1), (1, 2)))

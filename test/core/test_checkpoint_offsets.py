@@ -15,8 +15,8 @@ torch = pytest.importorskip("torch")
 import checkpoint_keys as keys  # noqa: E402
 
 from pose_ros.checkpoint import centernet, load_checkpoint, loading, posenet  # noqa: E402
+from pose_ros.checkpoint.formats.tflite import read_tflite  # noqa: E402
 from pose_ros.checkpoint.publisher import shapes_of  # noqa: E402
-from pose_ros.checkpoint.tflite import read_tflite  # noqa: E402
 from pose_ros.config import DecoderConfig  # noqa: E402
 from pose_ros.decoder import make_decoder  # noqa: E402
 from pose_ros.fields import Fields  # noqa: E402

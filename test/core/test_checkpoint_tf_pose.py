@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 import checkpoint_keys as keys  # noqa: E402
 
 from pose_ros.checkpoint import load_checkpoint, loading, tf_pose  # noqa: E402
-from pose_ros.checkpoint.frozen_graph import read_frozen_graph  # noqa: E402
+from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph  # noqa: E402
 from pose_ros.checkpoint.reading import read_file  # noqa: E402
 
 MODELS = keys.FOLDER.parent / "models"

@@ -17,7 +17,7 @@ from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.network import front
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
-from pose_ros.training.targets import confidence_maps, part_affinity_fields
+from pose_ros.training.targets.make import confidence_maps, part_affinity_fields
 
 SPEC = ModelSpec("test", OPENPOSE_18, stride=8, origin=1.5)
 GOLDEN = [case for case in golden.cases("paf_synthetic", "paf_real") if case["kind"] != "noise"]

@@ -4,13 +4,13 @@ import golden
 import numpy as np
 import pytest
 
-from pose_ros.training.scene import Scene
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets_centernet import gaussian_radius, peaks
-from pose_ros.training.targets_heatmaps import confidence_maps, gaussians
-from pose_ros.training.targets_paf import part_affinity_fields
-from pose_ros.training.targets_personlab import disks, mid_offsets, nearest_people, short_offsets
-from pose_ros.training.targets_tags import tag_cells
+from pose_ros.training.targets.centernet import gaussian_radius, peaks
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.heatmaps import confidence_maps, gaussians
+from pose_ros.training.targets.paf import part_affinity_fields
+from pose_ros.training.targets.personlab import disks, mid_offsets, nearest_people, short_offsets
+from pose_ros.training.targets.tags import tag_cells
 
 CASES = golden.cases("targets_losses")
 LOSSES = ("_loss", "_focal", "_l1")
@@ -172,7 +172,7 @@ def torch():
 
 @pytest.fixture
 def dense(torch):
-    from pose_ros.training import losses_dense
+    from pose_ros.training.losses import dense as losses_dense
 
     return losses_dense
 
@@ -198,7 +198,7 @@ def test_l2_of_associative_embedding(case, torch, dense) -> None:
 
 @pytest.mark.parametrize("case", named("ae_loss"))
 def test_pull_and_push(case, torch) -> None:
-    from pose_ros.training.losses_tags import pull_and_push
+    from pose_ros.training.losses.tags import pull_and_push
 
     data = tensors(torch, case)
     index, present = data["joints"][..., 0], data["joints"][..., 1] > 0

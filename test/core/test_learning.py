@@ -11,10 +11,10 @@ from pose_ros.datasets.sample import Sample  # noqa: E402
 from pose_ros.decoder import make_decoder  # noqa: E402
 from pose_ros.fields import Fields, HeadSpec, ModelSpec  # noqa: E402
 from pose_ros.skeleton import OPENPOSE_18  # noqa: E402
-from pose_ros.training.loss_config import LossConfig  # noqa: E402
-from pose_ros.training.losses import FieldsLoss  # noqa: E402
-from pose_ros.training.target_config import TargetConfig  # noqa: E402
-from pose_ros.training.targets import make_targets  # noqa: E402
+from pose_ros.training.losses.config import LossConfig  # noqa: E402
+from pose_ros.training.losses.fields import FieldsLoss  # noqa: E402
+from pose_ros.training.targets.config import TargetConfig  # noqa: E402
+from pose_ros.training.targets.make import make_targets  # noqa: E402
 
 HEADS = {"heatmaps": 18, "pafs": 38, "tags": 18}
 SPEC = ModelSpec("free", OPENPOSE_18, 8, heads=tuple(HeadSpec(name, name) for name in HEADS))

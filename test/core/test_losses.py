@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from pose_ros.training.loss_config import PUSH_FORMS, LossConfig  # noqa: E402
-from pose_ros.training.losses import FieldsLoss  # noqa: E402
-from pose_ros.training.losses_dense import focal, l1, l2, logistic, reduced  # noqa: E402
-from pose_ros.training.losses_grid import on_grid  # noqa: E402
-from pose_ros.training.losses_tags import gather_tags, pull_and_push  # noqa: E402
+from pose_ros.training.losses.config import PUSH_FORMS, LossConfig  # noqa: E402
+from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduced  # noqa: E402
+from pose_ros.training.losses.fields import FieldsLoss  # noqa: E402
+from pose_ros.training.losses.resample import on_grid  # noqa: E402
+from pose_ros.training.losses.tags import gather_tags, pull_and_push  # noqa: E402
 
 B, P, K, L, D, H, W = 2, 4, 3, 2, 2, 4, 6
 CENTRES = ("centres", "centre_offsets", "sizes", "keypoint_offsets", "heatmap_offsets")

@@ -16,7 +16,7 @@ from pose_ros.decoder.single import soft_argmax
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, Skeleton
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 TRIO = Skeleton("trio", ("a", "b", "c"), ((0, 1), (1, 2)))
 SPEC = ModelSpec("trio", TRIO, stride=1)

@@ -9,7 +9,7 @@ from tag_people import TRIPLE, TRIPLE_SPEC, decode, ideal, row
 from pose_ros.decoder.tag import keypoint_order
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18, SKELETONS, Skeleton
-from pose_ros.training.targets import confidence_maps
+from pose_ros.training.targets.make import confidence_maps
 
 
 @pytest.mark.parametrize("spatial", [False, True])

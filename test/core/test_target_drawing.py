@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from target_samples import CENTERNET, PERSONLAB, SPEC, heads, sample
 
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets import confidence_maps, make_targets, part_affinity_fields
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.make import confidence_maps, make_targets, part_affinity_fields
 
 
 def test_confidence_is_one_at_a_keypoint_and_the_maximum_between() -> None:
@@ -79,7 +79,7 @@ import sys, pickle
 sys.modules["numba"] = None
 import numpy as np
 from pose_ros.decoder import jit
-from pose_ros.training.targets import make_targets
+from pose_ros.training.targets.make import make_targets
 assert not jit.COMPILED
 with open(sys.argv[1], "rb") as file:
     jobs = pickle.load(file)

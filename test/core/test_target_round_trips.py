@@ -13,8 +13,8 @@ from pose_ros.decoder import make_decoder
 from pose_ros.fields import GROUPING_HEADS, Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets import make_targets
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.make import make_targets
 
 SIZE_HW = (384, 512)
 TRIPLE = Skeleton("triple", ("neck", "right_wrist", "left_ankle"), ())

@@ -8,8 +8,8 @@ from target_samples import CENTERNET, PERSONLAB, SPEC, at, heads, sample
 
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets import make_targets
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.make import make_targets
 
 
 def test_shapes_and_types_are_those_of_the_contract() -> None:

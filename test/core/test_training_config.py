@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pose_ros.config_file import built, plain, write_settings
 from pose_ros.skeleton import COCO_17
 from pose_ros.training.config import TrainingConfig, load_config
-from pose_ros.training.settings import built, plain, write_settings
 
 LEAST = "network: some\noutput: run\nsteps: 5\ndata: [{labels: a.json}]\n"
 

@@ -14,6 +14,7 @@ from tiny_training import DOTS, Dots, first_box, tiny_network  # noqa: E402
 
 from pose_ros.checkpoint import loading, save_checkpoint  # noqa: E402
 from pose_ros.checkpoint.reading import read_file  # noqa: E402
+from pose_ros.config_file import built  # noqa: E402
 from pose_ros.fields import InputSpec  # noqa: E402
 from pose_ros.skeleton import COCO_17, OPENPOSE_18  # noqa: E402
 from pose_ros.training import start  # noqa: E402
@@ -27,7 +28,6 @@ from pose_ros.training.optimisation import (  # noqa: E402
     rate_factor,
     restore_optimiser,
 )
-from pose_ros.training.settings import built  # noqa: E402
 from pose_ros.training.start import starting_network  # noqa: E402
 
 

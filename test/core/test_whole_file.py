@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pose_ros.whole_file import appears_whole
+from pose_ros.files import appears_whole
 
 
 def test_an_interrupted_file_leaves_the_one_before(tmp_path: Path) -> None:

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 import torch
 
+from pose_ros.config_file import built
 from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.network.mobilenet_v1 import MobileNetV1
 from pose_ros.network.multi_head import MultiHeadNetwork
 from pose_ros.skeleton import Skeleton
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.materials import Materials
-from pose_ros.training.settings import built
 from pose_ros.training.trainer import Trainer
 
 DOTS = Skeleton("dots", ("nose", "neck", "left_hip", "right_hip"), ((0, 1), (1, 2), (1, 3)))

@@ -17,12 +17,12 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from pose_ros.files import user_cache
 from pose_ros.runtime.runner import Say
 from pose_ros.runtime.tensorrt import file as engine_file
 from pose_ros.runtime.tensorrt.file import NOT_BUILT, Sidecar
 from pose_ros.runtime.tensorrt.key import EngineKey
 from pose_ros.runtime.tensorrt.lock import Busy, do_not_wait, locked
-from pose_ros.user_cache import user_cache
 
 _TIMINGS = re.compile(r"\.?timing-([0-9a-f]{16})\.cache(?:\.[0-9a-f]+)?")
 _MOST_TIMING_BYTES = 1 << 30

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from pose_ros.files import appears_whole
 from pose_ros.runtime.model_checksum import sha256_of_json
 from pose_ros.runtime.tensorrt.key import EngineKey
-from pose_ros.whole_file import appears_whole
 
 MOST_SIDECAR_BYTES = 1 << 16
 NOT_BUILT = "not built yet"

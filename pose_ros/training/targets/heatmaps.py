@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
-from pose_ros.training.drawing import draw_gaussians, fill_boxes, fill_disks
-from pose_ros.training.scene import Scene
-from pose_ros.training.target_config import TargetConfig
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.drawing import draw_gaussians, fill_boxes, fill_disks
+from pose_ros.training.targets.grid import Scene
 
 FloatArray = npt.NDArray[np.float32]
 Target = tuple[FloatArray, npt.NDArray[np.uint8]]

@@ -12,10 +12,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.training.drawing import draw_gaussians, fill_disks
-from pose_ros.training.scene import Scene
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets_heatmaps import Target, heatmap_weights, with_background
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.drawing import draw_gaussians, fill_disks
+from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_background
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

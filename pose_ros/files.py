@@ -1,7 +1,8 @@
-"""Files that appear whole or not at all, whatever interrupts their writing."""
+"""Files that appear whole or not at all, and the user's cache folder."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,3 +22,12 @@ def appears_whole(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def user_cache(name: str = "") -> Path:
+    """Our folder, or that of one kind of things: ``pose_ros/<name>`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``.
+
+    A relative ``XDG_CACHE_HOME`` counts for nothing, as the XDG Base Directory Specification asks.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros" / name

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from pose_ros.decoder.jit import jit
 from pose_ros.skeleton import Limb
-from pose_ros.training.scene import Scene
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets_heatmaps import Target, heatmap_weights, with_background
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_background
 
 NOBODY = -1
 

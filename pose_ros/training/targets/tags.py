@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.training.scene import Scene
+from pose_ros.training.targets.grid import Scene
 
 Cells = npt.NDArray[np.int32]
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pose_ros.training.loss_config import LossConfig
-from pose_ros.training.losses_dense import focal, l1, l2, logistic, reduced
-from pose_ros.training.losses_grid import on_grid
-from pose_ros.training.losses_tags import gather_tags, pull_and_push
+from pose_ros.training.losses.config import LossConfig
+from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduced
+from pose_ros.training.losses.resample import on_grid
+from pose_ros.training.losses.tags import gather_tags, pull_and_push
 
 MAPS = ("heatmaps", "pafs", "centres", "segmentation")
 """Fields that are taught in every cell; the others are offsets, taught in some."""

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import yaml
 
 from pose_ros.skeleton import SKELETONS, Skeleton
-from pose_ros.yaml_text import yaml_text
 
 T = TypeVar("T")
 EXTENDS = "extends"
@@ -92,6 +91,25 @@ def write_settings(settings: Any, path: Path) -> None:
     """Write settings as YAML; ``read_settings`` reads them back."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def yaml_text(path: Path, name: str) -> str:
+    """Read a file that ought to be YAML; it is not parsed.
+
+    Args:
+        path: The file.
+        name: What it is, for errors.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no text.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{name}: expected a YAML file, got {path}, which does not exist")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: expected a YAML file, got {path}, which is no text") from error
 
 
 def _inside(name: str, entry: Any) -> str:

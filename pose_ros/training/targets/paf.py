@@ -15,10 +15,10 @@ import numpy.typing as npt
 from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
 from pose_ros.decoder.jit import jit
 from pose_ros.skeleton import Limb
-from pose_ros.training.drawing import draw_limb, fill_boxes
-from pose_ros.training.scene import Scene
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets_heatmaps import Target
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.drawing import draw_limb, fill_boxes
+from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.heatmaps import Target
 
 SOFT_CUT = 3.5
 """Soft limbs end at so many widths, where they are 5e-6."""

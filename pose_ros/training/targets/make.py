@@ -9,12 +9,13 @@ import numpy.typing as npt
 
 from pose_ros.datasets.sample import Sample
 from pose_ros.fields import ModelSpec
-from pose_ros.training import targets_centernet, targets_personlab
-from pose_ros.training.scene import Scene, on_cells
-from pose_ros.training.target_config import TargetConfig
-from pose_ros.training.targets_heatmaps import Target, confidence_maps, gaussians
-from pose_ros.training.targets_paf import pafs, part_affinity_fields
-from pose_ros.training.targets_tags import tag_cells, tag_cells_around
+from pose_ros.training.targets import centernet as targets_centernet
+from pose_ros.training.targets import personlab as targets_personlab
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.grid import Scene, on_cells
+from pose_ros.training.targets.heatmaps import Target, confidence_maps, gaussians
+from pose_ros.training.targets.paf import pafs, part_affinity_fields
+from pose_ros.training.targets.tags import tag_cells, tag_cells_around
 
 __all__ = ["confidence_maps", "make_targets", "part_affinity_fields"]
 

@@ -1,0 +1,1 @@
+"""How far a network's answer lies from its targets."""
