@@ -31,7 +31,7 @@ pytest_plugins = ["tensorrt_fixtures"]
 def test_a_runner_is_closed_when_the_program_ends(model: Path, config: RuntimeConfig) -> None:
     script = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(fake_tensorrt.__file__).parent)!r})
 import fake_cuda, fake_tensorrt, numpy as np
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.tensorrt import runner as tensorrt

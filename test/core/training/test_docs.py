@@ -20,7 +20,7 @@ from pose_ros.datasets.sets import DataConfig, open_pictures
 from pose_ros.skeleton import COCO_17
 from pose_ros.training.config import TrainingConfig, load_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/training.md").read_text(encoding="utf-8")
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 LEAST = {"network": "some", "output": "run", "steps": 1, "data": [{"labels": "a.json"}]}

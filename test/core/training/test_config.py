@@ -117,7 +117,7 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
     assert built(TrainingConfig, yaml.safe_load(yaml.safe_dump(plain(config))), "") == config
 
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

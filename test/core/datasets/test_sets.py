@@ -22,7 +22,7 @@ from pose_ros.datasets.sets import DataConfig, open_mixture, open_pictures
 from pose_ros.datasets.yolo import read_yolo
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18, Skeleton
 
-SHARED = Path(os.environ.get("POSE_ROS_SHARED", Path(__file__).parents[2].parent / "shared"))
+SHARED = Path(os.environ.get("POSE_ROS_SHARED", Path(__file__).parents[3].parent / "shared"))
 COCO_CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoint_names)}
 
 

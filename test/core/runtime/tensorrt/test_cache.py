@@ -33,7 +33,7 @@ OTHERS = {
 }
 OLD, NEW = b"old!", b"new!"
 NOBODY = 65534
-TABLE = Path(__file__).parents[2] / "docs/engine_cache.md"
+TABLE = Path(__file__).parents[4] / "docs/engine_cache.md"
 
 
 @dataclass
