@@ -21,8 +21,8 @@ from measure import show
 
 from pose_ros.config_file import built
 from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream
-from pose_ros.datasets.images import Mixture, Picture, Pictures
-from pose_ros.datasets.synthetic.scene import SyntheticPictures
+from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture
+from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.network import zoo
 from pose_ros.training.config import LoaderConfig, TrainingConfig
 from pose_ros.training.learner import Learner
@@ -34,14 +34,14 @@ from pose_ros.training.parallel import joined
 NETWORK, SIDE, BATCH, PICTURES = "pose_ros_mobilenet_v1_075", 320, 16, 24
 
 
-def pictures(folder: Path, skeleton: Any) -> Pictures:
+def pictures(folder: Path, skeleton: Any) -> ImageSet:
     """JPEGs of synthetic people."""
     listed = []
-    for number, sample in enumerate(SyntheticPictures(skeleton, PICTURES, (640, 480))):
+    for number, sample in enumerate(SyntheticImages(skeleton, PICTURES, (640, 480))):
         file = folder / f"{number}.jpg"
         cv2.imwrite(str(file), sample.image_bgr)
-        listed.append(Picture(file, sample.keypoints, sample.states, sample.boxes))
-    return Pictures("benchmark", skeleton, listed)
+        listed.append(AnnotatedImage(file, sample.keypoints, sample.states, sample.boxes))
+    return ImageSet("benchmark", skeleton, listed)
 
 
 def rate(items: Iterator[Any], steps: int, warm_up: int) -> float:

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, FloatArray, Image
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
 from pose_ros.skeleton import BOX_FILL, Skeleton, map_keypoints
@@ -51,12 +51,12 @@ class Views:
         self._flips = (False, True) if flip else (False,)
         self._estimators = [sized for one in estimators for sized in _at_sizes(one, short_sides)]
 
-    def estimate(self, image_bgr: npt.NDArray[np.uint8]) -> People:
+    def estimate(self, image_bgr: Image) -> People:
         """The people that the views agree on; a score is the mean over all views, 0 where one has not seen it."""
         answers = [self._ask(one, image_bgr, flip) for one in self._estimators for flip in self._flips]
         return consensus(answers, self.skeleton)
 
-    def _ask(self, estimator: PoseEstimator, image_bgr: npt.NDArray[np.uint8], flip: bool) -> People:
+    def _ask(self, estimator: PoseEstimator, image_bgr: Image, flip: bool) -> People:
         seen = np.ascontiguousarray(image_bgr[:, ::-1]) if flip else image_bgr
         people, skeleton = estimator.estimate(seen), estimator.skeleton
         if flip:
@@ -112,7 +112,7 @@ def _at_size(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
     return PoseEstimator(estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name)
 
 
-def _groups(answers: Sequence[People], variances: npt.NDArray[np.float64]) -> list[list[People]]:
+def _groups(answers: Sequence[People], variances: DoubleArray) -> list[list[People]]:
     """The answers about each person, at most one per view; the surest answers gather the others."""
     rest = [(view, person) for view, people in enumerate(answers) for person in people]
     rest.sort(key=lambda entry: -float(entry[1].person_scores[0]))
@@ -132,7 +132,7 @@ def _groups(answers: Sequence[People], variances: npt.NDArray[np.float64]) -> li
     return groups
 
 
-def _likeness(a: People, b: People, variances: npt.NDArray[np.float64]) -> float:
+def _likeness(a: People, b: People, variances: DoubleArray) -> float:
     """OKS over the keypoints that both have; 0 if they share fewer than two."""
     both = (a.visible & b.visible)[0]
     if both.sum() < 2:
@@ -147,9 +147,7 @@ def _area(person: People) -> float:
     return max(BOX_FILL * width * height, 0.1 * max(width, height) ** 2, 64.0)
 
 
-def _merged(
-    group: Sequence[People], variances: npt.NDArray[np.float64], views: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], np.float32]:
+def _merged(group: Sequence[People], variances: DoubleArray, views: int) -> tuple[FloatArray, FloatArray, np.float32]:
     """Keypoints (K, 2), scores (K,) and person score of one person."""
     keypoints = np.concatenate([person.keypoints for person in group])
     scores = np.concatenate([person.scores for person in group])

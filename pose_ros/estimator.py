@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, ByteArray, Image
 from pose_ros.config import DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.fields import Fields, ModelSpec
@@ -38,7 +37,7 @@ class Estimate:
 class _Prepared:
     """One image on its way through the network."""
 
-    tensor: npt.NDArray[Any]
+    tensor: AnyArray
     transform: ImageTransform
     preprocess_ms: float
 
@@ -125,7 +124,7 @@ class PoseEstimator:
         tensor, _ = self._preprocess(np.zeros((side, side, 3), np.uint8))
         self._decode(_crowded(self.spec.fields(self._outputs(tensor))))
 
-    def _outputs(self, tensor: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    def _outputs(self, tensor: AnyArray) -> dict[str, AnyArray]:
         """Run the network; only what the decoder reads is fetched."""
         return self.runner.run({self.spec.input.tensor: tensor}, self._wanted)
 
@@ -158,7 +157,7 @@ class PoseEstimator:
         """The keypoints that this model finds."""
         return self.spec.skeleton
 
-    def estimate(self, image_bgr: npt.NDArray[np.uint8]) -> People:
+    def estimate(self, image_bgr: Image) -> People:
         """Find the people in an image.
 
         Args:
@@ -173,11 +172,11 @@ class PoseEstimator:
         """
         return self.process(image_bgr).people
 
-    def process(self, image: npt.NDArray[np.uint8], colour: str = "bgr") -> Estimate:
+    def process(self, image: Image, colour: str = "bgr") -> Estimate:
         """Like ``estimate``, for either channel order (``"bgr"`` or ``"rgb"``), with the time of each stage."""
         return self.process_batch([image], [colour])[0]
 
-    def process_batch(self, images: Sequence[npt.NDArray[np.uint8]], colours: Sequence[str]) -> list[Estimate]:
+    def process_batch(self, images: Sequence[ByteArray], colours: Sequence[str]) -> list[Estimate]:
         """Like ``process`` for each image; those that become tensors of one shape share runs of up to ``max_batch``.
 
         ``network_ms`` is the time of the whole run that an image had a part in.
@@ -188,7 +187,7 @@ class PoseEstimator:
             estimates.update(zip(indices, self._run([prepared[index] for index in indices]), strict=True))
         return [estimates[index] for index in range(len(prepared))]
 
-    def _prepare(self, image: npt.NDArray[np.uint8], colour: str) -> _Prepared:
+    def _prepare(self, image: Image, colour: str) -> _Prepared:
         start = time.perf_counter()
         tensor, transform = self._preprocess(image, colour)
         return _Prepared(tensor, transform, 1e3 * (time.perf_counter() - start))

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.skeleton import SKELETONS, Limb, Skeleton
 
 METADATA_KEY = "pose_ros"
@@ -60,23 +60,23 @@ class Fields:
             0 or less: no link.
     """
 
-    heatmaps: npt.NDArray[Any] | None = None
-    pafs: npt.NDArray[Any] | None = None
-    tags: npt.NDArray[Any] | None = None
-    short_offsets: npt.NDArray[Any] | None = None
-    mid_offsets: npt.NDArray[Any] | None = None
-    long_offsets: npt.NDArray[Any] | None = None
-    segmentation: npt.NDArray[Any] | None = None
-    centres: npt.NDArray[Any] | None = None
-    centre_offsets: npt.NDArray[Any] | None = None
-    sizes: npt.NDArray[Any] | None = None
-    keypoint_offsets: npt.NDArray[Any] | None = None
-    heatmap_offsets: npt.NDArray[Any] | None = None
-    peaks: npt.NDArray[Any] | None = None
-    limb_scores: npt.NDArray[Any] | None = None
+    heatmaps: AnyArray | None = None
+    pafs: AnyArray | None = None
+    tags: AnyArray | None = None
+    short_offsets: AnyArray | None = None
+    mid_offsets: AnyArray | None = None
+    long_offsets: AnyArray | None = None
+    segmentation: AnyArray | None = None
+    centres: AnyArray | None = None
+    centre_offsets: AnyArray | None = None
+    sizes: AnyArray | None = None
+    keypoint_offsets: AnyArray | None = None
+    heatmap_offsets: AnyArray | None = None
+    peaks: AnyArray | None = None
+    limb_scores: AnyArray | None = None
 
 
-def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt.NDArray[np.float32]:
+def field_array(name: str, array: AnyArray | None, channels: int) -> FloatArray:
     """A field as C-contiguous float32 with exactly the wanted channels; not copied when it already is.
 
     Raises:
@@ -92,7 +92,7 @@ def field_array(name: str, array: npt.NDArray[Any] | None, channels: int) -> npt
     return np.ascontiguousarray(array[:channels], np.float32)
 
 
-def sigmoid(logits: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+def sigmoid(logits: AnyArray) -> FloatArray:
     """Probabilities of logits; NaN stays NaN."""
     with np.errstate(over="ignore"):
         probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float32)))
@@ -162,12 +162,12 @@ class HeadSpec:
         _one_of("head.field", self.field, tuple(f.name for f in fields(Fields)))
         _one_of("head.layout", self.layout, ("NCHW", "NHWC"))
 
-    def read(self, outputs: Mapping[str, npt.NDArray[Any]], index: int) -> npt.NDArray[Any]:
+    def read(self, outputs: Mapping[str, AnyArray], index: int) -> AnyArray:
         """The field of image ``index``: (C, H, W), a view where channels and activation allow it."""
         array = self._channels(outputs[self.tensor][index])
         return array if self.activation == "none" else sigmoid(array)
 
-    def _channels(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def _channels(self, array: AnyArray) -> AnyArray:
         if self.layout == "NHWC":
             array = array.transpose(2, 0, 1)
         if not self.channels:
@@ -213,7 +213,7 @@ class ModelSpec:
             raise ValueError(f"stride: expected a positive number, got {self.stride}")
         _one_of("grouping", self.grouping, tuple(GROUPING_HEADS))
 
-    def fields(self, outputs: Mapping[str, npt.NDArray[Any]], index: int = 0) -> Fields:
+    def fields(self, outputs: Mapping[str, AnyArray], index: int = 0) -> Fields:
         """Name the outputs of a network run: the fields of image ``index`` of the batch, as far as they are given."""
         return Fields(**{head.field: head.read(outputs, index) for head in self.heads if head.tensor in outputs})
 

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int32]
+from pose_ros.arrays import AnyArray, BoolArray, FloatArray, IntArray
 
 NOT_TRACKED = -1
 """The id of a person that no tracker has named."""
 
 
-def _array(name: str, value: npt.ArrayLike, dtype: type[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _array(name: str, value: npt.ArrayLike, dtype: type[Any], shape: tuple[int, ...]) -> AnyArray:
     array = np.asarray(value, dtype)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
@@ -50,7 +49,7 @@ class People:
     scores: FloatArray
     person_scores: FloatArray
     ids: IntArray = None  # type: ignore[assignment]
-    masks: npt.NDArray[np.bool_] | None = None
+    masks: BoolArray | None = None
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, np.float32)
@@ -79,7 +78,7 @@ class People:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def __getitem__(self, index: int | slice | npt.NDArray[Any] | list[int]) -> People:
+    def __getitem__(self, index: int | slice | AnyArray | list[int]) -> People:
         """Some of the people, by index, slice, index array or mask; an integer gives one person (N = 1)."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]  # IndexError when out of range, so that iteration ends
@@ -90,7 +89,7 @@ class People:
         return (self[i] for i in range(len(self)))
 
     @property
-    def visible(self) -> npt.NDArray[np.bool_]:
+    def visible(self) -> BoolArray:
         """(N, K): which keypoints are present."""
         return self.scores > 0
 
@@ -102,6 +101,6 @@ class People:
         boxes = np.concatenate([low, high], axis=1)
         return np.where(np.isfinite(boxes), boxes, 0).astype(np.float32)
 
-    def with_keypoints(self, keypoints: npt.NDArray[Any]) -> People:
+    def with_keypoints(self, keypoints: AnyArray) -> People:
         """The same people at other positions; absent keypoints stay at (0, 0)."""
         return replace(self, keypoints=np.where(self.visible[..., None], keypoints, 0).astype(np.float32))

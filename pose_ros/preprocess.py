@@ -7,16 +7,15 @@ Scaling follows the pixel-centre convention: pixel x of the image lies at (x + 0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, DoubleArray, Image, SizeWH
 from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
 
-SizeWH = tuple[int, int]
 PADDING = 128
 """Grey level of the padding: near every network's mean, so the border makes no edge."""
 
@@ -36,15 +35,15 @@ class ImageTransform:
     input_wh: SizeWH
 
     @property
-    def scale_xy(self) -> npt.NDArray[np.float64]:
+    def scale_xy(self) -> DoubleArray:
         """(2,) input pixels per image pixel."""
         return np.divide(self.scaled_wh, self.image_wh)
 
-    def to_input(self, xy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def to_input(self, xy: npt.ArrayLike) -> DoubleArray:
         """Image pixels (..., 2) to network-input pixels."""
         return (np.asarray(xy) + 0.5) * self.scale_xy - 0.5
 
-    def to_image(self, xy: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    def to_image(self, xy: npt.ArrayLike) -> DoubleArray:
         """Network-input pixels (..., 2) to image pixels."""
         return (np.asarray(xy) + 0.5) / self.scale_xy - 0.5
 
@@ -70,7 +69,7 @@ def fit(image_wh: SizeWH, spec: InputSpec, config: PreprocessConfig) -> ImageTra
     return ImageTransform(image_wh, scaled, spec.size_wh or padded)
 
 
-def check_image(image: npt.NDArray[Any]) -> None:
+def check_image(image: AnyArray) -> None:
     """Raise unless the array is a picture this library can read.
 
     Raises:
@@ -92,7 +91,7 @@ class Preprocessor:
         self.spec = spec
         self.config = config
 
-    def __call__(self, image: npt.NDArray[np.uint8], colour: str = "bgr") -> tuple[npt.NDArray[Any], ImageTransform]:
+    def __call__(self, image: Image, colour: str = "bgr") -> tuple[AnyArray, ImageTransform]:
         """Letterbox one image.
 
         Args:
@@ -119,16 +118,16 @@ class Preprocessor:
             cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=inner)
         return self._tensor(canvas), transform
 
-    def _tensor(self, canvas: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    def _tensor(self, canvas: Image) -> AnyArray:
         spec = self.spec
-        tensor: npt.NDArray[Any] = canvas[None]
+        tensor: AnyArray = canvas[None]
         if spec.dtype == "float32":
             mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
             tensor = (tensor.astype(np.float32) - mean) / std
         return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
 
 
-def _resize(image: npt.NDArray[Any], size_wh: SizeWH) -> npt.NDArray[Any]:
+def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
     """Scale without aliasing at little cost: halve by averages as long as that fits, then interpolate."""
     while image.shape[1] >= 2 * size_wh[0] and image.shape[0] >= 2 * size_wh[1]:
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
+
+from pose_ros.arrays import FloatArray
 
 Limb = tuple[int, int]
 
@@ -137,7 +138,7 @@ class Skeleton:
         return tuple(names.index(_mirrored(n)) if _mirrored(n) in names else i for i, n in enumerate(names))
 
     @cached_property
-    def standing(self) -> npt.NDArray[np.float32]:
+    def standing(self) -> FloatArray:
         """(K, 2) a person of height 1 who stands facing us, x and y; NaN for keypoints that are not of a body."""
         xy = np.array([_STANDING.get(_part(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32)
         xy[[name.startswith("right_") for name in self.keypoint_names], 0] *= -1
@@ -154,8 +155,8 @@ _SHOULDERS = ("left_shoulder", "right_shoulder")
 
 
 def map_keypoints(
-    keypoints: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], source: Skeleton, target: Skeleton
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    keypoints: FloatArray, scores: FloatArray, source: Skeleton, target: Skeleton
+) -> tuple[FloatArray, FloatArray]:
     """Reorder keypoints from one skeleton to another, by name.
 
     A keypoint the source lacks is absent (position 0, score 0), except the neck, which is the mean of the

@@ -23,7 +23,7 @@ def inspect(
             show_default=False,
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path("samples.png"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="AnnotatedImage to write.")] = Path("samples.png"),
     count: Annotated[int, typer.Option("--count", "-n", help="How many samples.", min=1, max=400)] = 24,
     columns: Annotated[int, typer.Option("--columns", help="How many in a row.", min=1, max=50)] = 6,
     size: Annotated[int, typer.Option("--size", help="Width and height, where no configuration says.", min=16)] = 256,
@@ -77,10 +77,10 @@ def synthetic(
     from rich.progress import track
 
     from pose_ros.datasets.synthetic.file import write_scenes
-    from pose_ros.datasets.synthetic.scene import SyntheticPictures
+    from pose_ros.datasets.synthetic.scene import SyntheticImages
 
     figure = _skeleton(skeleton)
-    pictures = SyntheticPictures(figure, count, (width, height), people, seed)
+    pictures = SyntheticImages(figure, count, (width, height), people, seed)
     shown = track(range(count), "drawing", console=Console(stderr=True))
     scenes = (pictures.scene(index) for index in shown)
     found = write_scenes(folder, scenes, figure)

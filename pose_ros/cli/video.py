@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pose_ros.arrays import Image
 from pose_ros.cli import options
 
 if TYPE_CHECKING:
     from pose_ros.cli.outputs import Outputs
     from pose_ros.estimator import Estimate, PoseEstimator
-    from pose_ros.media.sources import Image, Source
+    from pose_ros.media.sources import Source
 
 Output = Annotated[
     Path | None,

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, DoubleArray, Image
 from pose_ros.config import check_settings, setting
 from pose_ros.datasets import colour
 from pose_ros.datasets.images import Mixture
@@ -24,7 +24,6 @@ from pose_ros.datasets.sample import Sample
 from pose_ros.datasets.warp import GREY, Matrix, affine, warp
 from pose_ros.skeleton import Skeleton
 
-Image = npt.NDArray[np.uint8]
 Tile = tuple[int, int, int, int]
 """x, y, width, height of the part of the result that one picture fills, px."""
 
@@ -115,7 +114,7 @@ class Augmentation:
 
     def _framing(
         self, sample: Sample, share: float, size_wh: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[float, npt.NDArray[np.float64]]:
+    ) -> tuple[float, DoubleArray]:
         """Scale, and the point of the sample that comes to the middle: a person's, or any of an empty picture."""
         config, known = self.config, has_place(sample.states).sum(axis=1)
         wanted_px = share * np.exp(rng.uniform(np.log(config.person_low_px), np.log(config.person_high_px)))
@@ -221,9 +220,7 @@ def _joined(parts: Sequence[Sample], tiles: Sequence[Tile], canvas: Image) -> Sa
     )
 
 
-def _joined_ignored(
-    parts: Sequence[Sample], tiles: Sequence[Tile], shape_hw: tuple[int, ...]
-) -> npt.NDArray[np.bool_] | None:
+def _joined_ignored(parts: Sequence[Sample], tiles: Sequence[Tile], shape_hw: tuple[int, ...]) -> BoolArray | None:
     if all(part.ignored is None for part in parts):
         return None
     ignored = np.zeros(shape_hw, bool)

@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.datasets.images import Picture, Problems, check_keypoints
+from pose_ros.arrays import ByteArray, FloatArray
+from pose_ros.datasets.images import AnnotatedImage, Problems, check_keypoints
 from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, keypoint_names, onto
 from pose_ros.datasets.regions import Region, region
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.skeleton import COCO_17, Skeleton
 
-FloatArray = npt.NDArray[np.float32]
-Person = tuple[FloatArray, npt.NDArray[np.uint8], Region]
+Person = tuple[FloatArray, ByteArray, Region]
 
 
 def read_coco(
@@ -35,7 +34,7 @@ def read_coco(
     alone: bool = False,
     strict: bool = True,
     gates: Gates = DEFAULT_GATES,
-) -> list[Picture]:
+) -> list[AnnotatedImage]:
     """Read a keypoint file. Crowds, and people without keypoints, become ignored areas.
 
     Labels by a network, which have ``keypoint_scores``, are read by their scores; people of whom it knows little
@@ -114,7 +113,7 @@ class _Reader:
     gates: Gates
     problems: Problems
 
-    def picture(self, entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> Picture:
+    def picture(self, entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> AnnotatedImage:
         file = self.images / entry["file_name"]
         if not file.is_file():
             raise ValueError(f"image {entry.get('id')}: expected a file, got {file}, which does not exist")
@@ -126,7 +125,7 @@ class _Reader:
         masks = tuple(person[2] for person in people)
         boxes = np.array([mask.box for mask in masks], np.float32).reshape(-1, 4)
         labels = onto(keypoints, states, self.source, self.skeleton)
-        return Picture(file, *labels, boxes, masks, tuple(ignored), self.alone, size_wh)
+        return AnnotatedImage(file, *labels, boxes, masks, tuple(ignored), self.alone, size_wh)
 
     def _people(
         self, annotations: Sequence[Mapping[str, Any]], size_wh: tuple[int, int] | None

@@ -6,16 +6,15 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from pose_ros.arrays import DoubleArray, Image
 
 _GREY_BGR = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601
 _NOISE_LENGTH = 1 << 20
 _NOISE_SIGMA = 32.0
 
 
-def colour_matrix(brightness: float, contrast: float, saturation: float, hue_degrees: float) -> npt.NDArray[np.float64]:
+def colour_matrix(brightness: float, contrast: float, saturation: float, hue_degrees: float) -> DoubleArray:
     """(3, 4) map of BGR values: hue turned about the grey axis, then saturation, contrast about mid-grey, brightness.
 
     Args:
@@ -33,7 +32,7 @@ def colour_matrix(brightness: float, contrast: float, saturation: float, hue_deg
     return np.column_stack([matrix, np.full(3, 255 * brightness + 127.5 * (1 - contrast))])
 
 
-def recolour(image: Image, matrix: npt.NDArray[np.float64]) -> Image:
+def recolour(image: Image, matrix: DoubleArray) -> Image:
     """Apply a ``colour_matrix``."""
     recoloured: Image = cv2.transform(image, matrix)
     return recoloured

@@ -12,17 +12,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, FloatArray
 from pose_ros.datasets.coco import by_image, load_coco, person_category
-from pose_ros.datasets.images import Picture
-from pose_ros.datasets.labels import Gates, boxes_around, has_place, keypoint_names, onto
+from pose_ros.datasets.images import AnnotatedImage
+from pose_ros.datasets.labels import Gates, States, boxes_around, has_place, keypoint_names, onto
 from pose_ros.datasets.regions import Region
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
-FloatArray = npt.NDArray[np.float32]
-States = npt.NDArray[np.uint8]
 Extra = tuple[FloatArray, States, tuple[int, int] | None]
 """Keypoints (N, K, 2), states (N, K) and the size of the image of one picture."""
 
@@ -69,8 +67,8 @@ def _scored(annotation: Mapping[str, Any], count: int, file: Path) -> FloatArray
 
 
 def with_extra(
-    pictures: Sequence[Picture], extras: Mapping[str, Extra], skeleton: Skeleton, gates: Gates
-) -> list[Picture]:
+    pictures: Sequence[AnnotatedImage], extras: Mapping[str, Extra], skeleton: Skeleton, gates: Gates
+) -> list[AnnotatedImage]:
     """Add a teacher's labels to the pictures that it has seen.
 
     People that both know get the teacher's keypoints where nobody has looked; a keypoint that only the teacher sees
@@ -86,7 +84,7 @@ def _of_file(file: Path, extras: Mapping[str, Extra]) -> Extra | None:
     return next((extras[end] for end in ends if end in extras), None)
 
 
-def _merged(picture: Picture, extra: Extra | None, skeleton: Skeleton, gates: Gates) -> Picture:
+def _merged(picture: AnnotatedImage, extra: Extra | None, skeleton: Skeleton, gates: Gates) -> AnnotatedImage:
     if extra is None or len(extra[0]) == 0:
         return picture
     keypoints, states, size_wh = extra
@@ -111,8 +109,8 @@ def _merged(picture: Picture, extra: Extra | None, skeleton: Skeleton, gates: Ga
 
 
 def _similarity(
-    picture: Picture, keypoints: FloatArray, states: States, boxes: FloatArray, sigmas: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+    picture: AnnotatedImage, keypoints: FloatArray, states: States, boxes: FloatArray, sigmas: DoubleArray
+) -> DoubleArray:
     """(people, teacher's people): OKS of the keypoints that both have, or the overlap of the boxes if it is more."""
     similar = _overlap(picture.boxes, boxes)
     areas = BOX_FILL * np.prod(picture.boxes[:, 2:] - picture.boxes[:, :2], axis=1)
@@ -125,16 +123,16 @@ def _similarity(
     return similar
 
 
-def _overlap(a: FloatArray, b: FloatArray) -> npt.NDArray[np.float64]:
+def _overlap(a: FloatArray, b: FloatArray) -> DoubleArray:
     """(A, B) intersection over union."""
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2).astype(np.float64)
     areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b)]
-    union: npt.NDArray[np.float64] = np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
+    union: DoubleArray = np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
     return shared / union
 
 
-def _matched(similar: npt.NDArray[np.float64]) -> dict[int, int]:
+def _matched(similar: DoubleArray) -> dict[int, int]:
     """Teacher's person -> person, the most similar first."""
     similar, pairs = similar.copy(), {}
     while similar.size and similar.max() >= _LEAST_SIMILAR:
@@ -145,7 +143,7 @@ def _matched(similar: npt.NDArray[np.float64]) -> dict[int, int]:
 
 
 def _completed(
-    picture: Picture, keypoints: FloatArray, states: States, pairs: Mapping[int, int]
+    picture: AnnotatedImage, keypoints: FloatArray, states: States, pairs: Mapping[int, int]
 ) -> tuple[FloatArray, States]:
     xy, state = picture.keypoints.copy(), picture.states.copy()
     for teacher, person in pairs.items():

@@ -1,4 +1,4 @@
-"""Pictures to learn from, decoded when they are asked for, and mixtures of several sets of them."""
+"""ImageSet to learn from, decoded when they are asked for, and mixtures of several sets of them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from typing import Any, overload
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, ByteArray, FloatArray, Image
 from pose_ros.datasets.labels import States, has_place
 from pose_ros.datasets.regions import Region, enlarged, paint_box
 from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
 from pose_ros.media.sources import images_in, read_image
 from pose_ros.skeleton import Skeleton
-
-FloatArray = npt.NDArray[np.float32]
-Image = npt.NDArray[np.uint8]
 
 ALONE_MARGIN = 0.25
 """Margin around a person beyond whom nothing is known, as a fraction of the longer side of the box."""
@@ -29,7 +26,7 @@ _MOST_MASKS = 255
 
 
 @dataclass(frozen=True)
-class Picture:
+class AnnotatedImage:
     """A file and its N people of K keypoints.
 
     Attributes:
@@ -47,7 +44,7 @@ class Picture:
 
     file: Path
     keypoints: FloatArray
-    states: npt.NDArray[np.uint8]
+    states: ByteArray
     boxes: FloatArray
     masks: tuple[Region, ...] = ()
     ignored: tuple[Region, ...] = ()
@@ -72,13 +69,13 @@ class Picture:
         ignored, people_map = self._ignored((height, width)), self._people_map((height, width))
         return Sample(image_bgr, self.keypoints, states, self.boxes, ignored, people_map)
 
-    def in_pixels(self, size_wh: tuple[int, int]) -> Picture:
+    def in_pixels(self, size_wh: tuple[int, int]) -> AnnotatedImage:
         """The same of labels that are fractions of the size; boxes are measured between the edges of pixels."""
         size = np.array(size_wh, np.float32)
         boxes = self.boxes * np.tile(size, 2) - np.float32(0.5)
         return replace(self, keypoints=self.keypoints * size, boxes=boxes, size_wh=size_wh, relative=False)
 
-    def _ignored(self, shape_hw: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    def _ignored(self, shape_hw: tuple[int, int]) -> BoolArray | None:
         if not self.ignored and not self.alone:
             return None
         mask = np.full(shape_hw, self.alone, np.uint8)
@@ -103,7 +100,7 @@ class Picture:
 
 
 @dataclass
-class Pictures(Sequence[Sample]):
+class ImageSet(Sequence[Sample]):
     """Samples of one data set, on one skeleton. Goes to worker processes as it is.
 
     Attributes:
@@ -118,7 +115,7 @@ class Pictures(Sequence[Sample]):
 
     name: str
     skeleton: Skeleton
-    pictures: Sequence[Picture]
+    pictures: Sequence[AnnotatedImage]
     strict: bool = True
     cache: bool = False
     unreadable: dict[Path, str] = field(default_factory=dict)
@@ -130,8 +127,8 @@ class Pictures(Sequence[Sample]):
     @overload
     def __getitem__(self, index: int) -> Sample: ...
     @overload
-    def __getitem__(self, index: slice) -> Pictures: ...
-    def __getitem__(self, index: int | slice) -> Sample | Pictures:
+    def __getitem__(self, index: slice) -> ImageSet: ...
+    def __getitem__(self, index: int | slice) -> Sample | ImageSet:
         if isinstance(index, slice):
             return self.only(self.pictures[index])
         if not -len(self) <= index < len(self):
@@ -142,11 +139,11 @@ class Pictures(Sequence[Sample]):
                 return sample
         raise ValueError(f"{self.name}: expected pictures, got {len(self)} that cannot be read")
 
-    def only(self, pictures: Sequence[Picture]) -> Pictures:
+    def only(self, pictures: Sequence[AnnotatedImage]) -> ImageSet:
         """The same set with other pictures."""
-        return Pictures(self.name, self.skeleton, pictures, self.strict, self.cache)
+        return ImageSet(self.name, self.skeleton, pictures, self.strict, self.cache)
 
-    def _read(self, picture: Picture) -> Sample | None:
+    def _read(self, picture: AnnotatedImage) -> Sample | None:
         try:
             return picture.sample(self._image(picture.file))
         except (ValueError, OSError) as error:
@@ -243,7 +240,7 @@ def _area(painted: tuple[FloatArray, int]) -> float:
     return float(np.prod(box[2:] - box[:2]))
 
 
-def check_keypoints(keypoints: FloatArray, labelled: npt.NDArray[np.bool_], size_wh: Sequence[int] | None) -> None:
+def check_keypoints(keypoints: FloatArray, labelled: BoolArray, size_wh: Sequence[int] | None) -> None:
     """Hold labelled positions against the picture.
 
     A few pixels outside are common, and such keypoints become absent; further out than the picture is large they are
@@ -259,7 +256,7 @@ def check_keypoints(keypoints: FloatArray, labelled: npt.NDArray[np.bool_], size
         raise ValueError(f"keypoints: expected positions in {size_wh[0]}x{size_wh[1]}, got {placed.tolist()}")
 
 
-def labelled_keypoints(file: Path, xy: FloatArray, visible: npt.NDArray[np.bool_]) -> tuple[FloatArray, States]:
+def labelled_keypoints(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatArray, States]:
     """(N, K, 2) and (N, K) of people (N, K, 2) of whom it is known which keypoints are labelled.
 
     Raises:
@@ -275,7 +272,7 @@ def labelled_keypoints(file: Path, xy: FloatArray, visible: npt.NDArray[np.bool_
     return np.where(visible[..., None], xy, 0).astype(np.float32), states
 
 
-def negatives(folder: Path, skeleton: Skeleton) -> list[Picture]:
+def negatives(folder: Path, skeleton: Skeleton) -> list[AnnotatedImage]:
     """A folder of pictures without people.
 
     Raises:
@@ -283,4 +280,4 @@ def negatives(folder: Path, skeleton: Skeleton) -> list[Picture]:
     """
     count = len(skeleton)
     nobody = np.zeros((0, count, 2), np.float32), np.zeros((0, count), np.uint8), np.zeros((0, 4), np.float32)
-    return [Picture(file, *nobody) for file in images_in(folder)]
+    return [AnnotatedImage(file, *nobody) for file in images_in(folder)]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, ByteArray, FloatArray
 from pose_ros.datasets.regions import enlarged
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
 
-FloatArray = npt.NDArray[np.float32]
-States = npt.NDArray[np.uint8]
+States = ByteArray
 
 _OTHER_NAMES = {"head": "head_top", "top_head": "head_top", "mid_hip": "pelvis"}
 _MEANS = {"neck": ("left_shoulder", "right_shoulder"), "pelvis": ("left_hip", "right_hip")}
@@ -100,9 +98,7 @@ def boxes_around(keypoints: FloatArray, states: States) -> FloatArray:
     return enlarged(boxes, _BOX_MARGIN)
 
 
-def spans(
-    keypoints: npt.NDArray[Any], labelled: npt.NDArray[np.bool_], names: Sequence[str], ends: Sequence[str]
-) -> FloatArray:
+def spans(keypoints: AnyArray, labelled: BoolArray, names: Sequence[str], ends: Sequence[str]) -> FloatArray:
     """(N,) distances between two keypoints, px; NaN for who lacks one of them, and where ``names`` do."""
     columns = [names.index(end) for end in ends if end in names]
     if len(columns) != 2:
@@ -112,6 +108,6 @@ def spans(
     return np.where(labelled[:, columns].all(axis=1), lengths, np.nan).astype(np.float32)
 
 
-def has_place(states: States) -> npt.NDArray[np.bool_]:
+def has_place(states: States) -> BoolArray:
     """(N, K) keypoints whose position says something."""
     return (states == LABELLED) | (states == UNCERTAIN)

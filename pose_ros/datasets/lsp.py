@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.datasets.images import HEAD_SEGMENT, Picture, Problems, labelled_keypoints
+from pose_ros.arrays import FloatArray
+from pose_ros.datasets.images import HEAD_SEGMENT, AnnotatedImage, Problems, labelled_keypoints
 from pose_ros.datasets.labels import boxes_around, keypoint_names, onto, spans
 from pose_ros.datasets.sample import LABELLED
 from pose_ros.skeleton import Skeleton
@@ -32,7 +32,7 @@ _LSP_IMAGES = 2000  # the set that counts what is hidden, not what is visible
 
 def read_lsp(
     labels: Path, images: Path, skeleton: Skeleton, *, alone: bool = True, strict: bool = True
-) -> list[Picture]:
+) -> list[AnnotatedImage]:
     """Read the labels of either set.
 
     Args:
@@ -77,7 +77,7 @@ def load_mat(file: Path) -> dict[str, Any]:
     return content
 
 
-def _from_npz(file: Path) -> tuple[Sequence[str], npt.NDArray[np.float32], Sequence[str]]:
+def _from_npz(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
     try:
         with np.load(file) as data:
             order = data["order"].tolist() if "order" in data else LSP_NAMES
@@ -86,7 +86,7 @@ def _from_npz(file: Path) -> tuple[Sequence[str], npt.NDArray[np.float32], Seque
         raise ValueError(f"labels {file}: expected .npz with names and joints, got {error}") from error
 
 
-def _from_mat(file: Path) -> tuple[Sequence[str], npt.NDArray[np.float32], Sequence[str]]:
+def _from_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
     joints = np.asarray(load_mat(file).get("joints", ()), np.float32)
     if joints.ndim != 3 or sorted(joints.shape[:2]) != [3, 14]:
         raise ValueError(f"labels {file}: expected joints (14, 3, M) or (3, 14, M), got {joints.shape}")
@@ -99,10 +99,8 @@ def _from_mat(file: Path) -> tuple[Sequence[str], npt.NDArray[np.float32], Seque
     return [f"im{number:0{digits}d}.jpg" for number in range(1, len(joints) + 1)], joints, LSP_NAMES
 
 
-def _picture(
-    file: Path, joints: npt.NDArray[np.float32], names: tuple[str, ...], skeleton: Skeleton, alone: bool
-) -> Picture:
+def _picture(file: Path, joints: FloatArray, names: tuple[str, ...], skeleton: Skeleton, alone: bool) -> AnnotatedImage:
     keypoints, states = labelled_keypoints(file, joints[None, :, :2], joints[None, :, 2] > 0)
     heads = {HEAD_SEGMENT: spans(keypoints, states == LABELLED, names, ("head_top", "neck"))}
     labels, boxes = onto(keypoints, states, names, skeleton), boxes_around(keypoints, states)
-    return Picture(file, *labels, boxes, alone=alone, lengths_px=heads)
+    return AnnotatedImage(file, *labels, boxes, alone=alone, lengths_px=heads)

@@ -14,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.datasets.images import HEAD_BOX, Picture, Problems, labelled_keypoints
+from pose_ros.arrays import FloatArray
+from pose_ros.datasets.images import HEAD_BOX, AnnotatedImage, Problems, labelled_keypoints
 from pose_ros.datasets.labels import boxes_around, onto
 from pose_ros.datasets.lsp import load_mat
 from pose_ros.datasets.regions import Region
 from pose_ros.skeleton import Skeleton
-
-FloatArray = npt.NDArray[np.float32]
 
 MPII_NAMES = (
     *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax"),
@@ -39,7 +37,7 @@ _HEAD_SHARE = 0.6
 
 def read_mpii(
     labels: Path, images: Path, skeleton: Skeleton, *, alone: bool = False, strict: bool = True
-) -> list[Picture]:
+) -> list[AnnotatedImage]:
     """Read the people of the training pictures. Those without keypoints become ignored areas.
 
     Args:
@@ -98,7 +96,7 @@ def _people(picture: Any) -> Iterator[Mapping[str, Any]]:
         yield entry
 
 
-def _picture(file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, alone: bool) -> Picture:
+def _picture(file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, alone: bool) -> AnnotatedImage:
     shape = len(people), len(MPII_NAMES)
     joints: FloatArray = np.array([person["joints"] for person in people], np.float32).reshape(*shape, 2)
     visible = np.array([person["joints_vis"] for person in people], np.float32).reshape(shape) > 0
@@ -109,7 +107,7 @@ def _picture(file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton
     labels = onto(keypoints[known], states[known], MPII_NAMES, skeleton)
     boxes = boxes_around(keypoints[known], states[known])
     heads = {HEAD_BOX: np.array([_head_px(person) for person in people], np.float32)[known]}
-    return Picture(file, *labels, boxes, ignored=ignored, alone=alone, lengths_px=heads)
+    return AnnotatedImage(file, *labels, boxes, ignored=ignored, alone=alone, lengths_px=heads)
 
 
 def _head_px(person: Mapping[str, Any]) -> float:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import Image
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN, Sample
 from pose_ros.media.overlay import Colour, draw
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
-
-Image = npt.NDArray[np.uint8]
 
 STATE_COLOURS: dict[int, Colour] = {UNCERTAIN: (66, 228, 240), UNKNOWN: (178, 114, 204)}
 """BGR colours: yellow rings around uncertain keypoints, purple boxes around people of whom something is unknown."""

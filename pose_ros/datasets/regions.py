@@ -12,10 +12,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Mask = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[np.float32]
+from pose_ros.arrays import BoolArray, ByteArray, FloatArray
+
+Mask = ByteArray
 
 _SHIFT = 4  # fractional bits of the coordinates given to OpenCV
 
@@ -75,7 +75,7 @@ def enlarged(boxes: FloatArray, fraction: float) -> FloatArray:
     return np.concatenate([boxes[:, :2] - margin[:, None], boxes[:, 2:] + margin[:, None]], axis=1).astype(np.float32)
 
 
-def _decoded(run_lengths: Mapping[str, Any], shape_hw: tuple[int, ...]) -> npt.NDArray[np.bool_] | None:
+def _decoded(run_lengths: Mapping[str, Any], shape_hw: tuple[int, ...]) -> BoolArray | None:
     """(H, W), or None where it cannot be read or is of another picture."""
     if tuple(run_lengths["size"]) != tuple(shape_hw):
         return None
@@ -87,5 +87,5 @@ def _decoded(run_lengths: Mapping[str, Any], shape_hw: tuple[int, ...]) -> npt.N
         from pycocotools import mask
     except ImportError:
         return None
-    decoded: npt.NDArray[np.uint8] = mask.decode(dict(run_lengths))
+    decoded: ByteArray = mask.decode(dict(run_lengths))
     return decoded.astype(bool)

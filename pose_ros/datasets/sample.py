@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from pose_ros.arrays import AnyArray, BoolArray, ByteArray, FloatArray, Image
 
 ABSENT, LABELLED, UNCERTAIN, UNKNOWN = 0, 1, 2, 3
 """States of a keypoint. ABSENT: not in the picture, or hidden: no peak is wanted. LABELLED: where it says.
@@ -30,12 +30,12 @@ class Sample:
         ValueError: If the shapes do not fit one another.
     """
 
-    image_bgr: npt.NDArray[np.uint8]
-    keypoints: npt.NDArray[np.float32]
-    states: npt.NDArray[np.uint8]
-    boxes: npt.NDArray[np.float32]
-    ignored: npt.NDArray[np.bool_] | None = None
-    people_map: npt.NDArray[np.uint8] | None = None
+    image_bgr: Image
+    keypoints: FloatArray
+    states: ByteArray
+    boxes: FloatArray
+    ignored: BoolArray | None = None
+    people_map: ByteArray | None = None
 
     def __post_init__(self) -> None:
         size = self.image_bgr.shape[:2]
@@ -59,5 +59,5 @@ class Sample:
         return self.image_bgr.shape[1], self.image_bgr.shape[0]
 
 
-def _described(array: npt.NDArray[Any]) -> str:
+def _described(array: AnyArray) -> str:
     return f"{array.shape} {array.dtype}"

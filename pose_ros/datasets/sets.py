@@ -10,12 +10,12 @@ from typing import ClassVar
 from pose_ros.config import check_settings, setting
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import read_extra, with_extra
-from pose_ros.datasets.images import Mixture, Picture, Pictures, negatives
+from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture, negatives
 from pose_ros.datasets.labels import Gates
 from pose_ros.datasets.lsp import read_lsp
 from pose_ros.datasets.mpii import read_mpii
 from pose_ros.datasets.sample import Sample
-from pose_ros.datasets.synthetic.scene import SyntheticPictures
+from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.datasets.yolo import read_yolo
 from pose_ros.skeleton import Skeleton
 
@@ -80,7 +80,7 @@ def open_pictures(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -
         ValueError: If it is bad, or nothing of it is chosen.
     """
     if config.format == "synthetic":
-        return SyntheticPictures(skeleton, config.first or _SYNTHETIC)
+        return SyntheticImages(skeleton, config.first or _SYNTHETIC)
     pictures = _chosen(_read(config, skeleton, root), config, root)
     name = config.labels or config.images
     if not pictures:
@@ -88,10 +88,10 @@ def open_pictures(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -
     if config.extra:
         extras = read_extra(root / config.extra, skeleton, _gates(config))
         pictures = with_extra(pictures, extras, skeleton, _gates(config))
-    return Pictures(name, skeleton, pictures, config.strict, config.cache)
+    return ImageSet(name, skeleton, pictures, config.strict, config.cache)
 
 
-def _read(config: DataConfig, skeleton: Skeleton, root: Path) -> list[Picture]:
+def _read(config: DataConfig, skeleton: Skeleton, root: Path) -> list[AnnotatedImage]:
     labels, images = root / config.labels, root / (config.images or Path(config.labels).parent)
     names, strict = config.keypoint_names, config.strict
     alone = config.others == "ignore" or (config.others == "auto" and config.format == "lsp")
@@ -110,7 +110,7 @@ def _gates(config: DataConfig) -> Gates:
     return Gates(config.gate_label, config.gate_ignore)
 
 
-def _chosen(pictures: list[Picture], config: DataConfig, root: Path) -> list[Picture]:
+def _chosen(pictures: list[AnnotatedImage], config: DataConfig, root: Path) -> list[AnnotatedImage]:
     if config.subset:
         names = {Path(line).name for line in (root / config.subset).read_text(encoding="utf-8").split("\n")}
         pictures = [picture for picture in pictures if picture.file.name in names]

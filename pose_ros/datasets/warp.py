@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, ByteArray, DoubleArray, FloatArray, Image, IndexArray
 from pose_ros.datasets.labels import has_place
 from pose_ros.datasets.regions import paint_box
 from pose_ros.datasets.sample import ABSENT, UNKNOWN, Sample
 
-FloatArray = npt.NDArray[np.float32]
-Matrix = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
+Matrix = DoubleArray
 
 GREY = 128
 """What lies beyond a picture."""
@@ -68,7 +67,7 @@ def warp(
     return Sample(image, keypoints[kept], states[kept], boxes[kept], ignored, people_map)
 
 
-def _keypoints(sample: Sample, matrix: Matrix, size_wh: tuple[int, int]) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
+def _keypoints(sample: Sample, matrix: Matrix, size_wh: tuple[int, int]) -> tuple[FloatArray, ByteArray]:
     placed = has_place(sample.states)
     xy = sample.keypoints @ matrix[:, :2].T + matrix[:, 2]
     inside = ((xy >= -0.5) & (xy <= np.array(size_wh) - 0.5)).all(axis=2)
@@ -90,9 +89,7 @@ def _boxes(sample: Sample, matrix: Matrix, size_wh: tuple[int, int]) -> FloatArr
     return np.hstack([np.clip(centre - half, -0.5, limit), np.clip(centre + half, -0.5, limit)]).astype(np.float32)
 
 
-def _sorted_out(
-    states: npt.NDArray[np.uint8], boxes: FloatArray, least_px: float
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _sorted_out(states: ByteArray, boxes: FloatArray, least_px: float) -> tuple[IndexArray, IndexArray]:
     """Indices of people to keep, and of those whose boxes are to be ignored."""
     extent = boxes[:, 2:] - boxes[:, :2]
     is_there = (extent > 0).all(axis=1)
@@ -118,14 +115,14 @@ def _image(image: Image, matrix: Matrix, size_wh: tuple[int, int], onto: Image |
     return canvas
 
 
-def _mask(mask: npt.NDArray[np.uint8], matrix: Matrix, size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    warped: npt.NDArray[np.uint8] = cv2.warpAffine(mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
+def _mask(mask: ByteArray, matrix: Matrix, size_wh: tuple[int, int]) -> ByteArray:
+    warped: ByteArray = cv2.warpAffine(mask, matrix, size_wh, flags=cv2.INTER_NEAREST)
     return warped
 
 
 def _ignored(
-    ignored: npt.NDArray[np.bool_] | None, matrix: Matrix, size_wh: tuple[int, int], boxes: FloatArray
-) -> npt.NDArray[np.bool_] | None:
+    ignored: BoolArray | None, matrix: Matrix, size_wh: tuple[int, int], boxes: FloatArray
+) -> BoolArray | None:
     if ignored is None and len(boxes) == 0:
         return None
     mask = np.zeros(size_wh[::-1], np.uint8) if ignored is None else _mask(ignored.view(np.uint8), matrix, size_wh)

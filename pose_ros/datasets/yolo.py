@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.datasets.images import Picture, Problems, check_keypoints
+from pose_ros.arrays import FloatArray
+from pose_ros.datasets.images import AnnotatedImage, Problems, check_keypoints
 from pose_ros.datasets.labels import keypoint_names, onto
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.media.sources import images_in
 from pose_ros.skeleton import COCO_17, Skeleton
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def read_yolo(
@@ -31,7 +29,7 @@ def read_yolo(
     names: Sequence[str] = (),
     alone: bool = False,
     strict: bool = True,
-) -> list[Picture]:
+) -> list[AnnotatedImage]:
     """Read a set by its ``data.yaml``. Images without a text file have nobody in them.
 
     Args:
@@ -123,7 +121,7 @@ class _Reader:
     skeleton: Skeleton
     alone: bool
 
-    def picture(self, file: Path) -> Picture:
+    def picture(self, file: Path) -> AnnotatedImage:
         if not file.is_file():
             raise ValueError(f"expected the image {file}, which does not exist")
         people = self._people(_label_file(file))
@@ -137,7 +135,7 @@ class _Reader:
             raise ValueError(f"{_label_file(file)}: {error}") from error
         states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
         labels = onto(keypoints, states, self.source, self.skeleton)
-        return Picture(file, *labels, boxes, alone=self.alone, relative=True)
+        return AnnotatedImage(file, *labels, boxes, alone=self.alone, relative=True)
 
     def _people(self, file: Path) -> FloatArray:
         """(N, 5 + numbers of the keypoints): class, centre, size, keypoints."""

@@ -22,17 +22,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.duplicates import distinct
 from pose_ros.decoder.jit import COMPILED, jit
 from pose_ros.decoder.peaks import Peaks, find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
-
-FloatArray = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.int64]
 
 BOX_MARGIN = 0.1
 """How far people without sizes reach beyond their keypoints, relative to the longer side of these."""
@@ -65,7 +62,7 @@ class CenterNetDecoder:
         """
         return self.people_and_boxes(fields)[0]
 
-    def people_and_boxes(self, fields: Fields) -> tuple[People, npt.NDArray[np.float32]]:
+    def people_and_boxes(self, fields: Fields) -> tuple[People, FloatArray]:
         """Decode one image: the people, and the box (N, 4) that the network gives each of them.
 
         A box is x_min, y_min, x_max, y_max in network-input pixels, not cut to the image. Without ``sizes`` it is that
@@ -87,7 +84,7 @@ class CenterNetDecoder:
         people = People(pixels[chosen], scores[chosen], person_scores[chosen])
         return people, (boxes[chosen] * spec.stride + spec.origin).astype(np.float32)
 
-    def _boxes(self, fields: Fields, shape_hw: tuple[int, ...], cells: IntArray, keypoints: FloatArray) -> FloatArray:
+    def _boxes(self, fields: Fields, shape_hw: tuple[int, ...], cells: LongArray, keypoints: AnyArray) -> AnyArray:
         """(N, 4) in cells; NaN for a person without size and keypoints."""
         low, high = np.fmin.reduce(keypoints, axis=1), np.fmax.reduce(keypoints, axis=1)
         margin = BOX_MARGIN * (high - low).max(axis=1, keepdims=True)
@@ -99,11 +96,9 @@ class CenterNetDecoder:
         known = (half > 0).all(axis=1, keepdims=True)
         return np.where(known, np.concatenate([middle - half, middle + half], axis=1), around)
 
-    def _points(
-        self, name: str, offsets: npt.NDArray[Any] | None, shape_hw: tuple[int, ...], cells: IntArray
-    ) -> FloatArray:
+    def _points(self, name: str, offsets: AnyArray | None, shape_hw: tuple[int, ...], cells: LongArray) -> AnyArray:
         """(N, 2), the points that are drawn at cells; without an offset where they are on average."""
-        points: FloatArray = cells.astype(np.float64) + self._on_average
+        points: AnyArray = cells.astype(np.float64) + self._on_average
         if offsets is not None:
             vectors = _vectors(name, offsets, 1, shape_hw, cells)[:, 0]
             points = np.where(np.isfinite(vectors), cells + vectors, points)
@@ -113,9 +108,9 @@ class CenterNetDecoder:
         self,
         fields: Fields,
         shape_hw: tuple[int, ...],
-        boxes: FloatArray,
-        keypoints: FloatArray,
-        scores: npt.NDArray[np.float32],
+        boxes: AnyArray,
+        keypoints: AnyArray,
+        scores: FloatArray,
     ) -> None:
         """Move keypoints (N, K, 2) to the peaks of the heatmaps, and take over their scores (N, K)."""
         points, peaks = self._peaks(fields, shape_hw)
@@ -132,7 +127,7 @@ class CenterNetDecoder:
         keypoints[moved] = targets[moved]
         scores[moved] = peaks.scores[columns, nearest][moved]
 
-    def _peaks(self, fields: Fields, shape_hw: tuple[int, ...]) -> tuple[FloatArray, Peaks]:
+    def _peaks(self, fields: Fields, shape_hw: tuple[int, ...]) -> tuple[AnyArray, Peaks]:
         """The peaks of the heatmaps, and the points (K, M, 2) in cells that they stand for."""
         config, offsets = self._config, fields.heatmap_offsets
         heatmaps = _on_grid("heatmaps", field_array("heatmaps", fields.heatmaps, len(self._sigmas)), shape_hw)
@@ -144,9 +139,7 @@ class CenterNetDecoder:
         points = self._points("heatmap_offsets", offsets, shape_hw, cells.reshape(-1, 2))
         return points.reshape(cells.shape), peaks
 
-    def _choose(
-        self, pixels: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], person_scores: npt.NDArray[np.float32]
-    ) -> IntArray:
+    def _choose(self, pixels: FloatArray, scores: FloatArray, person_scores: FloatArray) -> LongArray:
         """The people to report, of those given, the best first."""
         config = self._config
         enough = (scores > 0).sum(axis=1) >= config.min_keypoints
@@ -155,15 +148,13 @@ class CenterNetDecoder:
         return likely[different][: config.max_people]
 
 
-def _on_grid(name: str, field: npt.NDArray[np.float32], shape_hw: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _on_grid(name: str, field: FloatArray, shape_hw: tuple[int, ...]) -> FloatArray:
     if field.shape[1:] != shape_hw:
         raise ValueError(f"{name}: expected the grid of the centres, {shape_hw}, got {field.shape[1:]}")
     return field
 
 
-def _vectors(
-    name: str, field: npt.NDArray[Any] | None, count: int, shape_hw: tuple[int, ...], cells: IntArray
-) -> FloatArray:
+def _vectors(name: str, field: AnyArray | None, count: int, shape_hw: tuple[int, ...], cells: LongArray) -> AnyArray:
     """(N, count, 2) vectors at cells (N, 2) of a field (2 count, H, W); NaN if not finite or longer than the map."""
     array = _on_grid(name, field_array(name, field, 2 * count), shape_hw)
     vectors = array[:, cells[:, 1], cells[:, 0]].T.reshape(len(cells), count, 2).astype(np.float64)
@@ -171,7 +162,7 @@ def _vectors(
     return np.where(length <= sum(shape_hw), vectors, np.nan)
 
 
-def _cells(maps: npt.NDArray[np.float32], peaks: Peaks) -> IntArray:
+def _cells(maps: FloatArray, peaks: Peaks) -> LongArray:
     """The cells (K, most of a channel, 2) of peaks that are not refined; of a plateau, that nearest to its centre."""
     xy, scores = peaks.xy[:, : peaks.counts.max()], peaks.scores[:, : peaks.counts.max()]
     cells = xy.astype(np.int64)
@@ -197,7 +188,7 @@ def _nearest(keypoints: Any, points: Any, counts: Any) -> Any:
     return nearest
 
 
-def _nearest_numpy(keypoints: FloatArray, points: FloatArray, counts: IntArray) -> IntArray:
+def _nearest_numpy(keypoints: AnyArray, points: AnyArray, counts: LongArray) -> LongArray:
     """The same as ``_nearest`` where there is no compiler."""
     squared = ((points - keypoints[:, :, None]) ** 2).sum(axis=3)  # (N, K, M)
     used = (np.arange(points.shape[1]) < counts[:, None]) & (squared < np.inf)

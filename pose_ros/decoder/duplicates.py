@@ -12,8 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, DoubleArray, FloatArray
 from pose_ros.decoder.jit import inlined, jit
 from pose_ros.skeleton import BOX_FILL
 
@@ -21,11 +21,11 @@ MIN_AREA = 64.0
 
 
 def distinct(
-    keypoints: npt.NDArray[np.float32],
-    scores: npt.NDArray[np.float32],
-    sigmas: npt.NDArray[np.float64],
+    keypoints: FloatArray,
+    scores: FloatArray,
+    sigmas: DoubleArray,
     threshold: float,
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Which people are not a repetition of a better one.
 
     A person repeats another if the OKS of its keypoints to those of the other is above the threshold; keypoints that

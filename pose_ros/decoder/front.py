@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.peaks import Peaks
 from pose_ros.fields import Fields, field_array
 
 
 def read_front(
-    fields: Fields, limbs: npt.NDArray[np.int64], keypoint_count: int, config: DecoderConfig
-) -> tuple[Peaks, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    fields: Fields, limbs: LongArray, keypoint_count: int, config: DecoderConfig
+) -> tuple[Peaks, LongArray, DoubleArray]:
     """Take peaks above the score threshold, and the links between them.
 
     Args:

@@ -12,8 +12,8 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, FloatArray, LongArray
 from pose_ros.decoder.jit import COMPILED, inlined, jit
 from pose_ros.decoder.peaks import Peaks
 
@@ -23,8 +23,8 @@ RESCUE_CELLS = 1.0
 
 
 def score_limbs(
-    pafs: npt.NDArray[np.float32], peaks: Peaks, limbs: npt.NDArray[np.int64], threshold: float, fraction: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    pafs: FloatArray, peaks: Peaks, limbs: LongArray, threshold: float, fraction: float
+) -> tuple[LongArray, DoubleArray]:
     """Score all pairs of peaks that a limb could join.
 
     Args:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.decoder.assignment import assign
 from pose_ros.decoder.jit import jit
 
@@ -23,8 +23,8 @@ METHODS = ("greedy", "hungarian", "global")
 
 
 def match(
-    links: npt.NDArray[np.int64], values: npt.NDArray[np.float64], method: str, limb_count: int, max_peaks: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    links: LongArray, values: DoubleArray, method: str, limb_count: int, max_peaks: int
+) -> tuple[LongArray, DoubleArray]:
     """Choose links.
 
     Args:

@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, DoubleArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import front_fits
 from pose_ros.decoder.duplicates import distinct
@@ -70,7 +70,7 @@ class PafDecoder:
         members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
         return self._people(peaks, members, limb_sums)
 
-    def _find(self, fields: Fields) -> tuple[Peaks, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _find(self, fields: Fields) -> tuple[Peaks, LongArray, DoubleArray]:
         """The peaks of the heatmaps, and the links that the PAFs make of them, with their values."""
         heatmaps = field_array("heatmaps", fields.heatmaps, self._keypoint_count)
         pafs = field_array("pafs", fields.pafs, 2 * len(self._limbs))
@@ -80,13 +80,13 @@ class PafDecoder:
         peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
         return peaks, *score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
 
-    def _spans(self, links: npt.NDArray[np.int64], peaks: Peaks) -> npt.NDArray[np.float64]:
+    def _spans(self, links: LongArray, peaks: Peaks) -> DoubleArray:
         """(n,) the height in cells of a standing person whose limb is as long as each link; NaN where unknown."""
         limb, i, j = links.T
         a, b = self._limbs[limb].T
         return np.linalg.norm(peaks.xy[a, i] - peaks.xy[b, j], axis=1) / self._limb_lengths[limb]
 
-    def _people(self, peaks: Peaks, members: npt.NDArray[np.int64], limb_sums: npt.NDArray[np.float64]) -> People:
+    def _people(self, peaks: Peaks, members: LongArray, limb_sums: DoubleArray) -> People:
         """Gather the groups into arrays, drop the unlikely ones and sort, the best first."""
         config, spec = self._config, self._spec
         present = members >= 0
@@ -103,9 +103,7 @@ class PafDecoder:
         return People(keypoints[order], scores[order], person_scores[order])
 
 
-def _person_scores(
-    scores: npt.NDArray[np.float32], present: npt.NDArray[np.bool_], limb_sums: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float32]:
+def _person_scores(scores: FloatArray, present: BoolArray, limb_sums: DoubleArray) -> FloatArray:
     """Confidence of each group: keypoints and limbs together, over all that a whole person has."""
     most = 2 * scores.shape[1] - 1
     return np.minimum((scores.sum(axis=1) + limb_sums) / most, 1).astype(np.float32)

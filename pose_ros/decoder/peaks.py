@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import FloatArray, LongArray
 from pose_ros.decoder.jit import COMPILED, inlined, jit
 from pose_ros.decoder.subpixel import has_equal, refine_peaks
-
-FloatArray = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Peaks:
 
     xy: FloatArray
     scores: FloatArray
-    counts: npt.NDArray[np.int64]
+    counts: LongArray
 
 
 def find_peaks(

@@ -11,11 +11,9 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, FloatArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.duplicates import distinct
 from pose_ros.decoder.personlab_masks import instance_masks
@@ -23,8 +21,6 @@ from pose_ros.decoder.personlab_seeds import cast_votes
 from pose_ros.decoder.personlab_walk import directed_edges, find_people
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
-
-FloatArray = npt.NDArray[np.float32]
 
 VOTE_THRESHOLD = 0.01
 """Lowest Hough score of a seed, that of the paper. A keypoint between cells shares its votes with four of them."""
@@ -104,7 +100,7 @@ class PersonLabDecoder:
         masks = self._masks(fields, xy[best], scores[best])
         return People(keypoints[best], scores[best], person_scores[best], masks=masks)
 
-    def _masks(self, fields: Fields, xy: FloatArray, scores: FloatArray) -> npt.NDArray[np.bool_] | None:
+    def _masks(self, fields: Fields, xy: FloatArray, scores: FloatArray) -> BoolArray | None:
         if fields.long_offsets is None or fields.segmentation is None:
             return None
         count, config, heatmaps = self._keypoint_count, self._config, np.asarray(fields.heatmaps)
@@ -121,7 +117,7 @@ class PersonLabDecoder:
         )
 
 
-def _on_grid(name: str, array: npt.NDArray[Any] | None, channels: int, heatmaps: npt.NDArray[Any]) -> FloatArray:
+def _on_grid(name: str, array: AnyArray | None, channels: int, heatmaps: AnyArray) -> FloatArray:
     """A field on the grid of the heatmaps."""
     field = field_array(name, array, channels)
     if field.shape[1:] != heatmaps.shape[1:]:

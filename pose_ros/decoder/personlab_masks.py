@@ -11,12 +11,10 @@ import math
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, FloatArray
 from pose_ros.decoder.jit import jit
 from pose_ros.decoder.personlab_walk import displaced
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def instance_masks(
@@ -29,7 +27,7 @@ def instance_masks(
     steps: int,
     threshold: float,
     reach: float,
-) -> npt.NDArray[np.bool_]:
+) -> BoolArray:
     """Give each cell that shows a person to the nearest person.
 
     Args:

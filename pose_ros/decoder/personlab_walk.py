@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import LongArray
 from pose_ros.decoder.jit import jit
 from pose_ros.decoder.personlab_seeds import cells_around, find_seeds, follow
 from pose_ros.skeleton import Limb
@@ -26,7 +26,7 @@ TINY = 1e-7
 """Least probability that has a logit."""
 
 
-def directed_edges(limbs: Sequence[Limb], keypoint_count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def directed_edges(limbs: Sequence[Limb], keypoint_count: int) -> tuple[LongArray, LongArray]:
     """The edges in both directions, sorted by their source.
 
     Returns:

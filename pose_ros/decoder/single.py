@@ -9,8 +9,8 @@ References:
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, FloatArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.peaks import find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
@@ -51,7 +51,7 @@ class SingleDecoder:
         return People(keypoints[None], scores[None], scores.mean(keepdims=True))
 
 
-def soft_argmax(heatmaps: npt.NDArray[np.float32], sharpness: float) -> npt.NDArray[np.float64]:
+def soft_argmax(heatmaps: FloatArray, sharpness: float) -> DoubleArray:
     """Mean place of each heatmap, weighted by exp(sharpness value): eq. 2 and 3.
 
     It needs one blob per map, whose background the exponential must outweigh: a sharpness of 20 or more for maps of

@@ -12,11 +12,9 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.peaks import Peaks, find_peaks
 from pose_ros.decoder.tag_completion import complete
@@ -24,8 +22,6 @@ from pose_ros.decoder.tag_groups import group_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
-
-FloatArray = npt.NDArray[np.float32]
 
 TORSO_FIRST = (
     *("neck", "thorax", "pelvis", "shoulder", "hip", "nose", "head_top"),
@@ -69,9 +65,7 @@ class TagDecoder:
         keypoints = keypoints * np.float32(self._spec.stride) + np.float32(self._spec.origin)
         return People(np.where(scores[..., None] > 0, keypoints, 0), scores, person_scores)
 
-    def _best(
-        self, peaks: Peaks, members: npt.NDArray[np.int64]
-    ) -> tuple[FloatArray, FloatArray, FloatArray, npt.NDArray[np.int64]]:
+    def _best(self, peaks: Peaks, members: LongArray) -> tuple[FloatArray, FloatArray, FloatArray, LongArray]:
         """Keypoints in cells, scores and person scores of the likely people, the best first, and their indices."""
         config = self._config
         present = members >= 0
@@ -91,7 +85,7 @@ def keypoint_order(skeleton: Skeleton) -> tuple[int, ...]:
     return tuple(sorted(range(len(parts)), key=lambda k: ranks[k]))
 
 
-def _tags(tags: npt.NDArray[Any] | None, keypoint_count: int, shape_hw: tuple[int, ...]) -> FloatArray:
+def _tags(tags: AnyArray | None, keypoint_count: int, shape_hw: tuple[int, ...]) -> FloatArray:
     """The tags as C-contiguous float32, held against the heatmaps."""
     channels = keypoint_count if tags is None else max(len(np.atleast_1d(tags)), keypoint_count)
     array = field_array("tags", tags, channels)
@@ -102,7 +96,7 @@ def _tags(tags: npt.NDArray[Any] | None, keypoint_count: int, shape_hw: tuple[in
     return array
 
 
-def _person_scores(scores: FloatArray, present: npt.NDArray[np.bool_]) -> FloatArray:
+def _person_scores(scores: FloatArray, present: BoolArray) -> FloatArray:
     """Confidence of each person: the geometric mean of its mean score over all keypoints and over those it has.
 
     By the first alone a single sure keypoint would be as good as none; by the second alone, better than a whole person.

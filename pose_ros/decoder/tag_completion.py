@@ -14,12 +14,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, FloatArray
 from pose_ros.decoder.jit import COMPILED, jit
 from pose_ros.decoder.subpixel import METHODS, gaussian_kernel, refine
-
-FloatArray = npt.NDArray[np.float32]
 
 _INFINITE = 0x7F800000
 
@@ -27,7 +25,7 @@ _INFINITE = 0x7F800000
 def complete(
     heatmaps: FloatArray,
     tags: FloatArray,
-    person_tags: npt.NDArray[np.float64],
+    person_tags: DoubleArray,
     keypoints: FloatArray,
     scores: FloatArray,
     reach: float,

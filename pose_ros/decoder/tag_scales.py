@@ -12,18 +12,15 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.skeleton import Skeleton
 
-FloatArray = npt.NDArray[np.float32]
 
-
-def average_scales(maps: Sequence[npt.NDArray[Any]]) -> FloatArray:
+def average_scales(maps: Sequence[AnyArray]) -> FloatArray:
     """The mean of maps of one image, on the finest of their grids.
 
     Args:
@@ -44,12 +41,12 @@ def average_scales(maps: Sequence[npt.NDArray[Any]]) -> FloatArray:
     return total / np.float32(len(maps))
 
 
-def resized(field: npt.NDArray[Any], shape_hw: tuple[int, int]) -> FloatArray:
+def resized(field: AnyArray, shape_hw: tuple[int, int]) -> FloatArray:
     """A field (C, H, W) on another grid over the same image, by bilinear interpolation."""
     return np.stack([cv2.resize(np.ascontiguousarray(c, np.float32), shape_hw[::-1]) for c in field])
 
 
-def mirrored_back(field: npt.NDArray[Any], skeleton: Skeleton) -> npt.NDArray[Any]:
+def mirrored_back(field: AnyArray, skeleton: Skeleton) -> AnyArray:
     """The field of a mirrored image as one of the image itself: columns reversed, left and right renamed.
 
     Args:
@@ -63,7 +60,7 @@ def mirrored_back(field: npt.NDArray[Any], skeleton: Skeleton) -> npt.NDArray[An
     return by_keypoint[list(skeleton.flip_order), ..., ::-1].reshape(field.shape)
 
 
-def stack_tags(tags: Sequence[npt.NDArray[Any]], keypoint_count: int) -> npt.NDArray[Any]:
+def stack_tags(tags: Sequence[AnyArray], keypoint_count: int) -> AnyArray:
     """Tags of several runs as one tag of more dimensions.
 
     Args:
@@ -82,7 +79,7 @@ def stack_tags(tags: Sequence[npt.NDArray[Any]], keypoint_count: int) -> npt.NDA
     return stacked.reshape(-1, *stacked.shape[2:])
 
 
-def _by_keypoint(name: str, field: npt.NDArray[Any], keypoint_count: int) -> npt.NDArray[Any]:
+def _by_keypoint(name: str, field: AnyArray, keypoint_count: int) -> AnyArray:
     if field.ndim != 3 or len(field) % keypoint_count:
         raise ValueError(f"{name}: expected D times {keypoint_count} channels, (K D, H, W), got {field.shape}")
     return field.reshape(keypoint_count, -1, *field.shape[1:])

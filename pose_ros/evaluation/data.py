@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
 from pose_ros.datasets.coco import by_image, load_coco, person_category
 from pose_ros.datasets.labels import keypoint_names
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 _HEAD_AND_NECK = (
     ("head_top", "upper_neck"),
@@ -43,13 +40,13 @@ class LabelledImage:
 
     id: int | str
     file: Path
-    keypoints: FloatArray
+    keypoints: DoubleArray
     labelled: BoolArray
-    areas: FloatArray
-    boxes: FloatArray
+    areas: DoubleArray
+    boxes: DoubleArray
     crowds: BoolArray
     crowd_index: float | None = None
-    lengths_px: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    lengths_px: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -126,7 +123,7 @@ def skeleton_of(names: Sequence[str]) -> Skeleton:
     return Skeleton(f"labels_{len(plain)}", plain, tuple((plain.index(a), plain.index(b)) for a, b in limbs))
 
 
-def flat_triples(keypoints: FloatArray, present: BoolArray) -> FloatArray:
+def flat_triples(keypoints: DoubleArray, present: BoolArray) -> DoubleArray:
     """(N, 3 K) x, y and 1 or 0 of each keypoint, as COCO writes them."""
     triples = np.concatenate([keypoints, present[..., None]], axis=2)
     return triples.reshape(len(triples), 3 * triples.shape[1])
@@ -153,7 +150,7 @@ def _image(
     return LabelledImage(entry["id"], file, triples[..., :2], labelled, measured, boxes, crowds, crowd_index)
 
 
-def _triples(annotation: Mapping[str, Any], count: int) -> FloatArray:
+def _triples(annotation: Mapping[str, Any], count: int) -> DoubleArray:
     values = np.asarray(annotation.get("keypoints") or np.zeros(3 * count), float)
     if values.shape != (3 * count,):
         where = f"annotation {annotation.get('id')}"

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.datasets.images import Picture, Pictures
+from pose_ros.arrays import AnyArray, BoolArray
+from pose_ros.datasets.images import AnnotatedImage, ImageSet
 from pose_ros.datasets.lsp import LSP_NAMES
 from pose_ros.datasets.mpii import MPII_NAMES
 from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.datasets.sets import DataConfig, open_pictures
-from pose_ros.evaluation.data import BoolArray, DataSet, LabelledImage, read_coco, skeleton_of
+from pose_ros.evaluation.data import DataSet, LabelledImage, read_coco, skeleton_of
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
 FORMATS = ("coco", "lsp", "mpii")
@@ -43,7 +42,7 @@ def read_data(labels: Path, images: Path | None = None, format: str = "coco") ->
     skeleton = skeleton_of(_NAMES[format])
     config = DataConfig(format=format, labels=str(labels), images=str(images or labels.parent))
     pictures = open_pictures(config, skeleton)
-    if not isinstance(pictures, Pictures):
+    if not isinstance(pictures, ImageSet):
         raise ValueError(f"data {labels}: expected image files, got {type(pictures).__name__}")
     read = tuple(_image(picture) for picture in pictures.pictures)
     return DataSet(str(labels), skeleton, read, complete=format != "lsp")
@@ -72,14 +71,12 @@ def _with_crowds(image: LabelledImage, area: BoolArray | None) -> LabelledImage:
     )
 
 
-def _image(picture: Picture) -> LabelledImage:
+def _image(picture: AnnotatedImage) -> LabelledImage:
     people = _people(picture.file.name, picture.file, picture.keypoints, picture.states, picture.boxes)
     return replace(people, lengths_px=picture.lengths_px)
 
 
-def _people(
-    number: int | str, file: Path, keypoints: npt.NDArray[Any], states: npt.NDArray[Any], boxes: npt.NDArray[Any]
-) -> LabelledImage:
+def _people(number: int | str, file: Path, keypoints: AnyArray, states: AnyArray, boxes: AnyArray) -> LabelledImage:
     sizes = (boxes[:, 2:] - boxes[:, :2]).astype(float)
     areas, crowds = BOX_FILL * sizes.prod(axis=1), np.zeros(len(boxes), bool)
     boxes = np.concatenate([boxes[:, :2], sizes], axis=1)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, DoubleArray, IndexArray, LongArray
 from pose_ros.evaluation.coco import MOST_PEOPLE
-from pose_ros.evaluation.data import DataSet, FloatArray, LabelledImage
+from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.found import Found
-from pose_ros.evaluation.oks import NOBODY, IntArray, matched, oks, similarity
+from pose_ros.evaluation.oks import NOBODY, matched, oks, similarity
 from pose_ros.skeleton import Skeleton
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
@@ -42,11 +43,11 @@ class ImageErrors:
         absent: (D, K) misses that are no wrong places but none at all.
     """
 
-    partners: IntArray
-    false: npt.NDArray[np.bool_]
-    missed: npt.NDArray[np.bool_]
+    partners: IndexArray
+    false: BoolArray
+    missed: BoolArray
     kinds: npt.NDArray[np.int8]
-    absent: npt.NDArray[np.bool_]
+    absent: BoolArray
 
 
 def diagnose(data: DataSet, found: Sequence[Found]) -> list[ImageErrors]:
@@ -54,7 +55,7 @@ def diagnose(data: DataSet, found: Sequence[Found]) -> list[ImageErrors]:
     return [_judged(image, people, data) for image, people in zip(data.images, found, strict=True)]
 
 
-def counted(errors: Sequence[ImageErrors], keypoints: int) -> npt.NDArray[np.int64]:
+def counted(errors: Sequence[ImageErrors], keypoints: int) -> LongArray:
     """(K, 5) how often each of KINDS is at each keypoint."""
     kinds = np.concatenate([np.zeros((0, keypoints), np.int8), *(image.kinds for image in errors)])
     return np.stack([(kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
@@ -81,7 +82,7 @@ def _judged(image: LabelledImage, people: Found, data: DataSet) -> ImageErrors:
     return ImageErrors(partners, false, missed, kinds, (kinds == MISS) & ~people.present)
 
 
-def _kinds(image: LabelledImage, people: Found, partners: IntArray, skeleton: Skeleton) -> npt.NDArray[np.int8]:
+def _kinds(image: LabelledImage, people: Found, partners: IndexArray, skeleton: Skeleton) -> npt.NDArray[np.int8]:
     """(D, K); section 3.1 of the paper. What could be inversion or swap, is what it is nearer to."""
     kinds = np.full(people.keypoints.shape[:2], NOT_JUDGED, np.int8)
     mirror = list(skeleton.flip_order)
@@ -97,7 +98,7 @@ def _kinds(image: LabelledImage, people: Found, partners: IntArray, skeleton: Sk
     return kinds
 
 
-def _near(people: Found, image: LabelledImage, skeleton: Skeleton, order: list[int]) -> FloatArray:
+def _near(people: Found, image: LabelledImage, skeleton: Skeleton, order: list[int]) -> DoubleArray:
     """(D, N, K) similarity of each keypoint found to the labelled one that ``order`` names; absent ones have 0."""
     offsets = people.keypoints[:, None] - image.keypoints[None][:, :, order]
     both = people.present[:, None] & image.labelled[None][:, :, order]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.evaluation.data import BoolArray, DataSet, FloatArray, flat_triples
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
+from pose_ros.evaluation.data import DataSet, flat_triples
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, map_keypoints
 
@@ -29,14 +29,14 @@ class Found:
         areas: (D,) px², by which COCO's evaluation tells medium people from large ones.
     """
 
-    keypoints: FloatArray
-    scores: FloatArray
-    areas: FloatArray
+    keypoints: DoubleArray
+    scores: DoubleArray
+    areas: DoubleArray
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def __getitem__(self, index: slice | npt.NDArray[Any]) -> Found:
+    def __getitem__(self, index: slice | AnyArray) -> Found:
         """Some of the people, by slice, indexes or mask."""
         return Found(self.keypoints[index], self.scores[index], self.areas[index])
 
@@ -45,7 +45,7 @@ class Found:
         """(D, K): which keypoints have a place."""
         return np.asarray(self.keypoints.any(axis=2))
 
-    def with_keypoints(self, keypoints: FloatArray) -> Found:
+    def with_keypoints(self, keypoints: DoubleArray) -> Found:
         """The same people at other positions; their areas stay."""
         return replace(self, keypoints=keypoints)
 
@@ -100,7 +100,7 @@ def _people(entries: Sequence[Mapping[str, Any]], count: int, file: Path) -> Fou
     return _best_first(keypoints, scores, areas if all(boxes) else None)
 
 
-def _best_first(keypoints: FloatArray, scores: FloatArray, areas: FloatArray | None = None) -> Found:
+def _best_first(keypoints: DoubleArray, scores: DoubleArray, areas: DoubleArray | None = None) -> Found:
     if areas is None:  # COCO's: of all keypoints, absent ones at (0, 0) included
         areas = np.ptp(keypoints, axis=1).prod(axis=1)
     return Found(keypoints, scores, areas)[np.argsort(-scores, kind="stable")]

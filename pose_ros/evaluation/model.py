@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from pose_ros.arrays import Image
 from pose_ros.consensus import Views
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.estimator import PoseEstimator
@@ -20,7 +18,6 @@ from pose_ros.people import People
 from pose_ros.preprocess import Preprocessor
 from pose_ros.skeleton import Skeleton
 
-Image = npt.NDArray[np.uint8]
 Track = Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]]
 """Passes images on, and shows how far it is."""
 STAGES = ("preprocess", "network", "decode")

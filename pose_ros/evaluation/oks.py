@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.evaluation.data import FloatArray, LabelledImage
+from pose_ros.arrays import DoubleArray, IndexArray
+from pose_ros.evaluation.data import LabelledImage
 from pose_ros.evaluation.found import Found
 
-IntArray = npt.NDArray[np.intp]
 NOBODY = -1
 """Place of the partner of who has none."""
 
 
-def similarity(squared: FloatArray, areas: FloatArray, sigmas: FloatArray) -> FloatArray:
+def similarity(squared: DoubleArray, areas: DoubleArray, sigmas: DoubleArray) -> DoubleArray:
     """Keypoint similarity exp(-d² / (2 s² k²)), with s² the area and k twice the sigma.
 
     Args:
@@ -32,7 +31,7 @@ def similarity(squared: FloatArray, areas: FloatArray, sigmas: FloatArray) -> Fl
     return np.asarray(np.exp(-exponents))
 
 
-def oks(found: Found, image: LabelledImage, sigmas: FloatArray) -> FloatArray:
+def oks(found: Found, image: LabelledImage, sigmas: DoubleArray) -> DoubleArray:
     """OKS of everybody found with everybody labelled, (D, N).
 
     It is the mean keypoint similarity over the labelled keypoints. For who has none, it is that of the distance to
@@ -46,7 +45,7 @@ def oks(found: Found, image: LabelledImage, sigmas: FloatArray) -> FloatArray:
     return np.asarray(likeness.sum(axis=2) / counted.sum(axis=1))
 
 
-def matched(likeness: FloatArray, least: float, order: Iterable[int] | None = None) -> IntArray:
+def matched(likeness: DoubleArray, least: float, order: Iterable[int] | None = None) -> IndexArray:
     """Pair those found with those labelled: one after the other takes the most similar who is free.
 
     Args:
@@ -65,7 +64,7 @@ def matched(likeness: FloatArray, least: float, order: Iterable[int] | None = No
     return partners
 
 
-def _beyond(found: Found, image: LabelledImage) -> FloatArray:
+def _beyond(found: Found, image: LabelledImage) -> DoubleArray:
     """(D, N, K) squared distance to the enlarged boxes, 0 inside."""
     low = (image.boxes[:, :2] - image.boxes[:, 2:])[None, :, None]
     high = (image.boxes[:, :2] + 2 * image.boxes[:, 2:])[None, :, None]

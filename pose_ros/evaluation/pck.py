@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pose_ros.arrays import DoubleArray
 from pose_ros.datasets.images import HEAD_BOX, HEAD_SEGMENT
 from pose_ros.datasets.labels import spans
-from pose_ros.evaluation.data import DataSet, FloatArray, LabelledImage
+from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.found import Found
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.skeleton import Skeleton
@@ -58,8 +59,8 @@ class Pck:
         labelled: (K,) of how many.
     """
 
-    correct: FloatArray
-    labelled: FloatArray
+    correct: DoubleArray
+    labelled: DoubleArray
 
     @property
     def total(self) -> float:
@@ -67,7 +68,7 @@ class Pck:
         return float(self.correct.sum() / self.labelled.sum())
 
     @property
-    def by_keypoint(self) -> FloatArray:
+    def by_keypoint(self) -> DoubleArray:
         """(K,) share of each; NaN where none is labelled."""
         labelled = self.labelled
         return np.divide(self.correct, labelled, out=np.full(len(labelled), np.nan), where=labelled > 0)
@@ -83,7 +84,7 @@ def correct_keypoints(data: DataSet, found: Sequence[Found]) -> dict[str, Pck]:
     return {name: result for name, result in results.items() if result is not None}
 
 
-def _distances(image: LabelledImage, people: Found, skeleton: Skeleton) -> FloatArray:
+def _distances(image: LabelledImage, people: Found, skeleton: Skeleton) -> DoubleArray:
     """(N, K) px from the labels to the keypoints found; infinite where there are none."""
     distances = np.full(image.keypoints.shape[:2], np.inf)
     likeness = np.where(image.ignored, -1, oks(people, image, np.array(skeleton.sigmas)))
@@ -95,7 +96,7 @@ def _distances(image: LabelledImage, people: Found, skeleton: Skeleton) -> Float
     return distances
 
 
-def _pck(measure: Measure, data: DataSet, distances: Sequence[FloatArray]) -> Pck | None:
+def _pck(measure: Measure, data: DataSet, distances: Sequence[DoubleArray]) -> Pck | None:
     names = data.skeleton.keypoint_names
     counted = np.array([name not in measure.left_out for name in names])
     correct, labelled = np.zeros(len(names)), np.zeros(len(names))

@@ -1,4 +1,4 @@
-"""Pictures of what went wrong: for each failure the labels on the left, and what was found on the right."""
+"""ImageSet of what went wrong: for each failure the labels on the left, and what was found on the right."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from pose_ros.evaluation.data import DataSet, FloatArray, LabelledImage
+from pose_ros.arrays import BoolArray, DoubleArray, Image, IndexArray
+from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.errors import INVERSION, MISS, SWAP, ImageErrors
 from pose_ros.evaluation.found import Found
 from pose_ros.media.overlay import draw
@@ -17,8 +17,7 @@ from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
-Image = npt.NDArray[np.uint8]
-Indexes = npt.NDArray[np.intp]
+Indexes = IndexArray
 
 SIDE_PX = 220
 _BAR_PX, _GAP_PX, _MARGIN = 20, 6, 0.3
@@ -44,8 +43,8 @@ class Failure:
     text: str
     labelled: Indexes
     found: Found
-    box: FloatArray
-    marks: FloatArray
+    box: DoubleArray
+    marks: DoubleArray
 
 
 Listed = Callable[[LabelledImage, Found, ImageErrors], Iterator[Failure]]
@@ -113,13 +112,13 @@ def _wrong(kind: int) -> Listed:
     return listed
 
 
-def _box(found: Found, d: int) -> FloatArray:
+def _box(found: Found, d: int) -> DoubleArray:
     points = found.keypoints[d][found.present[d]]
     low = points.min(axis=0, initial=np.inf)
     return np.concatenate([low, points.max(axis=0, initial=-np.inf) - low]) if len(points) else np.zeros(4)
 
 
-def _cropped(image: Image, box: FloatArray) -> tuple[Image, Callable[[FloatArray], FloatArray]]:
+def _cropped(image: Image, box: DoubleArray) -> tuple[Image, Callable[[DoubleArray], DoubleArray]]:
     """A square around a box, SIDE_PX wide, inside the image if it fits, and the map from the image's pixels to its."""
     size_wh = np.array(image.shape[1::-1], float)
     side = min(max(float(box[2:].max()) * (1 + 2 * _MARGIN), 32.0), float(size_wh.max()))
@@ -130,7 +129,7 @@ def _cropped(image: Image, box: FloatArray) -> tuple[Image, Callable[[FloatArray
     return crop, lambda xy: (xy - corner) * scale
 
 
-def _people(keypoints: FloatArray, present: npt.NDArray[np.bool_]) -> People:
+def _people(keypoints: DoubleArray, present: BoolArray) -> People:
     places = np.where(present[..., None], keypoints, 0).astype(np.float32)
     return People(places, present.astype(np.float32), np.ones(len(places), np.float32))
 

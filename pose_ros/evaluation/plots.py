@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import LongArray
 from pose_ros.evaluation.errors import KINDS
 
 COLOURS = {"good": "#009e73", "jitter": "#56b4e9", "inversion": "#e69f00", "swap": "#cc79a7", "miss": "#999999"}
@@ -29,7 +29,7 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def errors_plot(counts: npt.NDArray[np.int64], names: Sequence[str]) -> bytes:
+def errors_plot(counts: LongArray, names: Sequence[str]) -> bytes:
     """Shares of KINDS, of all keypoints and of each.
 
     Args:

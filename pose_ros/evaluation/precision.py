@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, DoubleArray, Image
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.estimator import PoseEstimator
-from pose_ros.evaluation.data import FloatArray, LabelledImage
+from pose_ros.evaluation.data import LabelledImage
 from pose_ros.evaluation.found import Found
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.fields import FRONT_HEADS, Fields
@@ -19,7 +19,6 @@ from pose_ros.people import People
 from pose_ros.preprocess import Preprocessor
 from pose_ros.skeleton import BOX_FILL
 
-Image = npt.NDArray[np.uint8]
 SAME_OKS = 0.5
 """People at least so alike are the same."""
 
@@ -62,8 +61,8 @@ class PrecisionReport:
     keypoints: int
     keypoints_lost: int
     keypoints_added: int
-    shifts_px: FloatArray
-    oks: FloatArray
+    shifts_px: DoubleArray
+    oks: DoubleArray
 
     @property
     def found(self) -> int:
@@ -134,7 +133,7 @@ class _FieldDifferences:
     """Adds up, image by image, by how much fields differ."""
 
     def __init__(self) -> None:
-        self._names: dict[str, list[FloatArray]] = {}
+        self._names: dict[str, list[DoubleArray]] = {}
 
     def add(self, expected: Fields, got: Fields) -> None:
         for name, array in vars(expected).items():
@@ -163,9 +162,9 @@ class _Pair:
     """The people of two models in one image: how many, and of those whom both found the OKS and the keypoints."""
 
     counts: tuple[int, int]
-    oks: FloatArray
-    shown: npt.NDArray[np.bool_]  # (2, n, K): which keypoints each gave
-    shifts_px: FloatArray
+    oks: DoubleArray
+    shown: BoolArray  # (2, n, K): which keypoints each gave
+    shifts_px: DoubleArray
 
 
 def _pair(expected: People, got: People, sigmas: Sequence[float]) -> _Pair:

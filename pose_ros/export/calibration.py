@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from pose_ros.arrays import AnyArray, Image
 from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
 from pose_ros.media.sources import Frame, ImageFiles, Source, open_source
 from pose_ros.preprocess import Preprocessor
 from pose_ros.runtime.runner import Progress
-
-Image = npt.NDArray[np.uint8]
 
 
 def images_of(path: str | Path, most: int) -> Iterator[Image]:
@@ -66,7 +61,7 @@ class Calibration:
         """Choose the images that ``get_next`` goes through."""
         self._next, self._end = start_index, end_index
 
-    def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
+    def get_next(self) -> dict[str, AnyArray] | None:
         """The next input; None at the end."""
         if self._next >= self._end:
             return None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, FloatArray, LongArray, SizeWH
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import FRONT_HEADS
 from pose_ros.models.model_file import read_spec
@@ -32,11 +32,8 @@ other numbers, but no farther away."""
 FLIPPED = 1e-3
 """Share of limb scores that may differ: a sample that lies on the threshold falls on either side of it."""
 
-FloatArray = npt.NDArray[np.float32]
-SizeWH = tuple[int, int]
 
-
-def image(deployed: Deployed, size_wh: SizeWH, batch: int) -> npt.NDArray[Any]:
+def image(deployed: Deployed, size_wh: SizeWH, batch: int) -> AnyArray:
     """The input of a deployed network: a picture of noise, always the same."""
     taken, given = deployed.spec.input, (batch, size_wh[1], size_wh[0], 3)
     pixels = np.random.default_rng(0).integers(0, 256, given, np.uint8)
@@ -96,7 +93,7 @@ def _field_differences(
     outputs: Mapping[str, FloatArray],
     deployed: Deployed,
     reference: Deployed,
-    images: npt.NDArray[Any],
+    images: AnyArray,
     precision: str,
 ) -> dict[str, float]:
     """The largest difference of each field.
@@ -163,7 +160,7 @@ def _front_differences(deployed: Deployed, outputs: Mapping[str, FloatArray]) ->
     }
 
 
-def _in_order(peaks: FloatArray, values: FloatArray, limbs: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+def _in_order(peaks: FloatArray, values: FloatArray, limbs: LongArray) -> tuple[FloatArray, FloatArray]:
     """The peaks (B, K, M, 3) sorted by score and place, as equal ones come in any order, and their limb scores."""
     order = np.lexsort((peaks[..., 0], peaks[..., 1], -peaks[..., 2]))
     values = np.take_along_axis(values, order[:, limbs[:, 0], :, None], axis=2)

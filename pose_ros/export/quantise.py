@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import Image
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.export import tensorrt_operators
@@ -41,8 +41,6 @@ from pose_ros.runtime.runner import Progress
 
 METHODS = ("percentile", "minmax", "entropy")
 PERCENTILE = 99.99
-
-Image = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

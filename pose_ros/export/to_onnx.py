@@ -23,6 +23,7 @@ from unittest import mock
 
 import torch
 
+from pose_ros.arrays import SizeWH
 from pose_ros.export import bfloat16, tensorrt_operators
 from pose_ros.export import check as export_check
 from pose_ros.fields import FRONT_HEADS, ModelSpec
@@ -33,7 +34,6 @@ from pose_ros.network.model import PoseNetwork
 
 OPSET = 17
 _NARROW = {"fp16": torch.float16, "bf16": torch.bfloat16}
-SizeWH = tuple[int, int]
 
 
 @dataclass(frozen=True)

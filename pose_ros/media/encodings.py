@@ -11,9 +11,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from pose_ros.arrays import AnyArray, Image
+
 SHADES_16_TO_8 = 255 / 65535
 
 
@@ -61,7 +61,7 @@ class Encoding:
         strides: tuple[int, ...] = (step, self.samples * item)
         if self.samples > 1:
             shape, strides = (*shape, self.samples), (*strides, item)
-        array: npt.NDArray[Any] = np.ndarray(shape, dtype, buffer, 0, strides)
+        array: AnyArray = np.ndarray(shape, dtype, buffer, 0, strides)
         if item == 2:
             array = np.ascontiguousarray(array, np.uint16)  # OpenCV reads neither swapped nor unaligned numbers
         if self.code is not None:

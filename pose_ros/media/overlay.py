@@ -12,21 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, Image
 from pose_ros.config import OverlayConfig
 from pose_ros.people import NOT_TRACKED, People
 from pose_ros.preprocess import check_image
 from pose_ros.skeleton import Skeleton
 
 Colour = tuple[int, int, int]
-Image = npt.NDArray[np.uint8]
-FloatArray = npt.NDArray[Any]
-_Outline = Callable[[FloatArray, FloatArray], FloatArray]
+_Outline = Callable[[AnyArray, AnyArray], AnyArray]
 
 SIDE_COLOURS: dict[str, Colour] = {"left": (0, 159, 230), "right": (233, 180, 86), "centre": (115, 158, 0)}
 """BGR colour of each side of the body."""
@@ -52,10 +49,10 @@ class _Strokes:
         side: (S,) index into _SIDES.
     """
 
-    points: FloatArray
-    width: FloatArray
-    level: FloatArray
-    side: FloatArray
+    points: AnyArray
+    width: AnyArray
+    level: AnyArray
+    side: AnyArray
 
     def of_level(self, level: int) -> _Strokes:
         """Those of one opacity."""
@@ -112,7 +109,7 @@ def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: O
             cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
 
 
-def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> FloatArray:
+def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> AnyArray:
     """(N,) pixels: fitted to the image, finer for people who are small in it."""
     boxes = people.boxes()
     of_image = min(canvas.shape[:2]) / 110
@@ -126,9 +123,7 @@ def limb_sides(skeleton: Skeleton) -> list[int]:
     return [_SIDES.index(sides.pop() if len(sides) == 1 else "centre") for sides in touched]
 
 
-def _strokes(
-    points: FloatArray, scores: FloatArray, sides: Sequence[int], widths: FloatArray, threshold: float
-) -> _Strokes:
+def _strokes(points: AnyArray, scores: AnyArray, sides: Sequence[int], widths: AnyArray, threshold: float) -> _Strokes:
     """Flatten (N, S) strokes, and keep those that are to be seen."""
     drawn = (scores > 0) & (scores >= threshold)
     level = np.minimum(scores / _CERTAIN * (len(_OPACITIES) - 1), len(_OPACITIES) - 1).astype(int)
@@ -136,7 +131,7 @@ def _strokes(
     return _Strokes(np.clip(points[drawn], -_FAR_PX, _FAR_PX), width, level[drawn], side)
 
 
-def _bars(ends: FloatArray, width: FloatArray) -> FloatArray:
+def _bars(ends: AnyArray, width: AnyArray) -> AnyArray:
     """(S, 4, 2) corners."""
     first, last = ends[:, 0], ends[:, 1]
     length = np.maximum(np.linalg.norm(last - first, axis=1), 1e-6)
@@ -144,7 +139,7 @@ def _bars(ends: FloatArray, width: FloatArray) -> FloatArray:
     return np.stack([first + across, last + across, last - across, first - across], axis=1)
 
 
-def _discs(centres: FloatArray, width: FloatArray) -> FloatArray:
+def _discs(centres: AnyArray, width: AnyArray) -> AnyArray:
     """(S, 16, 2) corners."""
     return centres + width[:, None, None] / 2 * _CIRCLE
 
@@ -156,7 +151,7 @@ def _paint(canvas: Image, groups: Sequence[tuple[_Outline, _Strokes]]) -> None:
         _fill(canvas, outline(strokes.points, strokes.width), [SIDE_COLOURS[_SIDES[side]] for side in strokes.side])
 
 
-def _fill(canvas: Image, polygons: FloatArray, colours: Sequence[Colour]) -> None:
+def _fill(canvas: Image, polygons: AnyArray, colours: Sequence[Colour]) -> None:
     fixed = np.rint(polygons * (1 << _SHIFT)).astype(np.int32)
     for polygon, colour in zip(fixed, colours, strict=True):
         cv2.fillConvexPoly(canvas, polygon, colour, cv2.LINE_AA, _SHIFT)
@@ -177,7 +172,7 @@ def _write_ids(canvas: Image, people: People) -> None:
         _write(canvas, text, box)
 
 
-def _write(canvas: Image, text: str, box: FloatArray) -> None:
+def _write(canvas: Image, text: str, box: AnyArray) -> None:
     font, (height, width) = cv2.FONT_HERSHEY_SIMPLEX, canvas.shape[:2]
     scale = max(0.4, min(height, width) / 1000)
     (text_width, text_height), _ = cv2.getTextSize(text, font, scale, 1)

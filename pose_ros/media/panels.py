@@ -1,20 +1,17 @@
-"""Pictures of what a network says and what a decoder makes of it: one panel each for fields, peaks and people."""
+"""ImageSet of what a network says and what a decoder makes of it: one panel each for fields, peaks and people."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, FloatArray, Image
 from pose_ros.config import DecoderConfig, OverlayConfig
 from pose_ros.decoder.peaks import find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.media.overlay import SIDE_COLOURS, draw
 from pose_ros.people import People
 
-Image = npt.NDArray[np.uint8]
 PANEL_HEIGHT = 480
 _STRENGTH = 0.75
 
@@ -48,7 +45,7 @@ def _plane(fields: Fields, spec: ModelSpec) -> Image:
     return np.full((round(rows * spec.stride), round(cols * spec.stride), 3), 40, np.uint8)
 
 
-def _field_picture(name: str, array: npt.NDArray[Any], fields: Fields) -> Image | None:
+def _field_picture(name: str, array: AnyArray, fields: Fields) -> Image | None:
     """(H, W, 4) BGR and opacity of one field; None for those that say little to the eye."""
     array = np.nan_to_num(np.asarray(array, np.float32), posinf=0, neginf=0)
     if name in ("heatmaps", "centres", "segmentation"):
@@ -65,12 +62,12 @@ def _field_picture(name: str, array: npt.NDArray[Any], fields: Fields) -> Image 
     return None
 
 
-def _has_background(heatmaps: npt.NDArray[np.float32]) -> bool:
+def _has_background(heatmaps: FloatArray) -> bool:
     """Whether the last channel is high nearly everywhere, as 1 - max is."""
     return bool(np.median(heatmaps[-1]) > 0.5)
 
 
-def _directions(x: npt.NDArray[Any], y: npt.NDArray[Any], full: float) -> Image:
+def _directions(x: AnyArray, y: AnyArray, full: float) -> Image:
     """Vectors as hue and opacity."""
     length = np.minimum(np.hypot(x, y) / full, 1)
     hue = np.uint8((np.arctan2(y, x) / np.pi + 1) * 89.5)
@@ -79,7 +76,7 @@ def _directions(x: npt.NDArray[Any], y: npt.NDArray[Any], full: float) -> Image:
     return np.dstack([colours, np.uint8(255 * length)])
 
 
-def _tag_colours(tags: npt.NDArray[np.float32], heatmaps: npt.NDArray[np.float32]) -> Image:
+def _tag_colours(tags: FloatArray, heatmaps: FloatArray) -> Image:
     """The first tag of the likeliest keypoint as hue, its confidence as opacity."""
     first = tags[:: max(1, len(tags) // len(heatmaps))][: len(heatmaps)]
     likeliest = heatmaps[: len(first)].argmax(axis=0)[None]

@@ -10,8 +10,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import FloatArray, Image
 from pose_ros.media.sources import Frame
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
@@ -118,7 +118,7 @@ class VideoFile(_Output):
         self._size_wh: tuple[int, int] | None = None
         self._writer: Any = None
 
-    def write(self, image_bgr: npt.NDArray[np.uint8]) -> None:
+    def write(self, image_bgr: Image) -> None:
         """Add an image.
 
         Raises:
@@ -147,7 +147,7 @@ class VideoFile(_Output):
         return writer
 
 
-def write_image(path: Path, image: npt.NDArray[np.uint8]) -> None:
+def write_image(path: Path, image: Image) -> None:
     """Write an image in the format of its suffix, and its folder where it is missing.
 
     Raises:
@@ -182,7 +182,7 @@ def person_entry(person: People) -> dict[str, Any]:
     }
 
 
-def _triples(xy: npt.NDArray[np.float32], scores: npt.NDArray[np.float32]) -> list[list[float]]:
+def _triples(xy: FloatArray, scores: FloatArray) -> list[list[float]]:
     return [[_rounded(x), _rounded(y), _rounded(score)] for (x, y), score in zip(xy, scores, strict=True)]
 
 

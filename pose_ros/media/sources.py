@@ -13,11 +13,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import Image
 from pose_ros.media.bag import COMPRESSED_IMAGE, Bag, Recorded, is_bag
 
-Image = npt.NDArray[np.uint8]
 ToBgr = Callable[[Any], Image]
 """Makes the (H, W, 3) BGR or (H, W) grey image of an object with the fields of ``sensor_msgs/Image``."""
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.fields import FRONT_HEADS, InputSpec, ModelSpec
 from pose_ros.network.front import DecodeFront
 from pose_ros.network.model import Outputs, PoseNetwork, with_heads
@@ -82,14 +80,12 @@ class Deployed(nn.Module):
             fields = {**fields, **dict(zip(FRONT_HEADS, found, strict=True))}
         return tuple(fields[name] for name in self.names)
 
-    def on_array(self, images: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
+    def on_array(self, images: AnyArray) -> dict[str, FloatArray]:
         """Run the network on the CPU, from an array to arrays by name."""
         with torch.inference_mode():
             return dict(zip(self.names, map(_array, self(torch.from_numpy(images))), strict=True))
 
-    def front_on_arrays(
-        self, heatmaps: npt.NDArray[np.float32], pafs: npt.NDArray[np.float32]
-    ) -> list[npt.NDArray[np.float32]]:
+    def front_on_arrays(self, heatmaps: FloatArray, pafs: FloatArray) -> list[FloatArray]:
         """Run the front alone on the CPU: peaks and limb scores."""
         with torch.inference_mode():
             return [] if self.front is None else list(map(_array, self.front(*map(torch.from_numpy, (heatmaps, pafs)))))
@@ -114,8 +110,8 @@ def make_front(spec: ModelSpec, max_peaks: int) -> DecodeFront:
     return DecodeFront(len(spec.skeleton), spec.limbs, max_peaks)
 
 
-def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
-    array: npt.NDArray[np.float32] = tensor.contiguous().numpy()
+def _array(tensor: Tensor) -> FloatArray:
+    array: FloatArray = tensor.contiguous().numpy()
     return array
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
@@ -92,7 +92,7 @@ class OnnxRunner(Runner):
         if self._cuda is not None:
             self._cuda.close()
 
-    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
         session = self._session  # a run that has begun keeps it
         if session is None:
             raise ValueError(CLOSED)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
@@ -82,7 +82,7 @@ class OpenVINORunner(Runner):
         self.device = CPU if device == "CPU" else core.get_property(device, "FULL_DEVICE_NAME")
         self.description = _description(openvino, self.device, config.precision)
 
-    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
         idle, network = self._idle, self._network  # a run that has begun keeps them
         if network is None:
             raise ValueError(CLOSED)

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Arrays = Mapping[str, npt.NDArray[Any]]
+from pose_ros.arrays import AnyArray
+
+Arrays = Mapping[str, AnyArray]
 Progress = Callable[[str, float], None]
 """Told what is under way, and how much of it is done: 0 to 1, or less than 0 where nobody knows."""
 Say = Callable[[str], None]
@@ -53,7 +54,7 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]
 
-    def check(self, array: npt.NDArray[Any]) -> None:
+    def check(self, array: AnyArray) -> None:
         """Raise unless the array fits.
 
         Raises:
@@ -92,7 +93,7 @@ class Runner(ABC):
     reason: str = ""
     state: str = ""
 
-    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Arrays, wanted: Collection[str] | None = None) -> dict[str, AnyArray]:
         """Run the network once.
 
         Args:
@@ -123,7 +124,7 @@ class Runner(ABC):
         return [name for name in names if name in wanted]
 
     @abstractmethod
-    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]: ...
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]: ...
 
     def gpu_memory_bytes(self) -> tuple[int, int] | None:
         """Used and total memory of the GPU it runs on, by all programs; None where there is no GPU, or nobody knows.

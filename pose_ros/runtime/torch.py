@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pose_ros.arrays import AnyArray
 from pose_ros.checkpoint import load_checkpoint
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import METADATA_KEY
@@ -56,7 +56,7 @@ class TorchRunner(Runner):
         self.device = CPU if self._gpu is None else torch.cuda.get_device_name(self._gpu)
         self.description = f"PyTorch {torch.__version__} on {self.device}" + (" in half precision" if half else "")
 
-    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
         compute = self._compute  # a run that has begun keeps it
         if compute is None:
             raise ValueError(CLOSED)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
-import numpy.typing as npt
-
+from pose_ros.arrays import AnyArray
 from pose_ros.runtime.runner import CLOSED, Arrays, Progress, Runner, Say
 
 Build = Callable[[Progress], Runner]
@@ -45,7 +43,7 @@ class WhileBuilding(Runner):
         # Nobody who ends the program waits minutes for an engine: an unfinished one leaves nothing behind.
         threading.Thread(target=self._build, args=(build,), name="engine_build", daemon=True).start()
 
-    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
         with self._turn:
             if self._runner is None:
                 raise ValueError(CLOSED)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from pose_ros.arrays import Image
 from pose_ros.datasets.preview import drawn, sheet
 from pose_ros.datasets.sample import Sample
 from pose_ros.decoder import make_decoder
@@ -18,7 +18,6 @@ from pose_ros.network.model import PoseNetwork
 from pose_ros.people import People
 from pose_ros.training.loader import Normaliser, pixels
 
-Image = npt.NDArray[np.uint8]
 _BAR_PX = 22
 
 

@@ -16,18 +16,18 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from pose_ros.arrays import AnyArray, ByteArray
 from pose_ros.datasets.sample import Sample
 from pose_ros.fields import InputSpec
 from pose_ros.training.config import LoaderConfig
 
 Batch = dict[str, Tensor]
 """``image``: (B, H, W, 3) uint8 in the network's colour order; and the targets of all fields, one per sample."""
-Targets = Callable[[Sample], dict[str, npt.NDArray[Any]]]
+Targets = Callable[[Sample], dict[str, AnyArray]]
 
 
 class Stream(Protocol):
@@ -51,7 +51,7 @@ class Examples(Dataset):
     def __init__(self, stream: Stream, epoch: int, targets: Targets, colour: str) -> None:
         self.stream, self.epoch, self.targets, self.colour = stream, epoch, targets, colour
 
-    def __getitem__(self, position: int) -> dict[str, npt.NDArray[Any]]:
+    def __getitem__(self, position: int) -> dict[str, AnyArray]:
         sample = self.stream.sample(*divmod(position, self.epoch))
         return {"image": pixels(sample, self.colour), **self.targets(sample)}
 
@@ -119,7 +119,7 @@ def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, 
     )
 
 
-def stacked(examples: list[dict[str, npt.NDArray[Any]]]) -> Batch:
+def stacked(examples: list[dict[str, AnyArray]]) -> Batch:
     """Examples as one batch."""
     batch: Batch = default_collate(examples)
     return batch
@@ -137,7 +137,7 @@ class Normaliser:
         return (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._std
 
 
-def pixels(sample: Sample, colour: str) -> npt.NDArray[np.uint8]:
+def pixels(sample: Sample, colour: str) -> ByteArray:
     """The image of a sample, (H, W, 3), in a colour order."""
     return np.ascontiguousarray(sample.image_bgr if colour == "bgr" else sample.image_bgr[..., ::-1])
 

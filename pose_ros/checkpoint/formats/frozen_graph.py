@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import FloatArray
 from pose_ros.protobuf import Kind, Schema, parse
 
 Message = dict[str, list[Any]]
@@ -33,7 +33,7 @@ _NODE: Schema = {1: ("name", Kind.TEXT), 2: ("op", Kind.TEXT), 5: ("attributes",
 _GRAPH: Schema = {1: ("nodes", _NODE)}
 
 
-def read_frozen_graph(path: Path) -> dict[str, npt.NDArray[np.float32]]:
+def read_frozen_graph(path: Path) -> dict[str, FloatArray]:
     """The float constants by the names of their nodes; shapes as stored: weights are (rows, columns, I, O).
 
     Raises:
@@ -63,7 +63,7 @@ def _constants(nodes: list[Message]) -> Iterator[tuple[str, Message]]:
             yield "".join(node["name"]), tensors[0]
 
 
-def _array(tensor: Message, shape: list[int]) -> npt.NDArray[np.float32]:
+def _array(tensor: Message, shape: list[int]) -> FloatArray:
     """All values as bytes, or as numbers: then one may stand for all."""
     if tensor["content"]:
         return np.frombuffer(tensor["content"][0], "<f4").reshape(shape).astype(np.float32)

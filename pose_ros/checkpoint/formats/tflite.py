@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from pose_ros.arrays import AnyArray, FloatArray
 
 DTYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 9: "i1"}
 """Of the weights that networks have, by the schema's number of the type."""
@@ -59,7 +58,7 @@ class Table:
         where = self._where(field)
         return struct.unpack_from(form, self.data, where)[0] if where else 0
 
-    def vector(self, field: int, dtype: str) -> npt.NDArray[Any]:
+    def vector(self, field: int, dtype: str) -> AnyArray:
         """A vector of numbers, empty where the field is left out."""
         where = self._where(field)
         if not where:

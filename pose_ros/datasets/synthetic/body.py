@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray
 from pose_ros.datasets.synthetic.motion import SIDES
 from pose_ros.datasets.synthetic.paint import Paint, Wardrobe
 
-Vector = npt.NDArray[np.float64]
+Vector = DoubleArray
 
 _THIGH, _SHANK, _FOOT_HEIGHT = 0.245, 0.246, 0.039
 _UPPER_ARM, _FOREARM, _HAND = 0.186, 0.146, 0.07
@@ -46,7 +46,7 @@ class Part:
     radii: tuple[float, float]
     paint: Paint
     origin: Vector
-    axes: npt.NDArray[np.float64]
+    axes: DoubleArray
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,13 @@ def body_at(
     return Body(joints, parts, np.array([x, floor_y, z]))
 
 
-def _axes(heading: float) -> npt.NDArray[np.float64]:
+def _axes(heading: float) -> DoubleArray:
     """Rows forward, left, up of someone upright; heading 0 looks away from the camera."""
     forward = np.array([np.sin(heading), 0.0, np.cos(heading)])
     return np.stack([forward, np.cross(_UP, forward), _UP])
 
 
-def _turned(axes: npt.NDArray[np.float64], about: int, angle: float) -> npt.NDArray[np.float64]:
+def _turned(axes: DoubleArray, about: int, angle: float) -> DoubleArray:
     """Axes turned about one of themselves."""
     a, b = (about + 1) % 3, (about + 2) % 3
     turned = axes.copy()
@@ -105,13 +105,13 @@ def _turned(axes: npt.NDArray[np.float64], about: int, angle: float) -> npt.NDAr
     return turned
 
 
-def _hanging(axes: npt.NDArray[np.float64], forwards: float, sideways: float) -> Vector:
+def _hanging(axes: DoubleArray, forwards: float, sideways: float) -> Vector:
     """Unit vector that hangs down at 0, swung forwards, and then along the left axis."""
     direction: Vector = np.cos(sideways) * (np.sin(forwards) * axes[0] - np.cos(forwards) * axes[2])
     return direction + np.sin(sideways) * axes[1]
 
 
-def _trunk(axes: npt.NDArray[np.float64], angles: dict[str, float], height: float) -> dict[str, Vector]:
+def _trunk(axes: DoubleArray, angles: dict[str, float], height: float) -> dict[str, Vector]:
     leaning = _turned(axes, 1, angles["lean"])
     twisted = _turned(leaning, 2, angles["twist"])
     neck = _TRUNK * height * leaning[2]
@@ -124,7 +124,7 @@ def _trunk(axes: npt.NDArray[np.float64], angles: dict[str, float], height: floa
 
 def _leg(
     joints: dict[str, Vector],
-    axes: npt.NDArray[np.float64],
+    axes: DoubleArray,
     angles: dict[str, float],
     side: str,
     sign: float,
@@ -148,7 +148,7 @@ def _leg(
 
 def _arm(
     joints: dict[str, Vector],
-    axes: npt.NDArray[np.float64],
+    axes: DoubleArray,
     angles: dict[str, float],
     side: str,
     sign: float,
@@ -160,11 +160,11 @@ def _arm(
     return {f"{side}_elbow": elbow, f"{side}_wrist": elbow + _FOREARM * height * bent}
 
 
-def _head_axes(axes: npt.NDArray[np.float64], angles: dict[str, float]) -> npt.NDArray[np.float64]:
+def _head_axes(axes: DoubleArray, angles: dict[str, float]) -> DoubleArray:
     return _turned(_turned(axes, 2, angles["look"]), 1, 0.5 * angles["lean"] + angles["nod"])
 
 
-def _head(joints: dict[str, Vector], axes: npt.NDArray[np.float64]) -> dict[str, Vector]:
+def _head(joints: dict[str, Vector], axes: DoubleArray) -> dict[str, Vector]:
     def at(forward: float, left: float, up: float) -> Vector:
         point: Vector = joints["neck"] + np.array([forward + 0.02, left, up + 0.2]) @ axes
         return point
@@ -179,7 +179,7 @@ def _head(joints: dict[str, Vector], axes: npt.NDArray[np.float64]) -> dict[str,
     }
 
 
-def _clothed(joints: dict[str, Vector], axes: npt.NDArray[np.float64], look: Wardrobe) -> list[Part]:
+def _clothed(joints: dict[str, Vector], axes: DoubleArray, look: Wardrobe) -> list[Part]:
     """Trunk, arms and legs."""
     trunk_axes = _along(joints["neck"] - joints["pelvis"], axes)
     parts = [
@@ -218,7 +218,7 @@ def _torso(joints: dict[str, Vector], look: Wardrobe) -> list[tuple[Vector, Vect
     return [*cones, (shoulders[0], shoulders[1], (0.06, 0.06))]
 
 
-def _along(direction: Vector, axes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _along(direction: Vector, axes: DoubleArray) -> DoubleArray:
     """Axes with up along a direction, left as far as possible as it was."""
     up = direction / np.linalg.norm(direction)
     left = axes[1] - (axes[1] @ up) * up
@@ -226,11 +226,11 @@ def _along(direction: Vector, axes: npt.NDArray[np.float64]) -> npt.NDArray[np.f
     return np.stack([np.cross(left, up), left, up])
 
 
-def _limb(start: Vector, end: Vector, radii: tuple[float, float], paint: Paint, axes: npt.NDArray[np.float64]) -> Part:
+def _limb(start: Vector, end: Vector, radii: tuple[float, float], paint: Paint, axes: DoubleArray) -> Part:
     return Part(start, end, radii, paint, start, _along(end - start, axes))
 
 
-def _head_parts(joints: dict[str, Vector], axes: npt.NDArray[np.float64], look: Wardrobe) -> list[Part]:
+def _head_parts(joints: dict[str, Vector], axes: DoubleArray, look: Wardrobe) -> list[Part]:
     centre = (joints["left_ear"] + joints["right_ear"]) / 2 + 0.005 * axes[0]
     low, high = centre - 0.05 * axes[2], centre + 0.042 * axes[2]
     parts = [

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray
 from pose_ros.datasets.labels_file import HIDDEN, VISIBLE, LabelFile
 from pose_ros.datasets.synthetic.scene import Scene
 from pose_ros.media.results import write_image
@@ -59,7 +59,7 @@ def entries(scene: Scene) -> Iterator[dict[str, Any]]:
         }
 
 
-def run_lengths(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def run_lengths(mask: BoolArray) -> dict[str, Any]:
     """COCO's uncompressed form of a mask (H, W): runs of outside and inside by turns, down the columns."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     changes = np.flatnonzero(np.diff(flat))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Colours = npt.NDArray[np.float32]
-Points = npt.NDArray[Any]
+from pose_ros.arrays import AnyArray, FloatArray
+
+Colours = FloatArray
+Points = AnyArray
 
 PATTERNS = ("plain", "rings", "stripes", "checks", "blotches", "face")
 

@@ -11,11 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, FloatArray, IntArray
 from pose_ros.datasets.synthetic.body import Part
-
-FloatArray = npt.NDArray[np.float64]
 
 NOTHING = -1
 _AMBIENT = 0.45
@@ -45,17 +43,17 @@ class Camera:
         return cls(size_wh, float(focal_px), ((size_wh[0] - 1) / 2, (size_wh[1] - 1) / 2), height_m)
 
     @property
-    def matrix(self) -> FloatArray:
+    def matrix(self) -> DoubleArray:
         """(3, 3) K."""
         (x, y), focal = self.centre_xy, self.focal_px
         return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1.0]])
 
-    def project(self, points: FloatArray) -> FloatArray:
+    def project(self, points: DoubleArray) -> DoubleArray:
         """(..., 2) pixels of points (..., 3); NaN behind the camera."""
         depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
         return points[..., :2] / depth * self.focal_px + self.centre_xy
 
-    def rays(self) -> FloatArray:
+    def rays(self) -> DoubleArray:
         """(H, W, 3) directions of the pixels, of which z is 1."""
         x = (np.arange(self.size_wh[0]) - self.centre_xy[0]) / self.focal_px
         y = (np.arange(self.size_wh[1]) - self.centre_xy[1]) / self.focal_px
@@ -65,10 +63,10 @@ class Camera:
 def render(
     parts: Sequence[Part],
     camera: Camera,
-    image: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    light: FloatArray,
-) -> npt.NDArray[np.int32]:
+    image: FloatArray,
+    depth: FloatArray,
+    light: DoubleArray,
+) -> IntArray:
     """Draw parts into an image (H, W, 3), in front of what its depth (H, W) says; both change.
 
     Args:
@@ -108,7 +106,7 @@ def _window(part: Part, camera: Camera) -> tuple[slice, slice]:
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def _hit(part: Part, rays: FloatArray) -> FloatArray:
+def _hit(part: Part, rays: DoubleArray) -> DoubleArray:
     """(H, W) depth at which each ray meets the part; infinity where it does not."""
     return np.minimum(
         _cone_hit(part, rays),
@@ -116,7 +114,7 @@ def _hit(part: Part, rays: FloatArray) -> FloatArray:
     )
 
 
-def _ball_hit(centre: FloatArray, radius: float, rays: FloatArray) -> FloatArray:
+def _ball_hit(centre: DoubleArray, radius: float, rays: DoubleArray) -> DoubleArray:
     """|s d - c| = r."""
     along, square = rays @ centre, (rays**2).sum(axis=2)
     inner = along**2 - square * (centre @ centre - radius**2)
@@ -124,7 +122,7 @@ def _ball_hit(centre: FloatArray, radius: float, rays: FloatArray) -> FloatArray
     return np.where((inner >= 0) & (found > _NEAR_M), found, np.inf)
 
 
-def _cone_hit(part: Part, rays: FloatArray) -> FloatArray:
+def _cone_hit(part: Part, rays: DoubleArray) -> DoubleArray:
     """|w|^2 - m^2 = (r + k m)^2 with w = s d - start and m = w . axis, the place along the axis."""
     axis = part.end - part.start
     length = float(np.linalg.norm(axis))
@@ -141,7 +139,7 @@ def _cone_hit(part: Part, rays: FloatArray) -> FloatArray:
     return np.where((inner >= 0) & (place >= 0) & (place <= length) & (found > _NEAR_M), found, np.inf)
 
 
-def _shaded(part: Part, points: FloatArray, light: FloatArray) -> npt.NDArray[np.float32]:
+def _shaded(part: Part, points: DoubleArray, light: DoubleArray) -> FloatArray:
     """(M, 3) colours of points (M, 3) on a part: ambient and diffuse light."""
     axis = part.end - part.start
     share = np.clip((points - part.start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)

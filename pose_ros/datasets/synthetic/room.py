@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import ByteArray, DoubleArray, FloatArray, Image
 from pose_ros.datasets.synthetic.body import Part
 from pose_ros.datasets.synthetic.paint import Paint, random_cloth
 from pose_ros.datasets.synthetic.render import Camera
 
-FloatImage = npt.NDArray[np.float32]
+FloatImage = FloatArray
 
 _SHADOW_M = 0.22  # standard deviation of the shadow around the feet
 
@@ -37,7 +37,7 @@ class Room:
     places: tuple[tuple[tuple[float, float, float, float], Paint], ...]
 
     def seen(
-        self, camera: Camera, background: npt.NDArray[np.uint8] | None, feet: Sequence[npt.NDArray[np.float64]]
+        self, camera: Camera, background: ByteArray | None, feet: Sequence[DoubleArray]
     ) -> tuple[FloatImage, FloatImage]:
         """BGR image (H, W, 3) and depth (H, W) of the empty room; shadows lie around the feet."""
         if background is not None:
@@ -63,14 +63,14 @@ class Room:
             parts.append(Part(foot, top, (radius, radius), paint, foot, np.eye(3)[[2, 0, 1]]))
         return parts
 
-    def _floor(self, points: npt.NDArray[np.float64], feet: Sequence[npt.NDArray[np.float64]]) -> FloatImage:
+    def _floor(self, points: DoubleArray, feet: Sequence[DoubleArray]) -> FloatImage:
         colours = self.floor.at(points[:, [1, 0, 2]])
         for foot in feet:
             squared = ((points[:, [0, 2]] - foot[[0, 2]]) ** 2).sum(axis=1)
             colours *= 1 - 0.6 * np.exp(-squared / (2 * _SHADOW_M**2))[:, None].astype(np.float32)
         return colours * np.float32(0.9)
 
-    def _wall(self, points: npt.NDArray[np.float64]) -> FloatImage:
+    def _wall(self, points: DoubleArray) -> FloatImage:
         colours = self.wall.at(points[:, [2, 0, 1]])
         for (x, y, width, height), paint in self.pictures:
             inside = (np.abs(points[:, 0] - x) < width / 2) & (np.abs(points[:, 1] - y) < height / 2)
@@ -99,11 +99,11 @@ def _subdued(paint: Paint, contrast: float) -> Paint:
     return Paint(paint.first, (blue, green, red), paint.pattern, paint.per_m / 6, paint.phase)
 
 
-def _covering(image: npt.NDArray[np.uint8], size_wh: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _covering(image: Image, size_wh: tuple[int, int]) -> ByteArray:
     """The middle of an image, scaled to fill the size."""
     scale = max(size_wh[0] / image.shape[1], size_wh[1] / image.shape[0])
     wide, high = (max(goal, round(size * scale)) for goal, size in zip(size_wh, image.shape[1::-1], strict=True))
     resized = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     x, y = (wide - size_wh[0]) // 2, (high - size_wh[1]) // 2
-    cropped: npt.NDArray[np.uint8] = resized[y : y + size_wh[1], x : x + size_wh[0]]
+    cropped: Image = resized[y : y + size_wh[1], x : x + size_wh[0]]
     return cropped

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, FloatArray, Image, IntArray, LongArray
 from pose_ros.datasets.labels import boxes_around
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sample
 from pose_ros.datasets.synthetic.body import Body, body_at
@@ -22,8 +21,6 @@ from pose_ros.datasets.synthetic.paint import Wardrobe, random_wardrobe
 from pose_ros.datasets.synthetic.render import Camera, render
 from pose_ros.datasets.synthetic.room import Room, random_room
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
-
-Image = npt.NDArray[np.uint8]
 
 _SURFACE_M = 0.05  # a keypoint this far behind the surface of its own part is still seen ...
 _SURFACES_M = {"shoulder": 0.13, "hip": 0.19, "knee": 0.10, "neck": 0.13, "pelvis": 0.17, "thorax": 0.13, "elbow": 0.08}
@@ -61,22 +58,22 @@ class Scene:
     """
 
     image_bgr: Image
-    keypoints_px: npt.NDArray[np.float32]
-    keypoints_3d_m: npt.NDArray[np.float32]
-    visible: npt.NDArray[np.bool_]
-    hidden_by_self: npt.NDArray[np.bool_]
+    keypoints_px: FloatArray
+    keypoints_3d_m: FloatArray
+    visible: BoolArray
+    hidden_by_self: BoolArray
     people_map: Image
-    depth_m: npt.NDArray[np.float32]
-    ids: npt.NDArray[np.int64]
+    depth_m: FloatArray
+    ids: LongArray
     camera: Camera
 
     @property
-    def inside(self) -> npt.NDArray[np.bool_]:
+    def inside(self) -> BoolArray:
         """(N, K) keypoints that lie in the picture, hidden ones included."""
         return _inside(self.keypoints_px, self.camera.size_wh)
 
     @property
-    def masks(self) -> npt.NDArray[np.bool_]:
+    def masks(self) -> BoolArray:
         """(N, H, W) pixels of each person."""
         return self.people_map[None] == np.arange(1, len(self.ids) + 1)[:, None, None]
 
@@ -146,7 +143,7 @@ def scene(
 
 
 @dataclass(frozen=True)
-class SyntheticPictures(Sequence[Sample]):
+class SyntheticImages(Sequence[Sample]):
     """Endlessly many scenes as a data set of a given length.
 
     Attributes:
@@ -184,13 +181,13 @@ class SyntheticPictures(Sequence[Sample]):
         return scene(number, people, self.size_wh, time_s, skeleton=self.skeleton, camera=camera)
 
 
-def _joint(body: Body, name: str) -> npt.NDArray[np.float64]:
+def _joint(body: Body, name: str) -> DoubleArray:
     if name == "neck":  # as in training, between the shoulders
         return (body.joints["left_shoulder"] + body.joints["right_shoulder"]) / 2
     return body.joints.get(name, np.full(3, np.nan))
 
 
-def _light(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _light(rng: np.random.Generator) -> DoubleArray:
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-1.0, -0.4), rng.uniform(-1.0, -0.3)])
     return light / np.linalg.norm(light)
 
@@ -198,7 +195,7 @@ def _light(rng: np.random.Generator) -> npt.NDArray[np.float64]:
 def _cast(rng: np.random.Generator, count: int, camera: Camera) -> list[Person]:
     """People who keep within sight of the camera, and who do not walk in each other's middle."""
     half_view = camera.size_wh[0] / 2 / camera.focal_px
-    middles: list[npt.NDArray[np.float64]] = []
+    middles: list[DoubleArray] = []
     cast = []
     for _ in range(count):
         for _ in range(_TRIES):
@@ -216,10 +213,10 @@ def _drawn(
     bodies: Sequence[Body],
     room: Room,
     camera: Camera,
-    image: npt.NDArray[np.float32],
-    depth: npt.NDArray[np.float32],
-    light: npt.NDArray[np.float64],
-) -> npt.NDArray[np.int32]:
+    image: FloatArray,
+    depth: FloatArray,
+    light: DoubleArray,
+) -> IntArray:
     """Draw everything; returns (H, W) 1 + the index of the person at each pixel."""
     parts = [*room.things(camera.height_m), *(part for body in bodies for part in body.parts)]
     owners = [0] * len(room.places) + [n + 1 for n, body in enumerate(bodies) for _ in body.parts]
@@ -228,12 +225,12 @@ def _drawn(
 
 
 def _visible(
-    xy: npt.NDArray[np.float64],
-    joints: npt.NDArray[np.float64],
-    owner: npt.NDArray[np.int32],
-    depth: npt.NDArray[np.float32],
+    xy: DoubleArray,
+    joints: DoubleArray,
+    owner: IntArray,
+    depth: FloatArray,
     skeleton: Skeleton,
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+) -> tuple[BoolArray, BoolArray]:
     """(N, K) seen, and hidden by their own person alone."""
     slack = np.array([_SURFACES_M.get(name.split("_", 1)[-1], _SURFACE_M) for name in skeleton.keypoint_names])
     inside = _inside(xy, depth.shape[::-1])
@@ -243,6 +240,6 @@ def _visible(
     return mine & near, mine & ~near
 
 
-def _inside(xy: npt.NDArray[Any], size_wh: Sequence[int]) -> npt.NDArray[np.bool_]:
+def _inside(xy: AnyArray, size_wh: Sequence[int]) -> BoolArray:
     """(N, K) points (N, K, 2) that lie in a picture; those without a place do not."""
     return np.asarray(((xy > -0.5) & (xy < np.array(size_wh) - 0.5)).all(axis=2))

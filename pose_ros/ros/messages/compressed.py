@@ -11,16 +11,16 @@ import array
 import re
 import struct
 import sys
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
+from pose_ros import arrays
+from pose_ros.arrays import AnyArray
 from pose_ros.media.encodings import ENCODINGS, SHADES_16_TO_8
-from pose_ros.ros.messages.conversions import DEPTH, Picture
+from pose_ros.ros.messages.conversions import DEPTH
 
 MAX_PIXELS = 2**26
 """The largest picture that is decoded: 8192 × 8192, or 200 MB. What claims to be larger is refused by its header."""
@@ -34,7 +34,7 @@ _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
-def image_from_compressed(message: CompressedImage) -> tuple[Picture, str]:
+def image_from_compressed(message: CompressedImage) -> tuple[arrays.Image, str]:
     """The picture in a compressed image message, as it is stored: no orientation tag is followed.
 
     The data say which format they are, not the message's ``format``; that says how colours were stored.
@@ -59,7 +59,7 @@ def image_from_compressed(message: CompressedImage) -> tuple[Picture, str]:
     return _picture(_decoded(data), encoding, codec.rpartition("compressed")[2].strip())
 
 
-def image_to_compressed(image_bgr: Picture, header: Header, quality: int = DEFAULT_QUALITY) -> CompressedImage:
+def image_to_compressed(image_bgr: arrays.Image, header: Header, quality: int = DEFAULT_QUALITY) -> CompressedImage:
     """A jpeg message of an image, (H, W, 3) or (H, W), as compressed_image_transport makes it.
 
     Args:
@@ -82,7 +82,7 @@ def image_to_compressed(image_bgr: Picture, header: Header, quality: int = DEFAU
     return message
 
 
-def _decoded(data: bytes) -> npt.NDArray[Any]:
+def _decoded(data: bytes) -> AnyArray:
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # it complains of some damage, and is silent on other
@@ -92,7 +92,7 @@ def _decoded(data: bytes) -> npt.NDArray[Any]:
     return np.asarray(picture)
 
 
-def _picture(stored: npt.NDArray[Any], encoding: str, stored_as: str) -> tuple[Picture, str]:
+def _picture(stored: AnyArray, encoding: str, stored_as: str) -> tuple[arrays.Image, str]:
     """8 bits and at most 3 channels.
 
     Args:
@@ -110,7 +110,7 @@ def _picture(stored: npt.NDArray[Any], encoding: str, stored_as: str) -> tuple[P
     return (picture if is_opaque else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)), colour
 
 
-def _from_mosaic(stored: npt.NDArray[Any], encoding: str) -> Picture:
+def _from_mosaic(stored: AnyArray, encoding: str) -> arrays.Image:
     height, width = stored.shape
     wanted_bits, bits = ENCODINGS[encoding].bits, 8 * stored.itemsize
     if bits != wanted_bits:

@@ -8,7 +8,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -17,11 +16,10 @@ from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
 from pose_ros.ros.messages.cv_bridge import CONVERTED, bridged
 
-Picture = npt.NDArray[np.uint8]
 DEPTH = ("16UC1", "32FC1")
 
 
-def image_from_message(message: Image) -> tuple[Picture, str]:
+def image_from_message(message: Image) -> tuple[Image, str]:
     """The picture in an image message.
 
     Args:
@@ -45,12 +43,12 @@ def image_from_message(message: Image) -> tuple[Picture, str]:
     return encoding.picture(message.data, size_wh, message.step, bool(message.is_bigendian)), encoding.colour
 
 
-def to_bgr(picture: Picture, colour: str) -> Picture:
+def to_bgr(picture: Image, colour: str) -> Image:
     """The picture with its channels in the order B, G, R; grey stays grey. Copies only if it must."""
     return cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if colour == "rgb" and picture.ndim == 3 else picture
 
 
-def image_to_message(image_bgr: Picture, header: Header) -> Image:
+def image_to_message(image_bgr: Image, header: Header) -> Image:
     """A bgr8 or mono8 message of an image, (H, W, 3) or (H, W)."""
     height, width = image_bgr.shape[:2]
     message = Image(header=header, height=height, width=width, encoding="bgr8" if image_bgr.ndim == 3 else "mono8")
@@ -88,7 +86,7 @@ def _person(person_id: int, score: float, box: Any, keypoints: list[list[float]]
     return PersonPose(id=person_id, score=score, box=box, keypoints=points)
 
 
-def _foreign(message: Image) -> Picture:
+def _foreign(message: Image) -> Image:
     """A picture in an encoding that only cv_bridge may know."""
     picture = None if message.encoding in DEPTH else bridged(message)
     if picture is not None:

@@ -13,7 +13,8 @@ import sys
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from pose_ros.arrays import ByteArray
 
 CONVERTED = frozenset(
     ["rgba8", "bgra8", "yuv422", "yuv422_yuy2", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"]
@@ -44,7 +45,7 @@ def cv_bridge() -> Any | None:
         return None
 
 
-def bridged(message: Any) -> npt.NDArray[np.uint8] | None:
+def bridged(message: Any) -> ByteArray | None:
     """The picture in an image message as (H, W, 3) BGR; None where cv_bridge has no answer."""
     bridge = cv_bridge()
     if bridge is None:

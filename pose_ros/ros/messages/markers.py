@@ -5,22 +5,20 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from geometry_msgs.msg import Point
 from rclpy.duration import Duration
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from pose_ros.arrays import AnyArray, BoolArray
 from pose_ros.config import MarkersConfig
 from pose_ros.media.overlay import SIDE_COLOURS, limb_sides
 from pose_ros.people import NOT_TRACKED, People
 from pose_ros.skeleton import Limb, Skeleton
 
-FloatArray = npt.NDArray[Any]
 BONES, JOINTS = 0, 1
 """The ids of a person's two markers."""
 
@@ -44,7 +42,7 @@ def people_markers(
     size_wh: tuple[int, int],
     config: MarkersConfig,
     camera_info: CameraInfo | None = None,
-    points_xyz: FloatArray | None = None,
+    points_xyz: AnyArray | None = None,
     before: int = 0,
 ) -> MarkerArray:
     """The markers of the people of one image: for each the bones (LINE_LIST) and the joints (SPHERE_LIST).
@@ -85,7 +83,7 @@ def people_markers(
     return MarkerArray(markers=markers)
 
 
-def _check_shapes(people: People, skeleton: Skeleton, points_xyz: FloatArray | None) -> None:
+def _check_shapes(people: People, skeleton: Skeleton, points_xyz: AnyArray | None) -> None:
     shape = (len(people), len(skeleton))
     if people.scores.shape != shape:
         raise ValueError(f"people: expected {shape[1]} keypoints ({skeleton.name}), got {people.scores.shape[1]}")
@@ -102,7 +100,7 @@ def _numbers(people: People) -> tuple[list[int], bool]:
 
 def _on_plane(
     people: People, size_wh: tuple[int, int], info: CameraInfo | None, plane_m: float
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[AnyArray, AnyArray]:
     """(N, K, 3) metres: where the rays through the pixels meet the plane z = plane_m; and (N,) sizes of the markers.
 
     Whoever is small in the picture gets small markers, or a crowd would be one blot.
@@ -115,7 +113,7 @@ def _on_plane(
     return points_xyz, np.clip(extents_m / _FULL_SIZE_M, _LEAST_SIZE, 1)
 
 
-def _lens(size_wh: tuple[int, int], info: CameraInfo | None) -> tuple[FloatArray, FloatArray]:
+def _lens(size_wh: tuple[int, int], info: CameraInfo | None) -> tuple[AnyArray, AnyArray]:
     """Focal lengths and principal point, (2,) px of this image.
 
     K is of the calibrated resolution. The image may be a part of that (roi), with fewer pixels (binning, or scaled).
@@ -130,7 +128,7 @@ def _lens(size_wh: tuple[int, int], info: CameraInfo | None) -> tuple[FloatArray
     return focal / step, (centre - (roi.x_offset, roi.y_offset) + 0.5) / step - 0.5
 
 
-def _person(xyz: FloatArray, visible: npt.NDArray[np.bool_], colours: _Colours) -> Iterator[Marker]:
+def _person(xyz: AnyArray, visible: BoolArray, colours: _Colours) -> Iterator[Marker]:
     """Bones and joints; in place of an empty list, which rviz complains of, the order to delete it."""
     points = {k: Point(x=x, y=y, z=z) for k, (x, y, z) in enumerate(xyz.tolist()) if visible[k]}
     ends = [(k, colour) for bone, colour in colours.bones if points.keys() >= set(bone) for k in bone]

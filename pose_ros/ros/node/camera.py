@@ -13,10 +13,11 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from pose_ros import arrays
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.ros.errors import described
 from pose_ros.ros.messages.compressed import image_from_compressed
-from pose_ros.ros.messages.conversions import Picture, image_from_message
+from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.latest import Taken
 from pose_ros.ros.node.outputs import Answer, Outputs
 from pose_ros.ros.node.statistics import CameraStatistics
@@ -38,7 +39,7 @@ class Frame:
 
     camera: Camera
     message: Image | CompressedImage
-    picture: Picture
+    picture: arrays.Image
     colour: str
 
 

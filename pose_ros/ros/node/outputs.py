@@ -12,11 +12,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
+from pose_ros import arrays
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.media.overlay import draw
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.messages.compressed import image_to_compressed
-from pose_ros.ros.messages.conversions import Picture, image_to_message, latency_ms, people_to_message, to_bgr
+from pose_ros.ros.messages.conversions import image_to_message, latency_ms, people_to_message, to_bgr
 from pose_ros.ros.messages.markers import people_markers
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
@@ -29,7 +30,7 @@ class Answer:
     """One image with its people: (H, W, 3) or (H, W) in the order ``colour``, and what found them."""
 
     header: Header
-    picture: Picture
+    picture: arrays.Image
     colour: str
     estimate: Estimate
     estimator: PoseEstimator

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
+from pose_ros import arrays
 from pose_ros.ros.messages.compressed import JPEG_START, image_from_compressed, picture_size_wh
-from pose_ros.ros.messages.conversions import Picture, image_from_message, to_bgr
+from pose_ros.ros.messages.conversions import image_from_message, to_bgr
 
 LONGEST_SIDE_PX = 1280
 """What is encoded here is made no larger than this."""
@@ -31,7 +32,7 @@ def browser_picture(message: Image | CompressedImage) -> bytes:
     return _jpeg(*image_from_compressed(message))
 
 
-def _jpeg(picture: Picture, colour: str) -> bytes:
+def _jpeg(picture: arrays.Image, colour: str) -> bytes:
     height, width = picture.shape[:2]
     scale = LONGEST_SIDE_PX / max(height, width)
     if scale < 1:

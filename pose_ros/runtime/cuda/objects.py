@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
+
+from pose_ros.arrays import AnyArray, ByteArray
 
 CAPTURE_THREAD_LOCAL = 1
 """cudaStreamCaptureModeThreadLocal: what other threads do meanwhile does not spoil a recording."""
@@ -89,10 +90,10 @@ class HostBuffer(Owned):
         pointer = cuda.call("cudaHostAlloc", nbytes, 0)
         pages = _Pages(pointer, nbytes)
         super().__init__(cuda, pages, pointer, "cudaFreeHost")
-        self._array: npt.NDArray[np.uint8] | None = np.asarray(pages)
+        self._array: ByteArray | None = np.asarray(pages)
 
     @property
-    def array(self) -> npt.NDArray[np.uint8]:
+    def array(self) -> ByteArray:
         """The memory as ``nbytes`` uint8; take views of it as other types and shapes."""
         if self._array is None:
             raise ValueError("HostBuffer: expected an open one, got one that has been closed")
@@ -114,7 +115,7 @@ class Stream(Owned):
         self.handle = cuda.call("cudaStreamCreateWithFlags", STREAM_NON_BLOCKING)
         super().__init__(cuda, self, self.handle, "cudaStreamSynchronize", "cudaStreamDestroy")
 
-    def upload(self, device: DeviceBuffer, host: npt.NDArray[Any]) -> None:
+    def upload(self, device: DeviceBuffer, host: AnyArray) -> None:
         """Copy an array to the beginning of a buffer; leave the array alone until ``synchronize``.
 
         Raises:
@@ -124,7 +125,7 @@ class Stream(Owned):
         self._check_copy(device, host, host.nbytes)
         self._cuda.call("cudaMemcpyAsync", device.pointer, host.ctypes.data, host.nbytes, COPY_DEFAULT, self.handle)
 
-    def download(self, host: npt.NDArray[Any], device: DeviceBuffer, nbytes: int | None = None) -> None:
+    def download(self, host: AnyArray, device: DeviceBuffer, nbytes: int | None = None) -> None:
         """Copy the first bytes of a buffer into an array; they are there after ``synchronize``.
 
         Args:
@@ -170,7 +171,7 @@ class Stream(Owned):
             raise
         return Graph(self._cuda, self._cuda.call("cudaStreamEndCapture", self.handle))
 
-    def _check_copy(self, device: DeviceBuffer, host: npt.NDArray[Any], nbytes: int) -> None:
+    def _check_copy(self, device: DeviceBuffer, host: AnyArray, nbytes: int) -> None:
         self.check_open()
         device.check_open()
         if not host.flags.c_contiguous:

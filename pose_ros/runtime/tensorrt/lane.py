@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.objects import Graph, Stream
 from pose_ros.runtime.shape_ranges import Shape
@@ -26,7 +26,7 @@ class Place:
         self.nbytes = nbytes
         self.device, self._host = cuda.allocate(nbytes), cuda.allocate_host(nbytes)
 
-    def array(self, shape: Shape, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    def array(self, shape: Shape, dtype: np.dtype[Any]) -> AnyArray:
         """The beginning of the memory on the host."""
         nbytes = math.prod(shape) * dtype.itemsize
         return self._host.array[:nbytes].view(dtype).reshape(shape)
@@ -64,7 +64,7 @@ class Lane:
             raise ValueError(
                 f"inputs: expected shapes that tell the outputs', got {dict(inputs)}, refused for {refused}"
             )
-        self.arrays: dict[str, npt.NDArray[Any]] = {}
+        self.arrays: dict[str, AnyArray] = {}
         self.runs = 0
         self._graph: Graph | None = None
 

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-
+from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
@@ -112,7 +111,7 @@ class TensorRTRunner(Runner):
         """Give back all memory; once more does nothing."""
         self._close()
 
-    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
         for name, shapes in self._session.ranges.items():
             shapes.check(name, feeds[name].shape)
         return self._worker.call(lambda: self._session.run(feeds, names))

@@ -8,8 +8,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray
 from pose_ros.runtime.cuda.device import OUT_OF_MEMORY, Cuda, CudaError
 from pose_ros.runtime.cuda.objects import DeviceBuffer
 from pose_ros.runtime.runner import Arrays, Say, TensorSpec
@@ -74,7 +74,7 @@ class EngineSession:
         self._stream = cuda.make_stream()
         self._scratch = cuda.allocate(max(_scratch_bytes(self._engine), 1))
 
-    def run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    def run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
         """Run the network; only the named outputs come back from the GPU.
 
         Raises:

@@ -12,16 +12,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.drawing import draw_gaussians, fill_disks
 from pose_ros.training.targets.grid import Scene
 from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_background
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
-
-def gaussian_radius(size_wh: FloatArray, overlap: float) -> FloatArray:
+def gaussian_radius(size_wh: DoubleArray, overlap: float) -> DoubleArray:
     """How far the corners of boxes may be off: (N,), of sizes (N, 2), in cells.
 
     It is the root, as published, of the case that bounds it, a box within the true one:
@@ -82,35 +80,35 @@ def heatmap_offsets(scene: Scene, config: TargetConfig) -> Target:
     return _placed(scene, cells, points[chosen] - cells, np.ones((len(cells), 1)))
 
 
-def _centres(scene: Scene) -> FloatArray:
+def _centres(scene: Scene) -> DoubleArray:
     return (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
 
 
-def _sizes(scene: Scene) -> FloatArray:
+def _sizes(scene: Scene) -> DoubleArray:
     return scene.boxes[:, 2:] - scene.boxes[:, :2]
 
 
-def _radii(scene: Scene, config: TargetConfig) -> FloatArray:
+def _radii(scene: Scene, config: TargetConfig) -> DoubleArray:
     """(N,) whole cells."""
     return np.floor(gaussian_radius(np.ceil(_sizes(scene)).clip(min=0), config.centre_overlap)).clip(min=0)
 
 
-def _sigmas(radii: FloatArray) -> FloatArray:
+def _sigmas(radii: DoubleArray) -> DoubleArray:
     return (2 * radii + 1) / 6
 
 
-def _centre_cells(scene: Scene) -> tuple[IntArray, IntArray]:
+def _centre_cells(scene: Scene) -> tuple[LongArray, LongArray]:
     return _on_map(_centres(scene), scene.shape_hw)
 
 
-def _on_map(points: FloatArray, shape_hw: tuple[int, int]) -> tuple[IntArray, IntArray]:
+def _on_map(points: DoubleArray, shape_hw: tuple[int, int]) -> tuple[LongArray, LongArray]:
     """Indices (M,) and cells (M, 2), column and row, of those points (N, 2) that are on the map."""
     cells = np.floor(points).astype(np.int64)
     chosen = np.flatnonzero(((cells >= 0) & (cells < shape_hw[::-1])).all(axis=1))
     return chosen, cells[chosen]
 
 
-def _placed(scene: Scene, cells: IntArray, values: FloatArray, known: npt.NDArray[np.generic]) -> Target:
+def _placed(scene: Scene, cells: LongArray, values: DoubleArray, known: npt.NDArray[np.generic]) -> Target:
     """A field with values (M, C) at cells (M, 2), and weights known (M, C or 1) there; 0 elsewhere."""
     field = np.zeros((values.shape[1], *scene.shape_hw), np.float32)
     weights = np.zeros((known.shape[1], *scene.shape_hw), np.uint8)

@@ -6,13 +6,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import BoolArray, ByteArray, DoubleArray, LongArray
 from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.fields import ModelSpec
-
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -31,18 +28,18 @@ class Scene:
 
     shape_hw: tuple[int, int]
     stride: float
-    keypoints_xy: FloatArray
-    states: npt.NDArray[np.uint8]
-    boxes: FloatArray
-    taught: npt.NDArray[np.uint8]
-    people_map: npt.NDArray[np.uint8] | None = None
+    keypoints_xy: DoubleArray
+    states: ByteArray
+    boxes: DoubleArray
+    taught: ByteArray
+    people_map: ByteArray | None = None
 
     @property
     def labelled(self) -> BoolArray:
         """(N, K), the keypoints that are taught."""
         return self.states == LABELLED
 
-    def weights(self, channels: int) -> npt.NDArray[np.uint8]:
+    def weights(self, channels: int) -> ByteArray:
         """(channels, H, W) uint8, a copy of ``taught`` for each channel."""
         return np.repeat(self.taught[None], channels, axis=0)
 
@@ -73,7 +70,7 @@ def on_cells(sample: Sample, spec: ModelSpec) -> Scene:
     )
 
 
-def _nearest_pixels(count: int, spec: ModelSpec, size: int) -> npt.NDArray[np.int64]:
+def _nearest_pixels(count: int, spec: ModelSpec, size: int) -> LongArray:
     """The pixel, row or column, at the centre of each cell."""
     pixels = np.floor(np.arange(count) * spec.stride + spec.origin + 0.5).astype(np.int64)
     return pixels.clip(0, size - 1)

@@ -10,15 +10,14 @@ References:
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, ByteArray, DoubleArray, FloatArray
 from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.drawing import draw_gaussians, fill_boxes, fill_disks
 from pose_ros.training.targets.grid import Scene
 
-FloatArray = npt.NDArray[np.float32]
-Target = tuple[FloatArray, npt.NDArray[np.uint8]]
+Target = tuple[FloatArray, ByteArray]
 """A field (C, H, W), and its weights (C or 1, H, W), 0 or 1."""
 
 CUT = 4.0
@@ -28,8 +27,8 @@ OWN = 2.0
 
 
 def confidence_maps(
-    keypoints_xy: npt.NDArray[np.floating],
-    visible: npt.NDArray[np.bool_],
+    keypoints_xy: AnyArray,
+    visible: BoolArray,
     shape_hw: tuple[int, int],
     sigma: float,
     radius: float | None = None,
@@ -64,7 +63,7 @@ def gaussians(scene: Scene, config: TargetConfig) -> Target:
     return with_background(maps, heatmap_weights(scene, config, np.full(len(centres), OWN * sigma)), config)
 
 
-def heatmap_weights(scene: Scene, config: TargetConfig, own_radii: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def heatmap_weights(scene: Scene, config: TargetConfig, own_radii: DoubleArray) -> ByteArray:
     """(K, H, W): 0 in ignored places, around uncertain keypoints, and for unknown ones in the box of the person.
 
     Args:
@@ -83,7 +82,7 @@ def heatmap_weights(scene: Scene, config: TargetConfig, own_radii: npt.NDArray[n
     return weights
 
 
-def with_background(maps: FloatArray, weights: npt.NDArray[np.uint8], config: TargetConfig) -> Target:
+def with_background(maps: FloatArray, weights: ByteArray, config: TargetConfig) -> Target:
     """The same, if configured with a last map of 1 - the highest, taught where all maps are."""
     if not config.background:
         return maps, weights

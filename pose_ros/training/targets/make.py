@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import numpy.typing as npt
-
+from pose_ros.arrays import AnyArray
 from pose_ros.datasets.sample import Sample
 from pose_ros.fields import ModelSpec
 from pose_ros.training.targets import centernet as targets_centernet
@@ -23,7 +21,7 @@ WEIGHTS = "_weights"
 """A field's weights are named after it."""
 
 
-def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[str, npt.NDArray[Any]]:
+def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[str, AnyArray]:
     """What a network is to say of a sample, and where that is known.
 
     Args:
@@ -40,7 +38,7 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
         ValueError: If the sample has other keypoints than the network, or the network gives what cannot be taught.
     """
     scene = on_cells(sample, spec)
-    targets: dict[str, npt.NDArray[Any]] = {}
+    targets: dict[str, AnyArray] = {}
     for name in dict.fromkeys(head.field for head in spec.heads):
         if name == "tags":
             cells = tag_cells_around if config.tag_reading == "around" else tag_cells

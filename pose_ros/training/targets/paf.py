@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, BoolArray, ByteArray, DoubleArray, FloatArray, LongArray
 from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
 from pose_ros.decoder.jit import jit
 from pose_ros.skeleton import Limb
@@ -25,14 +25,14 @@ SOFT_CUT = 3.5
 
 
 def part_affinity_fields(
-    keypoints_xy: npt.NDArray[np.floating],
-    visible: npt.NDArray[np.bool_],
+    keypoints_xy: AnyArray,
+    visible: BoolArray,
     limbs: tuple[Limb, ...],
     shape_hw: tuple[int, int],
     half_width: float,
     form: str = "hard",
     overhang: float = 0.0,
-) -> npt.NDArray[np.float32]:
+) -> FloatArray:
     """Unit vectors along limbs, within a distance of each; the mean where limbs of several people cross.
 
     Args:
@@ -64,9 +64,7 @@ def pafs(scene: Scene, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
     return fields, np.repeat(weights, 2, axis=0)
 
 
-def _untaught_boxes(
-    scene: Scene, limbs: tuple[Limb, ...], margin: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def _untaught_boxes(scene: Scene, limbs: tuple[Limb, ...], margin: float) -> tuple[LongArray, DoubleArray]:
     """Limbs (M,) with an end that is uncertain or unknown, and the boxes (M, 4) in which they may lie, cells.
 
     That is the box of both ends and a margin, or, where an end has no place, the box of the person.
@@ -82,14 +80,14 @@ def _untaught_boxes(
 
 
 def _drawn(
-    keypoints_xy: npt.NDArray[np.floating],
-    visible: npt.NDArray[np.bool_],
+    keypoints_xy: AnyArray,
+    visible: BoolArray,
     limbs: tuple[Limb, ...],
     shape_hw: tuple[int, int],
     half_width: float,
     form: str,
     overhang: float,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+) -> tuple[FloatArray, ByteArray]:
     """The fields (2 L, H, W), and how many limbs stand at each cell (L, H, W)."""
     fields = np.zeros((2 * len(limbs), *shape_hw), np.float32)
     counts = np.zeros((len(limbs), *shape_hw), np.uint8)

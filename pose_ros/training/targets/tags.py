@@ -7,14 +7,12 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import AnyArray, IntArray
 from pose_ros.training.targets.grid import Scene
 
-Cells = npt.NDArray[np.int32]
+Cells = IntArray
 
 
 def tag_cells(scene: Scene, most_people: int) -> Cells:
@@ -40,7 +38,7 @@ def tag_cells_around(scene: Scene, most_people: int) -> Cells:
     return _of_most_keypoints(np.stack([_cells(scene, corner) for corner in corners], axis=2), most_people)
 
 
-def _cells(scene: Scene, xy: npt.NDArray[np.floating[Any]]) -> Cells:
+def _cells(scene: Scene, xy: AnyArray) -> Cells:
     """(N, K) the cells at whole x and y, -1 where a keypoint is not labelled or the cell is outside of the map."""
     rows, cols = scene.shape_hw
     x, y = np.moveaxis(xy, 2, 0)

@@ -13,7 +13,7 @@ from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.preview import drawn, sheet
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
 from pose_ros.datasets.synthetic.file import entries, run_lengths
-from pose_ros.datasets.synthetic.scene import SyntheticPictures
+from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.media.sources import read_image
 from pose_ros.skeleton import COCO_17
 
@@ -111,7 +111,7 @@ def test_made_up_scenes_become_files(tmp_path):
     pictures = read_coco(tmp_path / "made" / "labels.json", tmp_path / "made", COCO_17)
     found = sum(len(picture.boxes) for picture in pictures)
     assert f"{tmp_path / 'made' / 'labels.json'}: {found} people in 3 pictures" in done.stdout
-    expected = SyntheticPictures(COCO_17, 3, (96, 80), 4, 5)
+    expected = SyntheticImages(COCO_17, 3, (96, 80), 4, 5)
     for index, picture in enumerate(pictures):
         sample, scene = picture.sample(read_image(picture.file)), expected.scene(index)
         np.testing.assert_array_equal(sample.image_bgr, scene.image_bgr)
@@ -123,7 +123,7 @@ def test_made_up_scenes_become_files(tmp_path):
 
 
 def test_annotations_tell_hidden_keypoints_from_visible_ones():
-    scene = next(found for found in map(SyntheticPictures(COCO_17, 50).scene, range(50)) if hides_something(found))
+    scene = next(found for found in map(SyntheticImages(COCO_17, 50).scene, range(50)) if hides_something(found))
     content = list(entries(scene))
     marks = np.array([entry["keypoints"] for entry in content]).reshape(len(content), 17, 3)[..., 2]
     seen = scene.visible.any(axis=1)

@@ -12,7 +12,7 @@ import pytest
 
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import read_extra, with_extra
-from pose_ros.datasets.images import Mixture, Picture, Pictures
+from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture
 from pose_ros.datasets.labels import Gates, keypoint_names, onto
 from pose_ros.datasets.lsp import LSP_NAMES, read_lsp
 from pose_ros.datasets.mpii import MPII_NAMES, read_mpii
@@ -114,7 +114,7 @@ def test_coco_people_crowds_and_people_without_keypoints(tmp_path):
     (picture,) = read_coco(coco(tmp_path, people), tmp_path, COCO_17)
     assert len(picture.boxes) == 1 and len(picture.ignored) == 2
     assert state_of(picture, "nose", COCO_17) == ABSENT and state_of(picture, "left_eye", COCO_17) == LABELLED
-    sample = Pictures("x", COCO_17, [picture])[0]
+    sample = ImageSet("x", COCO_17, [picture])[0]
     assert sample.ignored[:20, :10].all() and sample.ignored[80:, 100:].all()
     assert sample.ignored.sum() == 10 * 20 + 20 * 20
 
@@ -128,7 +128,7 @@ def test_the_box_of_a_crowd_leaves_out_the_people_who_are_known_in_it(tmp_path):
     (picture,) = read_coco(coco(tmp_path, people), tmp_path, COCO_17)
     expected = np.ones((100, 120), bool)
     expected[10:90, 40:80], expected[50:60, 50:60] = False, True
-    np.testing.assert_array_equal(Pictures("x", COCO_17, [picture])[0].ignored, expected)
+    np.testing.assert_array_equal(ImageSet("x", COCO_17, [picture])[0].ignored, expected)
 
 
 def test_coco_boxes_are_between_the_centres_of_pixels(tmp_path):
@@ -203,7 +203,7 @@ def test_a_bad_annotation_is_named_or_left_out(tmp_path, name):
 
 def test_keypoints_a_little_outside_are_absent():
     xy, states = np.array([[[5, 5], [-3, 5], [119.6, 5]]], np.float32), np.full((1, 3), LABELLED, np.uint8)
-    picture = Picture(Path("a.jpg"), xy, states, np.zeros((1, 4), np.float32))
+    picture = AnnotatedImage(Path("a.jpg"), xy, states, np.zeros((1, 4), np.float32))
     assert picture.sample(np.zeros((100, 120, 3), np.uint8)).states.tolist() == [[LABELLED, ABSENT, ABSENT]]
 
 
@@ -228,7 +228,7 @@ def test_missing_files_are_named(tmp_path):
 def test_the_size_of_an_image_must_be_that_of_its_labels(tmp_path):
     pictures = read_coco(coco(tmp_path, [annotation()], entry={"width": 240}), tmp_path, COCO_17)
     with pytest.raises(ValueError, match=r"a.jpg.*\(240, 100\).*\(120, 100\)"):
-        Pictures("x", COCO_17, pictures)[0]
+        ImageSet("x", COCO_17, pictures)[0]
 
 
 # --- reading images
@@ -365,7 +365,7 @@ def yolo(folder, line=None, **content):
 
 
 def test_yolo_labels_are_fractions_of_the_size(tmp_path):
-    first, second = Pictures("x", OPENPOSE_18, read_yolo(yolo(tmp_path), OPENPOSE_18))
+    first, second = ImageSet("x", OPENPOSE_18, read_yolo(yolo(tmp_path), OPENPOSE_18))
     np.testing.assert_allclose(
         first.keypoints[0, OPENPOSE_18.index("right_knee")], standing()[COCO_17.index("right_knee")], atol=1e-3
     )

@@ -8,7 +8,7 @@ from pose_ros.datasets.synthetic.body import Part
 from pose_ros.datasets.synthetic.motion import random_motion
 from pose_ros.datasets.synthetic.paint import PATTERNS, Paint
 from pose_ros.datasets.synthetic.render import NOTHING, Camera, render
-from pose_ros.datasets.synthetic.scene import SyntheticPictures, scene
+from pose_ros.datasets.synthetic.scene import SyntheticImages, scene
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18
 
 SIZE = (320, 240)
@@ -180,7 +180,7 @@ def test_too_many_people_are_refused():
 
 
 def test_scenes_as_a_data_set():
-    pictures = SyntheticPictures(COCO_17, 3, (96, 72))
+    pictures = SyntheticImages(COCO_17, 3, (96, 72))
     assert len(pictures) == 3 and pictures[2].size_wh == (96, 72)
     np.testing.assert_array_equal(pictures[1].image_bgr, pictures[1].image_bgr)
     assert not np.array_equal(pictures[0].image_bgr, pictures[1].image_bgr)

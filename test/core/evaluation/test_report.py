@@ -25,7 +25,7 @@ from pose_ros.datasets.lsp import LSP_NAMES
 from pose_ros.datasets.mpii import MPII_NAMES
 from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
 from pose_ros.datasets.synthetic.file import write_scenes
-from pose_ros.datasets.synthetic.scene import SyntheticPictures
+from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
@@ -43,7 +43,7 @@ SCENES = 2
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Painted people with their labels."""
     folder = tmp_path_factory.mktemp("scenes")
-    pictures = SyntheticPictures(COCO_17, SCENES, SIZE_WH)
+    pictures = SyntheticImages(COCO_17, SCENES, SIZE_WH)
     write_scenes(folder, map(pictures.scene, range(SCENES)), COCO_17)
     return folder / "labels.json"
 

@@ -64,7 +64,7 @@ def small_network() -> MultiHeadNetwork:
 
 @dataclass(frozen=True)
 class Moved:
-    """Pictures moved by a few pixels: otherwise a tag is taught at one cell, and read at the next where it is a tie."""
+    """ImageSet moved by a few pixels: otherwise a tag is taught at one cell, and read at the next where it is a tie."""
 
     samples: list[Sample]
 
