@@ -32,7 +32,7 @@ def message_types() -> Typestore:
     return types
 
 
-class Bag:
+class BagWriter:
     """A bag that is being written; ``recording`` makes one."""
 
     def __init__(self, writer: Writer) -> None:
@@ -48,7 +48,7 @@ class Bag:
 
 
 @contextmanager
-def recording(folder: Path) -> Iterator[Bag]:
+def recording(folder: Path) -> Iterator[BagWriter]:
     """A new bag; it is closed and valid whatever happens while it is written.
 
     Raises:
@@ -57,7 +57,7 @@ def recording(folder: Path) -> Iterator[Bag]:
     writer = Writer(folder, version=Writer.VERSION_LATEST, storage_plugin=StoragePlugin.MCAP)
     writer.open()  # not `with writer`: after an exception that would leave the bag without its index
     try:
-        yield Bag(writer)
+        yield BagWriter(writer)
     finally:
         writer.close()
 
@@ -69,8 +69,3 @@ def messages(folder: Path, topic: str) -> Iterator[Any]:
         connections = [connection for connection in reader.connections if connection.topic == topic]
         for connection, _, data in reader.messages(connections):
             yield types.deserialize_cdr(data, connection.msgtype)
-
-
-def stamp_ns(header: Any) -> int:
-    """The stamp of a header, in nanoseconds."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)

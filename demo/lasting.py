@@ -16,9 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from bag import POSES, messages, stamp_ns
+from bag import POSES, messages
 from pictures import ROOT, Picture, contact_sheet, frames
 
+from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import write_image
 
 TILE_WH = (120, 160)

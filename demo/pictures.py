@@ -15,8 +15,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from bag import OVERLAY, POSES, messages, stamp_ns
+from bag import OVERLAY, POSES, messages
 
+from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import VideoFile, write_image
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import cv2
-from bag import OVERLAY, POSES, Bag, stamp_ns
+from bag import OVERLAY, POSES, BagWriter
 from figures import Figures
 from pose_ros.msg import PersonPoseArray
 from rclpy.node import Node
@@ -12,6 +12,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from pose_ros.media.bag import stamp_ns
 from pose_ros.ros.messages.conversions import image_from_message
 
 CAMERA = "/camera/image_raw"
@@ -28,7 +29,7 @@ class Recorder(Node):
         overlay_stamps_ns: Stamps of the overlays that the node has sent.
     """
 
-    def __init__(self, bag: Bag) -> None:
+    def __init__(self, bag: BagWriter) -> None:
         super().__init__("demo_recorder")
         self.image_stamps_ns: list[int] = []
         self.figures: list[Figures] = []

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bag import POSES, messages, stamp_ns
+from bag import POSES, messages
 from clip import ClipError, find_clip
 from figures import Run, problems
 from pictures import Frame, frames, sheet_of_run, write_video
@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from table import file_table, run_table, time_table
 
+from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import write_image
 from pose_ros.media.sources import BagImages, Source, open_source
 

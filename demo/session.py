@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import rclpy
-from bag import Bag, recording
+from bag import BagWriter, recording
 from figures import Run
 from processes import Child, private_graph
 from rclpy.executors import SingleThreadedExecutor
@@ -94,7 +94,7 @@ def _are_alive(servants: Sequence[Child]) -> bool:
 
 
 @contextmanager
-def _listening(bag: Bag) -> Iterator[tuple[Recorder, Callable[[], None]]]:
+def _listening(bag: BagWriter) -> Iterator[tuple[Recorder, Callable[[], None]]]:
     """A recorder on the graph, and the function that lets it listen for a moment."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     executor, recorder = SingleThreadedExecutor(), Recorder(bag)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose_ros.arrays import Image
 from pose_ros.cli import options
 
 if TYPE_CHECKING:
@@ -52,9 +51,10 @@ def video(
     """
     from pose_ros.cli.outputs import Outputs
     from pose_ros.media.sources import open_source
+    from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge
 
     config, overlay = options.configs(settings, threads, short_side, boxes, ids)
-    frames = open_source(source, topic=topic, to_bgr=_to_bgr)
+    frames = open_source(source, topic=topic, convert=convert_by_cv_bridge)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     with Outputs(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
         run = _process(frames, max_frames, estimator, outputs)
@@ -109,20 +109,3 @@ def _process(frames: Source, max_frames: int | None, estimator: PoseEstimator, o
             run.seconds = time.perf_counter() - start
             progress.update(task, advance=1, rate=f"{run.frames / run.seconds:.1f} frames/s")
     return run
-
-
-def _to_bgr(message: Any) -> Image:
-    """The picture in a bag's image message. The table of encodings is the node's, but needs no ROS."""
-    import cv2
-
-    from pose_ros.media.encodings import ENCODINGS
-
-    encoding = ENCODINGS.get(message.encoding)
-    if encoding is None:
-        raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {message.encoding!r}")
-    size_wh = (message.width, message.height)
-    try:
-        image = encoding.picture(message.data, size_wh, message.step, bool(message.is_bigendian))
-    except (TypeError, ValueError, cv2.error) as error:
-        raise ValueError(f"expected a whole {message.encoding} image of {size_wh}, got: {error}") from error
-    return cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if encoding.colour == "rgb" and image.ndim == 3 else image

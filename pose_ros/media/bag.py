@@ -15,6 +15,7 @@ COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 STORAGE_SUFFIXES = (".mcap", ".db3")
 _RATE_SAMPLE = 50
+_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Recorded:
     def stamp_ns(self) -> int:
         """The stamp in its header, ns."""
         sec, nanosec = struct.unpack_from(self._order + "iI", self.data, 4)
-        return int(sec) * 1_000_000_000 + int(nanosec)
+        return int(sec) * _NS + int(nanosec)
 
     @property
     def frame_id(self) -> str:
@@ -47,7 +48,7 @@ class Recorded:
 
     def with_stamp(self, stamp_ns: int) -> Recorded:
         """The same message with another stamp in its header."""
-        stamp = struct.pack(self._order + "iI", *divmod(stamp_ns, 1_000_000_000))
+        stamp = struct.pack(self._order + "iI", *divmod(stamp_ns, _NS))
         return replace(self, data=self.data[:4] + stamp + self.data[12:])
 
     @property
@@ -115,6 +116,11 @@ class Bag:
                 yield reader
         except Exception as error:  # besides its own, those of sqlite, struct, YAML and the decompressors
             raise ValueError(f"bag {self.path}: expected a readable rosbag2, got: {error or repr(error)}") from error
+
+
+def stamp_ns(header: Any) -> int:
+    """Return the stamp of a ``std_msgs/Header``, or of an object with its fields, ns."""
+    return int(header.stamp.sec) * _NS + int(header.stamp.nanosec)
 
 
 def is_bag(path: Path) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from pose_ros.arrays import AnyArray, Image
 
 SHADES_16_TO_8 = 255 / 65535
+DEPTH = ("16UC1", "32FC1")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Encoding:
         """Rows of the buffer."""
         return height * self.planes // 2
 
-    def picture(self, buffer: Any, size_wh: tuple[int, int], step: int, is_bigendian: bool) -> Image:
+    def image(self, buffer: Any, size_wh: tuple[int, int], step: int, is_bigendian: bool) -> Image:
         """The picture in a buffer: (H, W, 3), or (H, W) if grey.
 
         Args:

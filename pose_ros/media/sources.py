@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -15,10 +15,8 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import Image
-from pose_ros.media.bag import COMPRESSED_IMAGE, Bag, Recorded, is_bag
-
-ToBgr = Callable[[Any], Image]
-"""Makes the (H, W, 3) BGR or (H, W) grey image of an object with the fields of ``sensor_msgs/Image``."""
+from pose_ros.media.bag import Bag, Recorded, is_bag
+from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FOLDER_RATE_HZ = 10.0
@@ -63,13 +61,13 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]: ...
 
 
-def open_source(path: str | Path, *, topic: str | None = None, to_bgr: ToBgr | None = None) -> Source:
+def open_source(path: str | Path, *, topic: str | None = None, convert: Converter = no_converter) -> Source:
     """Open whatever a path is.
 
     Args:
         path: A video, an image, a folder of images, a rosbag2 (folder, .mcap or .db3), or the number of a camera.
         topic: Image topic of a bag; not needed if it has only one.
-        to_bgr: Converter of a bag's ``sensor_msgs/Image``; compressed images need none.
+        convert: Asked about images of a bag whose encoding this package does not know; see ``decode_message``.
 
     Raises:
         FileNotFoundError: If there is nothing of that name.
@@ -82,7 +80,7 @@ def open_source(path: str | Path, *, topic: str | None = None, to_bgr: ToBgr | N
     if not path.exists():
         raise FileNotFoundError(f"source: expected a video, image, folder or bag, got {path}, which does not exist")
     if is_bag(path):
-        return BagImages(Bag(path, topic), to_bgr)
+        return BagImages(Bag(path, topic), convert)
     if path.is_dir():
         return ImageFiles(images_in(path), path)
     return ImageFiles([path], path) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
@@ -149,12 +147,12 @@ class ImageFiles(Source):
 class BagImages(Source):
     """The images of a rosbag2."""
 
-    def __init__(self, bag: Bag, to_bgr: ToBgr | None = None) -> None:
+    def __init__(self, bag: Bag, convert: Converter = no_converter) -> None:
         self.bag = bag
         self.path = bag.path
         self.count = bag.count
         self.rate_hz = bag.rate_hz() or FOLDER_RATE_HZ
-        self._to_bgr = to_bgr
+        self._convert = convert
 
     def __iter__(self) -> Iterator[Frame]:
         for index, recorded in enumerate(self.bag.messages([self.bag.image_topic])):
@@ -164,12 +162,8 @@ class BagImages(Source):
 
     def _image(self, recorded: Recorded, message: Any, index: int) -> Image:
         where = f"bag {self.path}, image {index} of {recorded.topic}"
-        if recorded.type_name == COMPRESSED_IMAGE:
-            return _decoded(bytes(message.data), where)
-        if self._to_bgr is None:
-            raise ValueError(f"{where}: expected a compressed image, or to_bgr to convert it, got neither")
         try:
-            return self._to_bgr(message)
+            return to_bgr(*decode_message(message, self._convert))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
 

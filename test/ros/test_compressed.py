@@ -19,8 +19,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from pose_ros.ros.messages.compressed import MAX_PIXELS, image_from_compressed, image_to_compressed
-from pose_ros.ros.messages.conversions import to_bgr
+from pose_ros.media.compressed_images import MAX_PIXELS
+from pose_ros.media.image_messages import to_bgr
+from pose_ros.ros.messages.conversions import image_from_message, image_to_compressed
 
 RAMP = np.add.outer(np.arange(48), np.arange(64)).astype(np.uint8)
 COLOURED = np.stack([RAMP, 255 - RAMP, np.full_like(RAMP, 40)], axis=2)  # red is the weakest, and the same all over
@@ -39,7 +40,7 @@ def encoded(picture: np.ndarray, suffix: str = ".png") -> bytes:
 
 def read_bgr(data: bytes, format: str) -> np.ndarray:
     """What the node sees."""
-    return to_bgr(*image_from_compressed(message(data, format)))
+    return to_bgr(*image_from_message(message(data, format)))
 
 
 RGB = np.ascontiguousarray(COLOURED[..., ::-1])
@@ -171,7 +172,7 @@ BROKEN = {
 @pytest.mark.parametrize(("data", "reason"), BROKEN.values(), ids=list(BROKEN))
 def test_a_broken_picture_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=f"^data: expected .*({reason})"):
-        image_from_compressed(message(data))
+        image_from_message(message(data))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +181,7 @@ def test_a_broken_picture_is_refused_with_the_reason(data: bytes, reason: str) -
 )
 def test_a_depth_image_is_no_picture(format: str) -> None:
     with pytest.raises(ValueError, match="got a depth image: remap 'image' to the colour image"):
-        image_from_compressed(message(PNG, format))
+        image_from_message(message(PNG, format))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_a_depth_image_is_no_picture(format: str) -> None:
 )
 def test_what_is_no_picture_of_8_or_16_bits_is_refused(stored: np.ndarray, format: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        image_from_compressed(message(encoded(stored, ".tiff"), format))
+        image_from_message(message(encoded(stored, ".tiff"), format))
 
 
 @settings(deadline=None, max_examples=150)
@@ -206,7 +207,7 @@ def test_no_damage_does_more_than_a_value_error(data: bytes, changes: list[tuple
     for at, value in changes:
         damaged[at % min(len(damaged), 200)] = value  # in the headers: there it hurts
     try:
-        picture, colour = image_from_compressed(message(bytes(damaged)))
+        picture, colour = image_from_message(message(bytes(damaged)))
     except ValueError as error:
         assert "expected" in str(error)
     else:
@@ -218,7 +219,7 @@ def test_an_unread_claim_costs_no_memory_of_the_decoder(monkeypatch: pytest.Monk
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
     for data in (png_of_size(30_000, 30_000), jpeg_of_size(60_000, 60_000), tiff_of_size(30_000, 30_000)):
         with pytest.raises(ValueError, match="px, got"):
-            image_from_compressed(message(data))
+            image_from_message(message(data))
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_what_is_written_can_be_read(picture: np.ndarray, format: str) -> None:
     header = Header(frame_id="camera")
     written = image_to_compressed(picture, header, 95)
     assert (written.header, written.format) == (header, format)
-    found = to_bgr(*image_from_compressed(written))
+    found = to_bgr(*image_from_message(written))
     assert found.shape == picture.shape
     assert np.abs(found.astype(int) - picture).mean() < 2
 
@@ -254,4 +255,4 @@ def test_a_compressed_image_travels(graph: Any) -> None:
     graph.until(publisher.get_subscription_count, "the listener is there")
     publisher.publish(message(PNG, "bgr8; png compressed bgr8"))
     graph.until(lambda: received, "it arrives")
-    np.testing.assert_array_equal(image_from_compressed(received[0])[0], COLOURED)
+    np.testing.assert_array_equal(image_from_message(received[0])[0], COLOURED)

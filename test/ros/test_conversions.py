@@ -19,15 +19,15 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pose_ros.media.encodings import ENCODINGS
+from pose_ros.media.image_messages import CONVERTER_FIRST, to_bgr
 from pose_ros.people import People
 from pose_ros.ros.messages.conversions import (
     image_from_message,
     image_to_message,
     latency_ms,
     people_to_message,
-    to_bgr,
 )
-from pose_ros.ros.messages.cv_bridge import CONVERTED, bridged, cv_bridge
+from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge, find_cv_bridge
 
 Array = np.ndarray
 HEIGHT, WIDTH = 16, 24
@@ -161,22 +161,22 @@ def test_anything_with_the_fields_of_an_image_will_do() -> None:
     assert (found.tolist(), colour) == ([[[0, 1, 2], [3, 4, 5]]], "rgb")
 
 
-@pytest.mark.skipif(cv_bridge() is None, reason="cv_bridge is not installed, or does not work here")
-@pytest.mark.parametrize("encoding", sorted(CONVERTED))
+@pytest.mark.skipif(find_cv_bridge() is None, reason="cv_bridge is not installed, or does not work here")
+@pytest.mark.parametrize("encoding", sorted(CONVERTER_FIRST))
 def test_cv_bridge_gives_the_same(encoding: str) -> None:
     message = recorded(encoding)
-    theirs = bridged(message)
+    theirs = convert_by_cv_bridge(message)
     if theirs is None:
         pytest.skip(f"this cv_bridge does not know {encoding}")
     ours = ENCODINGS[encoding]
-    picture8 = ours.picture(message.data, (WIDTH, HEIGHT), message.step, False)
+    picture8 = ours.image(message.data, (WIDTH, HEIGHT), message.step, False)
     assert np.abs(to_bgr(picture8, ours.colour).astype(int) - theirs).max() <= 1
 
 
 BROKEN = {
     "unknown encoding": ({"encoding": "jpeg"}, "encoding: expected one of bgr8, .*, got 'jpeg'"),
     "no encoding": ({"encoding": ""}, "encoding: expected one of"),
-    "depth": ({"encoding": "16UC1"}, "a depth image is no picture"),
+    "depth": ({"encoding": "16UC1"}, "this is a depth image: remap 'image' to the colour image"),
     "zero width": ({"width": 0}, "size: expected width and height above 0"),
     "zero height": ({"height": 0}, "size: expected width and height above 0"),
     "zero step": ({"step": 0}, "step: expected at least 72, got bgr8 of 24 x 16, step 0"),

@@ -16,11 +16,6 @@ import numpy as np
 
 from pose_ros.arrays import ByteArray
 
-CONVERTED = frozenset(
-    ["rgba8", "bgra8", "yuv422", "yuv422_yuy2", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"]
-)
-"""The encodings for which cv_bridge is asked first, if the rows are not padded: some versions overlook that."""
-
 _TRIAL_TIMEOUT_S = 20
 _TRIAL = """
 from cv_bridge import CvBridge
@@ -31,7 +26,7 @@ assert CvBridge().imgmsg_to_cv2(image, "bgr8").tolist() == [[[255, 0, 0]], [[0, 
 
 
 @functools.cache
-def cv_bridge() -> Any | None:
+def find_cv_bridge() -> Any | None:
     """A CvBridge; None where there is none, or it fails the trial. The first call may take a second."""
     if importlib.util.find_spec("cv_bridge") is None:
         return None
@@ -45,9 +40,9 @@ def cv_bridge() -> Any | None:
         return None
 
 
-def bridged(message: Any) -> ByteArray | None:
+def convert_by_cv_bridge(message: Any) -> ByteArray | None:
     """The picture in an image message as (H, W, 3) BGR; None where cv_bridge has no answer."""
-    bridge = cv_bridge()
+    bridge = find_cv_bridge()
     if bridge is None:
         return None
     try:

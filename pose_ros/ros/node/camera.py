@@ -15,8 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros import arrays
 from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.media.bag import stamp_ns
 from pose_ros.ros.errors import described
-from pose_ros.ros.messages.compressed import image_from_compressed
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.latest import Taken
 from pose_ros.ros.node.outputs import Answer, Outputs
@@ -172,8 +172,7 @@ class Camera:
 
     def _look_at_stamp(self, message: Image | CompressedImage) -> None:
         """Nothing here depends on the order of stamps; but whoever uses them should know."""
-        stamp = message.header.stamp
-        before_ns, self._stamp_ns = self._stamp_ns, stamp.sec * 1_000_000_000 + stamp.nanosec
+        before_ns, self._stamp_ns = self._stamp_ns, stamp_ns(message.header)
         if self._stamp_ns < before_ns and not self._stamps_went_back:
             self._stamps_went_back = True
             self._node.get_logger().warning(
@@ -188,8 +187,7 @@ class Camera:
         if not self.wanted:
             return None
         try:
-            decode = image_from_compressed if self._is_compressed else image_from_message
-            picture, colour = decode(taken.item)
+            picture, colour = image_from_message(taken.item)
         except Exception as error:  # no image ends the node
             self.report(taken.item, error)
             return None

@@ -14,10 +14,10 @@ from visualization_msgs.msg import MarkerArray
 
 from pose_ros import arrays
 from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
 from pose_ros.msg import PersonPoseArray
-from pose_ros.ros.messages.compressed import image_to_compressed
-from pose_ros.ros.messages.conversions import image_to_message, latency_ms, people_to_message, to_bgr
+from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.qos import OVERRIDABLE, qos_events

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import array
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
 import yaml
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
 
 from pose_ros.media.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
 from pose_ros.media.sources import Frame
+from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message
 
 MESSAGE_TYPES: dict[str, Any] = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 DEFAULT_FRAME_ID = "camera"
@@ -71,10 +72,10 @@ def bag_items(bag: Bag, frame_id: str) -> Iterator[Item]:
 
 def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[Item]:
     """Frames as bgr8 or JPEG messages."""
-    to_message: Callable[[Frame], Any] = _compressed_image if compressed else _image
+    to_message = partial(image_to_compressed, quality=_JPEG_QUALITY) if compressed else image_to_message
     for frame in frames:
-        time_ns = frame.stamp_ns
-        yield Item(True, time_ns, time_ns, time_ns, frame_id or DEFAULT_FRAME_ID, to_message(frame))
+        time_ns, message = frame.stamp_ns, to_message(frame.image_bgr, Header())
+        yield Item(True, time_ns, time_ns, time_ns, frame_id or DEFAULT_FRAME_ID, message)
 
 
 def read_camera_info(path: str | Path) -> CameraInfo:
@@ -101,15 +102,3 @@ def read_camera_info(path: str | Path) -> CameraInfo:
 
 def _numbers(data: dict[str, Any], name: str) -> list[float]:
     return [float(value) for value in data[name]["data"]]
-
-
-def _image(frame: Frame) -> Image:
-    height, width = frame.image_bgr.shape[:2]
-    message = Image(height=height, width=width, encoding="bgr8", step=3 * width)
-    message.data = array.array("B", frame.image_bgr.tobytes())  # the only type that is not checked byte by byte
-    return message
-
-
-def _compressed_image(frame: Frame) -> CompressedImage:
-    _, data = cv2.imencode(".jpg", frame.image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return CompressedImage(format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))

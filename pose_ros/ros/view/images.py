@@ -6,8 +6,9 @@ import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
 from pose_ros import arrays
-from pose_ros.ros.messages.compressed import JPEG_START, image_from_compressed, picture_size_wh
-from pose_ros.ros.messages.conversions import image_from_message, to_bgr
+from pose_ros.media.compressed_images import JPEG_START, image_size_wh
+from pose_ros.media.image_messages import to_bgr
+from pose_ros.ros.messages.conversions import image_from_message
 
 LONGEST_SIDE_PX = 1280
 """What is encoded here is made no larger than this."""
@@ -22,14 +23,13 @@ def browser_picture(message: Image | CompressedImage) -> bytes:
     Raises:
         ValueError: If there is no picture in it.
     """
-    if isinstance(message, Image):
-        return _jpeg(*image_from_message(message))
-    data = bytes(message.data)
-    if data.startswith(JPEG_START):
-        width, height = picture_size_wh(data)
-        if 0 < width * height <= MOST_PIXELS:
-            return data
-    return _jpeg(*image_from_compressed(message))
+    if isinstance(message, CompressedImage):
+        data = bytes(message.data)
+        if data.startswith(JPEG_START):
+            width, height = image_size_wh(data)
+            if 0 < width * height <= MOST_PIXELS:
+                return data
+    return _jpeg(*image_from_message(message))
 
 
 def _jpeg(picture: arrays.Image, colour: str) -> bytes:

@@ -159,7 +159,9 @@ def test_a_bag(tmp_path: Path, storage: str, kind: str, command: str) -> None:
     ("change", "message"),
     [
         pytest.param({"encoding": "16UC1"}, "image 0 of /left: encoding: expected one of", id="depth"),
-        pytest.param({"height": 4000}, "image 0 of /left: expected a whole bgr8 image", id="too short"),
+        pytest.param(
+            {"height": 4000}, "image 0 of /left: data: expected 768000 bytes, got bgr8 of 64 x 4000", id="too short"
+        ),
     ],
 )
 def test_a_broken_image_in_a_bag(tmp_path: Path, change: dict[str, object], message: str) -> None:
@@ -283,14 +285,9 @@ def test_replay_without_ros_says_how_to_get_it(video: Path, monkeypatch: pytest.
     assert "expected a ROS 2 environment, got none" in fail("replay", video)
 
 
-def test_help_is_quick_and_as_a_process(tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        done = subprocess.run([*PROGRAM, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - start)
+def test_help_runs_as_a_process_and_loads_nothing_heavy(tmp_path: Path) -> None:
+    done = subprocess.run([*PROGRAM, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "replay" in done.stdout and "doctor" in done.stdout
-    assert min(times) < 1.0  # 0.16 s on a quiet machine
     loads = "import sys, pose_ros.cli; sys.exit(bool({'numpy', 'cv2', 'rosbags', 'rclpy'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", loads], cwd=tmp_path, check=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -68,15 +69,93 @@ def test_a_bag_of_compressed_images(tmp_path: Path, storage: str, kind: str) -> 
     assert (source.count, round(source.rate_hz, 3)) == (12, 10.0)
 
 
-def test_raw_images_of_a_bag_need_a_converter(tmp_path: Path) -> None:
+def test_raw_images_of_a_bag_need_no_converter(tmp_path: Path) -> None:
     bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in NUMBERS]})
+    assert numbers(bag) == NUMBERS
 
-    def to_bgr(message: object) -> np.ndarray:
+
+def test_a_converter_reads_what_this_package_does_not_know(tmp_path: Path) -> None:
+    message = replace(recordings.image(3), encoding="64FC7")
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [message]})
+
+    def convert(message: object) -> np.ndarray:
         return message.data.reshape(message.height, message.width, 3)  # type: ignore[attr-defined]
 
-    assert numbers(bag, to_bgr=to_bgr) == NUMBERS
-    with pytest.raises(ValueError, match=r"image 0 of /image: expected a compressed image, or to_bgr"):
+    assert numbers(bag, convert=convert) == [3]
+    with pytest.raises(ValueError, match=r"image 0 of /image: encoding: expected one of .*, got '64FC7'"):
         numbers(bag)
+
+
+BLUE = np.full((48, 64, 3), (200, 30, 90), np.uint8)
+MOSAIC = np.zeros((48, 64), np.uint8)
+MOSAIC[0::2, 0::2] = 90
+MOSAIC[1::2, 1::2] = 200
+MOSAIC[0::2, 1::2] = MOSAIC[1::2, 0::2] = 30
+
+
+def turned(jpeg: bytes) -> bytes:
+    """The same JPEG with an EXIF tag that asks for a turn by 90 degrees."""
+    tag = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    return jpeg[:2] + b"\xff\xe1" + (8 + len(tag)).to_bytes(2, "big") + b"Exif\0\0" + tag + jpeg[2:]
+
+
+@pytest.mark.parametrize(
+    ("stored", "suffix", "format"),
+    [
+        pytest.param(BLUE, ".jpg", "jpeg", id="of a driver"),
+        pytest.param(BLUE[..., ::-1], ".png", "rgb8; png compressed ", id="of an old publisher: kept rgb"),
+        pytest.param(BLUE[..., ::-1], ".jpg", "rgb8; jpeg compressed rgb8", id="stored as rgb"),
+        pytest.param(BLUE, ".jpg", "rgb8; jpeg compressed bgr8", id="stored as bgr"),
+        pytest.param(MOSAIC, ".png", "bayer_rggb8; png compressed ", id="bayer"),
+        pytest.param(BLUE.astype(np.uint16) * 257, ".png", "bgr16; png compressed bgr16", id="16 bits"),
+    ],
+)
+def test_compressed_images_of_a_bag_have_the_colours_that_the_node_sees(
+    tmp_path: Path, stored: np.ndarray, suffix: str, format: str
+) -> None:
+    data = cv2.imencode(suffix, stored)[1].ravel()
+    bag = recordings.write_bag(
+        tmp_path / "bag", {"/image": [replace(recordings.compressed_image(0), data=data, format=format)]}
+    )
+    (frame,) = open_source(bag)
+    assert np.abs(frame.image_bgr[8:-8, 8:-8].astype(int) - BLUE[8:-8, 8:-8]).max() <= 4
+
+
+def test_compressed_images_of_a_bag_stay_as_they_are_stored(tmp_path: Path) -> None:
+    """The camera's calibration and the poses are in the pixels of the stored image."""
+    data = np.frombuffer(turned(cv2.imencode(".jpg", BLUE)[1].tobytes()), np.uint8)
+    assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (64, 48, 3)
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [replace(recordings.compressed_image(0), data=data)]})
+    (frame,) = open_source(bag)
+    assert frame.image_bgr.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("message", "complaint"),
+    [
+        pytest.param({"encoding": "16UC1"}, "encoding: .* depth image: remap", id="depth"),
+        pytest.param({"encoding": "32FC1"}, "encoding: .* depth image: remap", id="float depth"),
+        pytest.param({"step": 0}, "step: expected at least 192, got bgr8 of 64 x 48, step 0", id="step 0"),
+        pytest.param({"width": 0, "height": 0}, "size: expected width and height above 0", id="0 x 0"),
+        pytest.param({"data": np.zeros(99, np.uint8)}, "data: expected 9216 bytes", id="cut off"),
+    ],
+)
+def test_broken_raw_images_of_a_bag_are_named(tmp_path: Path, message: dict[str, object], complaint: str) -> None:
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [replace(recordings.image(0), **message)]})
+    with pytest.raises(ValueError, match=f"bag .*bag, image 0 of /image: {complaint}"):
+        list(open_source(bag))
+
+
+@pytest.mark.parametrize(
+    "format", ["16UC1; png compressed ", "16UC1; compressedDepth png", "32FC1; compressedDepth png"]
+)
+def test_compressed_depth_images_of_a_bag_are_refused(tmp_path: Path, format: str) -> None:
+    data = cv2.imencode(".png", np.full((48, 64), 1500, np.uint16))[1].ravel()
+    bag = recordings.write_bag(
+        tmp_path / "bag", {"/depth": [replace(recordings.compressed_image(0), data=data, format=format)]}
+    )
+    with pytest.raises(ValueError, match=r"bag .*, image 0 of /depth: format: .* depth image"):
+        list(open_source(bag))
 
 
 def test_a_bag_with_several_cameras_needs_a_topic(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compressed image messages to arrays and back.
+"""Compressed image messages to arrays.
 
 References:
     sensor_msgs/CompressedImage and compressed_image_transport (the words in ``format``); ITU T.81 (jpeg markers);
@@ -7,26 +7,21 @@ References:
 
 from __future__ import annotations
 
-import array
 import re
 import struct
 import sys
+from typing import Any
 
 import cv2
 import numpy as np
-from sensor_msgs.msg import CompressedImage
-from std_msgs.msg import Header
 
-from pose_ros import arrays
-from pose_ros.arrays import AnyArray
-from pose_ros.media.encodings import ENCODINGS, SHADES_16_TO_8
-from pose_ros.ros.messages.conversions import DEPTH
+from pose_ros.arrays import AnyArray, Image
+from pose_ros.media.encodings import DEPTH, ENCODINGS, SHADES_16_TO_8
 
 MAX_PIXELS = 2**26
 """The largest picture that is decoded: 8192 × 8192, or 200 MB. What claims to be larger is refused by its header."""
 
 JPEG_START = b"\xff\xd8\xff"
-DEFAULT_QUALITY = 80
 _MOST_SEGMENTS = 1000  # of a jpeg before its size: cameras write ten
 _FILL = re.compile(rb"\xff+")  # in front of a marker
 _STAND_ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a segment
@@ -34,7 +29,7 @@ _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
-def image_from_compressed(message: CompressedImage) -> tuple[arrays.Image, str]:
+def decode_compressed(message: Any) -> tuple[Image, str]:
     """The picture in a compressed image message, as it is stored: no orientation tag is followed.
 
     The data say which format they are, not the message's ``format``; that says how colours were stored.
@@ -53,33 +48,10 @@ def image_from_compressed(message: CompressedImage) -> tuple[arrays.Image, str]:
     if encoding in DEPTH or "compressedDepth" in codec:
         raise ValueError("format: expected a picture, got a depth image: remap 'image' to the colour image")
     data = bytes(message.data)
-    width, height = picture_size_wh(data)
+    width, height = image_size_wh(data)
     if not 0 < width * height <= MAX_PIXELS:
         raise ValueError(f"data: expected a picture of 1 to {MAX_PIXELS} px, got {width} x {height}")
     return _picture(_decoded(data), encoding, codec.rpartition("compressed")[2].strip())
-
-
-def image_to_compressed(image_bgr: arrays.Image, header: Header, quality: int = DEFAULT_QUALITY) -> CompressedImage:
-    """A jpeg message of an image, (H, W, 3) or (H, W), as compressed_image_transport makes it.
-
-    Args:
-        image_bgr: The picture.
-        header: Of the message.
-        quality: Of the jpeg, 1 to 100.
-
-    Raises:
-        ValueError: If the picture cannot be a jpeg: it is empty, or has a side above 65 535 px.
-    """
-    try:
-        is_done, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    except cv2.error:
-        is_done, data = False, None
-    if not is_done:
-        raise ValueError(f"image: expected one that fits a jpeg, got shape {image_bgr.shape}")
-    encoding = "bgr8" if image_bgr.ndim == 3 else "mono8"
-    message = CompressedImage(header=header, format=f"{encoding}; jpeg compressed {encoding}")
-    message.data = array.array("B", data.tobytes())  # the only type that is not checked byte by byte
-    return message
 
 
 def _decoded(data: bytes) -> AnyArray:
@@ -92,7 +64,7 @@ def _decoded(data: bytes) -> AnyArray:
     return np.asarray(picture)
 
 
-def _picture(stored: AnyArray, encoding: str, stored_as: str) -> tuple[arrays.Image, str]:
+def _picture(stored: AnyArray, encoding: str, stored_as: str) -> tuple[Image, str]:
     """8 bits and at most 3 channels.
 
     Args:
@@ -110,16 +82,16 @@ def _picture(stored: AnyArray, encoding: str, stored_as: str) -> tuple[arrays.Im
     return (picture if is_opaque else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)), colour
 
 
-def _from_mosaic(stored: AnyArray, encoding: str) -> arrays.Image:
+def _from_mosaic(stored: AnyArray, encoding: str) -> Image:
     height, width = stored.shape
     wanted_bits, bits = ENCODINGS[encoding].bits, 8 * stored.itemsize
     if bits != wanted_bits:
         raise ValueError(f"data: expected {wanted_bits} bits for {encoding}, got {bits}")
     stored = np.ascontiguousarray(stored)
-    return ENCODINGS[encoding].picture(stored, (width, height), stored.strides[0], sys.byteorder == "big")
+    return ENCODINGS[encoding].image(stored, (width, height), stored.strides[0], sys.byteorder == "big")
 
 
-def picture_size_wh(data: bytes) -> tuple[int, int]:
+def image_size_wh(data: bytes) -> tuple[int, int]:
     """Width and height that the header of a jpeg, png or tiff claims; nothing is decoded.
 
     Raises:
