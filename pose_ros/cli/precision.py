@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose_ros.arrays import Image
-
 if TYPE_CHECKING:
+    from pose_ros.arrays import Image
     from pose_ros.export.quantise import QuantiseReport
 
 Half = Annotated[bool, typer.Option("--half", help="Compute in half precision.")]

@@ -159,9 +159,7 @@ def test_a_bag(tmp_path: Path, storage: str, kind: str, command: str) -> None:
     ("change", "message"),
     [
         pytest.param({"encoding": "16UC1"}, "image 0 of /left: encoding: expected one of", id="depth"),
-        pytest.param(
-            {"height": 4000}, "image 0 of /left: data: expected 768000 bytes, got bgr8 of 64 x 4000", id="too short"
-        ),
+        pytest.param({"height": 4000}, "image 0 of /left: data: expected 768000 bytes", id="too short"),
     ],
 )
 def test_a_broken_image_in_a_bag(tmp_path: Path, change: dict[str, object], message: str) -> None:
