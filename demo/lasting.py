@@ -21,6 +21,7 @@ from pictures import ROOT, Picture, contact_sheet, frames
 
 from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import write_image
+from pose_ros.similarity import box_iou
 
 TILE_WH = (120, 160)
 COLUMNS = 14
@@ -83,10 +84,7 @@ def tracks(answers: Sequence[Any]) -> list[Track]:
 
 def overlap(one: Box, other: Box) -> float:
     """Intersection over union of two boxes."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = float(np.clip(high - low, 0, None).prod())
-    total = float((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod()) - shared
-    return shared / total if total > 0 else 0.0
+    return float(box_iou(one[None], other[None])[0, 0])
 
 
 def tiles(bag: Path, shown: Sequence[Track], stamps_ns: Sequence[int]) -> list[tuple[Picture, str]]:

@@ -22,6 +22,8 @@ from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from pose_ros.similarity import box_iou
+
 PERIOD_S = 0.05
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PARAMETERS = {  # default, low, high, what it is
@@ -44,13 +46,8 @@ def height(person: PersonPose) -> float:
 
 
 def overlap(a: PersonPose, b: PersonPose) -> float:
-    """Common area of two boxes as a share of their joint area, 0 to 1."""
-
-    def area(x_min: float, y_min: float, x_max: float, y_max: float) -> float:
-        return max(0.0, x_max - x_min) * max(0.0, y_max - y_min)
-
-    common = area(*map(max, a.box[:2], b.box[:2]), *map(min, a.box[2:], b.box[2:]))
-    return common / max(area(*a.box) + area(*b.box) - common, 1e-9)
+    """Intersection over union of two people's boxes, 0 to 1."""
+    return float(box_iou([a.box], [b.box])[0, 0])
 
 
 @dataclass

@@ -19,6 +19,7 @@ import numpy as np
 from pose_ros.arrays import DoubleArray, FloatArray, Image
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
+from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, Skeleton, map_keypoints
 
 SAME_OKS = 0.35
@@ -92,8 +93,8 @@ def consensus(answers: Sequence[People], skeleton: Skeleton) -> People:
     Returns:
         The people, the best first.
     """
-    variances = (2 * np.array(skeleton.sigmas)) ** 2
-    groups = [_merged(group, variances, len(answers)) for group in _groups(answers, variances)]
+    sigmas = np.array(skeleton.sigmas)
+    groups = [_merged(group, sigmas, len(answers)) for group in _groups(answers, sigmas)]
     if not groups:
         return People.empty(len(skeleton))
     keypoints, scores, person_scores = (np.stack(part) for part in zip(*groups, strict=True))
@@ -112,7 +113,7 @@ def _at_size(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
     return PoseEstimator(estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name)
 
 
-def _groups(answers: Sequence[People], variances: DoubleArray) -> list[list[People]]:
+def _groups(answers: Sequence[People], sigmas: DoubleArray) -> list[list[People]]:
     """The answers about each person, at most one per view; the surest answers gather the others."""
     rest = [(view, person) for view, people in enumerate(answers) for person in people]
     rest.sort(key=lambda entry: -float(entry[1].person_scores[0]))
@@ -120,7 +121,7 @@ def _groups(answers: Sequence[People], variances: DoubleArray) -> list[list[Peop
     while rest:
         view, seed = rest.pop(0)
         group, seen = [seed], {view}
-        likeness = sorted(((-_likeness(seed, one, variances), i) for i, (_, one) in enumerate(rest)))
+        likeness = sorted(((-_likeness(seed, one, sigmas), i) for i, (_, one) in enumerate(rest)))
         taken = set()
         for unlike, i in likeness:
             if -unlike >= SAME_OKS and rest[i][0] not in seen:
@@ -132,13 +133,13 @@ def _groups(answers: Sequence[People], variances: DoubleArray) -> list[list[Peop
     return groups
 
 
-def _likeness(a: People, b: People, variances: DoubleArray) -> float:
+def _likeness(a: People, b: People, sigmas: DoubleArray) -> float:
     """OKS over the keypoints that both have; 0 if they share fewer than two."""
     both = (a.visible & b.visible)[0]
     if both.sum() < 2:
         return 0.0
     squared = ((a.keypoints - b.keypoints)[0, both] ** 2).sum(axis=1)
-    return float(np.exp(-squared / (2 * max(_area(a), _area(b)) * variances[both])).mean())
+    return float(keypoint_similarity(squared, max(_area(a), _area(b)), sigmas[both]).mean())
 
 
 def _area(person: People) -> float:
@@ -147,13 +148,13 @@ def _area(person: People) -> float:
     return max(BOX_FILL * width * height, 0.1 * max(width, height) ** 2, 64.0)
 
 
-def _merged(group: Sequence[People], variances: DoubleArray, views: int) -> tuple[FloatArray, FloatArray, np.float32]:
+def _merged(group: Sequence[People], sigmas: DoubleArray, views: int) -> tuple[FloatArray, FloatArray, np.float32]:
     """Keypoints (K, 2), scores (K,) and person score of one person."""
     keypoints = np.concatenate([person.keypoints for person in group])
     scores = np.concatenate([person.scores for person in group])
     area = float(np.median([_area(person) for person in group]))
     squared = ((keypoints[:, None] - keypoints[None]) ** 2).sum(axis=-1)
-    votes = np.exp(-squared / (2 * area * variances)) * scores[None] * (scores > 0)[:, None]  # (place, voter, K)
+    votes = keypoint_similarity(squared, area, sigmas) * scores[None] * (scores > 0)[:, None]  # (place, voter, K)
     support = votes.sum(axis=1)
     best = support.argmax(axis=0), np.arange(keypoints.shape[1])
     weights = votes[best[0], :, best[1]].T  # (voter, K)

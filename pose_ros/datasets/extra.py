@@ -19,6 +19,7 @@ from pose_ros.datasets.images import AnnotatedImage
 from pose_ros.datasets.labels import Gates, States, boxes_around, has_place, keypoint_names, onto
 from pose_ros.datasets.regions import Region
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
+from pose_ros.similarity import box_iou, keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
 Extra = tuple[FloatArray, States, tuple[int, int] | None]
@@ -112,24 +113,15 @@ def _similarity(
     picture: AnnotatedImage, keypoints: FloatArray, states: States, boxes: FloatArray, sigmas: DoubleArray
 ) -> DoubleArray:
     """(people, teacher's people): OKS of the keypoints that both have, or the overlap of the boxes if it is more."""
-    similar = _overlap(picture.boxes, boxes)
+    similar = box_iou(picture.boxes, boxes)
     areas = BOX_FILL * np.prod(picture.boxes[:, 2:] - picture.boxes[:, :2], axis=1)
     for n, m in np.ndindex(*similar.shape):
         both = (picture.states[n] == LABELLED) & (states[m] == LABELLED)
         if both.sum() >= _LEAST_SHARED:
             squared = ((picture.keypoints[n, both] - keypoints[m, both]) ** 2).sum(axis=1)
-            oks = np.exp(-squared / (2 * max(areas[n], 1.0) * (2 * sigmas[both]) ** 2)).mean()
+            oks = keypoint_similarity(squared, max(areas[n], 1.0), sigmas[both]).mean()
             similar[n, m] = max(similar[n, m], oks)
     return similar
-
-
-def _overlap(a: FloatArray, b: FloatArray) -> DoubleArray:
-    """(A, B) intersection over union."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2).astype(np.float64)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b)]
-    union: DoubleArray = np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9)
-    return shared / union
 
 
 def _matched(similar: DoubleArray) -> dict[int, int]:

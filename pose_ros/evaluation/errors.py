@@ -17,7 +17,8 @@ from pose_ros.arrays import BoolArray, DoubleArray, IndexArray, LongArray
 from pose_ros.evaluation.coco import MOST_PEOPLE
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.found import Found
-from pose_ros.evaluation.oks import NOBODY, matched, oks, similarity
+from pose_ros.evaluation.oks import NOBODY, matched, oks
+from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import Skeleton
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
@@ -103,7 +104,7 @@ def _near(people: Found, image: LabelledImage, skeleton: Skeleton, order: list[i
     offsets = people.keypoints[:, None] - image.keypoints[None][:, :, order]
     both = people.present[:, None] & image.labelled[None][:, :, order]
     squared = np.where(both, (offsets**2).sum(axis=3), np.inf)
-    return similarity(squared, image.areas[None, :, None], np.array(skeleton.sigmas)[order])
+    return keypoint_similarity(squared, image.areas[None, :, None], np.array(skeleton.sigmas)[order])
 
 
 def _corrected(image: LabelledImage, people: Found, errors: ImageErrors, kind: int) -> Found:

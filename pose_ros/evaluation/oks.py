@@ -14,21 +14,10 @@ import numpy as np
 from pose_ros.arrays import DoubleArray, IndexArray
 from pose_ros.evaluation.data import LabelledImage
 from pose_ros.evaluation.found import Found
+from pose_ros.similarity import keypoint_similarity
 
 NOBODY = -1
 """Place of the partner of who has none."""
-
-
-def similarity(squared: DoubleArray, areas: DoubleArray, sigmas: DoubleArray) -> DoubleArray:
-    """Keypoint similarity exp(-d² / (2 s² k²)), with s² the area and k twice the sigma.
-
-    Args:
-        squared: Distances d², px²; infinite is nowhere near.
-        areas: Areas, px², that broadcast with them.
-        sigmas: OKS constants that broadcast with them.
-    """
-    exponents = squared / (2 * (areas + np.spacing(1)) * (2 * sigmas) ** 2)
-    return np.asarray(np.exp(-exponents))
 
 
 def oks(found: Found, image: LabelledImage, sigmas: DoubleArray) -> DoubleArray:
@@ -41,7 +30,7 @@ def oks(found: Found, image: LabelledImage, sigmas: DoubleArray) -> DoubleArray:
     has_keypoints = np.asarray(image.labelled.any(axis=1))[:, None]
     squared = np.where(has_keypoints, (offsets**2).sum(axis=3), _beyond(found, image))
     counted = image.labelled | ~has_keypoints
-    likeness = similarity(squared, image.areas[:, None], sigmas) * counted
+    likeness = keypoint_similarity(squared, image.areas[:, None], sigmas) * counted
     return np.asarray(likeness.sum(axis=2) / counted.sum(axis=1))
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pose_ros"
-VOCABULARY = {"arrays", "skeleton", "people", "fields", "config"}
+VOCABULARY = {"arrays", "skeleton", "people", "similarity", "fields", "config"}
 STAGES = {"preprocess", "decoder", "runtime"}
 ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file in the root of the package
     "arrays": set(),
     "skeleton": {"arrays"},
     "people": {"arrays"},
+    "similarity": {"arrays"},
     "config": set(),
     "fields": {"arrays", "skeleton"},
     "files": set(),
