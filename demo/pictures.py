@@ -19,12 +19,11 @@ from bag import OVERLAY, POSES, messages
 
 from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import VideoFile, write_image
+from pose_ros.media.sheet import arrange, write_caption
 
 ROOT = Path(__file__).resolve().parents[1]
 Picture = npt.NDArray[np.uint8]
 LONGEST_HOLD_S = 5.0
-GAP_PX = 4
-TEXT = (cv2.FONT_HERSHEY_SIMPLEX, 0.45)
 README_MOMENT_S = 64.0
 
 
@@ -94,14 +93,8 @@ def contact_sheet(tiles: Sequence[tuple[Picture, str]], columns: int, width: int
         width: Width of a tile, pixels.
     """
     first_height, first_width = tiles[0][0].shape[:2]
-    height, rows = max(1, round(first_height * width / first_width)), -(-len(tiles) // columns)
-    sheet = np.full((rows * (height + GAP_PX) - GAP_PX, columns * (width + GAP_PX) - GAP_PX, 3), 255, np.uint8)
-    for index, (picture, caption) in enumerate(tiles):
-        row, column = divmod(index, columns)
-        tile = sheet[row * (height + GAP_PX) :, column * (width + GAP_PX) :][:height, :width]
-        tile[:] = _scaled(picture, (width, height))
-        _write_caption(tile, caption)
-    return sheet
+    size_wh = width, max(1, round(first_height * width / first_width))
+    return arrange([_captioned(picture, caption, size_wh) for picture, caption in tiles], columns)
 
 
 def sheet_of_run(bag: Path, count: int, columns: int = 3, rows: int = 4, width: int = 384) -> Picture:
@@ -145,11 +138,10 @@ def _scaled(picture: Picture, size_wh: tuple[int, int]) -> Picture:
     return np.asarray(cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _write_caption(tile: Picture, caption: str) -> None:
-    """Writes on a darkened corner."""
-    (width, height), _ = cv2.getTextSize(caption, *TEXT, 1)
-    tile[-height - 12 :, : width + 12] //= 3
-    cv2.putText(tile, caption, (6, tile.shape[0] - 7), *TEXT, (255, 255, 255), 1, cv2.LINE_AA)
+def _captioned(picture: Picture, caption: str, size_wh: tuple[int, int]) -> Picture:
+    tile = _scaled(picture, size_wh).copy()
+    write_caption(tile, caption)
+    return tile
 
 
 if __name__ == "__main__":

@@ -43,8 +43,9 @@ def inspect(
     import numpy as np
 
     from pose_ros.datasets.augment import fitted
-    from pose_ros.datasets.preview import counted, drawn, sheet
+    from pose_ros.datasets.preview import counted, drawn
     from pose_ros.media.results import write_image
+    from pose_ros.media.sheet import arrange
 
     stream = _stream(source, images, skeleton, size, seed, settings or ())
     figure = stream.augmentation.skeleton
@@ -53,7 +54,7 @@ def inspect(
         samples = [fitted(sample, stream.size_wh, figure) for sample in draws]
     else:
         samples = [stream.sample(0, index) for index in range(count)]
-    write_image(output, sheet([drawn(sample, figure) for sample in samples], min(columns, count)))
+    write_image(output, arrange([drawn(sample, figure) for sample in samples], columns))
     means = ", ".join(f"{value:.2f} {name}" for name, value in counted(samples).items())
     typer.echo(f"{output}: {count} samples of {len(stream.data)} pictures; in the mean {means}")
 

@@ -17,7 +17,6 @@ STATE_COLOURS: dict[int, Colour] = {UNCERTAIN: (66, 228, 240), UNKNOWN: (178, 11
 """BGR colours: yellow rings around uncertain keypoints, purple boxes around people of whom something is unknown."""
 
 _HATCH_PX = 8
-_GAP_PX = 4
 
 
 def drawn(sample: Sample, skeleton: Skeleton) -> Image:
@@ -34,17 +33,6 @@ def drawn(sample: Sample, skeleton: Skeleton) -> Image:
         x_min, y_min, x_max, y_max = np.rint(box).astype(int).tolist()
         cv2.rectangle(image, (x_min, y_min), (x_max, y_max), colour, 1)
     return image
-
-
-def sheet(images: Sequence[Image], columns: int) -> Image:
-    """Images of one size in rows."""
-    rows = -(-len(images) // columns)
-    height, width = images[0].shape[0] + _GAP_PX, images[0].shape[1] + _GAP_PX
-    canvas = np.full((rows * height - _GAP_PX, columns * width - _GAP_PX, 3), 255, np.uint8)
-    for n, image in enumerate(images):
-        y, x = n // columns * height, n % columns * width
-        canvas[y : y + image.shape[0], x : x + image.shape[1]] = image
-    return canvas
 
 
 def counted(samples: Sequence[Sample]) -> dict[str, float]:

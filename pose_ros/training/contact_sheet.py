@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 import torch
 
 from pose_ros.arrays import Image
-from pose_ros.datasets.preview import drawn, sheet
+from pose_ros.datasets.preview import drawn
 from pose_ros.datasets.sample import Sample
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import GROUPING_HEADS, Fields, ModelSpec
 from pose_ros.media.overlay import draw
+from pose_ros.media.sheet import add_title, arrange
 from pose_ros.network.model import PoseNetwork
 from pose_ros.people import People
 from pose_ros.training.loader import Normaliser, pixels
-
-_BAR_PX = 22
 
 
 def groupings(spec: ModelSpec) -> list[str]:
@@ -55,14 +53,7 @@ def contact_sheet(network: PoseNetwork, samples: Sequence[Sample]) -> Image:
     people = found(network, samples)
     panels = []
     for index, sample in enumerate(samples):
-        panels.append(_titled(drawn(sample, skeleton), "labels", len(sample.boxes)))
+        panels.append(add_title(drawn(sample, skeleton), f"labels: {len(sample.boxes)}"))
         for name, each in people.items():
-            panels.append(_titled(draw(sample.image_bgr, each[index], skeleton), name, len(each[index])))
-    return sheet(panels, 1 + len(people))
-
-
-def _titled(image: Image, title: str, count: int) -> Image:
-    barred: Image = cv2.copyMakeBorder(image, _BAR_PX, 0, 0, 0, cv2.BORDER_CONSTANT)
-    text, font = f"{title}: {count}", cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(barred, text, (4, _BAR_PX - 6), font, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
-    return barred
+            panels.append(add_title(draw(sample.image_bgr, each[index], skeleton), f"{name}: {len(each[index])}"))
+    return arrange(panels, 1 + len(people))

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from pose_ros.cli.data import inspect, synthetic
 from pose_ros.datasets.coco import read_coco
-from pose_ros.datasets.preview import drawn, sheet
+from pose_ros.datasets.preview import drawn
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
 from pose_ros.datasets.synthetic.file import entries, run_lengths
 from pose_ros.datasets.synthetic.scene import SyntheticImages
+from pose_ros.media.sheet import arrange
 from pose_ros.media.sources import read_image
 from pose_ros.skeleton import COCO_17
 
@@ -85,7 +86,7 @@ def test_what_is_ignored_and_uncertain_is_to_be_seen():
 
 
 def test_a_sheet_with_an_open_row():
-    assert sheet([np.zeros((4, 6, 3), np.uint8)] * 3, 2).shape == (12, 16, 3)
+    assert arrange([np.zeros((4, 6, 3), np.uint8)] * 3, 2).shape == (12, 16, 3)
 
 
 def test_settings_change_the_configuration_of_a_run(tmp_path):

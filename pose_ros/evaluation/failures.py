@@ -13,6 +13,7 @@ from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.errors import INVERSION, MISS, SWAP, ImageErrors
 from pose_ros.evaluation.found import Found
 from pose_ros.media.overlay import draw
+from pose_ros.media.sheet import add_title, arrange
 from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -20,7 +21,7 @@ from pose_ros.skeleton import Skeleton
 Indexes = IndexArray
 
 SIDE_PX = 220
-_BAR_PX, _GAP_PX, _MARGIN = 20, 6, 0.3
+_MARGIN = 0.3
 _WHITE = (255, 255, 255)
 
 
@@ -71,7 +72,7 @@ def failure_sheets(
         failures = [one for each in zip(data.images, found, errors, strict=True) for one in listed(*each)]
         worst = sorted(failures, key=lambda failure: -failure.weight)[:most]
         if worst:
-            sheets[title] = _sheet([picture(failure, data.skeleton) for failure in worst], columns)
+            sheets[title] = arrange([picture(failure, data.skeleton) for failure in worst], columns)
     return sheets
 
 
@@ -85,7 +86,7 @@ def picture(failure: Failure, skeleton: Skeleton) -> Image:
     for x, y in np.rint(to_crop(failure.marks)).astype(int).tolist():
         cv2.circle(right, (x, y), 8, _WHITE, 1, cv2.LINE_AA)
     gap = np.full((SIDE_PX, 2, 3), 255, np.uint8)
-    return _titled(np.hstack([draw(crop, truth, skeleton), gap, right]), failure.text)
+    return add_title(np.hstack([draw(crop, truth, skeleton), gap, right]), failure.text)
 
 
 def _missed(image: LabelledImage, found: Found, errors: ImageErrors) -> Iterator[Failure]:
@@ -132,19 +133,3 @@ def _cropped(image: Image, box: DoubleArray) -> tuple[Image, Callable[[DoubleArr
 def _people(keypoints: DoubleArray, present: BoolArray) -> People:
     places = np.where(present[..., None], keypoints, 0).astype(np.float32)
     return People(places, present.astype(np.float32), np.ones(len(places), np.float32))
-
-
-def _titled(image: Image, text: str) -> Image:
-    barred: Image = cv2.copyMakeBorder(image, _BAR_PX, 0, 0, 0, cv2.BORDER_CONSTANT, value=(32, 32, 32))
-    cv2.putText(barred, text, (4, _BAR_PX - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, _WHITE, 1, cv2.LINE_AA)
-    return barred
-
-
-def _sheet(pictures: Sequence[Image], columns: int) -> Image:
-    height, width = pictures[0].shape[0] + _GAP_PX, pictures[0].shape[1] + _GAP_PX
-    rows = -(-len(pictures) // columns)
-    sheet = np.full((rows * height, min(columns, len(pictures)) * width, 3), 255, np.uint8)
-    for n, image in enumerate(pictures):
-        y, x = n // columns * height, n % columns * width
-        sheet[y : y + image.shape[0], x : x + image.shape[1]] = image
-    return sheet
