@@ -1,12 +1,16 @@
-"""YAML into nested settings: every entry checked against the type of its field, every path relative to its file."""
+"""Configuration files: YAML to frozen dataclasses. The only reader of configuration in this package.
+
+Every entry is checked against the type of its field. Every path is relative to the file that it stands in.
+"""
 
 from __future__ import annotations
 
 import difflib
 import os
 import types
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -16,6 +20,7 @@ from pose_ros.skeleton import SKELETONS, Skeleton
 
 T = TypeVar("T")
 EXTENDS = "extends"
+_MOST_NAMED = 12
 
 
 class _Located(str):
@@ -24,111 +29,141 @@ class _Located(str):
     folder: Path
 
     def path(self) -> Path:
-        return Path(os.path.abspath(self.folder / Path(self).expanduser()))  # links in it keep their names
+        return Path(os.path.abspath(self.folder / Path(self).expanduser()))  # symbolic links keep their names
 
 
-def read_settings(kind: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
-    """Read settings from YAML.
+def read_config(kind: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
+    """Read a configuration file.
 
     Args:
-        kind: The dataclass of the settings.
-        path: The file. Its entry ``extends`` names another file, whose entries it changes.
-        assignments: ``name=value``, stronger than the file, such as ``optimiser.rate=0.001``; paths among them are
+        kind: Dataclass of the configuration.
+        path: YAML file. Its entry ``extends`` names another file, whose entries it overrides.
+        assignments: ``name=value`` texts that override the file, such as ``optimiser.rate=0.001``. Paths in them are
             relative to the working folder.
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        TypeError: If a value is of another type.
-        ValueError: If an entry is unknown, missing or out of range.
+        TypeError: If a value has the wrong type, or an entry is missing.
+        ValueError: If an entry is unknown or out of range.
     """
-    data = _read(path, ())
-    for assignment in assignments:
-        data = _merged(data, _assigned(assignment))
-    return built(kind, data, "")
+    return build_config(kind, merge_assignments(_read(path, ()), assignments))
 
 
-def built(kind: type[T], data: Any, name: str) -> T:
-    """Plain data made into a dataclass, nested ones too; ``name`` says in errors where it stands.
+def build_config(kind: type[T], data: Any, name: str = "") -> T:
+    """Build a dataclass, nested ones included, from plain data.
 
-    Texts that are paths, in a class whose fields are not of the type Path, are named in its attribute ``PATHS``.
+    A class may have two attributes for this: ``PATHS`` names its text fields that hold paths, and ``RENAMED`` maps
+    former names of its fields to present ones; a former name is accepted with a warning.
+
+    Args:
+        kind: The dataclass.
+        data: Mapping of field names to values, as YAML gives it.
+        name: Where the data stand, for errors.
 
     Raises:
-        TypeError: If a value is of another type.
-        ValueError: If an entry is unknown, missing or out of range.
+        TypeError: If a value has the wrong type, or an entry is missing.
+        ValueError: If an entry is unknown or out of range.
     """
     if not isinstance(data, Mapping):
-        raise TypeError(f"{name or 'settings'}: expected names and values, got {type(data).__name__} {data!r}")
-    known = {field.name for field in fields(kind) if field.init}  # type: ignore[arg-type]
+        raise TypeError(f"{name or 'configuration'}: expected names and values, got {type(data).__name__} {data!r}")
+    data = _rename(kind, data, name)
+    known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     for entry in data:
         if entry not in known:
-            near = difflib.get_close_matches(str(entry), known, n=3, cutoff=0.4) or sorted(known)
+            near = difflib.get_close_matches(str(entry), known, n=3, cutoff=0.4) or list(known)[:_MOST_NAMED]
             raise ValueError(f"{_inside(name, entry)}: expected a setting such as {', '.join(near)}, got {entry!r}")
+    required = [each.name for each in known.values() if each.default is MISSING and each.default_factory is MISSING]
+    if missing := [entry for entry in required if entry not in data]:
+        got = ", ".join(map(str, data)) or "nothing"
+        raise TypeError(f"{name or 'configuration'}: expected also {', '.join(missing)}, got {got}")
     hints, paths = get_type_hints(kind), getattr(kind, "PATHS", ())
     values = {
         entry: _text_path(value) if entry in paths else _value(hints[entry], value, _inside(name, entry))
         for entry, value in data.items()
     }
-    try:
-        return kind(**values)
-    except TypeError as error:
-        if "__init__() missing" not in str(error):
-            raise
-        raise TypeError(f"{name or 'settings'}: expected all entries, got {str(error).split('() ')[1]}") from error
+    return kind(**values)
 
 
-def plain(settings: Any) -> Any:
-    """Settings as plain data for YAML and checkpoints; ``built`` reads them back."""
-    if is_dataclass(settings):
-        return {entry.name: plain(getattr(settings, entry.name)) for entry in fields(settings) if entry.init}
-    if isinstance(settings, Mapping):
-        return {str(key): plain(value) for key, value in settings.items()}
-    if isinstance(settings, (list, tuple)):
-        return [plain(value) for value in settings]
-    return str(settings) if isinstance(settings, Path) else settings
+def merge_assignments(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Override nested plain data by ``name=value`` texts. Dots in a name separate levels; a value is YAML.
+
+    Raises:
+        ValueError: If a text is not of this form.
+    """
+    merged = dict(data)
+    for assignment in assignments:
+        merged = _merge(merged, _parse_assignment(assignment))
+    return merged
 
 
-def write_settings(settings: Any, path: Path) -> None:
-    """Write settings as YAML; ``read_settings`` reads them back."""
+def to_plain(config: Any) -> Any:
+    """Return a configuration as plain data for YAML and JSON. ``build_config`` reads it back."""
+    if isinstance(config, Skeleton) and SKELETONS.get(config.name) == config:
+        return config.name
+    if is_dataclass(config):
+        return {entry.name: to_plain(getattr(config, entry.name)) for entry in fields(config) if entry.init}
+    if isinstance(config, Mapping):
+        return {str(key): to_plain(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return [to_plain(value) for value in config]
+    return str(config) if isinstance(config, Path) else config
+
+
+def write_config(config: Any, path: Path) -> None:
+    """Write a configuration as YAML. ``read_config`` reads it back."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def yaml_text(path: Path, name: str) -> str:
-    """Read a file that ought to be YAML; it is not parsed.
+def read_yaml_text(path: Path, name: str) -> str:
+    """Read the text of a YAML file without parsing it.
 
     Args:
         path: The file.
-        name: What it is, for errors.
+        name: What the file is, for errors.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no text.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not text.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{name}: expected a YAML file, got {path}, which does not exist")
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: expected a YAML file, got {path}, which is no text") from error
+        raise ValueError(f"{name}: expected a YAML file, got {path}, which is not text") from error
 
 
 def _inside(name: str, entry: Any) -> str:
     return f"{name}.{entry}" if name else str(entry)
 
 
+def _rename(kind: type[Any], data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Replace former names of fields by present ones."""
+    renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
+    for old in renamed.keys() & data.keys():
+        new = renamed[old]
+        if new in data:
+            raise ValueError(f"{_inside(name, old)}: expected {new} alone, got both names")
+        warnings.warn(
+            f"{_inside(name, old)} is now {_inside(name, new)}: use the new name", FutureWarning, stacklevel=4
+        )
+    return {renamed.get(entry, entry): value for entry, value in data.items()}
+
+
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     path = Path(os.path.abspath(path))
     if path in above:
         raise ValueError(f"{path}: expected files that extend others, got one that extends itself")
-    data = _parsed(yaml_text(path, "settings"), path.parent, str(path))
+    data = _parse(read_yaml_text(path, "configuration"), path.parent, str(path))
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected names and values, got {type(data).__name__}")
     base = data.pop(EXTENDS, None)
-    return data if base is None else _merged(_read(base.path(), (*above, path)), data)
+    return data if base is None else _merge(_read(base.path(), (*above, path)), data)
 
 
-def _parsed(text: str, folder: Path, source: str) -> Any:
-    def located(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Located:
+def _parse(text: str, folder: Path, source: str) -> Any:
+    def locate(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Located:
         value = _Located(node.value)
         value.folder = folder
         return value
@@ -136,51 +171,45 @@ def _parsed(text: str, folder: Path, source: str) -> Any:
     class Loader(yaml.SafeLoader):
         pass
 
-    Loader.add_constructor("tag:yaml.org,2002:str", located)
+    Loader.add_constructor("tag:yaml.org,2002:str", locate)
     try:
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML, got: {error}") from error
+        raise ValueError(f"{source}: expected YAML, got: {' '.join(str(error).split())}") from error
 
 
-def _merged(base: Any, change: Any) -> Any:
-    """Mappings entry by entry; anything else is replaced."""
+def _merge(base: Any, change: Any) -> Any:
+    """Merge mappings entry by entry; replace anything else."""
     if not isinstance(base, dict) or not isinstance(change, dict):
         return change
-    return {**base, **{key: _merged(base.get(key), value) for key, value in change.items()}}
+    return {**base, **{key: _merge(base.get(key), value) for key, value in change.items()}}
 
 
-def _assigned(assignment: str) -> dict[str, Any]:
+def _parse_assignment(assignment: str) -> dict[str, Any]:
     name, equals, text = assignment.partition("=")
-    if not equals:
+    if not equals or not text:
         raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
-    value = _parsed(text, Path.cwd(), "--set")
+    value = _parse(text, Path.cwd(), f"--set {name}")
     for part in reversed(name.split(".")):
         value = {part: value}
     return dict(value)
 
 
 def _value(hint: Any, value: Any, name: str) -> Any:
-    """One value, made into what its field wants."""
+    """Convert one value to the type of its field."""
     if get_origin(hint) in (Union, types.UnionType):
         options = [option for option in get_args(hint) if option is not type(None)]
         return None if value is None else _value(options[0], value, name)
     if get_origin(hint) is tuple:
         return _items(get_args(hint), value, name)
     if is_dataclass(hint):
-        return _skeleton(value, name) if hint is Skeleton else built(hint, value, name)  # type: ignore[arg-type]
-    if hint in _SIMPLE:
-        return _SIMPLE[hint](value, name)
-    return _plain_text(value)
-
-
-def _plain_text(value: Any) -> Any:
-    return str(value) if isinstance(value, _Located) else value
+        return _skeleton(value, name) if hint is Skeleton else build_config(hint, value, name)  # type: ignore[arg-type]
+    return _SIMPLE[hint](value, name) if hint in _SIMPLE else value
 
 
 def _items(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{name}: expected a list, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name}: expected a list, got {_type(value)} {value!r}")
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
@@ -188,9 +217,19 @@ def _items(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     return tuple(_value(kind, item, f"{name}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))
 
 
+def _type(value: Any) -> str:
+    return "str" if isinstance(value, str) else type(value).__name__
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected text, got {_type(value)} {value!r}; put it in quotes")
+    return str(value)
+
+
 def _path(value: Any, name: str) -> Path:
     if not isinstance(value, (str, Path)):
-        raise TypeError(f"{name}: expected a path, got {type(value).__name__} {value!r}")
+        raise TypeError(f"{name}: expected a path, got {_type(value)} {value!r}")
     return value.path() if isinstance(value, _Located) else Path(value)
 
 
@@ -198,28 +237,43 @@ def _text_path(value: Any) -> Any:
     return str(value.path()) if isinstance(value, _Located) and value else value
 
 
-def _number(value: Any, name: str) -> Any:
-    """YAML 1.1 takes ``1e-3`` for a text, as it has no point."""
+def _float(value: Any, name: str) -> float:
     try:
-        return float(value) if not isinstance(value, bool) else value
+        if not isinstance(value, bool):
+            return float(value)  # also of text: YAML 1.1 reads 1e-3 as text, as it has no point
     except (TypeError, ValueError):
-        return _plain_text(value)
+        pass
+    raise TypeError(f"{name}: expected a number, got {_type(value)} {value!r}")
 
 
-_SIMPLE = {Path: _path, float: _number}
+def _integer(value: Any, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected a whole number, got {_type(value)} {value!r}")
+    return value
+
+
+def _truth(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected true or false, got {_type(value)} {value!r}")
+    return value
+
+
+_SIMPLE = {str: _text, Path: _path, float: _float, int: _integer, bool: _truth}
 
 
 def _skeleton(value: Any, name: str) -> Skeleton:
-    """A known skeleton by its name, or one's own, with limbs as pairs of indices or of names."""
+    """Build a known skeleton from its name, or a new one whose limbs are pairs of indices or names."""
+    if isinstance(value, Skeleton):
+        return value
     if isinstance(value, str):
         if value not in SKELETONS:
-            raise ValueError(f"{name}: expected one of {', '.join(SKELETONS)}, or an own definition, got {value!r}")
+            raise ValueError(f"{name}: expected one of {', '.join(SKELETONS)}, or a definition, got {value!r}")
         return SKELETONS[value]
     names = value.get("keypoint_names", ()) if isinstance(value, Mapping) else ()
     if not names:
-        return built(Skeleton, value, name)
+        return build_config(Skeleton, value, name)
     entries = {key: _indices(value.get(key, ()), names, f"{name}.{key}") for key in ("limbs", "redundant_limbs")}
-    return built(Skeleton, {**value, **entries}, name)
+    return build_config(Skeleton, {**value, **entries}, name)
 
 
 def _indices(limbs: Sequence[Any], names: Sequence[str], name: str) -> list[list[Any]]:

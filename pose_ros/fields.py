@@ -8,13 +8,14 @@ a channel number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from pose_ros.arrays import AnyArray, FloatArray
-from pose_ros.skeleton import SKELETONS, Limb, Skeleton
+from pose_ros.config_file import build_config, to_plain
+from pose_ros.skeleton import Limb, Skeleton
 
 METADATA_KEY = "pose_ros"
 GROUPING_HEADS = {
@@ -218,55 +219,23 @@ class ModelSpec:
         return Fields(**{head.field: head.read(outputs, index) for head in self.heads if head.tensor in outputs})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for YAML or JSON; ``from_dict`` reads it back."""
-        skeleton = self.skeleton
-        known = SKELETONS.get(skeleton.name) == skeleton
-        data = {**_plain(self), "skeleton": skeleton.name if known else _plain(skeleton)}
-        return {**data, "input": _plain(self.input), "heads": [_plain(head) for head in self.heads]}
+        """Return plain data for YAML or JSON. ``from_dict`` reads it back."""
+        data: dict[str, Any] = to_plain(self)
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
         """Read a description written by ``to_dict`` or by hand.
 
         Raises:
-            ValueError: On unknown or missing entries, or values of the wrong form.
+            ValueError: If an entry is unknown, missing, or has the wrong form.
         """
         try:
-            entries = dict(data)
-            entries["skeleton"] = _skeleton(entries["skeleton"])
-            entries["input"] = _build(InputSpec, entries.get("input", {}))
-            entries["heads"] = tuple(_build(HeadSpec, head) for head in entries.get("heads", ()))
-            spec = _build(cls, entries)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"model description: expected the entries of ModelSpec, got {error}") from error
-        return replace(spec, stride=float(spec.stride), origin=float(spec.origin))
+            return build_config(cls, data)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"model description: {error}") from error
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-
-
-def _plain(entry: Any) -> dict[str, Any]:
-    return {f.name: _listed(getattr(entry, f.name)) for f in fields(entry)}
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(v) for v in value] if isinstance(value, tuple) else value
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(v) for v in value) if isinstance(value, (list, tuple)) else value
-
-
-def _build(kind: Any, data: Mapping[str, Any]) -> Any:
-    return kind(**{name: _tupled(value) for name, value in data.items()})
-
-
-def _skeleton(data: str | Mapping[str, Any] | Skeleton) -> Skeleton:
-    if isinstance(data, Skeleton):
-        return data
-    if isinstance(data, str):
-        _one_of("skeleton", data, tuple(SKELETONS))
-        return SKELETONS[data]
-    return _build(Skeleton, data)

@@ -107,9 +107,9 @@ def _is_run(file: Path) -> bool:
     """Whether it is the configuration of a run, and not that of a YOLO set."""
     import yaml
 
-    from pose_ros.config_file import yaml_text
+    from pose_ros.config_file import read_yaml_text
 
-    text = yaml_text(file, "configuration")
+    text = read_yaml_text(file, "configuration")
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -64,32 +64,20 @@ def configs(
         TypeError: If a value has the wrong type.
         ValueError: If there is no such setting, or its value is out of range.
     """
-    default = EstimatorConfig()
-    stages = {stage.name: getattr(default, stage.name) for stage in fields(EstimatorConfig)}
-    stages["overlay"] = OverlayConfig(boxes=boxes, ids=ids)
-    short = {"runtime.threads": threads, "preprocess.short_side": short_side}
-    for name, value in [*short.items(), *map(_parsed, settings or ())]:
-        if value is None:
-            continue
-        stage, _, entry = name.partition(".")
-        if entry not in [field.name for field in fields(stages.get(stage, default)) if "help" in field.metadata]:
-            raise ValueError(f"--set: expected one of {', '.join(_names(stages))}, got {name!r}")
-        stages[stage] = replace(stages[stage], **{entry: value})
-    overlay = stages.pop("overlay")
-    return EstimatorConfig(**stages), overlay
+    from pose_ros.config_file import build_config, merge_assignments
+
+    given = {"runtime": {"threads": threads}, "preprocess": {"short_side": short_side}}
+    options = {
+        stage: {name: value for name, value in each.items() if value is not None} for stage, each in given.items()
+    }
+    built = build_config(
+        _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
+    )
+    return EstimatorConfig(built.preprocess, built.runtime, built.decoder), built.overlay
 
 
-def _parsed(assignment: str) -> tuple[str, Any]:
-    import yaml
+@dataclass(frozen=True)
+class _Settings(EstimatorConfig):
+    """Everything that ``--set`` can change."""
 
-    name, equals, text = assignment.partition("=")
-    if not equals or not text:
-        raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
-    try:
-        return name, yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"--set {name}: expected a value as in YAML, got {text!r}") from error
-
-
-def _names(stages: dict[str, Any]) -> list[str]:
-    return [f"{stage}.{field.name}" for stage, config in stages.items() for field in fields(config)]
+    overlay: OverlayConfig = field(default_factory=OverlayConfig)

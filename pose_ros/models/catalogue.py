@@ -8,13 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pose_ros.config_file import build_config
 from pose_ros.fields import GROUPING_HEADS
 from pose_ros.files import user_cache
 
@@ -37,9 +38,6 @@ class Result:
     ap: float
     data: str
     test: str = ""
-
-    def __post_init__(self) -> None:
-        _check_types(self, "results")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,6 @@ class Entry:
     note: str = ""
 
     def __post_init__(self) -> None:
-        _check_types(self, self.name)
         if not re.fullmatch(r"[a-z0-9_]+", self.name):
             self._fail("name", "small letters, digits and _", self.name)
         if Path(self.file).name != self.file or self.file.startswith("."):
@@ -114,7 +111,7 @@ class Entry:
         return FILE.parent / self.file if self.is_ours else user_cache("models") / self.name / self.file
 
     def _fail(self, field: str, expected: str, got: object) -> None:
-        raise ValueError(f"{self.name}, {field}: expected {expected}, got {got!r}")
+        raise ValueError(f"{self.name}.{field}: expected {expected}, got {got!r}")
 
 
 @cache
@@ -132,7 +129,7 @@ def entries(file: Path = FILE) -> tuple[Entry, ...]:
     if not isinstance(data, list):
         raise ValueError(f"catalogue {file}: expected a list of entries, got {type(data).__name__}")
     try:
-        found = tuple(_built(Entry, entry, f"entry {number}") for number, entry in enumerate(data, 1))
+        found = tuple(build_config(Entry, entry, _name(entry, number)) for number, entry in enumerate(data, 1))
     except (ValueError, TypeError) as error:
         raise ValueError(f"catalogue {file}: {error}") from error
     names = [entry.name for entry in found]
@@ -154,27 +151,5 @@ def find(name: str, file: Path = FILE) -> Entry:
     return known[name]
 
 
-def _check_types(entry: Any, where: str) -> None:
-    """YAML reads an unquoted 1812.08008 as a number and an unquoted yes as a truth value."""
-    for field in fields(entry):
-        value = getattr(entry, field.name)
-        if field.type == "str" and not isinstance(value, str):
-            raise ValueError(f"{where}, {field.name}: expected text in quotes, got {value!r}")
-        if field.type == "float" and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ValueError(f"{where}, {field.name}: expected a number, got {value!r}")
-
-
-def _built(kind: Any, data: Any, where: str) -> Any:
-    """A dataclass of a YAML mapping, its keys checked."""
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{where}: expected entries such as name, got {data!r}")
-    where = str(data.get("name", where))
-    required = [field.name for field in fields(kind) if field.default is MISSING]
-    missing = [name for name in required if name not in data]
-    unknown = [str(key) for key in data if key not in {field.name for field in fields(kind)}]
-    if missing or unknown:
-        said = [f"{what} {', '.join(keys)}" for what, keys in {"no": missing, "unknown": unknown}.items() if keys]
-        raise ValueError(f"{where}: expected the entries {', '.join(required)}, …, got {' and '.join(said)}")
-    if "results" not in data:
-        return kind(**data)
-    return kind(**dict(data) | {"results": tuple(_built(Result, one, f"{where}, results") for one in data["results"])})
+def _name(entry: Any, number: int) -> str:
+    return str(entry.get("name", f"entry {number}")) if isinstance(entry, Mapping) else f"entry {number}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from pose_ros.config_file import yaml_text
+from pose_ros.config_file import read_yaml_text
 from pose_ros.fields import METADATA_KEY, ModelSpec
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
@@ -49,7 +49,7 @@ def read_sidecar(path: Path) -> ModelSpec:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a valid description.
     """
-    return _parsed(yaml_text(path, "model description"), str(path))
+    return _parsed(read_yaml_text(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pose_ros.config import check_settings, setting
-from pose_ros.config_file import read_settings
+from pose_ros.config_file import read_config
 from pose_ros.datasets.augment import AugmentConfig
 from pose_ros.datasets.sets import DataConfig
 from pose_ros.skeleton import Skeleton
@@ -148,4 +148,4 @@ def load_config(path: str | Path, assignments: Sequence[str] = ()) -> TrainingCo
         TypeError: If a value is of another type.
         ValueError: If an entry is unknown, missing or out of range.
     """
-    return read_settings(TrainingConfig, Path(path), assignments)
+    return read_config(TrainingConfig, Path(path), assignments)

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from pose_ros.checkpoint import save_checkpoint
-from pose_ros.config_file import plain
+from pose_ros.config_file import to_plain
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.materials import Materials
@@ -62,7 +62,9 @@ def model_card(network: PoseNetwork, config: TrainingConfig, materials: Material
     tables["Validation"] = _last_row(config.output / "validation.csv")
     parts = [f"# {spec.name}", *materials.notes, _table(facts)]
     parts += [f"## {title}\n\n{_table(row)}" for title, row in tables.items() if row]
-    return "\n\n".join([*parts, f"## Configuration\n\n```yaml\n{yaml.safe_dump(plain(config), sort_keys=False)}```\n"])
+    return "\n\n".join(
+        [*parts, f"## Configuration\n\n```yaml\n{yaml.safe_dump(to_plain(config), sort_keys=False)}```\n"]
+    )
 
 
 def _exported(network: PoseNetwork, target: Path) -> str:

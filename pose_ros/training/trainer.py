@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from pose_ros.config_file import plain, write_settings
+from pose_ros.config_file import to_plain, write_config
 from pose_ros.media.results import write_image
 from pose_ros.training.checkpoints import STATE, Checkpoints
 from pose_ros.training.config import TrainingConfig
@@ -103,7 +103,7 @@ class _Run(ExitStack):
             self._restore(found)
         if self.world.first:
             self.watchers.append(self.enter_context(closing(Files(self.config.output, self.step))))
-            write_settings(self.config, self.config.output / "config.yaml")
+            write_config(self.config, self.config.output / "config.yaml")
         for note in self.materials.notes:
             self.say(note)
 
@@ -144,7 +144,7 @@ class _Run(ExitStack):
         self.learner.restore(state, content["state_dict"])
         self.step, self.skipped, self.in_a_row = state["step"], state["skipped"], state["in_a_row"]
         self.say(f"goes on after step {self.step}")
-        before, now = state["config"], plain(self.config)
+        before, now = state["config"], to_plain(self.config)
         changed = [name for name in now if now[name] != before.get(name)]
         if changed:
             self.say(f"changed since then: {', '.join(changed)}")
@@ -202,7 +202,7 @@ class _Run(ExitStack):
             **self.learner.state(),
             "skipped": self.skipped,
             "in_a_row": self.in_a_row,
-            "config": plain(self.config),
+            "config": to_plain(self.config),
         }
         return self.checkpoints.save(self.learner.average.network, self.config.network, self.step, state)
 

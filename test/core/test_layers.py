@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pose_ros"
-VOCABULARY = {"arrays", "skeleton", "people", "similarity", "fields", "config"}
+VOCABULARY = {"arrays", "skeleton", "people", "similarity", "fields", "config", "config_file"}
 STAGES = {"preprocess", "decoder", "runtime"}
 ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file in the root of the package
     "arrays": set(),
@@ -19,18 +19,18 @@ ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file i
     "people": {"arrays"},
     "similarity": {"arrays"},
     "config": set(),
-    "fields": {"arrays", "skeleton"},
+    "fields": {"arrays", "config_file", "skeleton"},
     "files": set(),
     "protobuf": {"arrays"},
     "config_file": {"skeleton"},
     "preprocess": VOCABULARY,
     "decoder": VOCABULARY,
     "runtime": VOCABULARY | {"files", "protobuf"},
-    "models": VOCABULARY | {"config_file", "files"},
+    "models": VOCABULARY | {"files"},
     "estimator": VOCABULARY | STAGES | {"models"},
     "consensus": VOCABULARY | {"estimator"},
     "media": VOCABULARY | {"decoder", "preprocess"},
-    "datasets": VOCABULARY | {"config_file", "consensus", "files", "media"},
+    "datasets": VOCABULARY | {"consensus", "files", "media"},
     "evaluation": VOCABULARY | {"consensus", "datasets", "decoder", "estimator", "media", "preprocess"},
     "network": VOCABULARY,
     "checkpoint": VOCABULARY | {"files", "models", "network", "protobuf"},
@@ -51,7 +51,7 @@ ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file i
     "live": set(),
     "cli": VOCABULARY
     | STAGES
-    | {"checkpoint", "config_file", "consensus", "datasets", "estimator", "evaluation", "export", "media", "models"}
+    | {"checkpoint", "consensus", "datasets", "estimator", "evaluation", "export", "media", "models"}
     | {"network", "ros", "training"},
     "ros": VOCABULARY | STAGES | {"estimator", "live", "media"},
 }

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from pose_ros.config_file import built
+from pose_ros.config_file import build_config
 from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.network.mobilenet_v1 import MobileNetV1
 from pose_ros.network.multi_head import MultiHeadNetwork
@@ -89,7 +89,7 @@ def config(output: Path, steps: int, **more) -> TrainingConfig:
         "validation": {"pictures": 0},
         "optimiser": {"rate": 3e-3, "backbone_rate": 3e-3},
     }
-    return built(TrainingConfig, {**data, **more}, "")
+    return build_config(TrainingConfig, {**data, **more}, "")
 
 
 def main(output: str, steps: str, *settings: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import reduce
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
+from pose_ros.config_file import build_config
 from pose_ros.ros.parameters.config import FIXED, IN_USE, NodeConfig
 
 LARGEST_INTEGER = 2**63 - 1
@@ -91,8 +93,11 @@ def config_of(values: Mapping[str, Any]) -> NodeConfig:
         TypeError: If a value has the wrong type.
         ValueError: If one lies outside its range, or does not go with the others.
     """
-    config: NodeConfig = _nested(NodeConfig, values)
-    return config
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *stages, entry = name.split(".")
+        reduce(lambda level, stage: level.setdefault(stage, {}), stages, nested)[entry] = value
+    return build_config(NodeConfig, nested)
 
 
 def values_of(config: NodeConfig) -> dict[str, Any]:
@@ -130,13 +135,3 @@ def _flat(kind: Any, prefix: str = "") -> Iterator[Parameter]:
         else:
             default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
             yield Parameter(name, default, **entry.metadata)
-
-
-def _nested(kind: Any, values: Mapping[str, Any], prefix: str = "") -> Any:
-    entries = {}
-    for entry in fields(kind):
-        name = prefix + entry.name
-        stage = _stage(entry)
-        value = _nested(stage, values, f"{name}.") if stage else values[name]
-        entries[entry.name] = tuple(value) if isinstance(value, (list, tuple)) else value
-    return kind(**entries)

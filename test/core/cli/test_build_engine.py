@@ -56,7 +56,7 @@ def test_a_plan_that_cannot_be_kept_is_no_success(trt: Any, tmp_path: Path) -> N
     [
         (("runtime.precision=fp16",), "pose_ros: runtime.precision: expected auto or fp32"),
         (("runtime.most_size=9x9",), "pose_ros: RuntimeConfig: expected least_size <= best_size"),
-        (("runtime.colour=red",), "pose_ros: --set: expected one of"),
+        (("runtime.colour=red",), "pose_ros: runtime.colour: expected a setting such as backend, "),
     ],
     ids=["precision", "sizes", "unknown"],
 )

@@ -178,13 +178,17 @@ def test_settings(photo: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["--set", "decoder.nonsense=1"], "--set: expected one of preprocess.short_side, ", id="unknown"),
+        pytest.param(["--set", "decoder.nonsense=1"], "decoder.nonsense: expected a setting such as ", id="unknown"),
         pytest.param(["--set", "nonsense=1"], "got 'nonsense'", id="no stage"),
-        pytest.param(["--set", "decoder=1"], "got 'decoder'", id="a stage"),
+        pytest.param(["--set", "decoder=1"], "decoder: expected names and values, got int 1", id="a stage"),
         pytest.param(["--set", "decoder.score_threshold"], "--set: expected NAME=VALUE", id="no value"),
-        pytest.param(["--set", "decoder.subpixel=["], "expected a value as in YAML, got '['", id="no YAML"),
+        pytest.param(["--set", "decoder.subpixel=["], "--set decoder.subpixel: expected YAML, got: ", id="no YAML"),
         pytest.param(["--set", "decoder.score_threshold=2"], "score_threshold: expected 0.0 to 1.0, got 2", id="range"),
-        pytest.param(["--set", "decoder.score_threshold=high"], "expected float, got str 'high'", id="type"),
+        pytest.param(
+            ["--set", "decoder.score_threshold=high"],
+            "decoder.score_threshold: expected a number, got str 'high'",
+            id="type",
+        ),
         pytest.param(["--threads", "-3"], "RuntimeConfig.threads: expected 0 to 256, got -3", id="threads"),
         pytest.param(
             ["--runtime", "abacus"], "expected one of auto, tensorrt, onnx, openvino, torch, got 'abacus'", id="runtime"

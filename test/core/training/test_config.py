@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pose_ros.config_file import built, plain, write_settings
+from pose_ros.config_file import build_config, to_plain, write_config
 from pose_ros.skeleton import COCO_17
 from pose_ros.training.config import TrainingConfig, load_config
 
@@ -66,7 +66,7 @@ def test_assigned_values(tmp_path: Path, assignment: str, value: object) -> None
         ("optimizer: {}", "optimizer: expected a setting such as optimiser, .*got 'optimizer'"),
         ("optimiser: {learning_rate: 1}", "optimiser.learning_rate: expected a setting such as .*rate"),
         ("data: [{lables: x}]", r"data\[0\].lables: expected a setting such as labels"),
-        ("optimiser: {rate: fast}", "OptimiserConfig.rate: expected float, got str 'fast'"),
+        ("optimiser: {rate: fast}", "optimiser.rate: expected a number, got str 'fast'"),
         ("optimiser: [1]", "optimiser: expected names and values, got list"),
         ("precision: fp64", "precision: expected one of fp32, bf16, fp16, got 'fp64'"),
         ("batch: 0", "batch: expected 1 to 65536, got 0"),
@@ -112,9 +112,9 @@ def test_skeletons_by_name_and_of_ones_own(tmp_path: Path) -> None:
 def test_written_settings_are_read_back(tmp_path: Path) -> None:
     own = "skeleton: {name: cup, keypoint_names: [rim, base], limbs: [[rim, base]]}\ninit: {file: w.pt}\n"
     config = load_config(written(tmp_path, LEAST + own))
-    write_settings(config, tmp_path / "other/again.yaml")
+    write_config(config, tmp_path / "other/again.yaml")
     assert load_config(tmp_path / "other/again.yaml") == config
-    assert built(TrainingConfig, yaml.safe_load(yaml.safe_dump(plain(config))), "") == config
+    assert build_config(TrainingConfig, yaml.safe_load(yaml.safe_dump(to_plain(config))), "") == config
 
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))

@@ -14,7 +14,7 @@ from tiny_training import DOTS, Dots, first_box, tiny_network  # noqa: E402
 
 from pose_ros.checkpoint import loading, save_checkpoint  # noqa: E402
 from pose_ros.checkpoint.reading import read_file  # noqa: E402
-from pose_ros.config_file import built  # noqa: E402
+from pose_ros.config_file import build_config  # noqa: E402
 from pose_ros.fields import InputSpec  # noqa: E402
 from pose_ros.skeleton import COCO_17, OPENPOSE_18  # noqa: E402
 from pose_ros.training import start  # noqa: E402
@@ -190,7 +190,7 @@ def test_a_table_goes_on_where_the_run_does(tmp_path: Path) -> None:
 
 def starting(tmp_path: Path, init: dict, skeleton: str = "coco_17") -> tuple:
     data = {"network": NETWORK, "skeleton": skeleton, "output": "x", "steps": 1, "data": [{}], "init": init}
-    return starting_network(built(TrainingConfig, {**data, "name": "mine", "licence": "MIT"}, ""))
+    return starting_network(build_config(TrainingConfig, {**data, "name": "mine", "licence": "MIT"}, ""))
 
 
 NETWORK = "pose_ros_mobilenet_v1_075"
