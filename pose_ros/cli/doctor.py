@@ -56,8 +56,8 @@ _GPU = (
     "print(f'{gpu.name}, {gpu.memory_bytes / 1e9:.0f} GB, CUDA {major}.{minor}')"
 )
 _TENSORRT = (
-    "from pose_ros.runtime.cuda.opening import open_cuda; from pose_ros.runtime.tensorrt.runner import check; "
-    "open_cuda(check(0)).close(); import tensorrt; print(tensorrt.__version__)"
+    "from pose_ros.runtime.cuda.opening import open_cuda; from pose_ros.runtime.tensorrt.probe import check_gpu; "
+    "open_cuda(check_gpu()).close(); import tensorrt; print(tensorrt.__version__)"
 )
 _OPENVINO = (
     "from pose_ros.runtime.openvino import check; check(); import openvino; core = openvino.Core(); "
@@ -94,7 +94,7 @@ NVIDIA = (
     runtime_probe(
         "NVIDIA driver", "pose_ros.runtime.cuda.driver", _GPU, "running on the GPU", fix="install the driver again"
     ),
-    runtime_probe("TensorRT", "pose_ros.runtime.tensorrt.runner", _TENSORRT, "running fastest on the GPU", "tensorrt"),
+    runtime_probe("TensorRT", "pose_ros.runtime.tensorrt.probe", _TENSORRT, "running fastest on the GPU", "tensorrt"),
     runtime_probe("CUDA provider", "pose_ros.runtime.onnx", _CUDA, "ONNX Runtime on the GPU", "onnxruntime-gpu"),
 )
 RUNTIMES = (

@@ -80,21 +80,31 @@ def export(
         precision.quantised(checkpoint, target, wishes)
         precision.show_cost(checkpoint, target, wishes)
         return
-    options = _options(_size_wh(size), batch, dynamic, half, bf16, float_input, front, max_peaks, name or "")
+    options = _export_options(
+        size_wh=_parse_size(size),
+        batch=batch,
+        dynamic=dynamic,
+        half=half,
+        bf16=bf16,
+        float_input=float_input,
+        front=front,
+        max_peaks=max_peaks,
+        name=name or "",
+    )
     with _status("loading the network"):
         model = _network(checkpoint, network, random)
     target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
     _write(model, target, options, wishes)
 
 
-def _options(*values: Any) -> ExportOptions:
+def _export_options(**options: Any) -> ExportOptions:
     try:
         from pose_ros.export.to_onnx import ExportOptions
     except ImportError as error:
         raise ImportError(
             f"export: expected torch, onnx and onnxruntime, got: {error}; pip install torch onnx onnxruntime"
         ) from error
-    return ExportOptions(*values)
+    return ExportOptions(**options)
 
 
 def _status(text: str) -> AbstractContextManager[object]:
@@ -141,7 +151,7 @@ def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: pre
         precision.show_cost(float32, runs, wishes)
 
 
-def _size_wh(text: str | None) -> tuple[int, int] | None:
+def _parse_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = re.fullmatch(r"(\d+)[x×](\d+)", text)

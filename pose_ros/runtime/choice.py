@@ -143,29 +143,30 @@ def _load(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say
 
 def _try(path: Path, config: RuntimeConfig) -> None:
     if config.backend == "tensorrt":
-        from pose_ros.runtime.tensorrt.runner import check_model
+        from pose_ros.runtime.tensorrt.probe import probe_model
 
-        check_model(path, config)
+        probe_model(path, config).cuda.close()
     else:
         _load(path, config, None, None).close()
 
 
 def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say | None) -> Runner:
-    from pose_ros.runtime.tensorrt.runner import TensorRTRunner, check_model
+    from pose_ros.runtime.tensorrt.probe import probe_model
+    from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
     if config.while_building == "wait":
         return TensorRTRunner(path, config, progress, say)
-    check_model(path, config)
     from pose_ros.runtime.onnx import OnnxRunner
     from pose_ros.runtime.while_building import WhileBuilding
 
+    probe = probe_model(path, config)
     try:
         meanwhile = OnnxRunner(path, RuntimeConfig(backend="onnx", threads=config.threads))
-    except (ImportError, ValueError) as error:
+    except Exception as error:  # the engine may still work
         if say is not None:
             say(f"nothing answers until the engine is there: {_short(error)}")
-        return TensorRTRunner(path, config, progress, say)
-    return WhileBuilding(meanwhile, lambda report: TensorRTRunner(path, config, report, say), progress, say)
+        return TensorRTRunner(path, config, progress, say, probe)
+    return WhileBuilding(meanwhile, lambda report: TensorRTRunner(path, config, report, say, probe), progress, say)
 
 
 def _torch_runner(path: Path, config: RuntimeConfig) -> Runner:

@@ -73,7 +73,7 @@ LIBRARIES = {  # library -> the folders and files that may import it
     "torch": ("network", "training", "checkpoint", "export", "runtime/torch.py"),
     "onnxruntime": ("runtime/onnx.py", "export/quantise.py"),
     "openvino": ("runtime/openvino.py",),
-    "tensorrt": ("runtime/tensorrt/runner.py",),
+    "tensorrt": ("runtime/tensorrt/probe.py",),
     "aiohttp": ("live", "cli/view.py"),
     "typer": ("cli",),
 }

@@ -16,7 +16,7 @@ from pose_ros.runtime.cuda.driver import DRIVER, Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Runner
-from pose_ros.runtime.tensorrt.runner import check
+from pose_ros.runtime.tensorrt.probe import check_gpu
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,7 +29,7 @@ def gpu() -> Gpu:
 @pytest.fixture(scope="session")
 def tensorrt(gpu: Gpu) -> None:
     """Skips the test where TensorRT cannot work."""
-    runner_checks.or_skip(check)
+    runner_checks.or_skip(check_gpu)
 
 
 @pytest.fixture

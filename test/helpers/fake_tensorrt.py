@@ -20,7 +20,7 @@ from fake_tensorrt_builder import Build, IBuilderConfig
 from fake_tensorrt_engine import computed
 from fake_tensorrt_objects import ILogger, Missing, Object
 
-from pose_ros.runtime.tensorrt import runner as tensorrt
+from pose_ros.runtime.tensorrt import probe
 
 __all__ = ["OLDER", "VERSIONS", "Build", "Faults", "Install", "computed", "install", "make", "picture", "right"]
 
@@ -93,8 +93,8 @@ def install(monkeypatch: pytest.MonkeyPatch, version: str = "10.3.0", machine: f
     """Put a version of TensorRT, and a GPU, into this machine; gives the module."""
     trt = make(version, machine or fake_cuda.Machine())
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    monkeypatch.setattr(tensorrt, "find_gpu", lambda index: fake_cuda.GPU)
-    monkeypatch.setattr(tensorrt, "open_cuda", lambda gpu: fake_cuda.FakeCuda(trt.machine))
+    monkeypatch.setattr(probe, "find_gpu", lambda index: fake_cuda.GPU)
+    monkeypatch.setattr(probe, "open_cuda", lambda gpu: fake_cuda.FakeCuda(trt.machine))
     return trt
 
 

@@ -6,11 +6,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import Progress, Say
-from pose_ros.runtime.tensorrt.builder import build_engine, engine_request
+from pose_ros.runtime.tensorrt.builder import EngineRequest, build_engine
 from pose_ros.runtime.tensorrt.cache import EngineCache
 from pose_ros.runtime.tensorrt.file import plan_name
 from pose_ros.runtime.tensorrt.key import EngineKey
@@ -23,12 +22,8 @@ class EngineSource:
     Args:
         trt: The module tensorrt.
         cuda: The GPU.
-        path: The ONNX file.
-        config: The settings.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no ONNX network, or TensorRT cannot run it as the settings say.
+        request: The engine that is asked for.
+        cache: Folder of the engines; empty takes the user's.
 
     Attributes:
         request: What is built.
@@ -36,12 +31,11 @@ class EngineSource:
         has_built: Whether it has been built here, and not just read.
     """
 
-    def __init__(self, trt: Any, cuda: Cuda, path: Path, config: RuntimeConfig) -> None:
-        self._trt, self._cuda = trt, cuda
-        self.request = engine_request(trt, path, config)
-        self._cache = EngineCache(Path(config.cache) if config.cache else None)
+    def __init__(self, trt: Any, cuda: Cuda, request: EngineRequest, cache: str) -> None:
+        self._trt, self._cuda, self.request = trt, cuda, request
+        self._cache = EngineCache(Path(cache) if cache else None)
         self._key = EngineKey(
-            model_sha256=model_sha256(path),
+            model_sha256=model_sha256(request.path),
             tensorrt=trt.__version__,
             gpu=cuda.gpu.model,
             compute_capability=cuda.gpu.architecture,
@@ -49,7 +43,7 @@ class EngineSource:
             shapes=self.request.shapes_text,
             options=self.request.options_text,
         )
-        self.path = self._cache.folder / plan_name(self._key, path.stem)
+        self.path = self._cache.folder / plan_name(self._key, request.path.stem)
         self.has_built = False
 
     def plan(self, progress: Progress, say: Say, stop: threading.Event, refused: bytes | None = None) -> bytes:

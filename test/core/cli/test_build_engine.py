@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from pose_ros.cli import app
 from pose_ros.runtime.cuda.driver import find_gpu
-from pose_ros.runtime.tensorrt import runner as tensorrt
+from pose_ros.runtime.tensorrt import probe
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_what_cannot_be_built_is_told_in_one_line(
 
 
 def test_without_a_gpu_it_says_what_to_do(trt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorrt, "find_gpu", lambda index: find_gpu(index, "libcuda-of-nobody.so"))
+    monkeypatch.setattr(probe, "find_gpu", lambda index: find_gpu(index, "libcuda-of-nobody.so"))
     result = build(write_model(tmp_path / "tiny.onnx"))
     assert result.exit_code == 1 and "expected an NVIDIA driver, got none" in result.stderr
     assert "install the NVIDIA driver" in result.stderr and not (tmp_path / "engines").exists()

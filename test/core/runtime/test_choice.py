@@ -16,6 +16,7 @@ from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner, onnx
 from pose_ros.runtime.choice import CHECKPOINTS, foresee
 from pose_ros.runtime.runner import CPU, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.tensorrt.probe import Probe
 
 NO_GPU = Unavailable("cuda", "no NVIDIA driver", "install it")
 NO_PROVIDER = "onnx with cuda: this ONNX Runtime .* has no provider cuda, only cpu"
@@ -31,6 +32,15 @@ class Painted(Runner):
 
     def _run(self, feeds, names):
         return dict.fromkeys(names, feeds["x"])
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+class Opened:
+    """A GPU that knows whether it was closed."""
+
+    is_closed = False
 
     def close(self) -> None:
         self.is_closed = True
@@ -53,7 +63,8 @@ def refusing(error: Exception):
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with ONNX Runtime for the CPU and nothing else."""
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(NO_GPU), check_model=refusing(NO_GPU))
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(NO_GPU))
+    module(monkeypatch, "tensorrt.probe", probe_model=refusing(NO_GPU))
     absent = Unavailable("openvino", "not installed", "pip install openvino")
     module(monkeypatch, "openvino", OpenVINORunner=refusing(absent))
 
@@ -61,7 +72,8 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which TensorRT works."""
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=Painted, check_model=lambda path, config: None)
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=Painted)
+    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: Probe(None, Opened(), None))
 
 
 def test_auto_says_why_in_one_line(bare: None) -> None:
@@ -97,7 +109,7 @@ def test_auto_takes_the_first_that_works(with_gpu: None) -> None:
     ids=["unavailable", "cannot build", "no memory", "unknown version"],
 )
 def test_whatever_fails_the_next_is_taken(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(error), check_model=lambda path, config: None)
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(error))
     module(monkeypatch, "openvino", OpenVINORunner=Painted)
     runner = load_runner(DEFAULT_MODEL, RuntimeConfig())
     assert isinstance(runner, Painted)
@@ -178,13 +190,11 @@ def test_checkpoints_go_to_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_what_would_be_taken_is_found_without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    module(
-        monkeypatch,
-        "tensorrt.runner",
-        TensorRTRunner=refusing(AssertionError("built")),
-        check_model=lambda path, config: None,
-    )
+    opened = Opened()
+    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(AssertionError("built")))
+    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: Probe(None, opened, None))
     assert foresee(DEFAULT_MODEL, RuntimeConfig()) == "tensorrt"
+    assert opened.is_closed
 
 
 def test_what_would_be_taken_is_what_is_taken(bare: None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from pose_ros.config import RuntimeConfig
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
-from pose_ros.runtime.runner import Progress, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.runner import Progress, Runner, Say, TensorSpec, Unavailable
 from pose_ros.runtime.while_building import WhileBuilding
 
 TIMEOUT_S = 20
@@ -196,27 +197,39 @@ def test_a_build_is_told_to_stop_by_the_close(slow: Constant, fast: Constant) ->
     assert (fast.closed, said) == (0, [])
 
 
+PROBE = object()
+"""What was found out about the GPU and the model, once."""
+
+
 @pytest.fixture
 def tensorrt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Puts a runner and a check in the place of TensorRT's."""
+    """Puts a runner and a probe in the place of TensorRT's."""
 
-    def put(runner: Callable[..., Runner], check: Callable[..., None] = lambda path, config: None) -> None:
-        module = ModuleType("pose_ros.runtime.tensorrt.runner")
-        module.TensorRTRunner, module.check_model = runner, check
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+    def put(runner: Callable[..., Runner], probe: Callable[..., object] = lambda path, config: PROBE) -> None:
+        for name, content in {"runner": {"TensorRTRunner": runner}, "probe": {"probe_model": probe}}.items():
+            module = ModuleType(f"pose_ros.runtime.tensorrt.{name}")
+            vars(module).update(content)
+            monkeypatch.setitem(sys.modules, module.__name__, module)
 
     return put
 
 
 def test_onnx_runtime_answers_until_then(tensorrt: Callable[..., None], fast: Constant) -> None:
     workshop = Workshop(fast)
-    tensorrt(lambda path, config, progress, say: workshop.build(progress))
+    probes: list[object] = []
+
+    def build(path: Path, config: RuntimeConfig, progress: Progress, say: Say | None, probe: object) -> Runner:
+        probes.append(probe)
+        return workshop.build(progress)
+
+    tensorrt(build)
     runner = load_runner(DEFAULT_MODEL, RuntimeConfig(backend="tensorrt", while_building="onnx", threads=1))
     image = np.zeros((1, 64, 64, 3), np.uint8)
     assert runner.run({"image": image}, ["tags"])["tags"].shape == (1, 18, 8, 8)
     assert runner.description.startswith("ONNX Runtime") and runner.reason == "tensorrt"
     workshop.end()
     assert runner.description == "the fast one"
+    assert probes == [PROBE]
     runner.close()
 
 

@@ -21,8 +21,10 @@ from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda.device import CudaError
 from pose_ros.runtime.cuda.driver import find_gpu
 from pose_ros.runtime.runner import Unavailable
-from pose_ros.runtime.tensorrt import runner as tensorrt
-from pose_ros.runtime.tensorrt.runner import TensorRTRunner, check
+from pose_ros.runtime.tensorrt import probe, runner
+from pose_ros.runtime.tensorrt.log import log_of
+from pose_ros.runtime.tensorrt.probe import check_gpu
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 from pose_ros.runtime.tensorrt.worker_thread import WorkerThread
 
 pytest_plugins = ["tensorrt_fixtures"]
@@ -34,13 +36,14 @@ import sys
 sys.path.insert(0, {str(Path(fake_tensorrt.__file__).parent)!r})
 import fake_cuda, fake_tensorrt, numpy as np
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.tensorrt import runner as tensorrt
+from pose_ros.runtime.tensorrt import probe, runner
+from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 machine = fake_cuda.Machine()
 sys.modules["tensorrt"] = fake_tensorrt.make("10.3.0", machine)
-tensorrt.find_gpu, tensorrt.open_cuda = lambda index: fake_cuda.GPU, lambda gpu: fake_cuda.FakeCuda(machine)
+probe.find_gpu, probe.open_cuda = lambda index: fake_cuda.GPU, lambda gpu: fake_cuda.FakeCuda(machine)
 import atexit
 atexit.register(lambda: print(machine.left(), len(machine.threads)))
-runner = tensorrt.TensorRTRunner({str(model)!r}, RuntimeConfig(cache={config.cache!r}))
+runner = TensorRTRunner({str(model)!r}, RuntimeConfig(cache={config.cache!r}))
 runner.run({{"image": np.zeros((1, 128, 128, 3), np.uint8)}})
 """
     command, folder = [sys.executable, "-c", script], model.parent
@@ -147,7 +150,7 @@ def test_what_fails_is_told_and_leaves_nothing(
         TensorRTRunner(model, config, say=said.append)
     assert machine.left() == [] and len(machine.threads) == 1, caught
     assert len(trt.builds) <= 1
-    assert tensorrt.log_of(trt).listeners == []
+    assert log_of(trt).listeners == []
 
 
 def test_an_interrupted_start_stops_the_build(
@@ -159,7 +162,7 @@ def test_an_interrupted_start_stops_the_build(
         building.set()
         interrupted.wait(10)
 
-    class Impatient(tensorrt.WorkerThread):
+    class Impatient(WorkerThread):
         def call(self, work: Callable[[], Any]) -> Any:
             self._queued(work)
             building.wait(10)
@@ -170,7 +173,7 @@ def test_an_interrupted_start_stops_the_build(
             super().close(*args, **options)
 
     trt.faults.during_build = during_build
-    monkeypatch.setattr(tensorrt, "WorkerThread", Impatient)
+    monkeypatch.setattr(runner, "WorkerThread", Impatient)
     with pytest.raises(KeyboardInterrupt):
         TensorRTRunner(model, config)
     assert machine.left() == [] and not list(Path(config.cache).glob("*.plan"))
@@ -179,8 +182,8 @@ def test_an_interrupted_start_stops_the_build(
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
 def test_without_a_gpu_nothing_of_tensorrt_is_touched(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     monkeypatch.setitem(sys.modules, "tensorrt", object())  # any use of it fails in another way
-    monkeypatch.setattr(tensorrt, "find_gpu", lambda index: find_gpu(index, "libcuda-of-nobody.so"))
-    for use in (check, lambda: TensorRTRunner(model)):
+    monkeypatch.setattr(probe, "find_gpu", lambda index: find_gpu(index, "libcuda-of-nobody.so"))
+    for use in (check_gpu, lambda: TensorRTRunner(model)):
         with pytest.raises(Unavailable, match="expected an NVIDIA driver, got none"):
             use()
 
@@ -198,10 +201,10 @@ def test_a_missing_or_old_tensorrt_is_refused_with_the_fix(
     install: Install, monkeypatch: pytest.MonkeyPatch, module: ModuleType | None
 ) -> None:
     install("8.5.3.1")
-    assert check().name == "Fake GPU"
+    assert check_gpu().name == "Fake GPU"
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     with pytest.raises(Unavailable, match=r"pip install tensorrt-cu12; on a Jetson: .* python3-libnvinfer"):
-        check()
+        check_gpu()
 
 
 def test_the_thread_may_ask_itself() -> None:
@@ -244,7 +247,7 @@ def test_another_gpu_is_another_engine(
     trt, cuda = install(), fake_cuda.FakeCuda(machine)
     TensorRTRunner(model, config).close()
     cuda.gpu = replace(fake_cuda.GPU, **change)
-    monkeypatch.setattr(tensorrt, "open_cuda", lambda gpu: cuda)
+    monkeypatch.setattr(probe, "open_cuda", lambda gpu: cuda)
     TensorRTRunner(model, config).close()
     assert len(trt.builds) == 2
 
@@ -261,7 +264,7 @@ def test_the_chosen_gpu_is_asked_for(
 ) -> None:
     install()
     asked: list[int] = []
-    monkeypatch.setattr(tensorrt, "find_gpu", lambda index: asked.append(index) or fake_cuda.GPU)
+    monkeypatch.setattr(probe, "find_gpu", lambda index: asked.append(index) or fake_cuda.GPU)
     TensorRTRunner(model, replace(config, gpu=3)).close()
     assert set(asked) == {3}
 
