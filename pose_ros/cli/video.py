@@ -15,8 +15,9 @@ from pose_ros.cli import options
 
 if TYPE_CHECKING:
     from pose_ros.cli.outputs import Outputs
-    from pose_ros.estimator import Estimate, PoseEstimator
+    from pose_ros.estimator import Estimate
     from pose_ros.media.sources import Source
+    from pose_ros.pipeline import PosePipeline
 
 Output = Annotated[
     Path | None,
@@ -51,13 +52,14 @@ def video(
     """
     from pose_ros.cli.outputs import Outputs
     from pose_ros.media.sources import open_source
+    from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge
 
     config, overlay = options.configs(settings, threads, short_side, boxes, ids)
     frames = open_source(source, topic=topic, convert=convert_by_cv_bridge)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     with Outputs(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
-        run = _process(frames, max_frames, estimator, outputs)
+        run = _process(frames, max_frames, PosePipeline(estimator), outputs)
     if frames.count is not None and max_frames is None and run.frames < frames.count:
         typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)
     typer.echo(f"{source}: {run}")
@@ -92,10 +94,12 @@ class Run:
         )
 
 
-def _process(frames: Source, max_frames: int | None, estimator: PoseEstimator, outputs: Outputs) -> Run:
+def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, outputs: Outputs) -> Run:
     """Estimate and write every frame, behind a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from pose_ros.pipeline import CameraImage
 
     total = min((count for count in (frames.count, max_frames) if count is not None), default=None)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
@@ -103,7 +107,7 @@ def _process(frames: Source, max_frames: int | None, estimator: PoseEstimator, o
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=total, rate="")
         for frame in islice(frames, max_frames):
-            estimate = estimator.process(frame.image_bgr)
+            estimate = pipeline.process(CameraImage(frame.image_bgr, stamp_ns=frame.stamp_ns))
             outputs.write(frame, estimate.people)
             run.add(estimate)
             run.seconds = time.perf_counter() - start

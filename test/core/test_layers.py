@@ -29,6 +29,7 @@ ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file i
     "models": VOCABULARY | {"files"},
     "estimator": VOCABULARY | STAGES | {"models"},
     "consensus": VOCABULARY | {"estimator"},
+    "pipeline": VOCABULARY | STAGES | {"estimator"},
     "media": VOCABULARY | {"decoder", "preprocess"},
     "datasets": VOCABULARY | {"consensus", "files", "media"},
     "evaluation": VOCABULARY | {"consensus", "datasets", "decoder", "estimator", "media", "preprocess"},
@@ -52,8 +53,8 @@ ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file i
     "cli": VOCABULARY
     | STAGES
     | {"checkpoint", "consensus", "datasets", "estimator", "evaluation", "export", "media", "models"}
-    | {"network", "ros", "training"},
-    "ros": VOCABULARY | STAGES | {"estimator", "live", "media"},
+    | {"network", "pipeline", "ros", "training"},
+    "ros": VOCABULARY | STAGES | {"estimator", "live", "media", "pipeline"},
 }
 ALLOWED_FILES = {"runtime/torch.py": {"checkpoint", "network"}}
 """What a single file may import beyond its room."""

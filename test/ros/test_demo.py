@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pose_ros.media.bag import stamp_ns
+
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("pose_ros.msg", reason="needs the built messages")
 
@@ -60,7 +62,7 @@ def target_of(link: Path) -> str:
 
 
 def stamps_ns(output: Path, topic: str) -> list[int]:
-    return [bag.stamp_ns(message.header) for message in bag.messages(output / "bag", topic)]
+    return [stamp_ns(message.header) for message in bag.messages(output / "bag", topic)]
 
 
 def frames_in(path: Path) -> int:

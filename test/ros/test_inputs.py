@@ -140,7 +140,7 @@ def test_markers_lie_in_the_frame_of_the_image_and_take_the_calibration(
     infos = graph.node.create_publisher(CameraInfo, "camera_info", 1)
     graph.until(lambda: infos.get_subscription_count() == 1, "the node wants the calibration")
     info = CameraInfo(width=80, height=64, k=[400.0, 0.0, 40.0, 0.0, 400.0, 32.0, 0.0, 0.0, 1.0])
-    graph.until(lambda: infos.publish(info) or node.cameras[0]._info is not None, "the calibration arrives")
+    graph.until(lambda: infos.publish(info) or node.cameras[0].calibration is not None, "the calibration arrives")
     camera.ask(image_message(paint(20), frame_id="lens"))
     graph.until(lambda: markers, "the markers arrive")
     shown = [marker for marker in markers[0].markers if marker.points]

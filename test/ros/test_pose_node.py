@@ -158,8 +158,10 @@ def test_no_broken_image_ends_the_node_and_each_is_named(
 ) -> None:
     node, camera = start()
     reports: list[str] = []
-    report = node.cameras[0].report
-    monkeypatch.setattr(node.cameras[0], "report", lambda m, e: (report(m, e), reports.append(f"{m.encoding} {e}")))
+    report = node.cameras[0].report_failure
+    monkeypatch.setattr(
+        node.cameras[0], "report_failure", lambda m, e: (report(m, e), reports.append(f"{m.encoding} {e}"))
+    )
     for number, changes in enumerate(BROKEN.values(), start=1):
         message = image_message(paint(20))
         for name, value in changes.items():

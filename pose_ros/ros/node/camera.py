@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.exceptions import ParameterException
@@ -13,16 +12,12 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from pose_ros import arrays
-from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.estimator import Estimate
 from pose_ros.media.bag import stamp_ns
 from pose_ros.ros.errors import described
-from pose_ros.ros.messages.conversions import image_from_message
-from pose_ros.ros.node.latest import Taken
-from pose_ros.ros.node.outputs import Answer, Outputs
+from pose_ros.ros.node.outputs import Outputs
 from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
-from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.parameters.live import Settings
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 
@@ -33,20 +28,11 @@ OLDEST_MS = 3_600_000.0
 """An image older than that is a recording, and its age no delay."""
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One image of a camera, decoded: (H, W, 3) or (H, W), in the order ``colour``."""
-
-    camera: Camera
-    message: Image | CompressedImage
-    picture: arrays.Image
-    colour: str
-
-
 class Camera:
     """Receives the images of one camera while they are wanted, and answers them.
 
-    ``update`` and what receives run in the executor's thread; ``open``, ``answer`` and ``show`` in the worker's.
+    ``update`` and what receives run in the executor's thread; ``accept``, ``count_answer`` and the reports in the
+    worker's.
 
     Attributes:
         name: As in the parameter ``cameras``; empty for the only one.
@@ -56,6 +42,8 @@ class Camera:
         active: Whether its node is.
         enabled: Whether its node is.
         size_wh: Of its last image, px.
+        dropped: Images dropped since the last answer.
+        calibration: Its camera_info, while somebody looks at markers.
     """
 
     def __init__(self, node: Node, name: str, settings: Settings, put: Callable[[Camera, Any], None]) -> None:
@@ -86,12 +74,12 @@ class Camera:
         self._rate_limit = RateLimit()
         self._images: Any = None
         self._infos: Any = None
-        self._info: CameraInfo | None = None
+        self.calibration: CameraInfo | None = None
         self.active = self.enabled = self._was_wanted = False
         self.size_wh = (0, 0)
         self._watchdog_s = settings.config.watchdog_s
         self._watchdog = self._new_watchdog()
-        self._dropped = 0
+        self.dropped = 0
         self._stamp_ns, self._stamps_went_back = 0, False
         self._reported_s = -ERROR_PERIOD_S
 
@@ -141,7 +129,7 @@ class Camera:
             self._infos = self._subscription(CameraInfo, self._info_topic, self._keep_info)
         else:
             self._node.destroy_subscription(self._infos)
-            self._infos = self._info = None
+            self._infos = self.calibration = None
 
     def _subscription(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> Any:
         return self._node.create_subscription(
@@ -160,7 +148,7 @@ class Camera:
         return watchdog
 
     def _keep_info(self, message: CameraInfo) -> None:
-        self._info = message
+        self.calibration = message
 
     def _receive(self, message: Image | CompressedImage) -> None:
         now_s = time.monotonic()
@@ -180,46 +168,26 @@ class Camera:
                 "a bag that loops, a clock that was set, or two publishers; going on, and not saying it again"
             )
 
-    def open(self, taken: Taken[Camera, Image | CompressedImage]) -> Frame | None:
-        """Decode an image; None if it is not wanted any more, or cannot be read: that is reported."""
-        self._dropped += taken.dropped
-        self.statistics.dropped(taken.dropped, time.monotonic())
-        if not self.wanted:
-            return None
-        try:
-            picture, colour = image_from_message(taken.item)
-        except Exception as error:  # no image ends the node
-            self.report(taken.item, error)
-            return None
-        self.size_wh = (picture.shape[1], picture.shape[0])
-        return Frame(self, taken.item, picture, colour)
+    def accept(self, dropped: int) -> bool:
+        """Count the images dropped before this one. Return whether its image is still wanted."""
+        self.dropped += dropped
+        self.statistics.dropped(dropped, time.monotonic())
+        return self.wanted
 
-    def answer(self, frame: Frame, estimate: Estimate, estimator: PoseEstimator) -> Answer | None:
-        """Publish the people of an image; None if that cannot be done."""
-        answer = Answer(frame.message.header, frame.picture, frame.colour, estimate, estimator)
-        try:
-            latency_ms = self.outputs.publish_poses(answer, self._dropped)
-        except Exception as error:
-            self.report(frame.message, error)
-            return None
-        self._dropped = 0
-        if latency_ms > OLDEST_MS:
-            latency_ms = math.nan
-        now_s, people = time.monotonic(), len(estimate.people)
-        self.statistics.answered(now_s, people, latency_ms, estimate.network_ms, estimate.decode_ms)
-        return answer
+    def count_answer(self, estimate: Estimate, latency_ms: float, now_s: float) -> None:
+        """Count an image whose poses are published."""
+        self.dropped = 0
+        known_ms = math.nan if latency_ms > OLDEST_MS else latency_ms
+        self.statistics.answered(now_s, len(estimate.people), known_ms, estimate.network_ms, estimate.decode_ms)
 
-    def show(self, frame: Frame, answer: Answer, config: NodeConfig) -> None:
-        """Publish the pictures of an answer, as far as somebody looks at them."""
-        try:
-            self.outputs.publish_pictures(answer, config, self._info)
-        except Exception as error:
-            self._tell(f"published no picture of an image of {self.topic}: {described(error)}")
-
-    def report(self, message: Image | CompressedImage, error: Exception) -> None:
-        """Count an image that has no answer, and say why, now and then."""
+    def report_failure(self, message: Image | CompressedImage, error: Exception) -> None:
+        """Count an image that cannot be answered, and log why, at most every few seconds."""
         self.statistics.broken(time.monotonic())
         self._tell(f"skipped an image ({_in_words(message)}) of {self.topic}: {described(error)}")
+
+    def report_drawing(self, error: Exception) -> None:
+        """Log why the drawings of an answer were not published, at most every few seconds."""
+        self._tell(f"published no picture of an image of {self.topic}: {described(error)}")
 
     def _tell(self, text: str) -> None:
         now_s = time.monotonic()

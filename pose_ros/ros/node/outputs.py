@@ -12,33 +12,37 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from pose_ros import arrays
-from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
 from pose_ros.msg import PersonPoseArray
+from pose_ros.pipeline import CameraImage
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
+from pose_ros.skeleton import Skeleton
 
 LAST_ANSWER_TIMEOUT = Duration(seconds=0.5)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One image with its people: (H, W, 3) or (H, W) in the order ``colour``, and what found them."""
+    """One image with its people.
+
+    Attributes:
+        header: Header of the image message.
+        image: The image.
+        estimate: Its people, and the times it took to find them.
+        skeleton: Skeleton of the people.
+        model_name: Name of the model that found them.
+    """
 
     header: Header
-    picture: arrays.Image
-    colour: str
+    image: CameraImage
     estimate: Estimate
-    estimator: PoseEstimator
-
-    @property
-    def size_wh(self) -> tuple[int, int]:
-        """Width and height of the image, px."""
-        return (self.picture.shape[1], self.picture.shape[0])
+    skeleton: Skeleton
+    model_name: str
 
 
 class Outputs:
@@ -82,9 +86,8 @@ class Outputs:
 
     def publish_poses(self, answer: Answer, dropped: int) -> float:
         """Publish the people; returns the latency that the message tells, milliseconds."""
-        estimate, estimator = answer.estimate, answer.estimator
-        names = estimator.skeleton.keypoint_names
-        message = people_to_message(estimate.people, names, answer.header, answer.size_wh, estimator.model_name)
+        estimate, names, size_wh = answer.estimate, answer.skeleton.keypoint_names, answer.image.size_wh
+        message = people_to_message(estimate.people, names, answer.header, size_wh, answer.model_name)
         message.preprocess_ms = estimate.preprocess_ms
         message.network_ms = estimate.network_ms
         message.decode_ms = estimate.decode_ms
@@ -93,27 +96,26 @@ class Outputs:
         self._poses.publish(message)
         return float(message.latency_ms)
 
-    def publish_pictures(self, answer: Answer, config: NodeConfig, camera_info: CameraInfo | None) -> None:
+    def publish_drawings(self, answer: Answer, config: NodeConfig, camera_info: CameraInfo | None) -> None:
         """Publish markers and overlay, each only if somebody looks at it."""
         if _has_subscribers(self._markers):
             self._publish_markers(answer, config, camera_info)
         raw, compressed = _has_subscribers(self._overlay), _has_subscribers(self._compressed)
         if not (raw or compressed):
             return
-        image_bgr = to_bgr(answer.picture, answer.colour)
-        drawn = draw(image_bgr, answer.estimate.people, answer.estimator.skeleton, config.overlay)
+        image_bgr = to_bgr(answer.image.image, answer.image.colour)
+        drawn = draw(image_bgr, answer.estimate.people, answer.skeleton, config.overlay)
         if raw:
             self._overlay.publish(image_to_message(drawn, answer.header))
         if compressed:
             self._compressed.publish(image_to_compressed(drawn, answer.header, config.jpeg_quality))
 
     def _publish_markers(self, answer: Answer, config: NodeConfig, camera_info: CameraInfo | None) -> None:
-        people, skeleton = answer.estimate.people, answer.estimator.skeleton
-        self._markers.publish(
-            people_markers(
-                people, skeleton, answer.header, answer.size_wh, config.markers, camera_info, before=self._shown
-            )
+        people, skeleton, size_wh = answer.estimate.people, answer.skeleton, answer.image.size_wh
+        markers = people_markers(
+            people, skeleton, answer.header, size_wh, config.markers, camera_info, before=self._shown
         )
+        self._markers.publish(markers)
         self._shown = len(people)
 
     def flush(self) -> None:

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.errors import described
-from pose_ros.ros.node.camera import Camera, Frame
-from pose_ros.ros.node.latest import LatestItems, Taken
+from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.latest import LatestItems
+from pose_ros.ros.node.processing import Processor
 from pose_ros.ros.parameters.live import Settings
 from pose_ros.runtime.runner import CPU, Progress
 
@@ -46,7 +47,7 @@ class Worker:
         self.error: Exception | None = None
         self.estimator: PoseEstimator | None = None
         self.progress = (LOADING, -1.0)
-        self._settings, self._load, self._say = settings, load, say
+        self._cameras, self._settings, self._load, self._say = cameras, settings, load, say
         self._thread = threading.Thread(target=self._work, name="pose_worker", daemon=True)
         self._thread.start()
 
@@ -68,8 +69,14 @@ class Worker:
             return
         finally:
             self.loaded.set()
+        processor = Processor(self.estimator, self._cameras, self._settings)
         while (taken := self.waiting.take(self._most(self.estimator))) is not None:
-            self.estimator = self._served(self.estimator, taken)
+            try:
+                processor.process(taken)
+            except Exception as error:  # nothing ends the thread
+                for entry in taken:
+                    entry.source.report_failure(entry.item, error)
+            self.estimator = processor.estimator
         estimator, self.estimator = self.estimator, None
         try:
             estimator.close()
@@ -85,37 +92,3 @@ class Worker:
         if self.waiting.closed:
             raise InterruptedError("nobody waits for the model any more")
         self.progress = (what, fraction)
-
-    def _served(self, estimator: PoseEstimator, taken: Sequence[Taken[Camera, Any]]) -> PoseEstimator:
-        try:
-            return self._serve(estimator, taken)
-        except Exception as error:  # nothing ends the thread
-            for entry in taken:
-                entry.source.report(entry.item, error)
-            return estimator
-
-    def _serve(self, estimator: PoseEstimator, taken: Sequence[Taken[Camera, Any]]) -> PoseEstimator:
-        """Answer these images; the people of all first, then the pictures. Returns the estimator that did it."""
-        config = self._settings.config
-        if config.decoder != estimator.config.decoder:
-            estimator = estimator.retuned(config.decoder)
-        frames = [frame for entry in taken if (frame := entry.source.open(entry)) is not None]
-        answers = []
-        for frame, estimate in zip(frames, _estimates(estimator, frames), strict=True):
-            if isinstance(estimate, Exception):
-                frame.camera.report(frame.message, estimate)
-            elif answer := frame.camera.answer(frame, estimate, estimator):
-                answers.append((frame, answer))
-        for frame, answer in answers:
-            frame.camera.show(frame, answer, config)
-        return estimator
-
-
-def _estimates(estimator: PoseEstimator, frames: Sequence[Frame]) -> list[Estimate | Exception]:
-    """The people of each image; where a run of several fails, each has its own."""
-    if not frames:
-        return []
-    try:
-        return [*estimator.process_batch([frame.picture for frame in frames], [frame.colour for frame in frames])]
-    except Exception as error:
-        return [error] if len(frames) == 1 else [e for frame in frames for e in _estimates(estimator, [frame])]
