@@ -28,8 +28,8 @@ from pose_ros.training.config import LoaderConfig, TrainingConfig
 from pose_ros.training.learner import Learner
 from pose_ros.training.loader import Positions, make_loader
 from pose_ros.training.losses.fields import FieldsLoss
-from pose_ros.training.materials import examples
 from pose_ros.training.parallel import joined
+from pose_ros.training.run_inputs import examples
 
 NETWORK, SIDE, BATCH, PICTURES = "pose_ros_mobilenet_v1_075", 320, 16, 24
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from bag import POSES, messages
 from clip import ClipError, find_clip
 from figures import Run, problems
-from pictures import Frame, frames, sheet_of_run, write_video
+from overlays import Frame, frames, sheet_of_run, write_video
 from processes import ChildError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -6,8 +6,9 @@ Its description, unit and range travel with it, so that parameters, help texts a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, ClassVar
 
 
 def setting(
@@ -238,12 +239,13 @@ class OverlayConfig:
 class MarkersConfig:
     """How people are shown in rviz."""
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"joint_m": "keypoint_m", "bone_m": "limb_m"}
     score_threshold: float = setting(0.05, "Lowest score of a shown keypoint.", low=0.0, high=1.0)
     colour: str = setting(
         "side", "Colours: left, right and middle of the body, or one for each person.", choices=("side", "person")
     )
-    joint_m: float = setting(0.03, "Diameter of a keypoint.", unit="m", low=0.001, high=1.0)
-    bone_m: float = setting(0.015, "Thickness of a limb.", unit="m", low=0.001, high=1.0)
+    keypoint_m: float = setting(0.03, "Diameter of a keypoint.", unit="m", low=0.001, high=1.0)
+    limb_m: float = setting(0.015, "Thickness of a limb.", unit="m", low=0.001, high=1.0)
     plane_m: float = setting(
         1.0,
         "Without depth: distance of the image plane from the camera. It is as wide as it is far, unless camera_info "

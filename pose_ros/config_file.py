@@ -187,7 +187,7 @@ def _merge(base: Any, change: Any) -> Any:
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:
     name, equals, text = assignment.partition("=")
-    if not equals or not text:
+    if not (name and equals and text):
         raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
     value = _parse(text, Path.cwd(), f"--set {name}")
     for part in reversed(name.split(".")):

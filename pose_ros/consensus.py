@@ -61,12 +61,12 @@ class Views:
         seen = np.ascontiguousarray(image_bgr[:, ::-1]) if flip else image_bgr
         people, skeleton = estimator.estimate(seen), estimator.skeleton
         if flip:
-            people = mirrored(people, skeleton, image_bgr.shape[1])
+            people = flip_people(people, skeleton, image_bgr.shape[1])
         keypoints, scores = map_keypoints(people.keypoints, people.scores, skeleton, self.skeleton)
         return People(keypoints, scores, people.person_scores)
 
 
-def mirrored(people: People, skeleton: Skeleton, width: int) -> People:
+def flip_people(people: People, skeleton: Skeleton, width: int) -> People:
     """The people of a mirrored image, left and right exchanged.
 
     Args:

@@ -19,7 +19,7 @@ from pose_ros.people import People
 from pose_ros.preprocess import ImageTransform, Preprocessor
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
-from pose_ros.runtime.runner import Progress, Runner
+from pose_ros.runtime.runner import BuildProgress, Runner
 from pose_ros.skeleton import Skeleton
 
 
@@ -80,7 +80,7 @@ class PoseEstimator:
         grouping: str | None = None,
         spec: ModelSpec | str | Path | None = None,
         config: EstimatorConfig | None = None,
-        progress: Progress | None = None,
+        progress: BuildProgress | None = None,
         say: Callable[[str], None] | None = None,
     ) -> PoseEstimator:
         """Load a model file. With TensorRT, the first time builds an engine: from seconds to an hour.
@@ -135,7 +135,7 @@ class PoseEstimator:
             _check_front(self.spec, self.runner, config)
         self._wanted = {head.tensor for head in self.spec.heads if head.field in read}
 
-    def retuned(self, config: DecoderConfig) -> PoseEstimator:
+    def with_decoder(self, config: DecoderConfig) -> PoseEstimator:
         """An estimator with other decoder settings on the same runner, which both give back when one is closed.
 
         Raises:

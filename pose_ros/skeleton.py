@@ -127,7 +127,7 @@ class Skeleton:
             raise KeyError(f"{self.name}: no keypoint {name!r}; it has {', '.join(self.keypoint_names)}") from None
 
     @property
-    def bones(self) -> tuple[Limb, ...]:
+    def drawn_limbs(self) -> tuple[Limb, ...]:
         """The limbs to draw: all but the redundant ones."""
         return tuple(limb for limb in self.limbs if limb not in self.redundant_limbs)
 

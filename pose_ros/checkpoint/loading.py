@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.checkpoint import own
-from pose_ros.checkpoint.filling import fill
+from pose_ros.checkpoint.fill import fill
 from pose_ros.checkpoint.publisher import Publisher, State, shapes_of
 from pose_ros.checkpoint.reading import read_file, state_of
 from pose_ros.network import zoo

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from pose_ros.checkpoint.filling import fill
+from pose_ros.checkpoint.fill import fill
 from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
 from pose_ros.files import appears_whole

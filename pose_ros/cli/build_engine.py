@@ -8,13 +8,13 @@ from typing import Annotated
 
 import typer
 
-from pose_ros.cli.building import BuildBar
-from pose_ros.cli.options import Settings, configs
+from pose_ros.cli.options import SetOption, configs
+from pose_ros.cli.progress import BuildBar
 
 
 def build_engine(
     model: Annotated[Path | None, typer.Argument(help="ONNX file.", show_default="the model of this package")] = None,
-    settings: Settings = None,
+    settings: SetOption = None,
 ) -> None:
     """Build the TensorRT engine of a model, or say that it is there. It serves the same settings on this machine.
 

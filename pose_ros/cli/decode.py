@@ -34,7 +34,7 @@ def decode(
     masks: Annotated[
         Path | None, typer.Option("--masks", help="Write the people's masks (.npz), if any.", show_default=False)
     ] = None,
-    settings: options.Settings = None,
+    settings: options.SetOption = None,
 ) -> None:
     """Make people of stored fields.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from pathlib import Path
+from xml.etree import ElementTree
 
 import typer
 
 from pose_ros.cli.probes import Finding, Probe, examine, runtime_probe
-from pose_ros.cli.version import version
 
 _ESTIMATE = """
 import time, numpy
@@ -138,3 +140,17 @@ def _matters(finding: Finding, findings: list[Finding]) -> bool:
 def _has_nvidia_device() -> bool:
     """Whether there is a GPU without a driver; a Jetson's is on no bus, but its driver is part of the system."""
     return any("0x10de" in vendor.read_text() for vendor in Path("/sys/bus/pci/devices").glob("*/vendor"))
+
+
+def version() -> str:
+    """As pip knows it, or as it stands in the package.xml that colcon installed."""
+    try:
+        return installed_version("pose_ros")
+    except PackageNotFoundError:
+        pass
+    shares = [Path(prefix) / "share/pose_ros" for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(":")]
+    for folder in [*shares, Path(__file__).parents[2]]:
+        manifest = folder / "package.xml"
+        if manifest.is_file():
+            return ElementTree.parse(manifest).findtext("version") or "unknown"
+    return "unknown"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose_ros.cli.columns import aligned
+from pose_ros.cli.tables import format_table
 
 if TYPE_CHECKING:
     from pose_ros.runtime.tensorrt.cache import EngineCache, EngineEntry
@@ -38,7 +38,7 @@ def engines(
     elif prune:
         _prune(cache)
     entries = cache.entries()
-    typer.echo(aligned([_HEAD, *map(_row, entries)]) if entries else f"no engines in {cache.folder}")
+    typer.echo(format_table([_HEAD, *map(_row, entries)]) if entries else f"no engines in {cache.folder}")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose_ros.cli.options import Runtime, Settings, Spec, Threads, configs, load_estimator
+from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, configs, load_estimator
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -49,7 +49,7 @@ def evaluate(
     spec: Spec = None,
     runtime: Runtime = "auto",
     threads: Threads = None,
-    settings: Settings = None,
+    settings: SetOption = None,
 ) -> None:
     """Measure how good a model is: AP, PCK, kinds of errors, and time.
 
@@ -112,7 +112,7 @@ def _refuse(settings: Mapping[str, object]) -> None:
 
 
 def _stored(results: Path, labelled: DataSet) -> Mapping[str, Evaluation]:
-    from pose_ros.evaluation.found import read_results
+    from pose_ros.evaluation.detections import read_results
     from pose_ros.evaluation.scores import evaluate_found
 
     return {results.stem: evaluate_found(labelled, read_results(results, labelled))}

@@ -43,7 +43,7 @@ def export(
     bf16: precision.Bf16 = False,
     int8: precision.Int8 = False,
     calibrate: precision.Calibrate = None,
-    calibration: precision.Calibration = "percentile",
+    calibration: precision.CalibrationMethod = "percentile",
     unsigned: precision.Unsigned = False,
     depthwise: precision.Depthwise = False,
     keep: precision.Keep = None,
@@ -73,11 +73,11 @@ def export(
     is_onnx = checkpoint is not None and checkpoint.suffix.lower() == ".onnx"
     _check_options(context, is_onnx, int8)
     fine = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
-    wishes = precision.Wishes(half, bf16, int8, calibrate, report, images, fine)
+    wishes = precision.PrecisionOptions(half, bf16, int8, calibrate, report, images, fine)
     wishes.check()
     if checkpoint is not None and is_onnx:
         target = output or Path(f"{checkpoint.stem}_int8.onnx")
-        precision.quantised(checkpoint, target, wishes)
+        precision.quantise_file(checkpoint, target, wishes)
         precision.show_cost(checkpoint, target, wishes)
         return
     options = _export_options(
@@ -132,7 +132,7 @@ def _first_given(context: typer.Context, names: Sequence[str]) -> str:
     return f"--{given[0].replace('_', '-')}" if given else ""
 
 
-def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: precision.Wishes) -> None:
+def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: precision.PrecisionOptions) -> None:
     """Export a network in the precision that is wished for, and say what it costs."""
     from pose_ros.export.bfloat16 import write_stand_in
     from pose_ros.export.to_onnx import export as write
@@ -144,7 +144,7 @@ def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: pre
                 write(model, float32, replace(options, half=False, bf16=False))
             report = None if wishes.int8 else write(model, target, options)
         if report is None:
-            precision.quantised(float32, target, wishes)
+            precision.quantise_file(float32, target, wishes)
         else:
             _show(report)
         runs = write_stand_in(target, Path(folder) / "runs.onnx") if wishes.bf16 else target

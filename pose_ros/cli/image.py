@@ -25,7 +25,7 @@ def image(
     grouping: options.Grouping = None,
     threads: options.Threads = None,
     short_side: options.ShortSide = None,
-    settings: options.Settings = None,
+    settings: options.SetOption = None,
     boxes: options.Boxes = False,
     ids: options.Ids = False,
 ) -> None:
@@ -33,7 +33,7 @@ def image(
 
     pose_ros image photo.jpg -o drawn.jpg --json people.jsonl
     """
-    from pose_ros.cli.outputs import Outputs
+    from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.overlay import draw
     from pose_ros.media.results import write_image
     from pose_ros.media.sources import ImageFiles
@@ -42,7 +42,7 @@ def image(
     inputs = _expanded(files)
     targets = [None] * len(inputs) if output is None else _targets(inputs, output)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
-    with Outputs(estimator, json, coco) as outputs:
+    with ResultFiles(estimator, json, coco) as outputs:
         for frame, file, target in zip(ImageFiles(inputs, files[0]), inputs, targets, strict=True):
             people = estimator.estimate(frame.image_bgr)
             outputs.write(frame, people)

@@ -9,12 +9,12 @@ import typer
 
 from pose_ros.cli import options
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="Labels to write: COCO JSON with keypoint_scores.")]
+LabelOutput = Annotated[Path, typer.Option("--output", "-o", help="Labels to write: COCO JSON with keypoint_scores.")]
 
 
 def label(
     folder: Annotated[Path, typer.Argument(help="Folder of images.", show_default=False)],
-    output: Output,
+    output: LabelOutput,
     model: Annotated[
         list[Path] | None, typer.Option("--model", help="Teacher: ONNX file or checkpoint; repeatable.")
     ] = None,
@@ -27,7 +27,7 @@ def label(
     ] = None,
     flip: Annotated[bool, typer.Option(help="Look at the mirrored images, too.")] = True,
     threads: options.Threads = None,
-    settings: options.Settings = None,
+    settings: options.SetOption = None,
 ) -> None:
     """Label images with what models see in them, every keypoint with its score.
 
@@ -58,7 +58,8 @@ def label(
 
 
 def merge_labels(
-    files: Annotated[list[Path], typer.Argument(help="Labels of the same images.", show_default=False)], output: Output
+    files: Annotated[list[Path], typer.Argument(help="Labels of the same images.", show_default=False)],
+    output: LabelOutput,
 ) -> None:
     """Make one label file of several teachers'; a score is their mean."""
     from pose_ros.datasets import teacher

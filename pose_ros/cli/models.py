@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pose_ros.cli import engines
-from pose_ros.cli.columns import aligned
+from pose_ros.cli.tables import format_table
 
 if TYPE_CHECKING:
     from pose_ros.fields import ModelSpec
     from pose_ros.models.catalogue import Entry
-    from pose_ros.models.download import Progress
+    from pose_ros.models.download import DownloadProgress
     from pose_ros.runtime.runner import TensorSpec
 
 app = typer.Typer(no_args_is_help=True, help="List, fetch, show and describe models.")
@@ -35,7 +35,7 @@ def list_models(
         return
     rows = [("name", "grouping", "AP", "licence of the weights", "commercial", "")]
     rows += [(e.name, e.grouping, _ap(e), e.weights_licence, e.commercial, _place(e)) for e in entries()]
-    typer.echo(aligned(rows))
+    typer.echo(format_table(rows))
 
 
 @app.command()
@@ -53,7 +53,7 @@ def show(
     if model is None or _is_file(model):
         _show_file(DEFAULT_MODEL if model is None else Path(model), spec)
     else:
-        typer.echo(aligned(_known(find(model))))
+        typer.echo(format_table(_known(find(model))))
 
 
 @app.command()
@@ -156,7 +156,7 @@ def _refuse(entry: Entry, target: Path, accepted: bool) -> None:
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Progress]:
+def _progress(name: str) -> Iterator[DownloadProgress]:
     """A bar on the terminal; a word about what is kept when it is interrupted."""
     import sys
 

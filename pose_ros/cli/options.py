@@ -26,7 +26,7 @@ Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the n
 ShortSide = Annotated[
     int | None, typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="the model's")
 ]
-Settings = Annotated[
+SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as decoder.score_threshold=0.2; repeatable."),
 ]
@@ -40,7 +40,7 @@ def load_estimator(
     model: Path | None, *, spec: Path | None, runtime: str, grouping: str | None, config: EstimatorConfig
 ) -> PoseEstimator:
     """Load the chosen model, with a bar while an engine is built for it."""
-    from pose_ros.cli.building import BuildBar
+    from pose_ros.cli.progress import BuildBar
     from pose_ros.estimator import PoseEstimator
 
     with BuildBar() as bar:

@@ -13,7 +13,7 @@ from pose_ros.media.sources import Frame
 from pose_ros.people import People
 
 
-class Outputs(ExitStack):
+class ResultFiles(ExitStack):
     """Annotated video, JSON lines and COCO results, each if it has a path. Use it in a ``with``."""
 
     def __init__(

@@ -21,7 +21,7 @@ Calibrate = Annotated[
     Path | None,
     typer.Option("--calibrate", metavar="IMAGES", help="Images for --int8: folder, video, bag.", show_default=False),
 ]
-Calibration = Annotated[
+CalibrationMethod = Annotated[
     str, typer.Option("--calibration", help="What of a layer's values int8 covers: percentile, minmax or entropy.")
 ]
 Unsigned = Annotated[
@@ -42,7 +42,7 @@ Images = Annotated[int, typer.Option("--images", min=1, help="Most images to cal
 
 
 @dataclass(frozen=True)
-class Wishes:
+class PrecisionOptions:
     """What the command asks for in precision.
 
     Attributes:
@@ -87,7 +87,7 @@ class Wishes:
         return self.report or self.calibrate
 
 
-def quantised(model: Path, target: Path, wishes: Wishes) -> None:
+def quantise_file(model: Path, target: Path, wishes: PrecisionOptions) -> None:
     """Quantise a file and say what has become of it."""
     from rich.console import Console
     from rich.progress import Progress
@@ -105,7 +105,7 @@ def quantised(model: Path, target: Path, wishes: Wishes) -> None:
     _show(report, options.method)
 
 
-def show_cost(reference: Path, model: Path, wishes: Wishes) -> None:
+def show_cost(reference: Path, model: Path, wishes: PrecisionOptions) -> None:
     """Show the same images to a float32 file and another, and print how far their answers are from each other.
 
     Args:
@@ -116,7 +116,7 @@ def show_cost(reference: Path, model: Path, wishes: Wishes) -> None:
     from rich.console import Console
     from rich.progress import track
 
-    from pose_ros.cli.columns import aligned
+    from pose_ros.cli.tables import format_table
     from pose_ros.config import EstimatorConfig, RuntimeConfig
     from pose_ros.estimator import PoseEstimator
     from pose_ros.evaluation.precision import compare
@@ -132,7 +132,7 @@ def show_cost(reference: Path, model: Path, wishes: Wishes) -> None:
     with next(estimators) as first, next(estimators) as second:
         report = compare(first, second, images)
     typer.echo(f"against float32, on {report.images} images of {wishes.shown}:")
-    typer.echo(aligned([(f"  {name}", value) for name, value in report.rows()]))
+    typer.echo(format_table([(f"  {name}", value) for name, value in report.rows()]))
 
 
 def _show(report: QuantiseReport, method: str) -> None:

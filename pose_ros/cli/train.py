@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pose_ros.training.log import Progress
+    from pose_ros.training.log import RunStatus
 
 
 def train(
@@ -66,7 +66,7 @@ class Display:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: RunStatus) -> None:
         """Move the bar, or write a line."""
         text = (
             f"loss {progress.losses['loss']:.4g}  {progress.images_per_s:.0f} images/s  "

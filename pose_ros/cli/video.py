@@ -14,12 +14,12 @@ import typer
 from pose_ros.cli import options
 
 if TYPE_CHECKING:
-    from pose_ros.cli.outputs import Outputs
+    from pose_ros.cli.outputs import ResultFiles
     from pose_ros.estimator import Estimate
     from pose_ros.media.sources import Source
     from pose_ros.pipeline import PosePipeline
 
-Output = Annotated[
+VideoOutput = Annotated[
     Path | None,
     typer.Option("--output", "-o", help="Annotated video: .mp4, .webm (for browsers), .avi, .mkv.", show_default=False),
 ]
@@ -31,7 +31,7 @@ def video(
     source: Annotated[
         str, typer.Argument(help="Video, folder of images, rosbag2, or number of a camera.", show_default=False)
     ],
-    output: Output = None,
+    output: VideoOutput = None,
     json: options.Json = None,
     coco: options.Coco = None,
     max_frames: MaxFrames = None,
@@ -42,7 +42,7 @@ def video(
     grouping: options.Grouping = None,
     threads: options.Threads = None,
     short_side: options.ShortSide = None,
-    settings: options.Settings = None,
+    settings: options.SetOption = None,
     boxes: options.Boxes = False,
     ids: options.Ids = False,
 ) -> None:
@@ -50,7 +50,7 @@ def video(
 
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
-    from pose_ros.cli.outputs import Outputs
+    from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.sources import open_source
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge
@@ -58,7 +58,7 @@ def video(
     config, overlay = options.configs(settings, threads, short_side, boxes, ids)
     frames = open_source(source, topic=topic, convert=convert_by_cv_bridge)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
-    with Outputs(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
+    with ResultFiles(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
         run = _process(frames, max_frames, PosePipeline(estimator), outputs)
     if frames.count is not None and max_frames is None and run.frames < frames.count:
         typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)
@@ -94,7 +94,7 @@ class Run:
         )
 
 
-def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, outputs: Outputs) -> Run:
+def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, outputs: ResultFiles) -> Run:
     """Estimate and write every frame, behind a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -22,7 +22,7 @@ from pose_ros.datasets.regions import Region, region
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.skeleton import COCO_17, Skeleton
 
-Person = tuple[FloatArray, ByteArray, Region]
+CocoPerson = tuple[FloatArray, ByteArray, Region]
 
 
 def read_coco(
@@ -58,7 +58,7 @@ def read_coco(
     source = keypoint_names(names or category.get("keypoints", ()) or COCO_17.keypoint_names)
     annotations = by_image(content, category)
     with Problems(str(labels), strict) as problems:
-        reader = _Reader(images, source, skeleton, alone, gates, problems)
+        reader = _CocoReader(images, source, skeleton, alone, gates, problems)
         entries = ((entry, annotations[entry.get("id")]) for entry in content["images"])
         return problems.every(reader.picture, entries)
 
@@ -105,7 +105,7 @@ def person_category(categories: Sequence[Mapping[str, Any]], where: str) -> Mapp
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _CocoReader:
     images: Path
     source: tuple[str, ...]
     skeleton: Skeleton
@@ -129,7 +129,7 @@ class _Reader:
 
     def _people(
         self, annotations: Sequence[Mapping[str, Any]], size_wh: tuple[int, int] | None
-    ) -> tuple[list[Person], list[Region]]:
+    ) -> tuple[list[CocoPerson], list[Region]]:
         people, ignored = [], []
         for annotation in annotations:
             person = self.problems.guarded(_person, annotation, len(self.source), size_wh, self.gates)
@@ -143,7 +143,7 @@ class _Reader:
         return people, ignored
 
 
-def _person(annotation: Mapping[str, Any], count: int, size_wh: tuple[int, int] | None, gates: Gates) -> Person:
+def _person(annotation: Mapping[str, Any], count: int, size_wh: tuple[int, int] | None, gates: Gates) -> CocoPerson:
     where = f"annotation {annotation.get('id')}"
     values = np.asarray(annotation.get("keypoints") or np.zeros(3 * count), np.float32)
     if values.shape != (3 * count,):

@@ -49,7 +49,7 @@ def read_yolo(
     source = keypoint_names(_names(content, names, count, labels))
     _check_flip(content, source, labels)
     with Problems(str(labels), strict) as problems:
-        reader = _Reader(source, size, _person_class(content), skeleton, alone)
+        reader = _YoloReader(source, size, _person_class(content), skeleton, alone)
         return problems.every(reader.picture, ((file,) for file in _images(content, split, labels)))
 
 
@@ -114,7 +114,7 @@ def _listed(root: Path, part: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _YoloReader:
     source: tuple[str, ...]
     size: int
     person_class: int

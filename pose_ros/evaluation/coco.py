@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.evaluation.data import DataSet, LabelledImage, flat_triples
-from pose_ros.evaluation.found import CATEGORY, Found
+from pose_ros.evaluation.detections import CATEGORY, Detections
 
 Scores = dict[str, float | None]
 METRICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
@@ -26,7 +26,7 @@ MOST_PEOPLE = 20
 """So many people of an image count, the best of them."""
 
 
-def average_precision(data: DataSet, found: Sequence[Found]) -> Scores:
+def average_precision(data: DataSet, found: Sequence[Detections]) -> Scores:
     """AP and AR of METRICS; for CrowdPose AP and AR without medium and large, and then AP by CROWDS.
 
     Args:
@@ -61,7 +61,7 @@ def cocoeval() -> Any:
     return module
 
 
-def _evaluation(data: DataSet, found: Sequence[Found]) -> Any:
+def _evaluation(data: DataSet, found: Sequence[Detections]) -> Any:
     """A COCOeval of all images, which are numbered from 1, as are people: its matches take 0 for nobody."""
     truth = [entry for n, image in enumerate(data.images, 1) for entry in _labelled(n, image)]
     results = [entry for n, people in enumerate(found, 1) for entry in _found(n, people)]
@@ -99,7 +99,7 @@ def _labelled(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
         }
 
 
-def _found(number: int, people: Found) -> Iterator[dict[str, Any]]:
+def _found(number: int, people: Detections) -> Iterator[dict[str, Any]]:
     triples = flat_triples(people.keypoints, people.present)
     for keypoints, score, area in zip(triples, people.scores.tolist(), people.areas.tolist(), strict=True):
         yield {"image_id": number, "keypoints": keypoints, "score": score, "area": area}

@@ -118,7 +118,7 @@ def skeleton_of(names: Sequence[str]) -> Skeleton:
     known = [skeleton for skeleton in SKELETONS.values() if skeleton.keypoint_names == plain]
     if known:
         return known[0]
-    coco = [tuple(COCO_17.keypoint_names[end] for end in bone) for bone in COCO_17.bones]
+    coco = [tuple(COCO_17.keypoint_names[end] for end in limb) for limb in COCO_17.drawn_limbs]
     limbs = [(a, b) for a, b in (*coco, *_HEAD_AND_NECK) if a in plain and b in plain]
     return Skeleton(f"labels_{len(plain)}", plain, tuple((plain.index(a), plain.index(b)) for a, b in limbs))
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from pose_ros.arrays import BoolArray, DoubleArray, IndexArray, LongArray
 from pose_ros.evaluation.coco import MOST_PEOPLE
 from pose_ros.evaluation.data import DataSet, LabelledImage
-from pose_ros.evaluation.found import Found
+from pose_ros.evaluation.detections import Detections
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import Skeleton
@@ -51,7 +51,7 @@ class ImageErrors:
     absent: BoolArray
 
 
-def diagnose(data: DataSet, found: Sequence[Found]) -> list[ImageErrors]:
+def diagnose(data: DataSet, found: Sequence[Detections]) -> list[ImageErrors]:
     """Judge the best people of every image."""
     return [_judged(image, people, data) for image, people in zip(data.images, found, strict=True)]
 
@@ -62,17 +62,17 @@ def counted(errors: Sequence[ImageErrors], keypoints: int) -> LongArray:
     return np.stack([(kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
 
 
-def corrected(data: DataSet, found: Sequence[Found], errors: Sequence[ImageErrors], kind: int) -> list[Found]:
+def corrected(data: DataSet, found: Sequence[Detections], errors: Sequence[ImageErrors], kind: int) -> list[Detections]:
     """Those found, with every keypoint of one kind moved to its label."""
     return [_corrected(*each, kind) for each in zip(data.images, found, errors, strict=True)]
 
 
-def without_false(found: Sequence[Found], errors: Sequence[ImageErrors]) -> list[Found]:
+def without_false(found: Sequence[Detections], errors: Sequence[ImageErrors]) -> list[Detections]:
     """Those found, without false people."""
     return [people[: len(image.false)][~image.false] for people, image in zip(found, errors, strict=True)]
 
 
-def _judged(image: LabelledImage, people: Found, data: DataSet) -> ImageErrors:
+def _judged(image: LabelledImage, people: Detections, data: DataSet) -> ImageErrors:
     people, sigmas = people[:MOST_PEOPLE], np.array(data.skeleton.sigmas)
     likeness = oks(people, image, sigmas)
     partners = matched(np.where(image.ignored, -1, likeness), LEAST_OKS)
@@ -83,7 +83,7 @@ def _judged(image: LabelledImage, people: Found, data: DataSet) -> ImageErrors:
     return ImageErrors(partners, false, missed, kinds, (kinds == MISS) & ~people.present)
 
 
-def _kinds(image: LabelledImage, people: Found, partners: IndexArray, skeleton: Skeleton) -> npt.NDArray[np.int8]:
+def _kinds(image: LabelledImage, people: Detections, partners: IndexArray, skeleton: Skeleton) -> npt.NDArray[np.int8]:
     """(D, K); section 3.1 of the paper. What could be inversion or swap, is what it is nearer to."""
     kinds = np.full(people.keypoints.shape[:2], NOT_JUDGED, np.int8)
     mirror = list(skeleton.flip_order)
@@ -99,7 +99,7 @@ def _kinds(image: LabelledImage, people: Found, partners: IndexArray, skeleton: 
     return kinds
 
 
-def _near(people: Found, image: LabelledImage, skeleton: Skeleton, order: list[int]) -> DoubleArray:
+def _near(people: Detections, image: LabelledImage, skeleton: Skeleton, order: list[int]) -> DoubleArray:
     """(D, N, K) similarity of each keypoint found to the labelled one that ``order`` names; absent ones have 0."""
     offsets = people.keypoints[:, None] - image.keypoints[None][:, :, order]
     both = people.present[:, None] & image.labelled[None][:, :, order]
@@ -107,7 +107,7 @@ def _near(people: Found, image: LabelledImage, skeleton: Skeleton, order: list[i
     return keypoint_similarity(squared, image.areas[None, :, None], np.array(skeleton.sigmas)[order])
 
 
-def _corrected(image: LabelledImage, people: Found, errors: ImageErrors, kind: int) -> Found:
+def _corrected(image: LabelledImage, people: Detections, errors: ImageErrors, kind: int) -> Detections:
     keypoints = people.keypoints.copy()
     for d, n in enumerate(errors.partners):
         wrong = errors.kinds[d] == kind

@@ -10,8 +10,8 @@ import numpy as np
 
 from pose_ros.arrays import BoolArray, DoubleArray, Image, IndexArray
 from pose_ros.evaluation.data import DataSet, LabelledImage
+from pose_ros.evaluation.detections import Detections
 from pose_ros.evaluation.errors import INVERSION, MISS, SWAP, ImageErrors
-from pose_ros.evaluation.found import Found
 from pose_ros.media.overlay import draw
 from pose_ros.media.sheet import add_title, arrange
 from pose_ros.media.sources import read_image
@@ -43,16 +43,16 @@ class Failure:
     weight: float
     text: str
     labelled: Indexes
-    found: Found
+    found: Detections
     box: DoubleArray
     marks: DoubleArray
 
 
-Listed = Callable[[LabelledImage, Found, ImageErrors], Iterator[Failure]]
+Listed = Callable[[LabelledImage, Detections, ImageErrors], Iterator[Failure]]
 
 
 def failure_sheets(
-    data: DataSet, found: Sequence[Found], errors: Sequence[ImageErrors], most: int = 9, columns: int = 3
+    data: DataSet, found: Sequence[Detections], errors: Sequence[ImageErrors], most: int = 9, columns: int = 3
 ) -> dict[str, Image]:
     """The worst failures of every kind that occurs, by title.
 
@@ -89,13 +89,13 @@ def picture(failure: Failure, skeleton: Skeleton) -> Image:
     return add_title(np.hstack([draw(crop, truth, skeleton), gap, right]), failure.text)
 
 
-def _missed(image: LabelledImage, found: Found, errors: ImageErrors) -> Iterator[Failure]:
+def _missed(image: LabelledImage, found: Detections, errors: ImageErrors) -> Iterator[Failure]:
     for n in np.flatnonzero(errors.missed).tolist():
         text = f"{image.file.name}: {image.areas[n] ** 0.5:.0f} px, {image.labelled[n].sum()} keypoints"
         yield Failure(image, image.areas[n], text, np.array([n]), found, image.boxes[n], np.zeros((0, 2)))
 
 
-def _false(image: LabelledImage, found: Found, errors: ImageErrors) -> Iterator[Failure]:
+def _false(image: LabelledImage, found: Detections, errors: ImageErrors) -> Iterator[Failure]:
     for d in np.flatnonzero(errors.false).tolist():
         text = f"{image.file.name}: score {found.scores[d]:.2f}"
         everybody = np.flatnonzero(~image.ignored)
@@ -103,7 +103,7 @@ def _false(image: LabelledImage, found: Found, errors: ImageErrors) -> Iterator[
 
 
 def _wrong(kind: int) -> Listed:
-    def listed(image: LabelledImage, found: Found, errors: ImageErrors) -> Iterator[Failure]:
+    def listed(image: LabelledImage, found: Detections, errors: ImageErrors) -> Iterator[Failure]:
         for d in np.flatnonzero((errors.kinds == kind).any(axis=1)).tolist():
             wrong, n = errors.kinds[d] == kind, errors.partners[d]
             text = f"{image.file.name}: {wrong.sum()} of {image.labelled[n].sum()} keypoints"
@@ -113,7 +113,7 @@ def _wrong(kind: int) -> Listed:
     return listed
 
 
-def _box(found: Found, d: int) -> DoubleArray:
+def _box(found: Detections, d: int) -> DoubleArray:
     points = found.keypoints[d][found.present[d]]
     low = points.min(axis=0, initial=np.inf)
     return np.concatenate([low, points.max(axis=0, initial=-np.inf) - low]) if len(points) else np.zeros(4)

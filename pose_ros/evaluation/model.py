@@ -12,7 +12,7 @@ from pose_ros.consensus import Views
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import DataSet, LabelledImage
-from pose_ros.evaluation.found import Found, found_people
+from pose_ros.evaluation.detections import Detections, to_detections
 from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.preprocess import Preprocessor
@@ -23,7 +23,7 @@ Track = Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]]
 STAGES = ("preprocess", "network", "decode")
 
 
-class Asked(Protocol):
+class PoseModel(Protocol):
     """Who finds people, in one or several ways.
 
     Attributes:
@@ -38,7 +38,7 @@ class Asked(Protocol):
 
 
 @dataclass(frozen=True)
-class Answers:
+class ModelResults:
     """What a model found in every image of a data set, grouped in one way.
 
     Attributes:
@@ -48,7 +48,7 @@ class Answers:
     """
 
     skeleton: Skeleton
-    found: list[Found]
+    found: list[Detections]
     times_ms: dict[str, list[float]]
 
 
@@ -108,18 +108,18 @@ class SeveralViews:
         return answers
 
 
-def answers(model: Asked, data: DataSet, track: Track = iter) -> dict[str, Answers]:
+def run_model(model: PoseModel, data: DataSet, track: Track = iter) -> dict[str, ModelResults]:
     """Ask about every image, one after the other, by way of grouping.
 
     Raises:
         FileNotFoundError: If an image is missing.
         ValueError: If it cannot be read.
     """
-    collected: dict[str, Answers] = {}
+    collected: dict[str, ModelResults] = {}
     for image in track(data.images):
         for grouping, (people, times) in model.ask(read_image(image.file)).items():
-            answer = collected.setdefault(grouping, Answers(model.skeleton, [], {stage: [] for stage in times}))
-            answer.found.append(found_people(people, model.skeleton, data.skeleton))
+            answer = collected.setdefault(grouping, ModelResults(model.skeleton, [], {stage: [] for stage in times}))
+            answer.found.append(to_detections(people, model.skeleton, data.skeleton))
             for stage, time_ms in times.items():
                 answer.times_ms[stage].append(time_ms)
     return collected

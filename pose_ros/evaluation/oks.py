@@ -13,14 +13,14 @@ import numpy as np
 
 from pose_ros.arrays import DoubleArray, IndexArray
 from pose_ros.evaluation.data import LabelledImage
-from pose_ros.evaluation.found import Found
+from pose_ros.evaluation.detections import Detections
 from pose_ros.similarity import keypoint_similarity
 
 NOBODY = -1
 """Place of the partner of who has none."""
 
 
-def oks(found: Found, image: LabelledImage, sigmas: DoubleArray) -> DoubleArray:
+def oks(found: Detections, image: LabelledImage, sigmas: DoubleArray) -> DoubleArray:
     """OKS of everybody found with everybody labelled, (D, N).
 
     It is the mean keypoint similarity over the labelled keypoints. For who has none, it is that of the distance to
@@ -53,7 +53,7 @@ def matched(likeness: DoubleArray, least: float, order: Iterable[int] | None = N
     return partners
 
 
-def _beyond(found: Found, image: LabelledImage) -> DoubleArray:
+def _beyond(found: Detections, image: LabelledImage) -> DoubleArray:
     """(D, N, K) squared distance to the enlarged boxes, 0 inside."""
     low = (image.boxes[:, :2] - image.boxes[:, 2:])[None, :, None]
     high = (image.boxes[:, :2] + 2 * image.boxes[:, 2:])[None, :, None]

@@ -17,7 +17,7 @@ from pose_ros.arrays import DoubleArray
 from pose_ros.datasets.images import HEAD_BOX, HEAD_SEGMENT
 from pose_ros.datasets.labels import spans
 from pose_ros.evaluation.data import DataSet, LabelledImage
-from pose_ros.evaluation.found import Found
+from pose_ros.evaluation.detections import Detections
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.skeleton import Skeleton
 
@@ -74,7 +74,7 @@ class Pck:
         return np.divide(self.correct, labelled, out=np.full(len(labelled), np.nan), where=labelled > 0)
 
 
-def correct_keypoints(data: DataSet, found: Sequence[Found]) -> dict[str, Pck]:
+def correct_keypoints(data: DataSet, found: Sequence[Detections]) -> dict[str, Pck]:
     """Every one of MEASURES that the data set has the lengths for.
 
     Each labelled person is compared with the most similar one found; where there is none, all keypoints are wrong.
@@ -84,7 +84,7 @@ def correct_keypoints(data: DataSet, found: Sequence[Found]) -> dict[str, Pck]:
     return {name: result for name, result in results.items() if result is not None}
 
 
-def _distances(image: LabelledImage, people: Found, skeleton: Skeleton) -> DoubleArray:
+def _distances(image: LabelledImage, people: Detections, skeleton: Skeleton) -> DoubleArray:
     """(N, K) px from the labels to the keypoints found; infinite where there are none."""
     distances = np.full(image.keypoints.shape[:2], np.inf)
     likeness = np.where(image.ignored, -1, oks(people, image, np.array(skeleton.sigmas)))

@@ -12,7 +12,7 @@ from pose_ros.arrays import BoolArray, DoubleArray, Image
 from pose_ros.decoder import fields_read, make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import LabelledImage
-from pose_ros.evaluation.found import Found
+from pose_ros.evaluation.detections import Detections
 from pose_ros.evaluation.oks import NOBODY, matched, oks
 from pose_ros.fields import FRONT_HEADS, Fields
 from pose_ros.people import People
@@ -99,7 +99,7 @@ def compare(reference: PoseEstimator, model: PoseEstimator, images: Iterable[Ima
     Raises:
         ValueError: If there are no images, or the fields have other shapes.
     """
-    first, second = _Seen(reference), _Seen(model)
+    first, second = _ImageDetections(reference), _ImageDetections(model)
     fields, pairs = _FieldDifferences(), []
     for image in images:
         expected, expected_people = first(image)
@@ -111,7 +111,7 @@ def compare(reference: PoseEstimator, model: PoseEstimator, images: Iterable[Ima
     return _report(fields.differences(), pairs)
 
 
-class _Seen:
+class _ImageDetections:
     """The fields of an image and its people, of one run of the network."""
 
     def __init__(self, estimator: PoseEstimator) -> None:
@@ -168,7 +168,7 @@ class _Pair:
 
 
 def _pair(expected: People, got: People, sigmas: Sequence[float]) -> _Pair:
-    found = Found(got.keypoints.astype(float), got.person_scores.astype(float), np.zeros(len(got)))
+    found = Detections(got.keypoints.astype(float), got.person_scores.astype(float), np.zeros(len(got)))
     likeness = oks(found, _labelled(expected), np.asarray(sigmas, float))
     partners = matched(likeness, SAME_OKS)
     places = np.flatnonzero(partners != NOBODY)

@@ -13,9 +13,9 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.coco import Scores, average_precision
 from pose_ros.evaluation.data import DataSet
 from pose_ros.evaluation.data_sets import data_of
+from pose_ros.evaluation.detections import Detections, to_detections
 from pose_ros.evaluation.errors import KINDS, ImageErrors, corrected, counted, diagnose, without_false
-from pose_ros.evaluation.found import Found, found_people
-from pose_ros.evaluation.model import Answers, Asked, SeveralViews, SharedPass, Track, answers
+from pose_ros.evaluation.model import ModelResults, PoseModel, SeveralViews, SharedPass, Track, run_model
 from pose_ros.evaluation.pck import Pck, correct_keypoints
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -37,7 +37,7 @@ class Evaluation:
     """
 
     data: DataSet
-    found: Sequence[Found]
+    found: Sequence[Detections]
     scores: Scores
     pck: Mapping[str, Pck]
     errors: Sequence[ImageErrors]
@@ -99,20 +99,23 @@ def evaluate_model(
         ValueError: If an image cannot be read, or the model lacks the fields of a grouping.
     """
     several = flip or bool(short_sides)
-    model: Asked = (
+    model: PoseModel = (
         SeveralViews(estimator, groupings, short_sides, flip) if several else SharedPass(estimator, groupings)
     )
-    return {name: evaluate_answers(data, answer) for name, answer in answers(model, data, track).items()}
+    return {name: evaluate_answers(data, answer) for name, answer in run_model(model, data, track).items()}
 
 
-def evaluate_answers(data: DataSet, answer: Answers) -> Evaluation:
+def evaluate_answers(data: DataSet, answer: ModelResults) -> Evaluation:
     """Evaluate what a model has found."""
     unknown = tuple(name for name in data.skeleton.keypoint_names if not _finds(answer.skeleton, name))
     return evaluate_found(data, answer.found, unknown, answer.times_ms)
 
 
 def evaluate_found(
-    data: DataSet, found: Sequence[Found], lacking: tuple[str, ...] = (), times_ms: Mapping[str, Sequence[float]] = {}
+    data: DataSet,
+    found: Sequence[Detections],
+    lacking: tuple[str, ...] = (),
+    times_ms: Mapping[str, Sequence[float]] = {},
 ) -> Evaluation:
     """Evaluate results, one entry for each image.
 
@@ -138,10 +141,10 @@ def evaluate_samples(samples: Sequence[Sample], people: Sequence[People], skelet
         ImportError: If pycocotools is missing.
     """
     data = data_of(samples, skeleton)
-    return average_precision(data, [found_people(each, skeleton, skeleton) for each in people])
+    return average_precision(data, [to_detections(each, skeleton, skeleton) for each in people])
 
 
-def _gains(data: DataSet, found: Sequence[Found], errors: Sequence[ImageErrors], now: float | None) -> Scores:
+def _gains(data: DataSet, found: Sequence[Detections], errors: Sequence[ImageErrors], now: float | None) -> Scores:
     better = {kind: corrected(data, found, errors, index) for index, kind in enumerate(KINDS) if index}
     better["false people"] = without_false(found, errors)
     aps = {kind: average_precision(data, people)["AP"] for kind, people in better.items()}

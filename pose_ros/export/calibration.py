@@ -11,7 +11,7 @@ from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
 from pose_ros.media.sources import Frame, ImageFiles, Source, open_source
 from pose_ros.preprocess import Preprocessor
-from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.runner import BuildProgress
 
 
 def images_of(path: str | Path, most: int) -> Iterator[Image]:
@@ -47,7 +47,7 @@ class Calibration:
         ValueError: If there are none.
     """
 
-    def __init__(self, input: InputSpec, images: Iterable[Image], progress: Progress | None = None) -> None:
+    def __init__(self, input: InputSpec, images: Iterable[Image], progress: BuildProgress | None = None) -> None:
         prepare = Preprocessor(input, PreprocessConfig())
         self.feeds = [{input.tensor: prepare(image)[0]} for image in images]
         if not self.feeds:

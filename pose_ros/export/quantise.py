@@ -37,7 +37,7 @@ from pose_ros.fields import METADATA_KEY, InputSpec, ModelSpec
 from pose_ros.files import appears_whole
 from pose_ros.models.model_file import read_spec
 from pose_ros.runtime.onnx import OnnxRunner
-from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.runner import BuildProgress
 
 METHODS = ("percentile", "minmax", "entropy")
 PERCENTILE = 99.99
@@ -98,7 +98,7 @@ def quantise(
     target: str | Path,
     images: Iterable[Image],
     options: QuantiseOptions | None = None,
-    progress: Progress | None = None,
+    progress: BuildProgress | None = None,
 ) -> QuantiseReport:
     """Write a network in 8-bit integers.
 

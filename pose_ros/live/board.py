@@ -19,12 +19,12 @@ SILENT_S = 3.0
 """A camera that is there and has no answer for so long is silent."""
 _RATE_S = 5  # the rate shown as a number is that of so many seconds
 
-Row = tuple[int, int, int, int | None, float | None, float | None]
+PoseRow = tuple[int, int, int, int | None, float | None, float | None]
 """One second: its number, images answered, images dropped, most people, median latency and median work, ms."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class PoseSample:
     """What the node said of one image.
 
     Attributes:
@@ -53,7 +53,7 @@ class Sample:
         return self.preprocess_ms + self.network_ms + self.decode_ms
 
 
-class Camera:
+class CameraBoard:
     """One camera of a node.
 
     Attributes:
@@ -73,12 +73,12 @@ class Camera:
         self.pictures = 0
         self.is_wanted = False
         self._clock = clock
-        self._newest: Sample | None = None
+        self._newest: PoseSample | None = None
         self._dropped = 0
         self._heard_s = math.nan  # when the newest sample came, or listening began; NaN while nobody listens
         self._second = 0  # the one that is going on
-        self._samples: list[Sample] = []  # of that second
-        self._rows: deque[Row] = deque(maxlen=HISTORY_S)
+        self._samples: list[PoseSample] = []  # of that second
+        self._rows: deque[PoseRow] = deque(maxlen=HISTORY_S)
 
     def listen(self) -> None:
         """From now on, silence counts."""
@@ -92,7 +92,7 @@ class Camera:
         self._samples.clear()
         self._newest, self.picture, self.note = None, b"", ""
 
-    def add(self, sample: Sample) -> None:
+    def add(self, sample: PoseSample) -> None:
         """Take what the node said of one image."""
         self.listen()
         self._close_seconds()
@@ -114,7 +114,7 @@ class Camera:
             return "silent"
         return "live" if self._newest else "waiting"
 
-    def rows_after(self, second: int) -> list[Row]:
+    def rows_after(self, second: int) -> list[PoseRow]:
         """The finished seconds after that one; some are missing where nobody listened."""
         self._close_seconds()
         return [row for row in self._rows if row[0] > second]
@@ -162,12 +162,12 @@ class Board:
     def __init__(self, topics: Sequence[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self.topics = tuple(topics)
         self.clock = clock
-        self.cameras: dict[str, Camera] = {}
+        self.cameras: dict[str, CameraBoard] = {}
 
-    def camera(self, name: str) -> Camera:
+    def camera(self, name: str) -> CameraBoard:
         """The camera of that name; a new one if there is none."""
         if name not in self.cameras:
-            self.cameras = {**self.cameras, name: Camera(name, self.clock)}
+            self.cameras = {**self.cameras, name: CameraBoard(name, self.clock)}
         return self.cameras[name]
 
     def forget(self, name: str) -> None:
@@ -175,7 +175,7 @@ class Board:
         self.cameras = {other: camera for other, camera in self.cameras.items() if other != name}
 
 
-def _row(second: int, samples: list[Sample]) -> Row:
+def _row(second: int, samples: list[PoseSample]) -> PoseRow:
     people = max((sample.people for sample in samples), default=None)
     latency_ms, work_ms = (_median([getattr(s, name) for s in samples]) for name in ("latency_ms", "work_ms"))
     return second, len(samples), sum(sample.dropped for sample in samples), people, latency_ms, work_ms

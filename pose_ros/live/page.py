@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp import WSCloseCode, web
 
 from pose_ros.live.access import is_same_origin, names_this_machine
-from pose_ros.live.board import HISTORY_S, Board, Camera
+from pose_ros.live.board import HISTORY_S, Board, CameraBoard
 
 PAGE = Path(__file__).with_name("static")
 FILES = {
@@ -44,7 +44,7 @@ _HEADERS = {
 }
 _CLOSE_S = 1.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_Seen = dict[Camera, tuple[int, int]]
+_SentCounts = dict[CameraBoard, tuple[int, int]]
 """What a page has seen of each camera: its last second, its last picture."""
 
 
@@ -140,13 +140,13 @@ class LivePage:
 
     async def _converse(self, connection: web.WebSocketResponse) -> None:
         """Answer every message, whatever it says, with the news since the last."""
-        seen: _Seen = {}
+        seen: _SentCounts = {}
         async for _ in connection:
             self._asked_s = self.board.clock()
             await self._until_news(seen)
             await asyncio.wait_for(_send(connection, *self._news_for(seen)), self._heartbeat_s)
 
-    async def _until_news(self, seen: _Seen) -> None:
+    async def _until_news(self, seen: _SentCounts) -> None:
         """Wait for a picture that this page has not seen, or the end of the period."""
         end_s = self._loop.time() + PERIOD_S
         while (left_s := end_s - self._loop.time()) > 0:
@@ -157,7 +157,7 @@ class LivePage:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left_s)
 
-    def _news_for(self, seen: _Seen) -> tuple[str, list[bytes]]:
+    def _news_for(self, seen: _SentCounts) -> tuple[str, list[bytes]]:
         """What a page has not seen: the numbers as JSON, and pictures."""
         shown = list(self.board.cameras.values())
         new = [camera for camera in shown if _is_new(camera, seen)]
@@ -208,7 +208,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
 
 
-def _is_new(camera: Camera, seen: _Seen) -> bool:
+def _is_new(camera: CameraBoard, seen: _SentCounts) -> bool:
     return bool(camera.picture) and camera.pictures > seen.get(camera, (0, 0))[1]
 
 

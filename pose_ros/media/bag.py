@@ -19,7 +19,7 @@ _NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedMessage:
     """One message as it lies in the bag.
 
     Attributes:
@@ -46,7 +46,7 @@ class Recorded:
         (length,) = struct.unpack_from(self._order + "I", self.data, 12)
         return self.data[16 : 16 + length].rstrip(b"\0").decode()
 
-    def with_stamp(self, stamp_ns: int) -> Recorded:
+    def with_stamp(self, stamp_ns: int) -> RecordedMessage:
         """The same message with another stamp in its header."""
         stamp = struct.pack(self._order + "iI", *divmod(stamp_ns, _NS))
         return replace(self, data=self.data[:4] + stamp + self.data[12:])
@@ -85,7 +85,7 @@ class Bag:
         sibling = camera_info_topic(self.image_topic)
         self.camera_info_topic = sibling if types.get(sibling) == CAMERA_INFO else None
 
-    def messages(self, topics: Collection[str]) -> Iterator[Recorded]:
+    def messages(self, topics: Collection[str]) -> Iterator[RecordedMessage]:
         """The messages of some topics, in the order of their recording.
 
         Raises:
@@ -94,9 +94,9 @@ class Bag:
         with self._opened() as reader:
             chosen = [connection for connection in reader.connections if connection.topic in topics]
             for connection, received_ns, data in reader.messages(chosen):
-                yield Recorded(connection.topic, connection.msgtype, received_ns, bytes(data))
+                yield RecordedMessage(connection.topic, connection.msgtype, received_ns, bytes(data))
 
-    def deserialised(self, message: Recorded) -> Any:
+    def deserialised(self, message: RecordedMessage) -> Any:
         """A message as an object with the fields of its ROS type."""
         from rosbags.typesys import Stores, get_typestore
 

@@ -91,14 +91,14 @@ def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayCo
 
 def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: OverlayConfig) -> None:
     widths = _line_widths(canvas, people, config)
-    bones = np.array(skeleton.bones, int).reshape(-1, 2)
-    bone_sides, dot_sides = limb_sides(skeleton), [_SIDES.index(skeleton.side(k)) for k in range(len(skeleton))]
+    ends = np.array(skeleton.drawn_limbs, int).reshape(-1, 2)
+    line_sides, dot_sides = limb_sides(skeleton), [_SIDES.index(skeleton.side(k)) for k in range(len(skeleton))]
     keypoints, scores, threshold = people.keypoints, people.scores, config.score_threshold
-    limbs = _strokes(keypoints[:, bones], scores[:, bones].min(axis=2), bone_sides, widths, threshold)
+    lines = _strokes(keypoints[:, ends], scores[:, ends].min(axis=2), line_sides, widths, threshold)
     dots = _strokes(keypoints[:, :, None], scores, dot_sides, 2 * widths, threshold)
     layer = np.empty_like(canvas)
     for level, opacity in enumerate(_OPACITIES):
-        here = (_bars, limbs.of_level(level)), (_discs, dots.of_level(level))
+        here = (_bars, lines.of_level(level)), (_discs, dots.of_level(level))
         if not any(len(strokes.points) for _, strokes in here):
             continue
         if opacity == 1:
@@ -119,7 +119,7 @@ def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> AnyArr
 
 def limb_sides(skeleton: Skeleton) -> list[int]:
     """The side that each limb touches, as a place in ``SIDE_COLOURS``; from side to side is the middle."""
-    touched = [{skeleton.side(keypoint) for keypoint in bone} - {"centre"} for bone in skeleton.bones]
+    touched = [{skeleton.side(keypoint) for keypoint in limb} - {"centre"} for limb in skeleton.drawn_limbs]
     return [_SIDES.index(sides.pop() if len(sides) == 1 else "centre") for sides in touched]
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import Image
-from pose_ros.media.bag import Bag, Recorded, is_bag
+from pose_ros.media.bag import Bag, RecordedMessage, is_bag
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -160,7 +160,7 @@ class BagImages(Source):
             image, name = self._image(recorded, message, index), f"{self.path.stem}_{index:06d}"
             yield Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
 
-    def _image(self, recorded: Recorded, message: Any, index: int) -> Image:
+    def _image(self, recorded: RecordedMessage, message: Any, index: int) -> Image:
         where = f"bag {self.path}, image {index} of {recorded.topic}"
         try:
             return to_bgr(*decode_message(message, self._convert))

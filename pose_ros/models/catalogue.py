@@ -26,7 +26,7 @@ _CHECKSUM = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Result:
+class PublishedResult:
     """An accuracy that the publisher states.
 
     Attributes:
@@ -83,7 +83,7 @@ class Entry:
     page: str = ""
     checksum: str = NOT_PINNED
     size_mb: float = 0.0
-    results: tuple[Result, ...] = ()
+    results: tuple[PublishedResult, ...] = ()
     speed: str = ""
     note: str = ""
 

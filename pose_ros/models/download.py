@@ -19,7 +19,7 @@ from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-Progress = Callable[[int, int], None]
+DownloadProgress = Callable[[int, int], None]
 """Called with the bytes so far and the bytes in all, 0 where the server does not tell."""
 
 CHUNK_BYTES = 1 << 18
@@ -34,7 +34,11 @@ ADVICE = {
 
 
 def download(
-    url: str, target: Path, checksum: str = "not pinned", progress: Progress | None = None, timeout_s: float = 30.0
+    url: str,
+    target: Path,
+    checksum: str = "not pinned",
+    progress: DownloadProgress | None = None,
+    timeout_s: float = 30.0,
 ) -> None:
     """Fetch a file. What is there of an interrupted download, ``TARGET.part``, is continued if the server can.
 
@@ -117,7 +121,7 @@ def _locked(part: Path) -> Iterator[IO[bytes]]:
                 return
 
 
-def _fetch(url: str, file: IO[bytes], progress: Progress | None, timeout_s: float) -> None:
+def _fetch(url: str, file: IO[bytes], progress: DownloadProgress | None, timeout_s: float) -> None:
     tag = _tag_of(Path(file.name))
     start = os.fstat(file.fileno()).st_size if tag.is_file() else 0  # not tell(): we may have waited for another
     resume = {"Range": f"bytes={start}-", "If-Range": tag.read_text()} if start else {}
@@ -140,7 +144,7 @@ def _fetch(url: str, file: IO[bytes], progress: Progress | None, timeout_s: floa
         _receive(answer, file, start, progress)
 
 
-def _receive(answer: Any, file: IO[bytes], got: int, progress: Progress | None) -> None:
+def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress | None) -> None:
     """Write the body, which begins at byte ``got``."""
     part = Path(file.name)
     total = got + int(answer.headers.get("Content-Length") or 0)

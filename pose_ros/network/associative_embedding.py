@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.network.hourglass import Hourglass, HourglassStack
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import COCO_17, Skeleton
 
 RESOLUTIONS = 5
@@ -48,11 +48,11 @@ class AssociativeEmbedding(PoseNetwork):
         self.keypoints = len(skeleton)
         self.stack = HourglassStack(_stem(channels), towers, channels, 4 * self.keypoints)
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Heatmaps and tags of each hourglass."""
         return [self._named(said) for said in self.stack(images)]
 
-    def _named(self, said: Tensor) -> Outputs:
+    def _named(self, said: Tensor) -> FieldTensors:
         return {"heatmaps": said[:, : self.keypoints], "tags": said[:, self.keypoints : 2 * self.keypoints]}
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from torch import Tensor, nn
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.centernet_hourglass import StackedHourglass
+from pose_ros.network.centernet_hourglass import HourglassBackbone
 from pose_ros.network.dla import DLA34, AggregationNeck
-from pose_ros.network.model import HeadedNetwork, Outputs, PoseNetwork, with_heads, with_probabilities
+from pose_ros.network.model import FieldTensors, HeadedNetwork, PoseNetwork, with_heads, with_probabilities
 from pose_ros.network.resnet import ResNet
 from pose_ros.network.simple_baseline import CHANNELS, Deconvolutions
 from pose_ros.skeleton import COCO_17, Skeleton
@@ -36,16 +36,16 @@ class CenterNetHourglass(PoseNetwork):
 
     def __init__(self, skeleton: Skeleton, stacks: int = 2) -> None:
         super().__init__()
-        self.backbone = StackedHourglass(stacks)
+        self.backbone = HourglassBackbone(stacks)
         self.heads = nn.ModuleList(heads(channels, 256, skeleton) for channels in self.backbone.channels)
         self.spec = with_heads(spec_of("centernet_hourglass", skeleton, multiple=128), tuple(self.heads[-1]))
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per hourglass."""
         stages = zip(self.backbone(images), self.heads, strict=True)
         return [{name: head(features) for name, head in heads.items()} for features, heads in stages]
 
-    def fields(self, images: Tensor) -> Outputs:
+    def fields(self, images: Tensor) -> FieldTensors:
         """Run the network for use: the fields of the last hourglass."""
         features = self.backbone(images)[-1]
         return with_probabilities({name: head(features) for name, head in self.heads[-1].items()}, LOGITS)

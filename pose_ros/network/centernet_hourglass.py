@@ -19,7 +19,7 @@ CHANNELS = (256, 256, 384, 384, 384, 512)
 MIDDLE_BLOCKS = 4
 
 
-class StackedHourglass(nn.Module):
+class HourglassBackbone(nn.Module):
     """A trunk that gives one feature map of stride 4 per stack.
 
     Args:
@@ -35,7 +35,7 @@ class StackedHourglass(nn.Module):
         channels = CHANNELS[0]
         self.channels, self.strides = (channels,) * stacks, (4,) * stacks
         self.stem = nn.Sequential(_convolution(3, 128, 7, stride=2), nn.ReLU(inplace=True), _block(128, channels, 2))
-        self.hourglasses = nn.ModuleList(Hourglass(CHANNELS) for _ in range(stacks))
+        self.hourglasses = nn.ModuleList(CenterNetHourglassModule(CHANNELS) for _ in range(stacks))
         self.ends = nn.ModuleList(_convolution(channels, channels, 3) for _ in range(stacks))
         self.past = nn.ModuleList(_convolution(channels, channels, 1) for _ in range(stacks - 1))
         self.back = nn.ModuleList(_convolution(channels, channels, 1) for _ in range(stacks - 1))
@@ -52,7 +52,7 @@ class StackedHourglass(nn.Module):
         return tuple(found)
 
 
-class Hourglass(nn.Module):
+class CenterNetHourglassModule(nn.Module):
     """Down to the coarsest grid and up again, with a way around at each resolution.
 
     Args:
@@ -65,7 +65,7 @@ class Hourglass(nn.Module):
         self.around = nn.Sequential(_block(here, here), _block(here, here))
         self.down = nn.Sequential(_block(here, below, 2), _block(below, below))
         middle = nn.Sequential(*(_block(below, below) for _ in range(MIDDLE_BLOCKS)))
-        self.inner = Hourglass(channels[1:]) if len(channels) > 2 else middle
+        self.inner = CenterNetHourglassModule(channels[1:]) if len(channels) > 2 else middle
         self.up = nn.Sequential(_block(below, below), _block(below, here))
 
     def forward(self, features: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.openpose import INPUT
 from pose_ros.skeleton import Skeleton
 
@@ -53,7 +53,7 @@ class ConvolutionalPoseMachine(PoseNetwork):
         self.features = _features(features)
         self.stages = nn.ModuleList(_stage(features + beliefs + 1, beliefs) for _ in range(stages - 1))
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
         beliefs = [self.first(images)]
         features = self.features(images)

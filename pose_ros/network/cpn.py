@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.network.hrnet import finer, on_finest
-from pose_ros.network.model import Outputs, PoseNetwork, crop_spec, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import Bottleneck, ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -37,7 +37,7 @@ class CPN(PoseNetwork):
         self.coarse = GlobalNet(self.backbone.channels, len(skeleton))
         self.fine = RefineNet(len(self.backbone.channels), len(skeleton))
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Heatmaps of the four levels of GlobalNet, coarse to fine, and of RefineNet; all at stride 4."""
         pyramid, heatmaps = self.coarse(self.backbone(images))
         return [{"heatmaps": said} for said in (*heatmaps, self.fine(pyramid))]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pose_ros.fields import ModelSpec
 from pose_ros.network.deformable import affine_offsets, deformable_conv2d
 from pose_ros.network.hrnet import Concatenated, HRNet, whole_image_input
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.resnet import BasicBlock
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -47,7 +47,7 @@ class DEKR(PoseNetwork):
             for _ in range(self.keypoints)
         )
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Heatmaps, centres, and offsets from a centre to its keypoints in cells; one stage."""
         features = self.neck(self.backbone(images))
         heatmaps, centres = self.heatmaps(features).split([self.keypoints, 1], dim=1)

@@ -46,7 +46,7 @@ class DenseBlock(nn.Sequential):
             self.add_module(f"denselayer{index + 1}", DenseLayer(cin + index * growth, growth))
 
 
-class Transition(nn.Sequential):
+class DenseTransition(nn.Sequential):
     """Half the channels, on a grid half as fine."""
 
     def __init__(self, cin: int) -> None:
@@ -86,7 +86,7 @@ class DenseNet(nn.Module):
         channels = []
         for index, count in enumerate(counts):
             if index:
-                self.features.add_module(f"transition{index}", Transition(cin))
+                self.features.add_module(f"transition{index}", DenseTransition(cin))
                 cin //= 2
             self.features.add_module(f"denseblock{index + 1}", DenseBlock(cin, growth, count))
             cin += count * growth

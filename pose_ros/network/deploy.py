@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.fields import FRONT_HEADS, InputSpec, ModelSpec
 from pose_ros.network.front import DecodeFront
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 
 INPUT = "image"
 """Name of the input."""
@@ -29,7 +29,7 @@ class Narrowed(PoseNetwork):
         self.spec, self._dtype = network.spec, dtype
         self.network = network.to(dtype)
 
-    def fields(self, images: Tensor) -> Outputs:
+    def fields(self, images: Tensor) -> FieldTensors:
         """Run the network for use."""
         fields = self.network.fields(images.to(self._dtype))
         return {name: field.float() for name, field in fields.items()}

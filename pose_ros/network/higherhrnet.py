@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
 from pose_ros.network.hrnet import HRNet, basic_blocks, finer, whole_image_input
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import COCO_17, Skeleton
 
 ORIGIN = 1.0  # trained on keypoints cut down to whole cells: those drawn at cell c lie within 2 c … 2 c + 2
@@ -42,7 +42,7 @@ class HigherHRNet(PoseNetwork):
         )
         self.fine = nn.Conv2d(width, keypoints, 1)
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Heatmaps and tags at 1/4, heatmaps at 1/2."""
         (features,) = self.backbone(images)
         coarse = self.coarse(features)
@@ -50,7 +50,7 @@ class HigherHRNet(PoseNetwork):
         heatmaps, tags = coarse.chunk(2, dim=1)
         return [{"heatmaps": heatmaps, "tags": tags}, {"heatmaps": fine}]
 
-    def fields(self, images: Tensor) -> Outputs:
+    def fields(self, images: Tensor) -> FieldTensors:
         """The mean of the heatmaps (section 3.4), and the tags, all at 1/2."""
         coarse, fine = self(images)
         doubled = {name: finer(field, 2) for name, field in coarse.items()}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-Block = Callable[[int, int], nn.Module]
+HourglassBlock = Callable[[int, int], nn.Module]
 """Makes a layer that keeps the grid, of so many channels in and out."""
 
 
@@ -25,7 +25,7 @@ class Hourglass(nn.Module):
         block: Makes each layer.
     """
 
-    def __init__(self, channels: Sequence[int], block: Block) -> None:
+    def __init__(self, channels: Sequence[int], block: HourglassBlock) -> None:
         super().__init__()
         here, below = channels[:2]
         self.around = block(here, here)

@@ -44,11 +44,11 @@ class HRNet(nn.Module):
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64)
         self.conv2, self.bn2 = nn.Conv2d(64, 64, 3, 2, 1, bias=False), nn.BatchNorm2d(64)
         self.layer1 = nn.Sequential(*(Bottleneck(cin, 64) for cin in (64, 256, 256, 256)))
-        self.transition1 = Transition([256], widths[:2])
+        self.transition1 = BranchTransition([256], widths[:2])
         self.stage2 = _stage(widths[:2], 1)
-        self.transition2 = Transition(widths[:2], widths[:3])
+        self.transition2 = BranchTransition(widths[:2], widths[:3])
         self.stage3 = _stage(widths[:3], 4)
-        self.transition3 = Transition(widths[:3], widths)
+        self.transition3 = BranchTransition(widths[:3], widths)
         self.stage4 = _stage(widths, 3, scales)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -59,7 +59,7 @@ class HRNet(nn.Module):
         return tuple(self.stage4(self.transition3(maps)))
 
 
-class Transition(nn.ModuleList):
+class BranchTransition(nn.ModuleList):
     """A new resolution, made from the coarsest one; the others stay, but for their channels."""
 
     def __init__(self, before: Sequence[int], after: Sequence[int]) -> None:

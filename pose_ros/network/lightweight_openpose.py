@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.openpose import INPUT
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
@@ -47,12 +47,12 @@ class LightweightOpenPose(PoseNetwork):
         self.backbone = _mobilenet()
         self.neck = Neck(PAIRS[-1][0], channels)
         first = nn.Sequential(*(_conv(channels, channels) for _ in range(3)))
-        self.stages = nn.ModuleList([Stage(first, channels, 512, *said)])
+        self.stages = nn.ModuleList([LightweightStage(first, channels, 512, *said)])
         for _ in range(refinements):
             blocks = [RefinementBlock(channels + sum(said) if not index else channels, channels) for index in range(5)]
-            self.stages.append(Stage(nn.Sequential(*blocks), channels, channels, *said))
+            self.stages.append(LightweightStage(nn.Sequential(*blocks), channels, channels, *said))
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
         features = self.neck(self.backbone(images))
         outputs = [self.stages[0](features)]
@@ -76,7 +76,7 @@ class Neck(nn.Module):
         return self.conv(narrow + self.trunk(narrow))
 
 
-class Stage(nn.Module):
+class LightweightStage(nn.Module):
     """A trunk, and both fields read from it.
 
     Args:
@@ -93,7 +93,7 @@ class Stage(nn.Module):
         self.heatmaps = _head(channels, inner, heatmaps)
         self.pafs = _head(channels, inner, pafs)
 
-    def forward(self, features: Tensor) -> Outputs:
+    def forward(self, features: Tensor) -> FieldTensors:
         """Features to fields."""
         features = self.trunk(features)
         return {"heatmaps": self.heatmaps(features), "pafs": self.pafs(features)}

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-Row = tuple[int, int, int]
+LayerRow = tuple[int, int, int]
 """Channels, stride and dilation of a depthwise and pointwise pair."""
 
 ROWS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *5 * ((512, 1),), (1024, 2), (1024, 1))
 
 
-def rows(width: float = 1.0, output_stride: int = 32) -> tuple[Row, ...]:
+def rows(width: float = 1.0, output_stride: int = 32) -> tuple[LayerRow, ...]:
     """The 13 pairs of the paper, thinned to a width; beyond the output stride, dilation takes the place of stride."""
     table, reached, dilation = [], 2, 1
     for channels, stride in ROWS:
@@ -42,14 +42,14 @@ class MobileNetV1(nn.Module):
     """
 
     def __init__(
-        self, pairs: Sequence[Row], stem: int = 32, norm: bool = True, taps: Sequence[int] | None = None
+        self, pairs: Sequence[LayerRow], stem: int = 32, norm: bool = True, taps: Sequence[int] | None = None
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([ConvLayer(3, stem, 3, stride=2, norm=norm)])
+        self.layers = nn.ModuleList([MobileNetV1Layer(3, stem, 3, stride=2, norm=norm)])
         cin, stride, strides = stem, 2, []
         for cout, step, dilation in pairs:
-            self.layers.append(ConvLayer(cin, cin, 3, stride=step, dilation=dilation, groups=cin, norm=norm))
-            self.layers.append(ConvLayer(cin, cout, 1, norm=norm))
+            self.layers.append(MobileNetV1Layer(cin, cin, 3, stride=step, dilation=dilation, groups=cin, norm=norm))
+            self.layers.append(MobileNetV1Layer(cin, cout, 1, norm=norm))
             cin, stride = cout, stride * step
             strides.append(stride)
         self.taps = tuple(tap % len(pairs) for tap in (taps or _last_of_each_stride(strides)))
@@ -66,7 +66,7 @@ class MobileNetV1(nn.Module):
         return tuple(found)
 
 
-class ConvLayer(nn.Sequential):
+class MobileNetV1Layer(nn.Sequential):
     """Convolution, normalisation (or bias) and ReLU6."""
 
     def __init__(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
 from pose_ros.skeleton import Skeleton
 
-Outputs = dict[str, Tensor]
+FieldTensors = dict[str, Tensor]
 """Field name (an attribute of ``pose_ros.fields.Fields``) to (B, C, H, W), channels in the order of ``Fields``."""
 
 IMAGENET_INPUT = InputSpec(
@@ -35,7 +35,7 @@ class PoseNetwork(nn.Module):
 
     spec: ModelSpec
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training.
 
         Args:
@@ -47,7 +47,7 @@ class PoseNetwork(nn.Module):
         """
         raise NotImplementedError
 
-    def fields(self, images: Tensor) -> Outputs:
+    def fields(self, images: Tensor) -> FieldTensors:
         """Run the network for use: the fields of ``spec.heads``, confidences in [0, 1], all on the last grid."""
         return self(images)[-1]
 
@@ -78,12 +78,12 @@ class HeadedNetwork(PoseNetwork):
         self.heads = nn.ModuleDict(heads)
         self.logits = logits
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one stage."""
         features = self.neck(self.backbone(images))
         return [{name: head(features) for name, head in self.heads.items()}]
 
-    def fields(self, images: Tensor) -> Outputs:
+    def fields(self, images: Tensor) -> FieldTensors:
         """Run the network for use."""
         return with_probabilities(self(images)[-1], self.logits)
 
@@ -121,6 +121,6 @@ def with_heads(spec: ModelSpec, names: Mapping[str, object] | tuple[str, ...]) -
     return replace(spec, heads=tuple(HeadSpec(name, name) for name in names))
 
 
-def with_probabilities(outputs: Outputs, logits: tuple[str, ...]) -> Outputs:
+def with_probabilities(outputs: FieldTensors, logits: tuple[str, ...]) -> FieldTensors:
     """The outputs with some fields' logits made confidences."""
     return {name: output.sigmoid() if name in logits else output for name, output in outputs.items()}

@@ -13,7 +13,7 @@ from functools import partial
 from torch import Tensor, nn
 
 from pose_ros.network.cpn import CHANNELS, ORIGIN, GlobalNet, normed
-from pose_ros.network.model import Outputs, PoseNetwork, crop_spec, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -34,10 +34,10 @@ class MSPN(PoseNetwork):
         self.spec = with_heads(spec, ("heatmaps",))
         resnet = ResNet(DEPTH)
         self.stem = nn.Sequential(resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool)
-        self.stages = nn.ModuleList(Stage(len(skeleton)) for _ in range(stages))
+        self.stages = nn.ModuleList(MspnStage(len(skeleton)) for _ in range(stages))
         self.bridges = nn.ModuleList(Bridge(resnet.channels) for _ in range(stages - 1))
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Four heatmaps of each stage, coarse to fine, all at stride 4."""
         features, known = self.stem(images), None
         said = []
@@ -49,7 +49,7 @@ class MSPN(PoseNetwork):
         return said
 
 
-class Stage(nn.Module):
+class MspnStage(nn.Module):
     """Down as a ResNet, up as a pyramid.
 
     Args:

@@ -22,7 +22,7 @@ from torch.nn import functional
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.network.mobilenet_v1 import MobileNetV1, rows
 from pose_ros.network.mobilenet_v2 import MobileNetV2
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
 STRIDE = 8
@@ -58,14 +58,16 @@ class MultiHeadNetwork(PoseNetwork):
         self.backbone = backbone
         self.neck = PyramidNeck(backbone.channels[-2:], channels)
         total, taught = sum(self.sizes.values()), self.sizes["heatmaps"] + self.sizes["pafs"]
-        later = [Stage(2 * channels + taught, channels, total, size=5) for _ in range(stages - 1 + corrections)]
+        later = [
+            MultiHeadStage(2 * channels + taught, channels, total, size=5) for _ in range(stages - 1 + corrections)
+        ]
         for stage in later[stages - 1 :]:
             nn.init.zeros_(stage.leave.weight)
             nn.init.zeros_(stage.leave.bias)
         self._said_anew = stages
-        self.stages = nn.ModuleList([Stage(0, channels, total, size=3), *later])
+        self.stages = nn.ModuleList([MultiHeadStage(0, channels, total, size=3), *later])
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
         features = self.neck(self.backbone(images)[-2:])
         inner, said = self.stages[0](features)
@@ -94,7 +96,7 @@ class PyramidNeck(nn.Module):
         return (self.norm(self.fine(fine) + coarse)).relu()
 
 
-class Stage(nn.Module):
+class MultiHeadStage(nn.Module):
     """Three residual separable convolutions, and all fields by one 1 × 1; gives its features and the fields.
 
     Args:

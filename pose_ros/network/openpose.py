@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.vgg import OpenPoseTrunk
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
@@ -43,10 +43,12 @@ class OpenPose(PoseNetwork):
         for index in range(stages):
             rows, cin = (LATER, pafs + heatmaps + features) if index else (FIRST, features)
             self.stages.append(
-                nn.ModuleDict({"heatmaps": Branch(cin, rows, heatmaps), "pafs": Branch(cin, rows, pafs)})
+                nn.ModuleDict(
+                    {"heatmaps": OpenPoseBranch(cin, rows, heatmaps), "pafs": OpenPoseBranch(cin, rows, pafs)}
+                )
             )
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
         features = seen = self.backbone(images)
         results = []
@@ -57,7 +59,7 @@ class OpenPose(PoseNetwork):
         return results
 
 
-class Branch(nn.Sequential):
+class OpenPoseBranch(nn.Sequential):
     """Rectified convolutions, and a 1 × 1 that gives the field.
 
     Args:

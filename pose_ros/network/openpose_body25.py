@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.openpose import INPUT, LICENCE
 from pose_ros.network.vgg import OpenPoseTrunk
 from pose_ros.skeleton import BODY_25, Skeleton
@@ -42,7 +42,7 @@ class OpenPoseBody25(PoseNetwork):
         self.pafs = _stages(features, pafs, stages[0])
         self.heatmaps = _stages(features + pafs, heatmaps, stages[1])
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training.
 
         Returns:
@@ -60,7 +60,7 @@ class OpenPoseBody25(PoseNetwork):
         return [*earlier, {"heatmaps": heatmaps[-1], "pafs": pafs[-1]}]
 
 
-class Stage(nn.Module):
+class Body25Stage(nn.Module):
     """Five blocks, and a field read from the last.
 
     Args:
@@ -72,7 +72,9 @@ class Stage(nn.Module):
     def __init__(self, cin: int, widths: tuple[int, int], cout: int) -> None:
         super().__init__()
         width, inner = widths
-        self.blocks = nn.Sequential(DenseBlock(cin, width), *(DenseBlock(3 * width, width) for _ in range(4)))
+        self.blocks = nn.Sequential(
+            Body25DenseBlock(cin, width), *(Body25DenseBlock(3 * width, width) for _ in range(4))
+        )
         self.leave = nn.Sequential()
         self.leave.conv6 = nn.Conv2d(3 * width, inner, 1)
         self.leave.prelu6 = nn.PReLU(inner)
@@ -83,7 +85,7 @@ class Stage(nn.Module):
         return self.leave(self.blocks(features))
 
 
-class DenseBlock(nn.ModuleList):
+class Body25DenseBlock(nn.ModuleList):
     """Three 3 × 3 convolutions in a row; all three outputs are given, side by side."""
 
     def __init__(self, cin: int, width: int) -> None:
@@ -105,8 +107,8 @@ def _conv(cin: int, cout: int) -> nn.Sequential:
 
 
 def _stages(seen: int, cout: int, count: int) -> nn.ModuleList:
-    later = (Stage(seen + cout, WIDE, cout) for _ in range(count - 1))
-    return nn.ModuleList([Stage(seen, NARROW, cout), *later])
+    later = (Body25Stage(seen + cout, WIDE, cout) for _ in range(count - 1))
+    return nn.ModuleList([Body25Stage(seen, NARROW, cout), *later])
 
 
 def openpose_body25(skeleton: Skeleton = BODY_25) -> PoseNetwork:

@@ -12,7 +12,7 @@ from functools import partial
 from torch import nn
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.mobilenet_v1 import MobileNetV1, Row, rows
+from pose_ros.network.mobilenet_v1 import LayerRow, MobileNetV1, rows
 from pose_ros.network.model import Coarsest, HeadedNetwork
 from pose_ros.skeleton import COCO_17, Limb, Skeleton
 
@@ -59,7 +59,7 @@ def posenet(skeleton: Skeleton = COCO_17, width: float = 1.0, input_spec: InputS
     return HeadedNetwork(spec, backbone, Coarsest(), heads, logits=("heatmaps",))
 
 
-def pairs(width: float) -> tuple[Row, ...]:
+def pairs(width: float) -> tuple[LayerRow, ...]:
     """MobileNet's pairs; below width 1 the publisher's last two are as narrow as those before, and not dilated."""
     table = rows(width, STRIDE)
     if width == 1:

@@ -71,7 +71,7 @@ class Bottleneck(nn.Module):
         return self.relu(inner + self.downsample(features))
 
 
-Block = type[BasicBlock] | type[Bottleneck]
+ResidualBlock = type[BasicBlock] | type[Bottleneck]
 
 
 class ResNet(nn.Module):
@@ -96,7 +96,7 @@ class ResNet(nn.Module):
                 f"ResNet: expected depth {', '.join(map(str, BLOCKS))} and output stride 8, 16 or 32, "
                 f"got {depth} and {output_stride}"
             )
-        block: Block = BasicBlock if depth < 50 else Bottleneck
+        block: ResidualBlock = BasicBlock if depth < 50 else Bottleneck
         self.channels = tuple(width * block.expansion for width in WIDTHS)
         self.strides = tuple(min(stride, output_stride) for stride in STRIDES)
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
@@ -119,7 +119,9 @@ class ResNet(nn.Module):
         return c2, c3, c4, self.layer4(c4)
 
 
-def _layer(block: Block, cin: int, width: int, count: int, stride: int, dilations: tuple[int, int]) -> nn.Sequential:
+def _layer(
+    block: ResidualBlock, cin: int, width: int, count: int, stride: int, dilations: tuple[int, int]
+) -> nn.Sequential:
     later = (dilations[1], dilations[1])
     first = block(cin, width, stride, dilations)
     return nn.Sequential(first, *(block(width * block.expansion, width, 1, later) for _ in range(count - 1)))

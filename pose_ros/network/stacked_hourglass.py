@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.network.hourglass import Hourglass, HourglassStack
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import MPII_16, Skeleton
 
 RESOLUTIONS, CHANNELS = 5, 256
@@ -52,7 +52,7 @@ class StackedHourglass(PoseNetwork):
         ]
         self.stack = HourglassStack(_stem(), towers, CHANNELS, len(skeleton))
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """The heatmaps of each hourglass."""
         return [{"heatmaps": said} for said in self.stack(images)]
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.model import Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
 STRIDE = 8
@@ -62,7 +62,7 @@ class TfPose(PoseNetwork):
             for cin, inner in zip(inputs, hidden, strict=True)
         )
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage; the last channel of the heatmaps is background."""
         features = self.backbone(images)
         seen, results = features, []
@@ -82,10 +82,10 @@ class Trunk(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = ConvLayer(3, 16, 3, stride=2)
+        self.stem = TfPoseLayer(3, 16, 3, stride=2)
         widths = [16, *(channels for _, channels, _ in BLOCKS)]
         self.blocks = nn.ModuleList(
-            InvertedResidual(cin, channels, stride, expansion)
+            TfPoseInvertedResidual(cin, channels, stride, expansion)
             for cin, (expansion, channels, stride) in zip(widths, BLOCKS, strict=False)
         )
         self.channels = BLOCKS[FINE][1] + BLOCKS[COARSE][1]
@@ -99,15 +99,15 @@ class Trunk(nn.Module):
         return torch.cat([found[FINE], doubled(found[COARSE])], dim=1)
 
 
-class InvertedResidual(nn.Module):
+class TfPoseInvertedResidual(nn.Module):
     """Expand, filter each channel, project; the input is added where the shapes allow it."""
 
     def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = cin * expansion
-        self.expand = ConvLayer(cin, hidden, 1) if expansion != 1 else nn.Identity()
-        self.depthwise = ConvLayer(hidden, hidden, 3, stride, groups=hidden)
-        self.project = ConvLayer(hidden, cout, 1, active=False)
+        self.expand = TfPoseLayer(cin, hidden, 1) if expansion != 1 else nn.Identity()
+        self.depthwise = TfPoseLayer(hidden, hidden, 3, stride, groups=hidden)
+        self.project = TfPoseLayer(hidden, cout, 1, active=False)
         self.adds = stride == 1 and cin == cout
 
     def forward(self, features: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class InvertedResidual(nn.Module):
         return features + inner if self.adds else inner
 
 
-class ConvLayer(nn.Sequential):
+class TfPoseLayer(nn.Sequential):
     """Convolution, normalisation by the image's own statistics, and ReLU6."""
 
     def __init__(self, cin: int, cout: int, size: int, stride: int = 1, groups: int = 1, active: bool = True) -> None:

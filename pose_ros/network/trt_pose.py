@@ -57,7 +57,7 @@ class Upsampling(nn.Sequential):
         super().__init__(*layers)
 
 
-class Branch(nn.Module):
+class TrtPoseBranch(nn.Module):
     """Upsampling, and a field read from it.
 
     Args:
@@ -99,8 +99,8 @@ def trt_pose(
     trunk = BACKBONES[backbone]()
     gates = (torch.sigmoid, torch.tanh) if attention else (None, None)
     heads = {
-        "heatmaps": Branch(trunk.channels[-1], len(skeleton), gates[0]),
-        "pafs": Branch(trunk.channels[-1], 2 * len(skeleton.limbs), gates[1]),
+        "heatmaps": TrtPoseBranch(trunk.channels[-1], len(skeleton), gates[0]),
+        "pafs": TrtPoseBranch(trunk.channels[-1], 2 * len(skeleton.limbs), gates[1]),
     }
     spec = ModelSpec(
         _name(backbone, attention),

@@ -40,7 +40,6 @@ GRAPH_DELAY_S = 0.5
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 MOST_NAMED = 5
 _NEVER_S = 1e9
-Say = Callable[[str], None]
 
 
 def publishers_in_words(node: Node, topic: str) -> str:
@@ -74,7 +73,7 @@ def qos_in_words(profile: QoSProfile) -> str:
     return ", ".join(words)
 
 
-def qos_events(node: Node, topic: str, say: Say, *, is_publisher: bool) -> Any:
+def qos_events(node: Node, topic: str, say: Callable[[str], None], *, is_publisher: bool) -> Any:
     """For ``event_callbacks=`` of a publisher or subscription: tells each peer that does not fit, once, and why.
 
     Args:
@@ -84,7 +83,7 @@ def qos_events(node: Node, topic: str, say: Say, *, is_publisher: bool) -> Any:
         is_publisher: Which of the two it is.
     """
     callbacks = PublisherEventCallbacks if is_publisher else SubscriptionEventCallbacks
-    return callbacks(incompatible_qos=_Telltale(node, topic, say, is_publisher))
+    return callbacks(incompatible_qos=_MismatchReporter(node, topic, say, is_publisher))
 
 
 @dataclass(frozen=True)
@@ -173,10 +172,10 @@ _TOO_LITTLE: dict[str, Callable[[QoSProfile, QoSProfile], bool]] = {
 """Whether a publisher offers less than a subscriber asks for: the tables of the documentation."""
 
 
-class _Telltale:
+class _MismatchReporter:
     """Tells of each peer that does not fit, once, and a little late: when its name is known."""
 
-    def __init__(self, node: Node, topic: str, say: Say, is_publisher: bool) -> None:
+    def __init__(self, node: Node, topic: str, say: Callable[[str], None], is_publisher: bool) -> None:
         self._node, self._say, self._is_publisher = node, say, is_publisher
         self._name = node.resolve_topic_name(topic)
         self._told: set[bytes] = set()

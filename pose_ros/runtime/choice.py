@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import Progress, Runner, Say, Unavailable, existing
+from pose_ros.runtime.runner import BuildProgress, Notify, Runner, Unavailable, existing
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".npz", ".pb", ".tflite", ".caffemodel")
 """Suffixes of weights, which torch runs; any other file is taken for an ONNX network."""
@@ -30,11 +30,11 @@ _FLOATS = ("fp32", "fp16", "bf16")
 _PRECISIONS = {"tensorrt": _FLOATS, "onnx": (), "openvino": _FLOATS, "torch": ("fp32", "fp16")}
 """Of those, TensorRT has what the model holds, and OpenVINO what the device can: they look for themselves."""
 
-Taken = TypeVar("Taken")
+Chosen = TypeVar("Chosen")
 
 
 def load_runner(
-    path: str | Path, config: RuntimeConfig, progress: Progress | None = None, say: Say | None = None
+    path: str | Path, config: RuntimeConfig, progress: BuildProgress | None = None, say: Notify | None = None
 ) -> Runner:
     """Load a model file into the configured runtime; ``auto`` takes the first that works here.
 
@@ -62,7 +62,7 @@ def foresee(path: str | Path, config: RuntimeConfig) -> str:
     return _chosen(Path(path), config, _try)[1]
 
 
-def _chosen(path: Path, config: RuntimeConfig, attempt: Callable[[Path, RuntimeConfig], Taken]) -> tuple[Taken, str]:
+def _chosen(path: Path, config: RuntimeConfig, attempt: Callable[[Path, RuntimeConfig], Chosen]) -> tuple[Chosen, str]:
     """What the first runtime that works makes of a file, and why it is this one."""
     ways = _ways(path, config)
     existing(path, "an ONNX file or a checkpoint")
@@ -109,9 +109,9 @@ def _objection(config: RuntimeConfig) -> str:
 
 def _first(
     ways: list[RuntimeConfig],
-    attempt: Callable[[RuntimeConfig], Taken],
+    attempt: Callable[[RuntimeConfig], Chosen],
     refused: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Taken, str]:
+) -> tuple[Chosen, str]:
     """The result of the first attempt that succeeds, and why it is this one."""
     way, *others = ways
     try:
@@ -127,7 +127,7 @@ def _first(
     return _first(others, attempt, refused)
 
 
-def _load(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say | None) -> Runner:
+def _load(path: Path, config: RuntimeConfig, progress: BuildProgress | None, say: Notify | None) -> Runner:
     if config.backend == "tensorrt":
         return _tensorrt_runner(path, config, progress, say)
     if config.backend == "torch":
@@ -150,7 +150,7 @@ def _try(path: Path, config: RuntimeConfig) -> None:
         _load(path, config, None, None).close()
 
 
-def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: Progress | None, say: Say | None) -> Runner:
+def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: BuildProgress | None, say: Notify | None) -> Runner:
     from pose_ros.runtime.tensorrt.probe import probe_model
     from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 

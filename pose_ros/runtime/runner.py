@@ -14,9 +14,9 @@ import numpy as np
 from pose_ros.arrays import AnyArray
 
 Arrays = Mapping[str, AnyArray]
-Progress = Callable[[str, float], None]
+BuildProgress = Callable[[str, float], None]
 """Told what is under way, and how much of it is done: 0 to 1, or less than 0 where nobody knows."""
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 """Told in one line what a person should know."""
 CPU = "the CPU"
 CLOSED = "runner: expected an open one, got one that has been closed; load the model again"

@@ -48,7 +48,7 @@ class TorchRunner(Runner):
         device = "cpu" if self._gpu is None else f"cuda:{self._gpu}"
         network = Narrowed(network, torch.float16) if half else network
         deployed = Deployed(network).eval().to(device, memory_format=torch.channels_last)
-        self._compute = deployed if self._gpu is None else Recorded(deployed, self._gpu)
+        self._compute = deployed if self._gpu is None else CapturedGraph(deployed, self._gpu)
         width, height = network.spec.input.size_wh or (None, None)
         self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)
         self.outputs = tuple(TensorSpec(name, (None,) * 4, np.dtype(np.float32)) for name in deployed.names)
@@ -77,7 +77,7 @@ class TorchRunner(Runner):
         self._compute = None
 
 
-class Recorded:
+class CapturedGraph:
     """A network on the GPU, recorded once for each input shape as a CUDA graph and then replayed as a whole.
 
     One at a time: a recording has one place for its input.

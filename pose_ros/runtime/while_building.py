@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from pose_ros.arrays import AnyArray
-from pose_ros.runtime.runner import CLOSED, Arrays, Progress, Runner, Say
+from pose_ros.runtime.runner import CLOSED, Arrays, BuildProgress, Notify, Runner
 
-Build = Callable[[Progress], Runner]
+Build = Callable[[BuildProgress], Runner]
 
 
 class WhileBuilding(Runner):
@@ -30,8 +30,8 @@ class WhileBuilding(Runner):
         self,
         meanwhile: Runner,
         build: Build,
-        progress: Progress | None = None,
-        say: Say | None = None,
+        progress: BuildProgress | None = None,
+        say: Notify | None = None,
     ) -> None:
         self._runner: Runner | None = meanwhile
         self._turn, self._is_closed = threading.Lock(), False

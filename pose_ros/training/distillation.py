@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from pose_ros.checkpoint import load_checkpoint
 from pose_ros.fields import ModelSpec
-from pose_ros.network.model import Outputs, PoseNetwork
+from pose_ros.network.model import FieldTensors, PoseNetwork
 
 FIELDS = ("heatmaps", "pafs")
 """What a teacher can teach: fields that mean the same in every network."""
@@ -64,12 +64,12 @@ class FieldTeacher:
         mean, std = (images.new_tensor(value).view(1, 3, 1, 1) for value in (spec.input.mean, spec.input.std))
         said = self._network.fields((images - mean) / std)
         return {
-            name: _on_grid(said[name].float().index_select(1, index), spec, self._student, shape_hw)
+            name: _match_grid(said[name].float().index_select(1, index), spec, self._student, shape_hw)
             for name, index in self._channels.items()
         }
 
 
-def distance(stages: list[Outputs], wanted: Mapping[str, Tensor]) -> Tensor:
+def distance(stages: list[FieldTensors], wanted: Mapping[str, Tensor]) -> Tensor:
     """Squared distance of all stages from a teacher: summed over cells, mean over channels, half of it per picture."""
     terms = [
         (stage[name][:, : target.shape[1]].float() - target).square().sum() / target.shape[1]
@@ -104,7 +104,7 @@ def common_channels(teacher: ModelSpec, student: ModelSpec) -> Mapping[str, Tens
     return {name: found[name] for name in FIELDS if name in found and name in {head.field for head in student.heads}}
 
 
-def _on_grid(field: Tensor, teacher: ModelSpec, student: ModelSpec, shape_hw: tuple[int, ...]) -> Tensor:
+def _match_grid(field: Tensor, teacher: ModelSpec, student: ModelSpec, shape_hw: tuple[int, ...]) -> Tensor:
     """The teacher's field where the student's cells lie, bilinear; beyond its border, what stands there."""
     rows, cols = field.shape[2:]
     if (teacher.stride, teacher.origin, (rows, cols)) == (student.stride, student.origin, tuple(shape_hw)):

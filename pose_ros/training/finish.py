@@ -18,10 +18,10 @@ from pose_ros.checkpoint import save_checkpoint
 from pose_ros.config_file import to_plain
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig
-from pose_ros.training.materials import Materials
+from pose_ros.training.run_inputs import RunInputs
 
 
-def finish(network: PoseNetwork, config: TrainingConfig, materials: Materials, step: int, skipped: int) -> list[str]:
+def finish(network: PoseNetwork, config: TrainingConfig, materials: RunInputs, step: int, skipped: int) -> list[str]:
     """Write ``model.pt``, ``model.onnx`` and ``model.md`` into the output folder.
 
     Args:
@@ -42,7 +42,7 @@ def finish(network: PoseNetwork, config: TrainingConfig, materials: Materials, s
     return [*notes, f"card: {folder / 'model.md'}"]
 
 
-def model_card(network: PoseNetwork, config: TrainingConfig, materials: Materials, step: int, skipped: int) -> str:
+def model_card(network: PoseNetwork, config: TrainingConfig, materials: RunInputs, step: int, skipped: int) -> str:
     """How a network came about, in Markdown."""
     spec = network.spec
     facts = {

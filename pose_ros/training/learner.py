@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose_ros.network.model import Outputs, PoseNetwork
+from pose_ros.network.model import FieldTensors, PoseNetwork
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.distillation import FieldTeacher, distance, load_teacher
 from pose_ros.training.loader import Batch, Normaliser
@@ -30,7 +30,7 @@ from pose_ros.training.optimisation import (
 )
 from pose_ros.training.parallel import World
 
-Loss = Callable[[list[Outputs], Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
+Loss = Callable[[list[FieldTensors], Mapping[str, Tensor]], tuple[Tensor, dict[str, Tensor]]]
 _PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -162,6 +162,6 @@ class Learner:
         return torch.nn.utils.clip_grad_norm_(weights, self.config.optimiser.clip or math.inf)
 
 
-def _grid(stages: list[Outputs]) -> tuple[int, ...]:
+def _grid(stages: list[FieldTensors]) -> tuple[int, ...]:
     """Rows and columns of the fields."""
     return tuple(next(iter(stages[-1].values())).shape[2:])

@@ -30,7 +30,7 @@ Batch = dict[str, Tensor]
 Targets = Callable[[Sample], dict[str, AnyArray]]
 
 
-class Stream(Protocol):
+class SampleStream(Protocol):
     """Samples without end: the i-th of an epoch is the same whenever it is asked for."""
 
     def sample(self, epoch: int, index: int) -> Sample:
@@ -48,7 +48,7 @@ class Examples(Dataset):
         colour: ``"rgb"`` or ``"bgr"``, the network's.
     """
 
-    def __init__(self, stream: Stream, epoch: int, targets: Targets, colour: str) -> None:
+    def __init__(self, stream: SampleStream, epoch: int, targets: Targets, colour: str) -> None:
         self.stream, self.epoch, self.targets, self.colour = stream, epoch, targets, colour
 
     def __getitem__(self, position: int) -> dict[str, AnyArray]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pose_ros.files import appears_whole
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
-class Progress:
+class RunStatus:
     """Where a run is.
 
     Attributes:
@@ -44,7 +47,7 @@ class Progress:
 class Watcher(Protocol):
     """Somebody who follows a run."""
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: RunStatus) -> None:
         """A row of the log."""
         ...
 
@@ -101,7 +104,7 @@ class Files:
         self._log, self._validation = CsvTable(folder / "log.csv", step), CsvTable(folder / "validation.csv", step)
         self._curves = _tensorboard(folder, step)
 
-    def progress(self, progress: Progress) -> None:
+    def progress(self, progress: RunStatus) -> None:
         """Add a row."""
         self._log.add(progress.row())
         self._draw("train", progress.step, progress.row())
@@ -123,6 +126,41 @@ class Files:
         if self._curves is not None:
             for name in values.keys() - {"step"}:
                 self._curves.add_scalar(f"{group}/{name}", values[name], step)
+
+
+class Throughput:
+    """A stopwatch that is read every few steps.
+
+    Args:
+        step: Steps done before it was started.
+    """
+
+    def __init__(self, step: int) -> None:
+        self._start, self._waited, self._step = time.perf_counter(), 0.0, step
+
+    def timed(self, items: Iterator[T]) -> Iterator[T]:
+        """The same items; the time until each is there counts as waiting."""
+        while True:
+            start = time.perf_counter()
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            self._waited += time.perf_counter() - start
+            yield item
+
+    def read(self, step: int, batch: int) -> tuple[float, float]:
+        """Samples per second, and the share of time that was waiting, since the last reading.
+
+        Args:
+            step: Steps done.
+            batch: Samples of each.
+        """
+        now = time.perf_counter()
+        elapsed = max(now - self._start, 1e-9)
+        result = (step - self._step) * batch / elapsed, min(1.0, self._waited / elapsed)
+        self._start, self._waited, self._step = now, 0.0, step
+        return result
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
+from pose_ros.checkpoint.backbone import fill_backbone
 from pose_ros.checkpoint.loading import from_content
 from pose_ros.checkpoint.own import is_own
 from pose_ros.checkpoint.reading import read_file, state_of
-from pose_ros.checkpoint.trunk import fill_trunk
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
@@ -69,7 +69,7 @@ def weights_file(file: Path) -> Path:
 def _filled(network: PoseNetwork, file: Path, parts: str) -> str:
     content = read_file(file)
     if parts == "backbone" and not is_own(content):
-        return f"{fill_trunk(network, state_of(content, file), str(file))} (backbone)"
+        return f"{fill_backbone(network, state_of(content, file), str(file))} (backbone)"
     own, given = network.state_dict(), from_content(content, file).state_dict()
     if parts == "backbone":
         own = {key: value for key, value in own.items() if key.startswith("backbone.")}

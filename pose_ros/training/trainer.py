@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
 
 import torch
@@ -23,14 +25,14 @@ from pose_ros.training.contact_sheet import contact_sheet
 from pose_ros.training.finish import finish
 from pose_ros.training.learner import Learner, StepResult
 from pose_ros.training.loader import Batch, Positions, make_loader
-from pose_ros.training.log import Files, Progress, Watcher
+from pose_ros.training.log import Files, RunStatus, Throughput, Watcher
 from pose_ros.training.losses.fields import FieldsLoss
-from pose_ros.training.materials import Materials, examples, gathered
-from pose_ros.training.meter import Meter
 from pose_ros.training.optimisation import rate_factor
 from pose_ros.training.parallel import World, joined
-from pose_ros.training.stopping import Stopping
+from pose_ros.training.run_inputs import RunInputs, examples, open_run_inputs
 from pose_ros.training.validation import validated
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Trainer:
@@ -46,7 +48,7 @@ class Trainer:
     def __init__(
         self,
         config: TrainingConfig,
-        materials: Materials | None = None,
+        materials: RunInputs | None = None,
         watchers: Sequence[Watcher] = (),
         fresh: bool = False,
     ) -> None:
@@ -66,8 +68,8 @@ class Trainer:
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
         torch.backends.cudnn.benchmark = True
-        with joined(self.config.device) as world, Stopping() as stopping:
-            materials = self.materials or gathered(self.config)
+        with joined(self.config.device) as world, StopSignal() as stopping:
+            materials = self.materials or open_run_inputs(self.config)
             with _Run(self.config, materials, world, list(self.watchers)) as run:
                 run.begin(self.fresh)
                 number = run.train(stopping)
@@ -81,7 +83,7 @@ class Trainer:
 class _Run(ExitStack):
     """One process of a run, while it lasts. Use it in a ``with``."""
 
-    def __init__(self, config: TrainingConfig, materials: Materials, world: World, watchers: list[Watcher]) -> None:
+    def __init__(self, config: TrainingConfig, materials: RunInputs, world: World, watchers: list[Watcher]) -> None:
         super().__init__()
         self.config, self.materials, self.world = config, materials, world
         self.steps = config.steps or math.ceil(config.epochs * materials.epoch / config.batch)
@@ -107,9 +109,9 @@ class _Run(ExitStack):
         for note in self.materials.notes:
             self.say(note)
 
-    def train(self, stopping: Stopping) -> int:
+    def train(self, stopping: StopSignal) -> int:
         """Take all steps that are left; returns the signal that ended it before, or 0."""
-        self.meter = Meter(self.step)
+        self.meter = Throughput(self.step)
         batches = self.meter.timed(self._batches())
         number = self.world.largest(stopping.number)
         while self.step < self.steps and not number:
@@ -178,7 +180,7 @@ class _Run(ExitStack):
     def _report(self, result: StepResult) -> None:
         speed, share = self.meter.read(self.step, self.config.batch)
         rate = rate_factor(self.step - 1, self.steps, self.config.schedule)
-        progress = Progress(self.step, self.steps, result.losses, rate, result.gradient, self.skipped, speed, share)
+        progress = RunStatus(self.step, self.steps, result.losses, rate, result.gradient, self.skipped, speed, share)
         for watcher in self.watchers:
             watcher.progress(progress)
 
@@ -205,6 +207,38 @@ class _Run(ExitStack):
             "config": to_plain(self.config),
         }
         return self.checkpoints.save(self.learner.average.network, self.config.network, self.step, state)
+
+
+class StopSignal:
+    """Waits for a signal, for the time of a ``with``; only the main thread can. Ignored ones stay ignored.
+
+    Attributes:
+        number: The signal that came; 0 before.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        if threading.current_thread() is threading.main_thread():
+            noted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._note) for number in noted}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.number = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
 
 
 def set_aside(folder: Path) -> None:

@@ -14,14 +14,14 @@ from pose_ros.datasets.sample import Sample
 from pose_ros.decoder import make_decoder
 from pose_ros.evaluation.coco import average_precision
 from pose_ros.evaluation.data_sets import data_of
-from pose_ros.evaluation.found import found_people
+from pose_ros.evaluation.detections import to_detections
 from pose_ros.network.model import PoseNetwork
 from pose_ros.people import People
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.contact_sheet import groupings, predicted
 from pose_ros.training.learner import Loss
 from pose_ros.training.loader import Normaliser, stacked
-from pose_ros.training.materials import InOrder, examples
+from pose_ros.training.run_inputs import InOrder, examples
 
 
 def validated(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config: TrainingConfig) -> dict[str, float]:
@@ -55,7 +55,7 @@ def precision(network: PoseNetwork, labels: Sequence[Sample], people: Sequence[P
         ImportError: If pycocotools is missing.
     """
     skeleton = network.spec.skeleton
-    found = [found_people(each, skeleton, skeleton) for each in people]
+    found = [to_detections(each, skeleton, skeleton) for each in people]
     return average_precision(data_of(labels, skeleton), found)["AP"] or 0.0
 
 

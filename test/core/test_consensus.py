@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scene import crowd
 
-from pose_ros.consensus import Views, consensus, mirrored
+from pose_ros.consensus import Views, consensus, flip_people
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
@@ -66,11 +66,11 @@ def test_the_order_of_views_does_not_matter(order: list[int]) -> None:
 
 def test_a_mirrored_picture_exchanges_left_and_right() -> None:
     once = people(2)
-    back = mirrored(mirrored(once, OPENPOSE_18, 720), OPENPOSE_18, 720)
+    back = flip_people(flip_people(once, OPENPOSE_18, 720), OPENPOSE_18, 720)
     np.testing.assert_allclose(back.keypoints, once.keypoints, atol=1e-3)
     left, right = OPENPOSE_18.index("left_wrist"), OPENPOSE_18.index("right_wrist")
     np.testing.assert_allclose(
-        mirrored(once, OPENPOSE_18, 720).keypoints[:, left, 0], 719 - once.keypoints[:, right, 0], atol=1e-3
+        flip_people(once, OPENPOSE_18, 720).keypoints[:, left, 0], 719 - once.keypoints[:, right, 0], atol=1e-3
     )
 
 

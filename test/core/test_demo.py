@@ -20,8 +20,8 @@ from rich.console import Console
 sys.path.append(str(Path(__file__).parents[2] / "demo"))
 clip: Any = importlib.import_module("clip")
 figures: Any = importlib.import_module("figures")
-lasting: Any = importlib.import_module("lasting")
-pictures: Any = importlib.import_module("pictures")
+lasting: Any = importlib.import_module("tracks")
+pictures: Any = importlib.import_module("overlays")
 table: Any = importlib.import_module("table")
 
 MS = 1_000_000

@@ -196,11 +196,11 @@ def test_a_batch_gives_what_one_by_one_gives(estimator: PoseEstimator, photo: np
 
 def test_other_decoder_settings_on_the_same_network(estimator: PoseEstimator, photo: np.ndarray) -> None:
     before = estimator.estimate(photo)
-    strict = estimator.retuned(DecoderConfig(min_person_score=1.0))
+    strict = estimator.with_decoder(DecoderConfig(min_person_score=1.0))
     assert strict.runner is estimator.runner and strict.config.preprocess == estimator.config.preprocess
     assert len(strict.estimate(photo)) == 0 < len(before)
     np.testing.assert_array_equal(estimator.estimate(photo).keypoints, before.keypoints)
-    exact = estimator.retuned(DecoderConfig(subpixel="dark"))  # reads other outputs of models that have them
+    exact = estimator.with_decoder(DecoderConfig(subpixel="dark"))  # reads other outputs of models that have them
     after = exact.estimate(photo)
     both = after.visible[0] & before.visible[0]
     assert both.sum() > 10
@@ -229,4 +229,4 @@ def test_no_more_peaks_than_a_decode_front_has_can_be_asked_for(change: dict) ->
     estimator = PoseEstimator(Front(), spec, EstimatorConfig(decoder=DecoderConfig(**change)))
     assert len(estimator.estimate(np.zeros((64, 64, 3), np.uint8))) == 0
     with pytest.raises(ValueError, match=r"max_peaks: expected at most the 8 of .*, got 9; export it with --max-peaks"):
-        estimator.retuned(DecoderConfig(max_peaks=9))
+        estimator.with_decoder(DecoderConfig(max_peaks=9))

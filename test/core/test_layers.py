@@ -221,7 +221,7 @@ def test_no_circle_between_files_or_folders() -> None:
         ),
         (
             "ros/messages/markers.py",
-            "from pose_ros.ros.node.outputs import Outputs",
+            "from pose_ros.ros.node.outputs import CameraPublishers",
             circles,
             "ros/: messages -> node -> messages",
         ),

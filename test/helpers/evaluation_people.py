@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pose_ros.evaluation.data import BOX_FILL, DataSet, LabelledImage
-from pose_ros.evaluation.found import Found
+from pose_ros.evaluation.detections import Detections
 from pose_ros.skeleton import COCO_17, Skeleton
 
 HEIGHT = 200.0
@@ -33,15 +33,15 @@ def data_set(*images: LabelledImage, skeleton: Skeleton = COCO_17, complete: boo
     return DataSet("by hand", skeleton, images, complete)
 
 
-def seen(*people: np.ndarray, scores: tuple[float, ...] = ()) -> Found:
+def seen(*people: np.ndarray, scores: tuple[float, ...] = ()) -> Detections:
     """Results, the best first."""
     keypoints = np.array(people)
     areas = np.ptp(keypoints, axis=1).prod(axis=1)
-    return Found(keypoints, np.array(scores or np.linspace(0.9, 0.5, len(people))), areas)
+    return Detections(keypoints, np.array(scores or np.linspace(0.9, 0.5, len(people))), areas)
 
 
-def nobody(skeleton: Skeleton = COCO_17) -> Found:
-    return Found(np.zeros((0, len(skeleton), 2)), np.zeros(0), np.zeros(0))
+def nobody(skeleton: Skeleton = COCO_17) -> Detections:
+    return Detections(np.zeros((0, len(skeleton), 2)), np.zeros(0), np.zeros(0))
 
 
 def moved(person: np.ndarray, keypoint: int, to: np.ndarray | tuple[float, float]) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.model import HeadedNetwork, Outputs, PoseNetwork, with_heads
+from pose_ros.network.model import FieldTensors, HeadedNetwork, PoseNetwork, with_heads
 from pose_ros.skeleton import OPENPOSE_18, TRT_POSE_18, Skeleton
 
 INPUT = InputSpec("x", "NCHW", "float32", "bgr", (10.0, 20.0, 30.0), (40.0, 50.0, 60.0), 16, 64)
@@ -39,7 +39,7 @@ class Painted(PoseNetwork):
         self.spec = with_heads(ModelSpec("painted", OPENPOSE_18, stride, input=INPUT), tuple(fields))
         self.fields_given = nn.ParameterDict({name: nn.Parameter(field) for name, field in fields.items()})
 
-    def forward(self, images: Tensor) -> list[Outputs]:
+    def forward(self, images: Tensor) -> list[FieldTensors]:
         """The fields, once per image."""
         nothing = images.mean(dim=(1, 2, 3), keepdim=True) * 0
         return [{name: field + nothing for name, field in self.fields_given.items()}]

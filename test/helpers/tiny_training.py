@@ -21,7 +21,7 @@ from pose_ros.network.mobilenet_v1 import MobileNetV1
 from pose_ros.network.multi_head import MultiHeadNetwork
 from pose_ros.skeleton import Skeleton
 from pose_ros.training.config import TrainingConfig
-from pose_ros.training.materials import Materials
+from pose_ros.training.run_inputs import RunInputs
 from pose_ros.training.trainer import Trainer
 
 DOTS = Skeleton("dots", ("nose", "neck", "left_hip", "right_hip"), ((0, 1), (1, 2), (1, 3)))
@@ -66,9 +66,9 @@ def tiny_network(seed: int = 0) -> MultiHeadNetwork:
     return MultiHeadNetwork("tiny", MobileNetV1([(8, 2, 1), (12, 2, 1), (16, 2, 1)], stem=8), DOTS, channels=16)
 
 
-def materials(**more) -> Materials:
+def materials(**more) -> RunInputs:
     parts = {"stream": Dots(), "epoch": 100, "validation": [Dots(seed=1).sample(0, i) for i in range(3)], **more}
-    return Materials(parts.pop("network", None) or tiny_network(), **parts)
+    return RunInputs(parts.pop("network", None) or tiny_network(), **parts)
 
 
 def config(output: Path, steps: int, **more) -> TrainingConfig:

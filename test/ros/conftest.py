@@ -222,6 +222,24 @@ class Camera:
         return self.answers[-1]
 
 
+class Log:
+    """What the nodes of this process log."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        self._capture, self._lines = capture, [""]
+
+    def said(self, words: str) -> list[str]:
+        """The lines with these words in them."""
+        self._lines += self._capture.readouterr().err.splitlines()
+        return [line for line in self._lines if words in line]
+
+
+@pytest.fixture
+def log(capfd: pytest.CaptureFixture[str]) -> Log:
+    """What the node logs; not through /rosout, which may come late."""
+    return Log(capfd)
+
+
 Make = Callable[..., Any]
 
 

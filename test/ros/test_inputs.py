@@ -27,24 +27,6 @@ def compressed(picture: np.ndarray, kind: str, stamp_s: int = 1) -> CompressedIm
     return message
 
 
-class Log:
-    """What the nodes of this process log."""
-
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        self._capture, self._lines = capture, [""]
-
-    def said(self, words: str) -> list[str]:
-        """The lines with these words in them."""
-        self._lines += self._capture.readouterr().err.splitlines()
-        return [line for line in self._lines if words in line]
-
-
-@pytest.fixture
-def log(capfd: pytest.CaptureFixture[str]) -> Log:
-    """What the node logs; not through /rosout, which may come late."""
-    return Log(capfd)
-
-
 @pytest.mark.parametrize("kind", ["png", "jpeg"])
 def test_compressed_images(make_node: Any, make_camera: Any, paint: Any, kind: str) -> None:
     make_node(image_transport="compressed")
@@ -67,7 +49,7 @@ def test_the_compressed_topic_is_that_of_the_remapped_images(graph: Any, toy_mod
 
 
 def test_damaged_compressed_images_are_reported_and_survived(
-    graph: Any, make_node: Any, make_camera: Any, paint: Any, log: Log
+    graph: Any, make_node: Any, make_camera: Any, paint: Any, log: Any
 ) -> None:
     node = make_node(image_transport="compressed")
     camera = make_camera(kind=CompressedImage)
@@ -90,7 +72,7 @@ def test_sizes_may_change_in_the_stream(start: Any, paint: Any, image_message: A
 
 
 def test_stamps_that_go_back_are_told_once_and_answered(
-    graph: Any, start: Any, paint: Any, image_message: Any, log: Log
+    graph: Any, start: Any, paint: Any, image_message: Any, log: Any
 ) -> None:
     _, camera = start()
     for stamp_s in (10, 11, 12, 10, 11, 12, 10):  # a bag of three images, which loops
@@ -118,7 +100,7 @@ def test_simulated_time_is_the_clock_of_the_latency(graph: Any, start: Any, pain
     assert camera.ask(image_message(paint(20), stamp_s=20)).latency_ms == pytest.approx(500)
 
 
-def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Log) -> None:
+def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Any) -> None:
     make_node(**{"qos_overrides./image.subscription.reliability": "reliable", "lazy": "off", "watchdog_s": 0.5})
     graph.node.create_publisher(Image, "image", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     graph.until(lambda: log.said("we receive nothing"), "the node tells of the quality of service")
@@ -126,7 +108,7 @@ def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Log
     assert "/tester" in log.said("no image on /image")[0]
 
 
-def test_an_override_that_is_none_does_not_end_the_node(graph: Any, make_node: Any, log: Log) -> None:
+def test_an_override_that_is_none_does_not_end_the_node(graph: Any, make_node: Any, log: Any) -> None:
     node = make_node(**{"qos_overrides./image.subscription.reliability": "perfect", "lazy": "off"})
     graph.until(lambda: log.said("perfect"), "the node tells")
     graph.until(lambda: node.state == "active", "the node goes on")

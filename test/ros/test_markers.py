@@ -20,7 +20,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from pose_ros.config import MarkersConfig
 from pose_ros.media.overlay import SIDE_COLOURS
 from pose_ros.people import People
-from pose_ros.ros.messages.markers import BONES, JOINTS, people_markers
+from pose_ros.ros.messages.markers import KEYPOINTS, LIMBS, people_markers
 from pose_ros.skeleton import COCO_17, SKELETONS, Skeleton
 
 STICK = Skeleton("stick", ("head", "left_hand", "right_hand", "foot"), ((0, 1), (0, 2), (0, 3), (1, 2)), ((1, 2),))
@@ -79,11 +79,11 @@ def camera(fx: float = 500, fy: float = 600, cx: float = 320, cy: float = 240, *
     return info
 
 
-def test_each_person_has_bones_and_joints_in_a_namespace_of_their_own() -> None:
-    config = MarkersConfig(joint_m=0.05, bone_m=0.02, lifetime_s=1.5)
+def test_each_person_has_limbs_and_keypoints_in_a_namespace_of_their_own() -> None:
+    config = MarkersConfig(keypoint_m=0.05, limb_m=0.02, lifetime_s=1.5)
     found = markers(crowd(2), config=config)
     kinds = [(m.ns, m.id, m.type, len(m.points)) for m in found]
-    bones, joints = (BONES, Marker.LINE_LIST, 6), (JOINTS, Marker.SPHERE_LIST, 4)
+    bones, joints = (LIMBS, Marker.LINE_LIST, 6), (KEYPOINTS, Marker.SPHERE_LIST, 4)
     assert kinds == [("person_0", *bones), ("person_0", *joints), ("person_1", *bones), ("person_1", *joints)]
     for marker in found:
         assert (marker.header.frame_id, marker.header.stamp.sec) == ("camera_optical", 12)
@@ -93,18 +93,18 @@ def test_each_person_has_bones_and_joints_in_a_namespace_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=list(SKELETONS))
-def test_a_bone_ends_at_the_joints_that_it_connects(skeleton: Skeleton) -> None:
+def test_a_limb_ends_at_the_keypoints_that_it_connects(skeleton: Skeleton) -> None:
     found = markers(crowd(1, skeleton), skeleton)
-    joints, ends = xyz(only(found, JOINTS)), xyz(only(found, BONES)).reshape(-1, 2, 3)
-    np.testing.assert_array_equal(ends, [[joints[a], joints[b]] for a, b in skeleton.bones])
+    joints, ends = xyz(only(found, KEYPOINTS)), xyz(only(found, LIMBS)).reshape(-1, 2, 3)
+    np.testing.assert_array_equal(ends, [[joints[a], joints[b]] for a, b in skeleton.drawn_limbs])
 
 
 def test_what_is_absent_or_uncertain_is_not_shown() -> None:
     people = hidden(crowd(), (0, 1))
     people.scores[0, 2] = 0.2
     found = markers(people, config=MarkersConfig(score_threshold=0.3))
-    np.testing.assert_array_equal(xyz(only(found, JOINTS)), xyz(only(markers(crowd()), JOINTS))[[0, 3]])
-    assert len(only(found, BONES).points) == 2
+    np.testing.assert_array_equal(xyz(only(found, KEYPOINTS)), xyz(only(markers(crowd()), KEYPOINTS))[[0, 3]])
+    assert len(only(found, LIMBS).points) == 2
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_without_depth_people_are_on_the_image_plane(
     people = crowd(keypoints=np.full((1, 4, 2), pixels, np.float32))
     for plane_m in (1.0, 2.5):
         found = markers(people, config=MarkersConfig(plane_m=plane_m), camera_info=info)
-        np.testing.assert_allclose(xyz(only(found, JOINTS))[0], np.multiply(expected_xyz, plane_m), atol=1e-6)
+        np.testing.assert_allclose(xyz(only(found, KEYPOINTS))[0], np.multiply(expected_xyz, plane_m), atol=1e-6)
 
 
 @given(
@@ -149,7 +149,7 @@ def test_the_camera_sees_the_markers_where_the_people_are(
 ) -> None:
     info = camera(*lens)
     people = crowd(keypoints=np.full((1, 4, 2), pixel, np.float32))
-    x, y, z = xyz(only(markers(people, config=MarkersConfig(plane_m=plane_m), camera_info=info), JOINTS))[0]
+    x, y, z = xyz(only(markers(people, config=MarkersConfig(plane_m=plane_m), camera_info=info), KEYPOINTS))[0]
     fx, fy, cx, cy = lens
     assert z == pytest.approx(plane_m)
     np.testing.assert_allclose([fx * x / z + cx, fy * y / z + cy], pixel, atol=1e-3)
@@ -166,18 +166,18 @@ def test_the_camera_sees_the_markers_where_the_people_are(
 def test_on_the_image_plane_markers_shrink_with_the_person(height_px: int, factor: float) -> None:
     people = crowd(keypoints=np.float32([[(9, 0), (9, 0), (9, 0), (9, height_px)]]))
     found, config = markers(people), MarkersConfig()
-    assert only(found, BONES).scale.x == pytest.approx(factor * config.bone_m)
-    assert only(found, JOINTS).scale.x == pytest.approx(factor * config.joint_m)
+    assert only(found, LIMBS).scale.x == pytest.approx(factor * config.limb_m)
+    assert only(found, KEYPOINTS).scale.x == pytest.approx(factor * config.keypoint_m)
     in_space = markers(people, points_xyz=np.ones((1, 4, 3)))
-    assert only(in_space, JOINTS).scale.x == config.joint_m
+    assert only(in_space, KEYPOINTS).scale.x == config.keypoint_m
 
 
 def test_with_depth_people_are_in_space_and_unknown_points_are_not_shown() -> None:
     points = np.arange(12, dtype=float).reshape(1, 4, 3)
     points[0, 1], points[0, 2, 2] = np.nan, np.inf
     found = markers(crowd(), points_xyz=points)
-    np.testing.assert_array_equal(xyz(only(found, JOINTS)), points[0, [0, 3]])
-    np.testing.assert_array_equal(xyz(only(found, BONES)), points[0, [0, 3]])
+    np.testing.assert_array_equal(xyz(only(found, KEYPOINTS)), points[0, [0, 3]])
+    np.testing.assert_array_equal(xyz(only(found, LIMBS)), points[0, [0, 3]])
 
 
 @pytest.mark.parametrize(
@@ -240,18 +240,18 @@ def test_what_has_no_points_is_deleted_instead() -> None:
     found = markers(lonely, before=2)
     kinds = [(m.ns, m.id, m.action) for m in found]
     assert kinds == [
-        ("person_0", BONES, Marker.DELETE),
-        ("person_0", JOINTS, Marker.ADD),
-        ("person_1", BONES, Marker.DELETE),
-        ("person_1", JOINTS, Marker.DELETE),
+        ("person_0", LIMBS, Marker.DELETE),
+        ("person_0", KEYPOINTS, Marker.ADD),
+        ("person_1", LIMBS, Marker.DELETE),
+        ("person_1", KEYPOINTS, Marker.DELETE),
     ]
 
 
 def test_colours_by_side_are_those_of_the_overlay() -> None:
     found = markers(crowd())
     left, right, centre = (SIDE_COLOURS[side][::-1] for side in ("left", "right", "centre"))
-    assert rgb(only(found, JOINTS).colors) == [centre, left, right, centre]
-    assert rgb(only(found, BONES).colors) == [left, left, right, right, centre, centre]
+    assert rgb(only(found, KEYPOINTS).colors) == [centre, left, right, centre]
+    assert rgb(only(found, LIMBS).colors) == [left, left, right, right, centre, centre]
     assert all(colour.a == 1 for marker in found for colour in (*marker.colors, marker.color))
 
 

@@ -25,7 +25,7 @@ from pose_ros.config import (  # noqa: E402
 from pose_ros.ros.parameters.config import NodeConfig  # noqa: E402
 from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
 from pose_ros.ros.parameters.documents import FILES  # noqa: E402
-from pose_ros.ros.parameters.live import Settings  # noqa: E402
+from pose_ros.ros.parameters.live import LiveSettings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = {
@@ -108,7 +108,7 @@ def settings(graph: Any) -> Any:
             raise ValueError("the model brings bad luck")
 
     node = node_with(graph, {})
-    settings = Settings(node, check, lambda: True)
+    settings = LiveSettings(node, check, lambda: True)
     settings.set = lambda **values: node.set_parameters_atomically(
         [Parameter(name.replace("__", "."), value=value) for name, value in values.items()]
     )
@@ -152,6 +152,25 @@ def test_what_the_model_is_made_with_changes_while_it_is_not_in_use(settings: An
 def test_other_parameters_of_the_node_are_none_of_ours(settings: Any, graph: Any) -> None:
     assert settings.set(use_sim_time=True).successful
     assert settings.config == NodeConfig()
+
+
+@pytest.mark.parametrize(("old", "new"), [("markers.joint_m", "keypoint_m"), ("markers.bone_m", "limb_m")])
+def test_a_former_name_still_works_with_a_warning(graph: Any, log: Any, old: str, new: str) -> None:
+    config = declare_parameters(node_with(graph, {old: 0.25}))
+    assert getattr(config.markers, new) == 0.25
+    graph.until(lambda: log.said(f"parameter {old} is now markers.{new}: use the new name"), "the node warns")
+
+
+def test_a_present_name_wins_over_a_former_one(graph: Any) -> None:
+    config = declare_parameters(node_with(graph, {"markers.joint_m": 0.25, "markers.keypoint_m": 0.5}))
+    assert config.markers.keypoint_m == 0.5
+
+
+def test_a_former_name_can_be_set_while_the_node_runs(settings: Any) -> None:
+    assert settings.set(markers__bone_m=0.125).successful
+    assert settings.config.markers.limb_m == 0.125
+    assert not settings.set(markers__bone_m=5.0).successful  # the range is that of the present name
+    assert settings.config.markers.limb_m == 0.125
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ import numpy as np
 
 from pose_ros.arrays import BoolArray
 from pose_ros.datasets.labels_file import HIDDEN, VISIBLE, LabelFile
-from pose_ros.datasets.synthetic.scene import Scene
+from pose_ros.datasets.synthetic.scene import SyntheticScene
 from pose_ros.media.results import write_image
 from pose_ros.skeleton import Skeleton
 
 
-def write_scenes(folder: Path, scenes: Iterable[Scene], skeleton: Skeleton) -> int:
+def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skeleton) -> int:
     """Write ``images/000001.png``, … and, at the end, ``labels.json``. Returns the number of people.
 
     Args:
@@ -37,7 +37,7 @@ def write_scenes(folder: Path, scenes: Iterable[Scene], skeleton: Skeleton) -> i
     return people
 
 
-def entries(scene: Scene) -> Iterator[dict[str, Any]]:
+def entries(scene: SyntheticScene) -> Iterator[dict[str, Any]]:
     """What COCO asks about everybody of whom something is to be seen, outlines included.
 
     Keypoints that are hidden in the picture are marked so; those outside it, and those that no figure has, are not

@@ -21,7 +21,7 @@ _NEAR_M = 0.1
 
 
 @dataclass(frozen=True)
-class Camera:
+class VirtualCamera:
     """A pinhole camera without distortion, level.
 
     Attributes:
@@ -37,7 +37,7 @@ class Camera:
     height_m: float = 1.3
 
     @classmethod
-    def of(cls, size_wh: tuple[int, int], view_deg: float = 65.0, height_m: float = 1.3) -> Camera:
+    def of(cls, size_wh: tuple[int, int], view_deg: float = 65.0, height_m: float = 1.3) -> VirtualCamera:
         """A camera whose image is ``view_deg`` wide along its longer side."""
         focal_px = max(size_wh) / 2 / np.tan(np.deg2rad(view_deg) / 2)
         return cls(size_wh, float(focal_px), ((size_wh[0] - 1) / 2, (size_wh[1] - 1) / 2), height_m)
@@ -62,7 +62,7 @@ class Camera:
 
 def render(
     parts: Sequence[Part],
-    camera: Camera,
+    camera: VirtualCamera,
     image: FloatArray,
     depth: FloatArray,
     light: DoubleArray,
@@ -93,7 +93,7 @@ def render(
     return owner
 
 
-def _window(part: Part, camera: Camera) -> tuple[slice, slice]:
+def _window(part: Part, camera: VirtualCamera) -> tuple[slice, slice]:
     """Rows and columns that the part may cover; the whole image if it comes too near."""
     ends, radii = np.stack([part.start, part.end]), np.array(part.radii)
     nearest = ends[:, 2] - radii

@@ -11,7 +11,7 @@ import numpy as np
 from pose_ros.arrays import ByteArray, DoubleArray, FloatArray, Image
 from pose_ros.datasets.synthetic.body import Part
 from pose_ros.datasets.synthetic.paint import Paint, random_cloth
-from pose_ros.datasets.synthetic.render import Camera
+from pose_ros.datasets.synthetic.render import VirtualCamera
 
 FloatImage = FloatArray
 
@@ -37,7 +37,7 @@ class Room:
     places: tuple[tuple[tuple[float, float, float, float], Paint], ...]
 
     def seen(
-        self, camera: Camera, background: ByteArray | None, feet: Sequence[DoubleArray]
+        self, camera: VirtualCamera, background: ByteArray | None, feet: Sequence[DoubleArray]
     ) -> tuple[FloatImage, FloatImage]:
         """BGR image (H, W, 3) and depth (H, W) of the empty room; shadows lie around the feet."""
         if background is not None:

@@ -18,7 +18,7 @@ from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sampl
 from pose_ros.datasets.synthetic.body import Body, body_at
 from pose_ros.datasets.synthetic.motion import Motion, random_motion
 from pose_ros.datasets.synthetic.paint import Wardrobe, random_wardrobe
-from pose_ros.datasets.synthetic.render import Camera, render
+from pose_ros.datasets.synthetic.render import VirtualCamera, render
 from pose_ros.datasets.synthetic.room import Room, random_room
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
@@ -42,7 +42,7 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Scene:
+class SyntheticScene:
     """A picture of N people of K keypoints, and the truth about it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Scene:
     people_map: Image
     depth_m: FloatArray
     ids: LongArray
-    camera: Camera
+    camera: VirtualCamera
 
     @property
     def inside(self) -> BoolArray:
@@ -98,9 +98,9 @@ def scene(
     time_s: float = 0.0,
     *,
     skeleton: Skeleton = OPENPOSE_18,
-    camera: Camera | None = None,
+    camera: VirtualCamera | None = None,
     background: Image | None = None,
-) -> Scene:
+) -> SyntheticScene:
     """Draw a scene.
 
     Args:
@@ -117,7 +117,7 @@ def scene(
     """
     if not 0 <= people <= 255:
         raise ValueError(f"people: expected 0 to 255, got {people}")
-    camera = camera or Camera.of(size_wh)
+    camera = camera or VirtualCamera.of(size_wh)
     rng = np.random.default_rng(seed)
     room, light = random_room(rng), _light(rng)
     cast = _cast(rng, people, camera)
@@ -129,7 +129,7 @@ def scene(
     joints = joints.reshape(people, len(skeleton), 3)
     xy = camera.project(joints)
     visible, by_self = _visible(xy, joints, owner, depth, skeleton)
-    return Scene(
+    return SyntheticScene(
         np.rint(finished).astype(np.uint8),
         xy.astype(np.float32),
         joints.astype(np.float32),
@@ -166,7 +166,7 @@ class SyntheticImages(Sequence[Sample]):
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]  # slices of it are of no use
         return self.scene(index).sample()
 
-    def scene(self, index: int) -> Scene:
+    def scene(self, index: int) -> SyntheticScene:
         """All that is known of a sample.
 
         Raises:
@@ -176,7 +176,7 @@ class SyntheticImages(Sequence[Sample]):
             raise IndexError(f"synthetic: expected an index below {self.length}, got {index}")
         rng = np.random.default_rng([self.seed, index])
         people, time_s = int(rng.integers(1, self.most_people + 1)), float(rng.uniform(0, 60))
-        camera = Camera.of(self.size_wh, float(rng.uniform(45, 80)), float(rng.uniform(0.8, 2.0)))
+        camera = VirtualCamera.of(self.size_wh, float(rng.uniform(45, 80)), float(rng.uniform(0.8, 2.0)))
         number = int(rng.integers(2**31))
         return scene(number, people, self.size_wh, time_s, skeleton=self.skeleton, camera=camera)
 
@@ -192,7 +192,7 @@ def _light(rng: np.random.Generator) -> DoubleArray:
     return light / np.linalg.norm(light)
 
 
-def _cast(rng: np.random.Generator, count: int, camera: Camera) -> list[Person]:
+def _cast(rng: np.random.Generator, count: int, camera: VirtualCamera) -> list[Person]:
     """People who keep within sight of the camera, and who do not walk in each other's middle."""
     half_view = camera.size_wh[0] / 2 / camera.focal_px
     middles: list[DoubleArray] = []
@@ -212,7 +212,7 @@ def _cast(rng: np.random.Generator, count: int, camera: Camera) -> list[Person]:
 def _drawn(
     bodies: Sequence[Body],
     room: Room,
-    camera: Camera,
+    camera: VirtualCamera,
     image: FloatArray,
     depth: FloatArray,
     light: DoubleArray,

@@ -1,4 +1,4 @@
-"""People as markers for rviz: bones and joints in space, or on the plane of the image."""
+"""People as markers for rviz: limbs and keypoints in space, or on the plane of the image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pose_ros.media.overlay import SIDE_COLOURS, limb_sides
 from pose_ros.people import NOT_TRACKED, People
 from pose_ros.skeleton import Limb, Skeleton
 
-BONES, JOINTS = 0, 1
+LIMBS, KEYPOINTS = 0, 1
 """The ids of a person's two markers."""
 
 _GOLDEN = 0.618034  # steps of this share of the colour circle never come close to an earlier one
@@ -29,10 +29,10 @@ _LEAST_SIZE = 0.1
 
 @dataclass(frozen=True)
 class _Colours:
-    """Of each bone, with its ends, and of each keypoint."""
+    """Of each limb, with its ends, and of each keypoint."""
 
-    bones: list[tuple[Limb, ColorRGBA]]
-    joints: list[ColorRGBA]
+    limbs: list[tuple[Limb, ColorRGBA]]
+    keypoints: list[ColorRGBA]
 
 
 def people_markers(
@@ -45,7 +45,7 @@ def people_markers(
     points_xyz: AnyArray | None = None,
     before: int = 0,
 ) -> MarkerArray:
-    """The markers of the people of one image: for each the bones (LINE_LIST) and the joints (SPHERE_LIST).
+    """The markers of the people of one image: for each the limbs (LINE_LIST) and the keypoints (SPHERE_LIST).
 
     Each person has a namespace of their own, ``person_<id>`` where everybody is tracked, else ``person_<index>``.
     A DELETEALL comes first where the viewer may show somebody who is gone: nobody is here, fewer are here than before,
@@ -129,11 +129,11 @@ def _lens(size_wh: tuple[int, int], info: CameraInfo | None) -> tuple[AnyArray, 
 
 
 def _person(xyz: AnyArray, visible: BoolArray, colours: _Colours) -> Iterator[Marker]:
-    """Bones and joints; in place of an empty list, which rviz complains of, the order to delete it."""
+    """Bones and keypoints; in place of an empty list, which rviz complains of, the order to delete it."""
     points = {k: Point(x=x, y=y, z=z) for k, (x, y, z) in enumerate(xyz.tolist()) if visible[k]}
-    ends = [(k, colour) for bone, colour in colours.bones if points.keys() >= set(bone) for k in bone]
-    joints = [(k, colours.joints[k]) for k in points]
-    for marker_id, kind, listed in ((BONES, Marker.LINE_LIST, ends), (JOINTS, Marker.SPHERE_LIST, joints)):
+    ends = [(k, colour) for limb, colour in colours.limbs if points.keys() >= set(limb) for k in limb]
+    keypoints = [(k, colours.keypoints[k]) for k in points]
+    for marker_id, kind, listed in ((LIMBS, Marker.LINE_LIST, ends), (KEYPOINTS, Marker.SPHERE_LIST, keypoints)):
         if listed:
             rgba = [colour for _, colour in listed]
             yield Marker(id=marker_id, type=kind, points=[points[k] for k, _ in listed], colors=rgba, color=rgba[0])
@@ -142,7 +142,7 @@ def _person(xyz: AnyArray, visible: BoolArray, colours: _Colours) -> Iterator[Ma
 
 
 def _finish(marker: Marker, config: MarkersConfig, size: float) -> None:
-    size_m = size * (config.bone_m if marker.id == BONES else config.joint_m)
+    size_m = size * (config.limb_m if marker.id == LIMBS else config.keypoint_m)
     marker.scale.x = marker.scale.y = marker.scale.z = size_m
     marker.lifetime = Duration(seconds=config.lifetime_s).to_msg()
 
@@ -151,11 +151,11 @@ def _by_side(skeleton: Skeleton) -> _Colours:
     """As in the overlay."""
     rgba = {side: ColorRGBA(r=r / 255, g=g / 255, b=b / 255, a=1.0) for side, (b, g, r) in SIDE_COLOURS.items()}
     colours = list(rgba.values())
-    bones = [(bone, colours[side]) for bone, side in zip(skeleton.bones, limb_sides(skeleton), strict=True)]
-    return _Colours(bones, [rgba[skeleton.side(keypoint)] for keypoint in range(len(skeleton))])
+    limbs = [(limb, colours[side]) for limb, side in zip(skeleton.drawn_limbs, limb_sides(skeleton), strict=True)]
+    return _Colours(limbs, [rgba[skeleton.side(keypoint)] for keypoint in range(len(skeleton))])
 
 
 def _of_person(skeleton: Skeleton, number: int) -> _Colours:
     red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1, 0.75, 0.95)
     rgba = ColorRGBA(r=red, g=green, b=blue, a=1.0)
-    return _Colours([(bone, rgba) for bone in skeleton.bones], [rgba] * len(skeleton))
+    return _Colours([(limb, rgba) for limb in skeleton.drawn_limbs], [rgba] * len(skeleton))

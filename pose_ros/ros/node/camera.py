@@ -14,11 +14,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.estimator import Estimate
 from pose_ros.media.bag import stamp_ns
-from pose_ros.ros.errors import described
-from pose_ros.ros.node.outputs import Outputs
+from pose_ros.ros.errors import describe_error
+from pose_ros.ros.node.outputs import CameraPublishers
 from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
-from pose_ros.ros.parameters.live import Settings
+from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 
 ERROR_PERIOD_S = 5.0
@@ -46,7 +46,7 @@ class Camera:
         calibration: Its camera_info, while somebody looks at markers.
     """
 
-    def __init__(self, node: Node, name: str, settings: Settings, put: Callable[[Camera, Any], None]) -> None:
+    def __init__(self, node: Node, name: str, settings: LiveSettings, put: Callable[[Camera, Any], None]) -> None:
         """Advertise its outputs.
 
         Args:
@@ -61,7 +61,7 @@ class Camera:
         self._node, self._settings, self._put = node, settings, put
         self.name = name
         prefix = f"{name}/" if name else ""
-        self.outputs = Outputs(node, prefix)
+        self.outputs = CameraPublishers(node, prefix)
         self._is_compressed = settings.config.image_transport == "compressed"
         image_topic = node.resolve_topic_name(f"{prefix}image")
         self._name = f"{image_topic}/compressed" if self._is_compressed else f"{prefix}image"
@@ -183,11 +183,11 @@ class Camera:
     def report_failure(self, message: Image | CompressedImage, error: Exception) -> None:
         """Count an image that cannot be answered, and log why, at most every few seconds."""
         self.statistics.broken(time.monotonic())
-        self._tell(f"skipped an image ({_in_words(message)}) of {self.topic}: {described(error)}")
+        self._tell(f"skipped an image ({_in_words(message)}) of {self.topic}: {describe_error(error)}")
 
     def report_drawing(self, error: Exception) -> None:
         """Log why the drawings of an answer were not published, at most every few seconds."""
-        self._tell(f"published no picture of an image of {self.topic}: {described(error)}")
+        self._tell(f"published no picture of an image of {self.topic}: {describe_error(error)}")
 
     def _tell(self, text: str) -> None:
         now_s = time.monotonic()

@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from pose_ros.config import DiagnosticsConfig
-from pose_ros.ros.errors import described
+from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.statistics import WINDOW_S, CameraSnapshot
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
@@ -123,7 +123,7 @@ def _status(level: bytes, name: str, message: str, values: Mapping[str, str], ha
 
 
 @dataclass(frozen=True)
-class Condition:
+class NodeState:
     """The node as a whole.
 
     Attributes:
@@ -151,11 +151,11 @@ def _gpu_memory_in_words(runner: Runner) -> str:
     try:
         memory_bytes = runner.gpu_memory_bytes()
     except Exception as error:  # nobody's work depends on it
-        return f"unknown: {described(error)}"
+        return f"unknown: {describe_error(error)}"
     return "{} of {} MiB".format(*(round(nbytes / _MIB) for nbytes in memory_bytes)) if memory_bytes else ""
 
 
-class Health:
+class DiagnosticsPublisher:
     """Publishes the state of the node and of each camera, one status each."""
 
     def __init__(self, node: Node, cameras: Sequence[Camera]) -> None:
@@ -169,14 +169,14 @@ class Health:
         )
         self._published_s = 0.0
 
-    def publish_if_due(self, ask: Callable[[], Condition], config: DiagnosticsConfig) -> None:
+    def publish_if_due(self, ask: Callable[[], NodeState], config: DiagnosticsConfig) -> None:
         """Ask and publish, unless the last time is less than ``period_s`` ago."""
         now_s = time.monotonic()
         if config.period_s > 0 and now_s - self._published_s >= config.period_s:
             self._published_s = now_s
             self._publisher.publish(self._report(ask(), config, now_s))
 
-    def _report(self, condition: Condition, config: DiagnosticsConfig, now_s: float) -> DiagnosticArray:
+    def _report(self, condition: NodeState, config: DiagnosticsConfig, now_s: float) -> DiagnosticArray:
         name, device = self._node.get_fully_qualified_name().lstrip("/"), condition.device
         report = DiagnosticArray()
         report.header.stamp = self._node.get_clock().now().to_msg()

@@ -15,24 +15,24 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool
 
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.errors import described
+from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
-from pose_ros.ros.node.diagnostics import Condition, Health, particulars
+from pose_ros.ros.node.diagnostics import DiagnosticsPublisher, NodeState, particulars
 from pose_ros.ros.node.transitions import Transitions
 from pose_ros.ros.node.worker import LOADING, Worker
 from pose_ros.ros.parameters.config import NodeConfig
-from pose_ros.ros.parameters.live import Settings
-from pose_ros.runtime.runner import Progress
+from pose_ros.ros.parameters.live import LiveSettings
+from pose_ros.runtime.runner import BuildProgress
 
 UPDATE_S = 0.1
 POLL_S = 0.05
 PROGRESS_PERIOD_S = 10.0
-Load = Callable[[NodeConfig, Progress, Callable[[str], None]], PoseEstimator]
-Transition = Callable[["PoseEstimatorNode", LifecycleState], TransitionCallbackReturn]
+LoadEstimator = Callable[[NodeConfig, BuildProgress, Callable[[str], None]], PoseEstimator]
+TransitionCallback = Callable[["PoseEstimatorNode", LifecycleState], TransitionCallbackReturn]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
-def load_estimator(config: NodeConfig, progress: Progress, say: Callable[[str], None]) -> PoseEstimator:
+def load_estimator(config: NodeConfig, progress: BuildProgress, say: Callable[[str], None]) -> PoseEstimator:
     """Load the estimator that the parameters ask for."""
     return PoseEstimator.load(
         config.model or None,
@@ -43,7 +43,7 @@ def load_estimator(config: NodeConfig, progress: Progress, say: Callable[[str], 
     )
 
 
-def told(transition: Transition) -> Transition:
+def told(transition: TransitionCallback) -> TransitionCallback:
     """A transition that says what went wrong in it; rclpy would not."""
 
     @functools.wraps(transition)
@@ -51,7 +51,7 @@ def told(transition: Transition) -> Transition:
         try:
             return transition(node, state)
         except Exception as error:
-            node.explain(f"{transition.__name__}: {described(error)}")
+            node.explain(f"{transition.__name__}: {describe_error(error)}")
             return TransitionCallbackReturn.ERROR
 
     return wrapped
@@ -73,7 +73,7 @@ class PoseEstimatorNode(LifecycleNode):
         failed: Set when it should have started by itself, and could not.
     """
 
-    def __init__(self, load: Load = load_estimator, **node_options: Any) -> None:
+    def __init__(self, load: LoadEstimator = load_estimator, **node_options: Any) -> None:
         """Declare and advertise; with ``autostart``, begin to load.
 
         Args:
@@ -91,10 +91,10 @@ class PoseEstimatorNode(LifecycleNode):
         self._load = load
         self._worker: Worker | None = None
         self._enabled, self._failure = True, ""
-        self._settings = Settings(self, self._check, lambda: self.state not in ("unconfigured", "inactive"))
+        self._settings = LiveSettings(self, self._check, lambda: self.state not in ("unconfigured", "inactive"))
         self._configured = self._settings.config
         self.cameras = [Camera(self, name, self._settings, self._put) for name in self.config.cameras]
-        self._health = Health(self, self.cameras)
+        self._health = DiagnosticsPublisher(self, self.cameras)
         self._transitions = Transitions(self, self._service_change_state, self._update)
         self.create_service(SetBool, "~/enable", self._enable)
         self.create_timer(UPDATE_S, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -183,7 +183,7 @@ class PoseEstimatorNode(LifecycleNode):
             started = self.trigger_configure() == SUCCESS and self.trigger_activate() == SUCCESS
         except Exception as error:  # rclpy's own: the context may be gone by now
             started = False
-            self._warn(f"could not start: {described(error)}")
+            self._warn(f"could not start: {describe_error(error)}")
         if not (started or self._closing.is_set()):
             self.failed.set()
 
@@ -201,14 +201,14 @@ class PoseEstimatorNode(LifecycleNode):
                 return FAILURE
             self._tell_progress(*worker.progress)
         if worker.error is not None:
-            self._worker, self._failure, worker.error = None, described(worker.error), None
+            self._worker, self._failure, worker.error = None, describe_error(worker.error), None
             self.get_logger().fatal(f"the model {model} cannot be loaded: {self._failure}")
             return FAILURE
         try:
             self._check(self.config)  # it may have changed since
         except ValueError as error:
             self._stop_worker()
-            self._failure = described(error)
+            self._failure = describe_error(error)
             self.get_logger().fatal(f"the model {model} does not go with the parameters: {self._failure}")
             return FAILURE
         if estimator := worker.estimator:
@@ -238,7 +238,7 @@ class PoseEstimatorNode(LifecycleNode):
     def _check(self, config: NodeConfig) -> None:
         estimator = self._worker and self._worker.estimator
         if estimator and config.decoder != estimator.config.decoder:
-            estimator.retuned(config.decoder)
+            estimator.with_decoder(config.decoder)
 
     def _enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         self._enabled = request.data
@@ -253,14 +253,14 @@ class PoseEstimatorNode(LifecycleNode):
             camera.update(self.state == "active", self._enabled)
         self._health.publish_if_due(self._condition, self.config.diagnostics)
 
-    def _condition(self) -> Condition:
+    def _condition(self) -> NodeState:
         worker = self._worker
         estimator = worker and worker.estimator
         state = self._state_in_words(worker)
         if not estimator:
-            return Condition(state)
+            return NodeState(state)
         runner = estimator.runner
-        return Condition(state, estimator.model_name, runner.description, runner.device, particulars(runner))
+        return NodeState(state, estimator.model_name, runner.description, runner.device, particulars(runner))
 
     def _state_in_words(self, worker: Worker | None) -> str:
         if self._failure:

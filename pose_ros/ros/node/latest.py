@@ -7,26 +7,26 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-Source = TypeVar("Source", bound=Hashable)
+Origin = TypeVar("Origin", bound=Hashable)
 Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Taken(Generic[Source, Item]):
+class Taken(Generic[Origin, Item]):
     """One item, where it came from, and how many were dropped there since the last one was taken."""
 
-    source: Source
+    source: Origin
     item: Item
     dropped: int
 
 
-class LatestItems(Generic[Source, Item]):
+class LatestItems(Generic[Origin, Item]):
     """Holds the newest item of each source that nobody has taken yet. Every method may be called from any thread."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Origin]) -> None:
         self._changed = threading.Condition()
         self._turns = list(sources)  # whose turn is longest ago comes first
-        self._items: dict[Source, Item] = {}
+        self._items: dict[Origin, Item] = {}
         self._dropped = dict.fromkeys(sources, 0)
         self._closed = False
 
@@ -35,7 +35,7 @@ class LatestItems(Generic[Source, Item]):
         """Whether nobody takes anything any more."""
         return self._closed
 
-    def put(self, source: Source, item: Item) -> None:
+    def put(self, source: Origin, item: Item) -> None:
         """Leave an item; one of this source that still waits is dropped and counted. Never blocks."""
         with self._changed:
             if self._closed:
@@ -44,7 +44,7 @@ class LatestItems(Generic[Source, Item]):
             self._items[source] = item
             self._changed.notify()
 
-    def take(self, most: int = 1) -> list[Taken[Source, Item]] | None:
+    def take(self, most: int = 1) -> list[Taken[Origin, Item]] | None:
         """Wait for an item of any source.
 
         Returns:
@@ -58,7 +58,7 @@ class LatestItems(Generic[Source, Item]):
             self._turns = [source for source in self._turns if source not in sources] + sources
             return [Taken(source, self._items.pop(source), self._count(source)) for source in sources]
 
-    def waiting(self, source: Source) -> Item | None:
+    def waiting(self, source: Origin) -> Item | None:
         """What waits from this source."""
         with self._changed:
             return self._items.get(source)
@@ -70,6 +70,6 @@ class LatestItems(Generic[Source, Item]):
             self._items.clear()
             self._changed.notify_all()
 
-    def _count(self, source: Source) -> int:
+    def _count(self, source: Origin) -> int:
         count, self._dropped[source] = self._dropped[source], 0
         return count

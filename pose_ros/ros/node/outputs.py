@@ -45,7 +45,7 @@ class Answer:
     model_name: str
 
 
-class Outputs:
+class CameraPublishers:
     """The topics of one camera's people. Its methods are for the worker's thread, its properties for any."""
 
     def __init__(self, node: Node, prefix: str) -> None:

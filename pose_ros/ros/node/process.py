@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rclpy.executors import Executor
 
-    from pose_ros.ros.node.estimator_node import Load, PoseEstimatorNode
+    from pose_ros.ros.node.estimator_node import LoadEstimator, PoseEstimatorNode
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_POLL_S = 0.1
@@ -48,7 +48,7 @@ def main(args: list[str] | None = None) -> int:
     return run(args)
 
 
-def run(args: list[str] | None = None, load: Load | None = None) -> int:
+def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int:
     """Like ``main``, with another way to make the estimator."""
     stop = _Stop()
     for number in SIGNALS:

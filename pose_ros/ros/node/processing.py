@@ -17,7 +17,7 @@ from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.latest import Taken
 from pose_ros.ros.node.outputs import Answer
-from pose_ros.ros.parameters.live import Settings
+from pose_ros.ros.parameters.live import LiveSettings
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Processor:
         estimator: The network and its decoder.
     """
 
-    def __init__(self, estimator: PoseEstimator, cameras: Sequence[Camera], settings: Settings) -> None:
+    def __init__(self, estimator: PoseEstimator, cameras: Sequence[Camera], settings: LiveSettings) -> None:
         self.estimator = estimator
         self._settings = settings
         self._pipelines = {camera: PosePipeline(estimator) for camera in cameras}
@@ -57,7 +57,7 @@ class Processor:
         """Replace the decoder if its parameters have changed."""
         decoder = self._settings.config.decoder
         if decoder != self.estimator.config.decoder:
-            self.estimator = self.estimator.retuned(decoder)
+            self.estimator = self.estimator.with_decoder(decoder)
             for pipeline in self._pipelines.values():
                 pipeline.estimator = self.estimator
 

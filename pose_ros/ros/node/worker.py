@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pose_ros.estimator import PoseEstimator
-from pose_ros.ros.errors import described
+from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.latest import LatestItems
 from pose_ros.ros.node.processing import Processor
-from pose_ros.ros.parameters.live import Settings
-from pose_ros.runtime.runner import CPU, Progress
+from pose_ros.ros.parameters.live import LiveSettings
+from pose_ros.runtime.runner import CPU, BuildProgress
 
-Load = Callable[[Progress], PoseEstimator]
+LoadModel = Callable[[BuildProgress], PoseEstimator]
 LOADING = "loading"
 """What is under way until a runtime says more."""
 
@@ -33,7 +33,9 @@ class Worker:
         progress: What is under way while it loads, and how much of it is done: 0 to 1, or less than 0.
     """
 
-    def __init__(self, cameras: Sequence[Camera], settings: Settings, load: Load, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, cameras: Sequence[Camera], settings: LiveSettings, load: LoadModel, say: Callable[[str], None]
+    ) -> None:
         """Begin to load.
 
         Args:
@@ -81,7 +83,7 @@ class Worker:
         try:
             estimator.close()
         except Exception as error:
-            self._say(f"could not give the model back: {described(error)}")
+            self._say(f"could not give the model back: {describe_error(error)}")
 
     def _most(self, estimator: PoseEstimator) -> int:
         """Images of one run. On a CPU a batch takes longer than its images one by one: there, only if asked for."""

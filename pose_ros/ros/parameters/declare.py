@@ -78,12 +78,29 @@ def parameters() -> tuple[Parameter, ...]:
 
 
 def declare_parameters(node: Node) -> NodeConfig:
-    """Declare every parameter on a node and read it back.
+    """Declare every parameter on a node and read it back. A value under a former name is used, with a warning.
 
     Raises:
-        ValueError: If a value has the wrong type, lies outside its range, or does not go with the others.
+        ValueError: If a value has the wrong type, is out of range, or contradicts another one.
     """
-    return config_of({parameter.name: _declare(node, parameter) for parameter in parameters()})
+    values = {parameter.name: _declare(node, parameter) for parameter in parameters()}
+    defaults = {parameter.name: parameter.default for parameter in parameters()}
+    for old, new in former_names().items():
+        value = _declare_former(node, old, new)
+        if value is not None and values[new] == defaults[new]:
+            warn_former_name(node, old, new)
+            values[new] = value
+    return config_of(values)
+
+
+def former_names() -> dict[str, str]:
+    """Return the former names of parameters, each with the present one."""
+    return dict(_renamed(NodeConfig))
+
+
+def warn_former_name(node: Node, old: str, new: str) -> None:
+    """Log that a parameter was given under a former name, once per name and node."""
+    node.get_logger().warning(f"parameter {old} is now {new}: use the new name", once=True)
 
 
 def config_of(values: Mapping[str, Any]) -> NodeConfig:
@@ -122,6 +139,12 @@ def _declare(node: Node, parameter: Parameter) -> Any:
         raise ValueError(f"parameter {parameter.name}: expected {wanted}, got: {error}{hint}") from error
 
 
+def _declare_former(node: Node, old: str, new: str) -> Any:
+    """Declare a former name without a default. Return its value, None if it is not given."""
+    descriptor = ParameterDescriptor(name=old, description=f"Former name of {new}.", dynamic_typing=True)
+    return node.declare_parameter(old, None, descriptor).value
+
+
 def _stage(entry: Field[Any]) -> Any | None:
     """The class of a nested settings object; None for a setting."""
     return None if entry.default_factory is MISSING else entry.default_factory
@@ -135,3 +158,10 @@ def _flat(kind: Any, prefix: str = "") -> Iterator[Parameter]:
         else:
             default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
             yield Parameter(name, default, **entry.metadata)
+
+
+def _renamed(kind: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    yield from ((f"{prefix}{old}", f"{prefix}{new}") for old, new in getattr(kind, "RENAMED", {}).items())
+    for entry in fields(kind):
+        if stage := _stage(entry):
+            yield from _renamed(stage, f"{prefix}{entry.name}.")

@@ -9,12 +9,20 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 
 from pose_ros.ros.parameters.config import NodeConfig
-from pose_ros.ros.parameters.declare import config_of, declare_parameters, parameters, values_of
+from pose_ros.ros.parameters.declare import (
+    config_of,
+    declare_parameters,
+    former_names,
+    parameters,
+    values_of,
+    warn_former_name,
+)
 
 CHANGES = {parameter.name: parameter.changes for parameter in parameters()}
+FORMER_NAMES = former_names()
 
 
-class Settings:
+class LiveSettings:
     """Declares the parameters of a node, and takes changes of them.
 
     Attributes:
@@ -32,6 +40,7 @@ class Settings:
         Raises:
             ValueError: If a value on the command line is not valid.
         """
+        self._node = node
         self.config = declare_parameters(node)
         self._check, self._in_use = check, in_use
         node.add_on_set_parameters_callback(self._judge)
@@ -56,7 +65,13 @@ class Settings:
         self.config = self._with(changed)
 
     def _with(self, changed: Sequence[Any]) -> NodeConfig:
-        ours = {parameter.name: parameter.value for parameter in changed if parameter.name in CHANGES}
+        ours = {}
+        for parameter in changed:
+            name = FORMER_NAMES.get(parameter.name, parameter.name)
+            if name in CHANGES:
+                ours[name] = parameter.value
+            if name != parameter.name:
+                warn_former_name(self._node, parameter.name, name)
         return config_of({**values_of(self.config), **ours}) if ours else self.config
 
     def _check_in_use(self, changed: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ from pose_ros.media.bag import camera_info_topic
 from pose_ros.media.sources import BagImages, Source
 from pose_ros.ros.command_node import command_node
 from pose_ros.ros.replay.clock import RecordedClock
-from pose_ros.ros.replay.recording import MESSAGE_TYPES, Item, bag_items, frame_items, read_camera_info
+from pose_ros.ros.replay.recording import MESSAGE_TYPES, RecordingItem, bag_items, frame_items, read_camera_info
 
 _NS = 1_000_000_000
 _QOS = QoSProfile(depth=10)  # reliable, which serves reliable and best-effort subscribers
@@ -155,7 +155,7 @@ class Player:
             self._images.wait_for_all_acked(Duration(seconds=_ACKNOWLEDGE_S))
             time.sleep(_SETTLE_S)  # best-effort subscribers acknowledge nothing
 
-    def _items(self) -> Iterator[Item]:
+    def _items(self) -> Iterator[RecordingItem]:
         """Everything to publish, pass after pass, with times and stamps that go on increasing."""
         interval_ns = round(_NS / (self._config.rate_hz or self._source.rate_hz))
         begin_ns = {"time_ns": 0, "stamp_ns": 0, "recorded_ns": 0}  # where the pass begins
@@ -171,19 +171,19 @@ class Player:
             for name in begin_ns:
                 begin_ns[name] += getattr(item, name) - getattr(first, name) + interval_ns
 
-    def _timed(self, interval_ns: int) -> Iterator[Item]:
+    def _timed(self, interval_ns: int) -> Iterator[RecordingItem]:
         """One pass, at the recorded times or at the wanted rate."""
         images = 0
         for item in self._recorded():
             yield replace(item, time_ns=images * interval_ns) if self._config.rate_hz else item
             images += item.is_image
 
-    def _recorded(self) -> Iterator[Item]:
+    def _recorded(self) -> Iterator[RecordingItem]:
         if isinstance(self._source, BagImages):
             return bag_items(self._source.bag, self._config.frame_id)
         return frame_items(iter(self._source), self._config.frame_id, self._config.compressed)
 
-    def _publish(self, item: Item, stamp_ns: int) -> None:
+    def _publish(self, item: RecordingItem, stamp_ns: int) -> None:
         if item.is_image and self._infos is not None and self._calibration is not None:
             calibration = replace(item, is_image=False, message=self._calibration)
             self._infos.publish(calibration.stamped(stamp_ns))

@@ -13,7 +13,7 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from pose_ros.media.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, Recorded
+from pose_ros.media.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, RecordedMessage
 from pose_ros.media.sources import Frame
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message
 
@@ -24,7 +24,7 @@ _NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Item:
+class RecordingItem:
     """One message of a recording.
 
     Attributes:
@@ -45,7 +45,7 @@ class Item:
 
     def stamped(self, stamp_ns: int) -> Any:
         """What to give to the publisher: the message with this stamp, as bytes where it is serialised."""
-        if isinstance(self.message, Recorded):
+        if isinstance(self.message, RecordedMessage):
             message = self.message if stamp_ns == self.message.stamp_ns else self.message.with_stamp(stamp_ns)
             return message.data
         self.message.header.frame_id = self.frame_id
@@ -53,14 +53,14 @@ class Item:
         return self.message
 
 
-def bag_items(bag: Bag, frame_id: str) -> Iterator[Item]:
+def bag_items(bag: Bag, frame_id: str) -> Iterator[RecordingItem]:
     """The images and, where there is one, the calibration of a bag; an empty frame_id keeps the recorded one."""
     topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
     first_ns = None
     for recorded in bag.messages(topics):
         first_ns = recorded.received_ns if first_ns is None else first_ns
         message = deserialize_message(recorded.data, MESSAGE_TYPES[recorded.type_name]) if frame_id else recorded
-        yield Item(
+        yield RecordingItem(
             recorded.topic == bag.image_topic,
             recorded.received_ns - first_ns,
             recorded.stamp_ns,
@@ -70,12 +70,12 @@ def bag_items(bag: Bag, frame_id: str) -> Iterator[Item]:
         )
 
 
-def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[Item]:
+def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[RecordingItem]:
     """Frames as bgr8 or JPEG messages."""
     to_message = partial(image_to_compressed, quality=_JPEG_QUALITY) if compressed else image_to_message
     for frame in frames:
         time_ns, message = frame.stamp_ns, to_message(frame.image_bgr, Header())
-        yield Item(True, time_ns, time_ns, time_ns, frame_id or DEFAULT_FRAME_ID, message)
+        yield RecordingItem(True, time_ns, time_ns, time_ns, frame_id or DEFAULT_FRAME_ID, message)
 
 
 def read_camera_info(path: str | Path) -> CameraInfo:

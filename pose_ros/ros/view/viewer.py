@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from pose_ros.live.board import Board, Camera, Sample
+from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
@@ -29,7 +29,7 @@ POSES, OVERLAYS = "/poses", ("/overlay/compressed", "/overlay")
 _POSES_TYPE = "pose_ros/msg/PersonPoseArray"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STOP_POLL_S = 0.1
-_Reader = tuple[Any, Callable[[Any], None]]
+_TopicReader = tuple[Any, Callable[[Any], None]]
 """A type of message, and what takes it."""
 
 
@@ -107,7 +107,7 @@ class Viewer:
     def _look(self) -> None:
         """Find the cameras that are there now, and subscribe to what is looked at."""
         self._find_cameras()
-        wanted: dict[str, _Reader] = {}
+        wanted: dict[str, _TopicReader] = {}
         for name in self._seen_s:
             camera = self._page.board.camera(name)
             self._page.call(setattr, camera, "publishers", self._node.count_publishers(name + POSES))
@@ -131,7 +131,7 @@ class Viewer:
         ours = [t for t in topics if t.endswith(POSES) and any(t.startswith(f"{p}/") for p in self._prefixes)]
         return [topic.removesuffix(POSES) for topic in ours if self._node.count_publishers(topic)]
 
-    def _readers(self, name: str, camera: Camera) -> dict[str, _Reader]:
+    def _readers(self, name: str, camera: CameraBoard) -> dict[str, _TopicReader]:
         """By topic, what to subscribe to: people, and the compressed overlay or the raw one."""
 
         def on_poses(message: PersonPoseArray) -> None:
@@ -141,19 +141,19 @@ class Viewer:
             if camera.is_wanted:
                 self._show(camera, message)
 
-        readers: dict[str, _Reader] = {name + POSES: (PersonPoseArray, on_poses)}
+        readers: dict[str, _TopicReader] = {name + POSES: (PersonPoseArray, on_poses)}
         overlay = next((name + end for end in OVERLAYS if self._node.count_publishers(name + end)), None)
         if overlay is not None:
             readers[overlay] = (CompressedImage if overlay.endswith("compressed") else Image, on_overlay)
         return readers
 
-    def _show(self, camera: Camera, message: Image | CompressedImage) -> None:
+    def _show(self, camera: CameraBoard, message: Image | CompressedImage) -> None:
         try:
             self._page.call(camera.show, browser_picture(message))
         except Exception as error:  # whatever an image holds, the page goes on
             self._page.call(setattr, camera, "note", f"no picture: {error}")
 
-    def _subscribe(self, wanted: dict[str, _Reader]) -> None:
+    def _subscribe(self, wanted: dict[str, _TopicReader]) -> None:
         for topic in self._subscriptions.keys() - wanted.keys():
             self._node.destroy_subscription(self._subscriptions.pop(topic))
         for topic in wanted.keys() - self._subscriptions.keys():
@@ -168,9 +168,9 @@ class Viewer:
         return QoSProfile(depth=10 if topic.endswith(POSES) else 1, reliability=reliability)
 
 
-def sample_of(message: PersonPoseArray) -> Sample:
+def sample_of(message: PersonPoseArray) -> PoseSample:
     """The numbers of one image."""
-    return Sample(
+    return PoseSample(
         people=len(message.people),
         dropped=message.dropped,
         latency_ms=message.latency_ms,

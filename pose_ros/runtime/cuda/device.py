@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from pose_ros.runtime.cuda.driver import Gpu
-from pose_ros.runtime.cuda.objects import DeviceBuffer, HostBuffer, Owned, Stream
+from pose_ros.runtime.cuda.objects import CudaStream, DeviceBuffer, HostBuffer, Owned
 
 OUT_OF_MEMORY = 2
 
@@ -58,9 +58,9 @@ class Cuda(ABC):
         """Make this GPU the calling thread's own, for all libraries of CUDA."""
         self.call("cudaSetDevice", self.gpu.index)
 
-    def make_stream(self) -> Stream:
+    def make_stream(self) -> CudaStream:
         """A queue of work that waits for no other."""
-        return Stream(self._opened())
+        return CudaStream(self._opened())
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         """Memory on the GPU, uninitialised."""
@@ -85,7 +85,9 @@ class Cuda(ABC):
     def close(self) -> None:
         """Give back whatever was made here; once more does nothing. The primary context stays: it is not ours alone."""
         self._open = False
-        for owned in sorted(self.made, key=lambda owned: not isinstance(owned, Stream)):  # no copy is left under way
+        for owned in sorted(
+            self.made, key=lambda owned: not isinstance(owned, CudaStream)
+        ):  # no copy is left under way
             owned.close()
 
     def call(self, name: str, *arguments: int) -> int:

@@ -104,7 +104,7 @@ class HostBuffer(Owned):
         self._array = None
 
 
-class Stream(Owned):
+class CudaStream(Owned):
     """A queue of work on the GPU, which ``close`` waits for. Copies from and to page-locked memory return at once.
 
     Attributes:
@@ -152,7 +152,7 @@ class Stream(Owned):
         self.check_open()
         self._cuda.call("cudaStreamSynchronize", self.handle)
 
-    def capture(self, work: Callable[[], object]) -> Graph:
+    def capture(self, work: Callable[[], object]) -> CudaGraph:
         """Record, instead of running it, what a function puts on this stream.
 
         The recording holds the addresses that were used: the buffers behind them must outlive it. Run the work once
@@ -169,7 +169,7 @@ class Stream(Owned):
         except BaseException:
             self._cuda.release(self._cuda.release(self.handle, "cudaStreamEndCapture"), "cudaGraphDestroy")
             raise
-        return Graph(self._cuda, self._cuda.call("cudaStreamEndCapture", self.handle))
+        return CudaGraph(self._cuda, self._cuda.call("cudaStreamEndCapture", self.handle))
 
     def _check_copy(self, device: DeviceBuffer, host: AnyArray, nbytes: int) -> None:
         self.check_open()
@@ -183,7 +183,7 @@ class Stream(Owned):
             )
 
 
-class Graph(Owned):
+class CudaGraph(Owned):
     """Recorded work, which is launched as a whole."""
 
     def __init__(self, cuda: CudaCalls, recording: int) -> None:
@@ -193,7 +193,7 @@ class Graph(Owned):
             cuda.release(recording, "cudaGraphDestroy")
         super().__init__(cuda, self, self._handle, "cudaGraphExecDestroy")
 
-    def launch(self, stream: Stream) -> None:
+    def launch(self, stream: CudaStream) -> None:
         """Put the recorded work on a stream; returns at once.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.onnx_graph import OnnxGraph, read_graph
-from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.runner import BuildProgress
 from pose_ros.runtime.shape_ranges import ShapeRange, shape_ranges
 from pose_ros.runtime.tensorrt.log import said
 from pose_ros.runtime.tensorrt.precision import engine_precision, set_precision
@@ -83,7 +83,7 @@ def build_engine(
     trt: Any,
     request: EngineRequest,
     log: Any,
-    progress: Progress,
+    progress: BuildProgress,
     timings: bytes = b"",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> BuiltEngine:

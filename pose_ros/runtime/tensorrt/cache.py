@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pose_ros.files import user_cache
-from pose_ros.runtime.runner import Say
+from pose_ros.runtime.runner import Notify
 from pose_ros.runtime.tensorrt import file as engine_file
 from pose_ros.runtime.tensorrt.file import NOT_BUILT, Sidecar
 from pose_ros.runtime.tensorrt.key import EngineKey
@@ -68,7 +68,7 @@ class EngineCache:
         self,
         key: EngineKey,
         build: Callable[[], bytes],
-        say: Say,
+        say: Notify,
         name: str = "model",
         *,
         refused: bytes | None = None,
@@ -204,7 +204,7 @@ def _build(
     plan: Path,
     key: EngineKey,
     build: Callable[[], bytes],
-    say: Say,
+    say: Notify,
     name: str,
     versions: Mapping[str, str],
 ) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray
 from pose_ros.runtime.cuda.device import Cuda
-from pose_ros.runtime.cuda.objects import Graph, Stream
+from pose_ros.runtime.cuda.objects import CudaGraph, CudaStream
 from pose_ros.runtime.shape_ranges import Shape
 
 
@@ -66,7 +66,7 @@ class Lane:
             )
         self.arrays: dict[str, AnyArray] = {}
         self.runs = 0
-        self._graph: Graph | None = None
+        self._graph: CudaGraph | None = None
 
     def bind(self, places: Mapping[str, Place], dtypes: Mapping[str, np.dtype[Any]]) -> None:
         """Tell TensorRT where the tensors lie."""
@@ -74,7 +74,7 @@ class Lane:
             self.context.set_tensor_address(name, places[name].device.pointer)
         self.arrays = {name: places[name].array(shape, dtypes[name]) for name, shape in self.shapes.items()}
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: CudaStream) -> None:
         """Record what ``enqueue`` does, which then replays it.
 
         Raises:
@@ -82,7 +82,7 @@ class Lane:
         """
         self._graph = stream.capture(lambda: self._execute(stream))
 
-    def enqueue(self, stream: Stream) -> None:
+    def enqueue(self, stream: CudaStream) -> None:
         """Put the network on a stream.
 
         Raises:
@@ -100,6 +100,6 @@ class Lane:
             self._graph.close()
         self._graph, self.arrays, self.runs = None, {}, 0
 
-    def _execute(self, stream: Stream) -> None:
+    def _execute(self, stream: CudaStream) -> None:
         if not self.context.execute_async_v3(stream.handle):
             raise RuntimeError("tensorrt: expected the network to run, got a refusal")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from pose_ros.runtime.runner import Say
+from pose_ros.runtime.runner import Notify
 
 _NO_MEMORY = re.compile(r"out ?of ?memory|cudaErrorMemoryAllocation|CUDA error:? 2\b", re.IGNORECASE)
 """TensorRT's ways of saying it; "Error Code 2" is a number of its own, of internal errors."""
@@ -32,7 +32,7 @@ def log_of(trt: Any) -> Any:
     class Log(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.listeners: list[Say] = []
+            self.listeners: list[Notify] = []
             self.errors: deque[str] = deque(maxlen=5)
 
         def log(self, severity: Any, msg: str) -> None:

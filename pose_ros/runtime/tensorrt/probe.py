@@ -21,7 +21,7 @@ OLDEST = (8, 5)
 
 
 @dataclass(frozen=True)
-class Probe:
+class TensorRTProbe:
     """TensorRT, a GPU and a model that work together. The one who takes it closes ``cuda``.
 
     Attributes:
@@ -49,7 +49,7 @@ def check_gpu(index: int = 0) -> Gpu:
     return gpu
 
 
-def probe_model(path: Path, config: RuntimeConfig) -> Probe:
+def probe_model(path: Path, config: RuntimeConfig) -> TensorRTProbe:
     """Open the GPU and read the model, once for everything that follows. Builds nothing.
 
     Raises:
@@ -61,7 +61,7 @@ def probe_model(path: Path, config: RuntimeConfig) -> Probe:
     trt = _import_tensorrt(gpu)
     cuda = open_cuda(gpu)
     try:
-        return Probe(trt, cuda, engine_request(trt, path, config))
+        return TensorRTProbe(trt, cuda, engine_request(trt, path, config))
     except BaseException:
         cuda.close()
         raise

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pose_ros.runtime.runner import Progress
+from pose_ros.runtime.runner import BuildProgress
 
 TICK_S = 3.0
 UNKNOWN = -1.0
@@ -17,7 +17,7 @@ BUILDING = "building an engine"
 
 
 @contextmanager
-def shown(trt: Any, settings: Any, progress: Progress, cancelled: Callable[[], bool]) -> Iterator[None]:
+def shown(trt: Any, settings: Any, progress: BuildProgress, cancelled: Callable[[], bool]) -> Iterator[None]:
     """Tell of a build that goes on inside.
 
     Args:
@@ -42,7 +42,7 @@ def shown(trt: Any, settings: Any, progress: Progress, cancelled: Callable[[], b
 
 
 @contextmanager
-def _ticking(progress: Progress) -> Iterator[None]:
+def _ticking(progress: BuildProgress) -> Iterator[None]:
     done, start_s = threading.Event(), time.monotonic()
 
     def tick() -> None:
@@ -73,7 +73,7 @@ class Phases:
         failure: What ``progress`` has raised; the build is then to end.
     """
 
-    def __init__(self, progress: Progress, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, progress: BuildProgress, cancelled: Callable[[], bool]) -> None:
         self._progress, self._cancelled = progress, cancelled
         self._phases: dict[str, _Phase] = {}
         self._lock = threading.RLock()

@@ -15,9 +15,9 @@ from typing import Any
 from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.cuda.device import Cuda
-from pose_ros.runtime.runner import Arrays, Progress, Runner, Say
+from pose_ros.runtime.runner import Arrays, BuildProgress, Notify, Runner
 from pose_ros.runtime.tensorrt.log import log_of
-from pose_ros.runtime.tensorrt.probe import Probe, probe_model
+from pose_ros.runtime.tensorrt.probe import TensorRTProbe, probe_model
 from pose_ros.runtime.tensorrt.session import EngineSession, PlanRefused
 from pose_ros.runtime.tensorrt.source import EngineSource
 from pose_ros.runtime.tensorrt.worker_thread import WorkerThread
@@ -54,9 +54,9 @@ class TensorRTRunner(Runner):
         self,
         path: str | Path,
         config: RuntimeConfig | None = None,
-        progress: Progress | None = None,
-        say: Say | None = None,
-        probe: Probe | None = None,
+        progress: BuildProgress | None = None,
+        say: Notify | None = None,
+        probe: TensorRTProbe | None = None,
     ) -> None:
         engine = _Engine(Path(path), config or RuntimeConfig(), progress or _unheard, say or _unheard, probe)
         self._worker = WorkerThread("tensorrt")
@@ -91,7 +91,9 @@ class TensorRTRunner(Runner):
 class _Engine:
     """The engine of a runner, and what it takes to get it; ``open`` and ``close`` run on the thread that owns it."""
 
-    def __init__(self, path: Path, config: RuntimeConfig, progress: Progress, say: Say, probe: Probe | None) -> None:
+    def __init__(
+        self, path: Path, config: RuntimeConfig, progress: BuildProgress, say: Notify, probe: TensorRTProbe | None
+    ) -> None:
         self.path, self.config, self.progress, self.say, self.probe = path, config, progress, say, probe
         self.stop = threading.Event()
         self.log: Any = None
@@ -102,7 +104,7 @@ class _Engine:
         """The GPU, once it is open."""
         return self.probe.cuda if self.probe is not None else None
 
-    def open(self) -> tuple[Probe, EngineSession, EngineSource]:
+    def open(self) -> tuple[TensorRTProbe, EngineSession, EngineSource]:
         probe = self.probe = self.probe or probe_model(self.path, self.config)
         probe.cuda.make_current()
         self.log = log_of(probe.trt)
@@ -119,7 +121,7 @@ class _Engine:
         if self.log is not None:
             self.log.listeners.remove(self.say)
 
-    def _loaded(self, probe: Probe, source: EngineSource) -> EngineSession:
+    def _loaded(self, probe: TensorRTProbe, source: EngineSource) -> EngineSession:
         plan = source.plan(self.progress, self.say, self.stop)
         try:
             return self._load(probe, plan)
@@ -128,7 +130,7 @@ class _Engine:
                 raise
         return self._load(probe, source.plan(self.progress, self.say, self.stop, refused=plan))
 
-    def _load(self, probe: Probe, plan: bytes) -> EngineSession:
+    def _load(self, probe: TensorRTProbe, plan: bytes) -> EngineSession:
         return EngineSession(probe.trt, probe.cuda, plan, self.log, self.say, self.config.cuda_graph)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from pose_ros.arrays import AnyArray
 from pose_ros.runtime.cuda.device import OUT_OF_MEMORY, Cuda, CudaError
 from pose_ros.runtime.cuda.objects import DeviceBuffer
-from pose_ros.runtime.runner import Arrays, Say, TensorSpec
+from pose_ros.runtime.runner import Arrays, Notify, TensorSpec
 from pose_ros.runtime.shape_ranges import Shape, ShapeRange
 from pose_ros.runtime.tensorrt.lane import Lane, Place
 from pose_ros.runtime.tensorrt.log import said, tells_of_no_memory
@@ -58,7 +58,7 @@ class EngineSession:
         ranges: Of the inputs whose shape is free.
     """
 
-    def __init__(self, trt: Any, cuda: Cuda, plan: bytes, log: Any, say: Say, cuda_graph: bool) -> None:
+    def __init__(self, trt: Any, cuda: Cuda, plan: bytes, log: Any, say: Notify, cuda_graph: bool) -> None:
         self._trt, self._cuda, self._log, self._say, self._records = trt, cuda, log, say, cuda_graph
         self._lanes: dict[tuple[Shape, ...], Lane] = {}
         self._places: dict[str, Place] = {}

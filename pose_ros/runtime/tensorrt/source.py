@@ -8,7 +8,7 @@ from typing import Any
 
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.model_checksum import model_sha256
-from pose_ros.runtime.runner import Progress, Say
+from pose_ros.runtime.runner import BuildProgress, Notify
 from pose_ros.runtime.tensorrt.builder import EngineRequest, build_engine
 from pose_ros.runtime.tensorrt.cache import EngineCache
 from pose_ros.runtime.tensorrt.file import plan_name
@@ -46,7 +46,7 @@ class EngineSource:
         self.path = self._cache.folder / plan_name(self._key, request.path.stem)
         self.has_built = False
 
-    def plan(self, progress: Progress, say: Say, stop: threading.Event, refused: bytes | None = None) -> bytes:
+    def plan(self, progress: BuildProgress, say: Notify, stop: threading.Event, refused: bytes | None = None) -> bytes:
         """The plan, built if need be.
 
         Args:

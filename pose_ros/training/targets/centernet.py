@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.drawing import draw_gaussians, fill_disks
-from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.grid import GridLabels
 from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_background
 
 
@@ -29,7 +29,7 @@ def gaussian_radius(size_wh: DoubleArray, overlap: float) -> DoubleArray:
     return np.sqrt(around**2 + 4 * overlap * (1 - overlap) * size_wh.prod(axis=1)) - around
 
 
-def centres(scene: Scene, config: TargetConfig) -> Target:
+def centres(scene: GridLabels, config: TargetConfig) -> Target:
     """(1, H, W) Gaussians at the cells of the centres."""
     people, cells = _centre_cells(scene)
     radii = _radii(scene, config)[people]
@@ -40,19 +40,19 @@ def centres(scene: Scene, config: TargetConfig) -> Target:
     return maps, weights
 
 
-def centre_offsets(scene: Scene) -> Target:
+def centre_offsets(scene: GridLabels) -> Target:
     """(2, H, W) x and y from the cell of a centre to the centre, cells."""
     people, cells = _centre_cells(scene)
     return _placed(scene, cells, _centres(scene)[people] - cells, np.ones((len(people), 1)))
 
 
-def sizes(scene: Scene) -> Target:
+def sizes(scene: GridLabels) -> Target:
     """(2, H, W) width and height at the cell of a centre, cells."""
     people, cells = _centre_cells(scene)
     return _placed(scene, cells, _sizes(scene)[people], np.ones((len(people), 1)))
 
 
-def keypoint_offsets(scene: Scene) -> Target:
+def keypoint_offsets(scene: GridLabels) -> Target:
     """(2 K, H, W) x and y from the cell of a centre to the labelled keypoints, cells."""
     people, cells = _centre_cells(scene)
     known = np.repeat(scene.labelled[people], 2, axis=1)
@@ -60,7 +60,7 @@ def keypoint_offsets(scene: Scene) -> Target:
     return _placed(scene, cells, np.where(known, offsets, 0), known)
 
 
-def peaks(scene: Scene, config: TargetConfig) -> Target:
+def peaks(scene: GridLabels, config: TargetConfig) -> Target:
     """Heatmaps: Gaussians at the cells of the keypoints, wide as those of the centres; (K, H, W) or (K + 1, H, W)."""
     maps, radii = np.zeros((scene.states.shape[1], *scene.shape_hw), np.float32), _radii(scene, config)
     people, channels = scene.labelled.nonzero()
@@ -69,7 +69,7 @@ def peaks(scene: Scene, config: TargetConfig) -> Target:
     return with_background(maps, heatmap_weights(scene, config, radii), config)
 
 
-def heatmap_offsets(scene: Scene, config: TargetConfig) -> Target:
+def heatmap_offsets(scene: GridLabels, config: TargetConfig) -> Target:
     """(2, H, W) x and y from the cell of a labelled keypoint's peak to the keypoint, cells.
 
     All keypoints share the field: of two in one cell, it holds that of the later person or, of one, the later keypoint.
@@ -80,15 +80,15 @@ def heatmap_offsets(scene: Scene, config: TargetConfig) -> Target:
     return _placed(scene, cells, points[chosen] - cells, np.ones((len(cells), 1)))
 
 
-def _centres(scene: Scene) -> DoubleArray:
+def _centres(scene: GridLabels) -> DoubleArray:
     return (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
 
 
-def _sizes(scene: Scene) -> DoubleArray:
+def _sizes(scene: GridLabels) -> DoubleArray:
     return scene.boxes[:, 2:] - scene.boxes[:, :2]
 
 
-def _radii(scene: Scene, config: TargetConfig) -> DoubleArray:
+def _radii(scene: GridLabels, config: TargetConfig) -> DoubleArray:
     """(N,) whole cells."""
     return np.floor(gaussian_radius(np.ceil(_sizes(scene)).clip(min=0), config.centre_overlap)).clip(min=0)
 
@@ -97,7 +97,7 @@ def _sigmas(radii: DoubleArray) -> DoubleArray:
     return (2 * radii + 1) / 6
 
 
-def _centre_cells(scene: Scene) -> tuple[LongArray, LongArray]:
+def _centre_cells(scene: GridLabels) -> tuple[LongArray, LongArray]:
     return _on_map(_centres(scene), scene.shape_hw)
 
 
@@ -108,7 +108,7 @@ def _on_map(points: DoubleArray, shape_hw: tuple[int, int]) -> tuple[LongArray, 
     return chosen, cells[chosen]
 
 
-def _placed(scene: Scene, cells: LongArray, values: DoubleArray, known: npt.NDArray[np.generic]) -> Target:
+def _placed(scene: GridLabels, cells: LongArray, values: DoubleArray, known: npt.NDArray[np.generic]) -> Target:
     """A field with values (M, C) at cells (M, 2), and weights known (M, C or 1) there; 0 elsewhere."""
     field = np.zeros((values.shape[1], *scene.shape_hw), np.float32)
     weights = np.zeros((known.shape[1], *scene.shape_hw), np.uint8)

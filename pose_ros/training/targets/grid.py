@@ -13,7 +13,7 @@ from pose_ros.fields import ModelSpec
 
 
 @dataclass(frozen=True)
-class Scene:
+class GridLabels:
     """N people of K keypoints on H x W cells.
 
     Attributes:
@@ -44,7 +44,7 @@ class Scene:
         return np.repeat(self.taught[None], channels, axis=0)
 
 
-def on_cells(sample: Sample, spec: ModelSpec) -> Scene:
+def on_cells(sample: Sample, spec: ModelSpec) -> GridLabels:
     """The sample, of the size of the network's input, on the grid of its fields.
 
     Raises:
@@ -59,7 +59,7 @@ def on_cells(sample: Sample, spec: ModelSpec) -> Scene:
     shape_hw = math.ceil(height / spec.stride), math.ceil(width / spec.stride)
     rows, cols = (_nearest_pixels(n, spec, size) for n, size in zip(shape_hw, (height, width), strict=True))
     ignored = np.zeros(shape_hw, np.bool_) if sample.ignored is None else sample.ignored[np.ix_(rows, cols)]
-    return Scene(
+    return GridLabels(
         shape_hw,
         spec.stride,
         (sample.keypoints.astype(np.float64) - spec.origin) / spec.stride,

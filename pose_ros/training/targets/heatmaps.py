@@ -15,7 +15,7 @@ from pose_ros.arrays import AnyArray, BoolArray, ByteArray, DoubleArray, FloatAr
 from pose_ros.datasets.sample import UNCERTAIN, UNKNOWN
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.drawing import draw_gaussians, fill_boxes, fill_disks
-from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.grid import GridLabels
 
 Target = tuple[FloatArray, ByteArray]
 """A field (C, H, W), and its weights (C or 1, H, W), 0 or 1."""
@@ -53,7 +53,7 @@ def confidence_maps(
     return maps
 
 
-def gaussians(scene: Scene, config: TargetConfig) -> Target:
+def gaussians(scene: GridLabels, config: TargetConfig) -> Target:
     """Gaussians at the keypoints, exact or at the nearest cell; (K, H, W), with background (K + 1, H, W)."""
     sigma = config.heatmap_sigma / scene.stride
     centres = scene.keypoints_xy
@@ -63,7 +63,7 @@ def gaussians(scene: Scene, config: TargetConfig) -> Target:
     return with_background(maps, heatmap_weights(scene, config, np.full(len(centres), OWN * sigma)), config)
 
 
-def heatmap_weights(scene: Scene, config: TargetConfig, own_radii: DoubleArray) -> ByteArray:
+def heatmap_weights(scene: GridLabels, config: TargetConfig, own_radii: DoubleArray) -> ByteArray:
     """(K, H, W): 0 in ignored places, around uncertain keypoints, and for unknown ones in the box of the person.
 
     Args:

@@ -10,7 +10,7 @@ from pose_ros.fields import ModelSpec
 from pose_ros.training.targets import centernet as targets_centernet
 from pose_ros.training.targets import personlab as targets_personlab
 from pose_ros.training.targets.config import TargetConfig
-from pose_ros.training.targets.grid import Scene, on_cells
+from pose_ros.training.targets.grid import GridLabels, on_cells
 from pose_ros.training.targets.heatmaps import Target, confidence_maps, gaussians
 from pose_ros.training.targets.paf import pafs, part_affinity_fields
 from pose_ros.training.targets.tags import tag_cells, tag_cells_around
@@ -48,12 +48,12 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
     return targets
 
 
-def _heatmaps(scene: Scene, spec: ModelSpec, config: TargetConfig) -> Target:
+def _heatmaps(scene: GridLabels, spec: ModelSpec, config: TargetConfig) -> Target:
     forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks}
     return forms.get(config.heatmap_form, gaussians)(scene, config)
 
 
-_Maker = Callable[[Scene, ModelSpec, TargetConfig], Target]
+_Maker = Callable[[GridLabels, ModelSpec, TargetConfig], Target]
 _FIELDS: dict[str, _Maker] = {
     "heatmaps": _heatmaps,
     "pafs": lambda scene, spec, config: pafs(scene, spec.limbs, config),

@@ -17,7 +17,7 @@ from pose_ros.decoder.jit import jit
 from pose_ros.skeleton import Limb
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.drawing import draw_limb, fill_boxes
-from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.grid import GridLabels
 from pose_ros.training.targets.heatmaps import Target
 
 SOFT_CUT = 3.5
@@ -51,7 +51,7 @@ def part_affinity_fields(
     return _drawn(keypoints_xy, visible, limbs, shape_hw, half_width, form, overhang)[0]
 
 
-def pafs(scene: Scene, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
+def pafs(scene: GridLabels, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
     """Part affinity fields and weights, both (2 L, H, W)."""
     half_width = config.limb_half_width / scene.stride
     overhang = config.limb_overhang / scene.stride
@@ -64,7 +64,7 @@ def pafs(scene: Scene, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
     return fields, np.repeat(weights, 2, axis=0)
 
 
-def _untaught_boxes(scene: Scene, limbs: tuple[Limb, ...], margin: float) -> tuple[LongArray, DoubleArray]:
+def _untaught_boxes(scene: GridLabels, limbs: tuple[Limb, ...], margin: float) -> tuple[LongArray, DoubleArray]:
     """Limbs (M,) with an end that is uncertain or unknown, and the boxes (M, 4) in which they may lie, cells.
 
     That is the box of both ends and a margin, or, where an end has no place, the box of the person.

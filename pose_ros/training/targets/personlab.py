@@ -15,37 +15,37 @@ import numpy.typing as npt
 from pose_ros.decoder.jit import jit
 from pose_ros.skeleton import Limb
 from pose_ros.training.targets.config import TargetConfig
-from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.grid import GridLabels
 from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_background
 
 NOBODY = -1
 
 
-def disks(scene: Scene, config: TargetConfig) -> Target:
+def disks(scene: GridLabels, config: TargetConfig) -> Target:
     """Heatmaps that are 1 in a disk around each keypoint; (K, H, W), with background (K + 1, H, W)."""
     maps = (nearest_people(scene, config.disk_radius) != NOBODY).astype(np.float32)
     radii = np.full(len(scene.states), config.disk_radius / scene.stride)
     return with_background(maps, heatmap_weights(scene, config, radii), config)
 
 
-def short_offsets(scene: Scene, config: TargetConfig) -> Target:
+def short_offsets(scene: GridLabels, config: TargetConfig) -> Target:
     """(2 K, H, W) x and y from the cells of a keypoint's disk to the keypoint, px."""
     count = scene.states.shape[1]
     return _offsets(scene, nearest_people(scene, config.disk_radius), [(k, k) for k in range(count)])
 
 
-def mid_offsets(scene: Scene, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
+def mid_offsets(scene: GridLabels, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
     """(4 E, H, W) from the cells of a keypoint's disk to its neighbour, px: all edges forward, then all backward."""
     return _offsets(scene, nearest_people(scene, config.disk_radius), [*limbs, *((b, a) for a, b in limbs)])
 
 
-def long_offsets(scene: Scene) -> Target:
+def long_offsets(scene: GridLabels) -> Target:
     """(2 K, H, W) x and y from the cells of a person's mask to their keypoints, px."""
     mask = np.zeros(scene.shape_hw, np.uint8) if scene.people_map is None else scene.people_map
     return _offsets(scene, mask[None].astype(np.int16) - 1, [(0, k) for k in range(scene.states.shape[1])])
 
 
-def segmentation(scene: Scene) -> Target:
+def segmentation(scene: GridLabels) -> Target:
     """(1, H, W) 1 where a person is; not taught where there are people, but no masks of them."""
     if scene.people_map is not None:
         return (scene.people_map[None] > 0).astype(np.float32), scene.taught[None]
@@ -53,14 +53,14 @@ def segmentation(scene: Scene) -> Target:
     return np.zeros((1, *scene.shape_hw), np.float32), scene.taught[None] * nobody
 
 
-def nearest_people(scene: Scene, radius: float) -> npt.NDArray[np.int16]:
+def nearest_people(scene: GridLabels, radius: float) -> npt.NDArray[np.int16]:
     """(K, H, W), of those whose labelled keypoint is within a radius, px, the nearest; -1 where there is nobody."""
     owners = np.full((scene.states.shape[1], *scene.shape_hw), NOBODY, np.int16)
     _fill_owners(owners, scene.keypoints_xy, scene.labelled, radius / scene.stride)
     return owners
 
 
-def _offsets(scene: Scene, owners: npt.NDArray[np.int16], pairs: list[Limb]) -> Target:
+def _offsets(scene: GridLabels, owners: npt.NDArray[np.int16], pairs: list[Limb]) -> Target:
     """Offsets (2 M, H, W) and weights; pair m is a channel of owners (C, H, W), and the keypoint to point at."""
     fields = np.zeros((2 * len(pairs), *scene.shape_hw), np.float32)
     weights = np.zeros(fields.shape, np.uint8)

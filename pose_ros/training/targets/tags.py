@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from pose_ros.arrays import AnyArray, IntArray
-from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.grid import GridLabels
 
 Cells = IntArray
 
 
-def tag_cells(scene: Scene, most_people: int) -> Cells:
+def tag_cells(scene: GridLabels, most_people: int) -> Cells:
     """The cell, row times columns plus column, nearest to each labelled keypoint.
 
     Args:
@@ -28,7 +28,7 @@ def tag_cells(scene: Scene, most_people: int) -> Cells:
     return _of_most_keypoints(_cells(scene, np.floor(scene.keypoints_xy + 0.5)), most_people)
 
 
-def tag_cells_around(scene: Scene, most_people: int) -> Cells:
+def tag_cells_around(scene: GridLabels, most_people: int) -> Cells:
     """The four cells around each labelled keypoint: the peak, where tags are read, may come to lie in any of them.
 
     Returns:
@@ -38,7 +38,7 @@ def tag_cells_around(scene: Scene, most_people: int) -> Cells:
     return _of_most_keypoints(np.stack([_cells(scene, corner) for corner in corners], axis=2), most_people)
 
 
-def _cells(scene: Scene, xy: AnyArray) -> Cells:
+def _cells(scene: GridLabels, xy: AnyArray) -> Cells:
     """(N, K) the cells at whole x and y, -1 where a keypoint is not labelled or the cell is outside of the map."""
     rows, cols = scene.shape_hw
     x, y = np.moveaxis(xy, 2, 0)

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from pose_ros.checkpoint import load_checkpoint, loading, openpose, own, save_checkpoint  # noqa: E402
+from pose_ros.checkpoint.backbone import fill_backbone  # noqa: E402
 from pose_ros.checkpoint.loading import fill  # noqa: E402
 from pose_ros.checkpoint.publisher import Publisher  # noqa: E402
 from pose_ros.checkpoint.reading import read_file, state_of  # noqa: E402
-from pose_ros.checkpoint.trunk import fill_trunk  # noqa: E402
 from pose_ros.network import zoo  # noqa: E402
 from pose_ros.protobuf import Kind, Schema, parse  # noqa: E402
 from pose_ros.skeleton import COCO_17, Skeleton  # noqa: E402
@@ -364,7 +364,7 @@ def test_a_trunk_is_taken_in_its_order(tmp_path: Path) -> None:
     giver, taker = (zoo.build("pose_ros_mobilenet_v1_075") for _ in range(2))
     np.savez(tmp_path / "trunk.npz", **folded(giver), **{"99_classes.weight": np.zeros((10, 384), np.float32)})
     heads = {key: value.clone() for key, value in taker.stages.state_dict().items()}
-    assert fill_trunk(taker, read_file(tmp_path / "trunk.npz"), "trunk.npz") == len(taker.backbone.state_dict())
+    assert fill_backbone(taker, read_file(tmp_path / "trunk.npz"), "trunk.npz") == len(taker.backbone.state_dict())
     torch.testing.assert_close(dict(taker.backbone.state_dict()), dict(giver.backbone.state_dict()))
     torch.testing.assert_close(dict(taker.stages.state_dict()), heads)
 
@@ -380,7 +380,7 @@ def test_a_trunk_that_does_not_fit_is_refused_whole(tmp_path: Path, key: str, va
     np.savez(tmp_path / "trunk.npz", **arrays)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with pytest.raises(ValueError, match=r"trunk\.npz: expected layers\.\d+\.\S+ \(.*\) of the backbone, got "):
-        fill_trunk(network, read_file(tmp_path / "trunk.npz"), "trunk.npz")
+        fill_backbone(network, read_file(tmp_path / "trunk.npz"), "trunk.npz")
     torch.testing.assert_close(dict(network.state_dict()), before)
 
 

@@ -7,7 +7,7 @@ from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.datasets.synthetic.body import Part
 from pose_ros.datasets.synthetic.motion import random_motion
 from pose_ros.datasets.synthetic.paint import PATTERNS, Paint
-from pose_ros.datasets.synthetic.render import NOTHING, Camera, render
+from pose_ros.datasets.synthetic.render import NOTHING, VirtualCamera, render
 from pose_ros.datasets.synthetic.scene import SyntheticImages, scene
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18
 
@@ -198,7 +198,7 @@ def drawn(start, end, radii, camera):
 
 
 def test_a_ball_is_as_large_and_as_near_as_it_should_be():
-    camera = Camera.of((201, 201), 60)
+    camera = VirtualCamera.of((201, 201), 60)
     owner, depth, image = drawn([0, 0, 4], [0, 0, 4], (0.5, 0.5), camera)
     radius_px = camera.focal_px * 0.5 / np.sqrt(16 - 0.25)  # of the cone of rays that touch the ball
     assert (owner == 0).sum() == pytest.approx(np.pi * radius_px**2, rel=0.02)
@@ -217,7 +217,7 @@ def test_a_ball_is_as_large_and_as_near_as_it_should_be():
     ids=["across", "away", "upright", "towards us"],
 )
 def test_points_of_a_cone_are_at_its_radius(start, end):
-    camera, radii = Camera.of((160, 160), 60), (0.3, 0.15)
+    camera, radii = VirtualCamera.of((160, 160), 60), (0.3, 0.15)
     owner, depth, _ = drawn(start, end, radii, camera)
     points = camera.rays()[owner == 0] * depth[owner == 0][:, None]
     axis = np.subtract(end, start)
@@ -239,5 +239,5 @@ def test_every_pattern_gives_colours(pattern):
 
 
 def test_what_is_behind_the_camera_is_not_drawn():
-    owner, _, _ = drawn([0, 0, -3], [0, 0, -2], (0.3, 0.3), Camera.of((40, 40)))
+    owner, _, _ = drawn([0, 0, -3], [0, 0, -2], (0.3, 0.3), VirtualCamera.of((40, 40)))
     assert (owner == NOTHING).all()

@@ -15,8 +15,8 @@ pytest.importorskip("pycocotools")
 
 from pose_ros.evaluation.coco import METRICS, average_precision
 from pose_ros.evaluation.data import read_coco, skeleton_of
+from pose_ros.evaluation.detections import coco_entries, read_results, to_detections
 from pose_ros.evaluation.errors import GOOD
-from pose_ros.evaluation.found import coco_entries, found_people, read_results
 from pose_ros.evaluation.oks import oks
 from pose_ros.evaluation.scores import evaluate_found
 from pose_ros.people import People
@@ -141,7 +141,7 @@ def test_written_results_are_read_as_they_were(tmp_path: Path) -> None:
 def test_people_come_to_the_labels_by_name() -> None:
     xy = standing(100, OPENPOSE_18).astype(np.float32)[None]
     people = People(xy, np.full((1, 18), 0.5), np.array([0.25]))
-    found = found_people(people, OPENPOSE_18, skeleton_of(["Head", "neck", "left_wrist"]))
+    found = to_detections(people, OPENPOSE_18, skeleton_of(["Head", "neck", "left_wrist"]))
     np.testing.assert_allclose(found.keypoints[0], [(0, 0), xy[0, 1], xy[0, 7]])
     assert found.present.tolist() == [[False, True, True]] and found.scores.tolist() == [0.25]
 

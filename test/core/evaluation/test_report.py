@@ -29,7 +29,7 @@ from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
-from pose_ros.evaluation.found import coco_entries
+from pose_ros.evaluation.detections import coco_entries
 from pose_ros.evaluation.report import write_report
 from pose_ros.evaluation.scores import evaluate_found, evaluate_model, evaluate_samples, summary
 from pose_ros.people import People

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from pose_ros.live.access import is_same_origin, names_this_machine
-from pose_ros.live.board import HISTORY_S, Camera, Sample
+from pose_ros.live.board import HISTORY_S, CameraBoard, PoseSample
 
 
 class Clock:
@@ -26,8 +26,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def camera(clock: Clock) -> Camera:
-    camera = Camera("front", clock)
+def camera(clock: Clock) -> CameraBoard:
+    camera = CameraBoard("front", clock)
     camera.publishers = 1
     camera.listen()
     return camera
@@ -36,9 +36,9 @@ def camera(clock: Clock) -> Camera:
 # What is kept -------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_holds_its_images_and_an_empty_one_is_a_zero(camera: Camera, clock: Clock) -> None:
+def test_a_second_holds_its_images_and_an_empty_one_is_a_zero(camera: CameraBoard, clock: Clock) -> None:
     for people, latency_ms in ((1, 10.0), (3, 30.0), (2, 20.0)):
-        camera.add(Sample(people, dropped=1, latency_ms=latency_ms, network_ms=5.0, decode_ms=2.0))
+        camera.add(PoseSample(people, dropped=1, latency_ms=latency_ms, network_ms=5.0, decode_ms=2.0))
     clock.now_s += 2
     assert camera.rows_after(-1) == [(1000, 3, 3, 3, 20.0, 7.0), (1001, 0, 0, None, None, None)]
     assert camera.rows_after(1000) == [(1001, 0, 0, None, None, None)]
@@ -46,8 +46,8 @@ def test_a_second_holds_its_images_and_an_empty_one_is_a_zero(camera: Camera, cl
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_are_unknown(camera: Camera, clock: Clock, value: float) -> None:
-    camera.add(Sample(1, latency_ms=value, network_ms=value))
+def test_numbers_that_are_none_are_unknown(camera: CameraBoard, clock: Clock, value: float) -> None:
+    camera.add(PoseSample(1, latency_ms=value, network_ms=value))
     clock.now_s += 1
     assert camera.rows_after(-1) == [(1000, 1, 0, 1, None, None)]
     told = camera.describe()
@@ -55,27 +55,27 @@ def test_numbers_that_are_none_are_unknown(camera: Camera, clock: Clock, value: 
 
 
 @pytest.mark.parametrize("pause_s", [3 * HISTORY_S, 1e9], ids=["minutes", "decades"])
-def test_history_is_bounded(camera: Camera, clock: Clock, pause_s: float) -> None:
-    camera.add(Sample(1))
+def test_history_is_bounded(camera: CameraBoard, clock: Clock, pause_s: float) -> None:
+    camera.add(PoseSample(1))
     clock.now_s += pause_s
-    camera.add(Sample(1))
+    camera.add(PoseSample(1))
     assert len(camera.rows_after(-1)) == HISTORY_S
 
 
-def test_the_rate_is_that_of_the_last_seconds(camera: Camera, clock: Clock) -> None:
+def test_the_rate_is_that_of_the_last_seconds(camera: CameraBoard, clock: Clock) -> None:
     assert camera.describe()["rate_hz"] is None
     for count in (100, 4, 4, 4, 4, 9):
         for _ in range(count):
-            camera.add(Sample(0))
+            camera.add(PoseSample(0))
         clock.now_s += 1
     assert camera.describe()["rate_hz"] == pytest.approx(5.0)
 
 
-def test_states(camera: Camera, clock: Clock) -> None:
+def test_states(camera: CameraBoard, clock: Clock) -> None:
     assert camera.state == "waiting"
     clock.now_s += 4
     assert camera.state == "silent"
-    camera.add(Sample(1))
+    camera.add(PoseSample(1))
     assert camera.state == "live"
     clock.now_s += 4
     assert camera.state == "silent"
@@ -83,8 +83,8 @@ def test_states(camera: Camera, clock: Clock) -> None:
     assert camera.state == "gone"
 
 
-def test_while_nobody_listens_silence_says_nothing(camera: Camera, clock: Clock) -> None:
-    camera.add(Sample(1))
+def test_while_nobody_listens_silence_says_nothing(camera: CameraBoard, clock: Clock) -> None:
+    camera.add(PoseSample(1))
     camera.show(b"picture")
     camera.rest()
     clock.now_s += 50

@@ -19,7 +19,7 @@ import aiohttp
 from chromium import Browser
 
 from pose_ros.live import page as live_page
-from pose_ros.live.board import Board, Camera, Sample
+from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 
 TIMEOUT_S = 20
@@ -132,7 +132,7 @@ def test_news_hold_what_has_not_been_seen() -> None:
         news, pictures = await ask(connection)
         assert (news["topics"], news["cameras"], pictures) == (["/pose_estimator/poses"], [], [])
         camera = page.board.camera("front")
-        camera.add(Sample(2, latency_ms=math.nan, size_wh=(64, 48), model="toy"))
+        camera.add(PoseSample(2, latency_ms=math.nan, size_wh=(64, 48), model="toy"))
         camera.show(jpeg())
         clock.now_s += 1
         news, pictures = await ask(connection)
@@ -285,10 +285,10 @@ def shows(text: str) -> str:
 
 
 def test_a_browser_shows_odd_names_as_text_and_survives_broken_pictures(tmp_path: Path) -> None:
-    def drive(page: LivePage, address: str, good: Camera, odd: Camera) -> None:
+    def drive(page: LivePage, address: str, good: CameraBoard, odd: CameraBoard) -> None:
         browser.open(address)
         browser.until("document.querySelectorAll('article').length === 2", "both cameras are there")
-        page.call(odd.add, Sample(2, latency_ms=math.nan, model=ODD, size_wh=(1, 1)))
+        page.call(odd.add, PoseSample(2, latency_ms=math.nan, model=ODD, size_wh=(1, 1)))
         page.call(odd.show, b"\xff\xd8\xff no picture")
         page.call(setattr, good, "note", ODD)
         browser.until(shows(f"px · {ODD}"), "the model is shown as it is")

@@ -13,7 +13,7 @@ from pose_ros.config import DecoderConfig  # noqa: E402
 from pose_ros.decoder import make_decoder  # noqa: E402
 from pose_ros.fields import Fields  # noqa: E402
 from pose_ros.network import zoo  # noqa: E402
-from pose_ros.network.centernet_hourglass import Hourglass  # noqa: E402
+from pose_ros.network.centernet_hourglass import CenterNetHourglassModule  # noqa: E402
 from pose_ros.network.deformable import DeformableConv2d, affine_offsets, deformable_conv2d  # noqa: E402
 from pose_ros.network.dla import AggregationNeck, Tree  # noqa: E402
 from pose_ros.skeleton import TRT_POSE_18  # noqa: E402
@@ -200,7 +200,7 @@ def test_upsampling_begins_as_bilinear() -> None:
 
 
 def test_an_hourglass_keeps_the_grid_and_its_blocks_are_counted() -> None:
-    hourglass = Hourglass((4, 4, 6))
+    hourglass = CenterNetHourglassModule((4, 4, 6))
     assert hourglass(torch.randn(1, 4, 8, 16)).shape == (1, 4, 8, 16)
     assert len(hourglass.inner.inner) == 4
     assert [type(block.downsample).__name__ for block in hourglass.down] == ["Sequential", "Identity"]

@@ -12,7 +12,7 @@ from pose_ros.network import zoo  # noqa: E402
 from pose_ros.network.cpn import GlobalNet  # noqa: E402
 from pose_ros.network.dekr import AdaptiveBlock  # noqa: E402
 from pose_ros.network.higherhrnet import HigherHRNet, higherhrnet  # noqa: E402
-from pose_ros.network.hrnet import Concatenated, Exchange, HRNet, Transition, hrnet  # noqa: E402
+from pose_ros.network.hrnet import BranchTransition, Concatenated, Exchange, HRNet, hrnet  # noqa: E402
 from pose_ros.network.mspn import MSPN  # noqa: E402
 from pose_ros.skeleton import CROWDPOSE_14, MPII_16, Skeleton  # noqa: E402
 
@@ -161,7 +161,7 @@ def test_exchange_sums_all_resolutions() -> None:
 
 def test_transition_makes_the_new_resolution_from_the_coarsest() -> None:
     torch.manual_seed(0)
-    transition = Transition((2, 4), (2, 4, 8)).eval()
+    transition = BranchTransition((2, 4), (2, 4, 8)).eval()
     maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 4, 4, 4)]
     with torch.no_grad():
         kept_fine, kept, new = transition(maps)

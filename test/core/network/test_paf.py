@@ -205,7 +205,7 @@ def test_a_skeleton_of_ones_own_gives_the_channels(name):
 @pytest.mark.parametrize("attention", [torch.sigmoid, torch.tanh, None])
 def test_attention_multiplies_the_features(attention):
     torch.manual_seed(0)
-    branch = trt_pose.Branch(8, 3, attention, channels=4).eval()
+    branch = trt_pose.TrtPoseBranch(8, 3, attention, channels=4).eval()
     features = torch.randn(1, 8, 2, 3)
 
     with torch.no_grad():

@@ -16,7 +16,7 @@ from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner, onnx
 from pose_ros.runtime.choice import CHECKPOINTS, foresee
 from pose_ros.runtime.runner import CPU, Runner, TensorSpec, Unavailable
-from pose_ros.runtime.tensorrt.probe import Probe
+from pose_ros.runtime.tensorrt.probe import TensorRTProbe
 
 NO_GPU = Unavailable("cuda", "no NVIDIA driver", "install it")
 NO_PROVIDER = "onnx with cuda: this ONNX Runtime .* has no provider cuda, only cpu"
@@ -73,7 +73,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which TensorRT works."""
     module(monkeypatch, "tensorrt.runner", TensorRTRunner=Painted)
-    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: Probe(None, Opened(), None))
+    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: TensorRTProbe(None, Opened(), None))
 
 
 def test_auto_says_why_in_one_line(bare: None) -> None:
@@ -192,7 +192,7 @@ def test_checkpoints_go_to_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_what_would_be_taken_is_found_without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     opened = Opened()
     module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(AssertionError("built")))
-    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: Probe(None, opened, None))
+    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: TensorRTProbe(None, opened, None))
     assert foresee(DEFAULT_MODEL, RuntimeConfig()) == "tensorrt"
     assert opened.is_closed
 

@@ -15,7 +15,7 @@ import pytest
 from pose_ros.config import RuntimeConfig
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner
-from pose_ros.runtime.runner import Progress, Runner, Say, TensorSpec, Unavailable
+from pose_ros.runtime.runner import BuildProgress, Notify, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.while_building import WhileBuilding
 
 TIMEOUT_S = 20
@@ -55,7 +55,7 @@ class Workshop:
         self.steps: list[tuple[str, float]] = []
         self.reported, self.ended = threading.Event(), threading.Event()
 
-    def build(self, report: Progress) -> Runner:
+    def build(self, report: BuildProgress) -> Runner:
         try:
             while self.goes_on.acquire(timeout=TIMEOUT_S) and self.steps:
                 report(*self.steps.pop(0))
@@ -218,7 +218,7 @@ def test_onnx_runtime_answers_until_then(tensorrt: Callable[..., None], fast: Co
     workshop = Workshop(fast)
     probes: list[object] = []
 
-    def build(path: Path, config: RuntimeConfig, progress: Progress, say: Say | None, probe: object) -> Runner:
+    def build(path: Path, config: RuntimeConfig, progress: BuildProgress, say: Notify | None, probe: object) -> Runner:
         probes.append(probe)
         return workshop.build(progress)
 

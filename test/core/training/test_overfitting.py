@@ -18,7 +18,7 @@ from pose_ros.network.mobilenet_v1 import MobileNetV1  # noqa: E402
 from pose_ros.network.multi_head import MultiHeadNetwork  # noqa: E402
 from pose_ros.skeleton import OPENPOSE_18  # noqa: E402
 from pose_ros.training.contact_sheet import found  # noqa: E402
-from pose_ros.training.materials import Materials  # noqa: E402
+from pose_ros.training.run_inputs import RunInputs  # noqa: E402
 from pose_ros.training.trainer import Trainer  # noqa: E402
 from pose_ros.training.validation import precision  # noqa: E402
 
@@ -48,7 +48,7 @@ def draw_figure(image: np.ndarray, figure: np.ndarray) -> None:
     def point(k: int) -> tuple[int, int]:
         return round(float(figure[k, 0]) * 16), round(float(figure[k, 1]) * 16)
 
-    for a, b in OPENPOSE_18.bones:
+    for a, b in OPENPOSE_18.drawn_limbs:
         cv2.line(image, point(a), point(b), (40, 40, 40), 5, cv2.LINE_AA, 4)
     for k, name in enumerate(OPENPOSE_18.keypoint_names):
         hue = (CLOTHES.get(name.split("_")[-1], 15) + 15 * name.startswith("left")) % 180
@@ -90,7 +90,7 @@ def test_pictures_learnt_by_heart_are_found_again(tmp_path: Path) -> None:
         log_steps=50,
     )
     before = torch.get_num_threads()
-    Trainer(settings, Materials(network, Moved(samples), PICTURES)).run()
+    Trainer(settings, RunInputs(network, Moved(samples), PICTURES)).run()
     torch.set_num_threads(before)
     reached = {name: precision(network, samples, people) for name, people in found(network, samples).items()}
     assert set(reached) == {"paf", "tag"} and min(reached.values()) >= 0.95, reached

@@ -18,7 +18,7 @@ from stub_cuda import BINDINGS, GPU, compile_stub, fake_bindings
 
 from pose_ros.runtime.cuda.device import Cuda, CudaError
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
-from pose_ros.runtime.cuda.objects import Stream
+from pose_ros.runtime.cuda.objects import CudaStream
 from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.runner import Unavailable
 
@@ -119,7 +119,7 @@ def read_only(size: int) -> np.ndarray[Any, Any]:
         pytest.param(lambda s, d: s.download(read_only(8), d), "may be written", id="read-only"),
     ],
 )
-def test_a_copy_that_does_not_fit_is_refused(cuda: Cuda, copy: Callable[[Stream, Any], None], message: str) -> None:
+def test_a_copy_that_does_not_fit_is_refused(cuda: Cuda, copy: Callable[[CudaStream, Any], None], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         copy(cuda.make_stream(), cuda.allocate(8))
 

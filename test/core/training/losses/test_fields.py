@@ -9,8 +9,7 @@ torch = pytest.importorskip("torch")
 
 from pose_ros.training.losses.config import PUSH_FORMS, LossConfig  # noqa: E402
 from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduced  # noqa: E402
-from pose_ros.training.losses.fields import FieldsLoss  # noqa: E402
-from pose_ros.training.losses.resample import on_grid  # noqa: E402
+from pose_ros.training.losses.fields import FieldsLoss, on_grid  # noqa: E402
 from pose_ros.training.losses.tags import gather_tags, pull_and_push  # noqa: E402
 
 B, P, K, L, D, H, W = 2, 4, 3, 2, 2, 4, 6

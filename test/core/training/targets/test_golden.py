@@ -6,7 +6,7 @@ import pytest
 
 from pose_ros.training.targets.centernet import gaussian_radius, peaks
 from pose_ros.training.targets.config import TargetConfig
-from pose_ros.training.targets.grid import Scene
+from pose_ros.training.targets.grid import GridLabels
 from pose_ros.training.targets.heatmaps import confidence_maps, gaussians
 from pose_ros.training.targets.paf import part_affinity_fields
 from pose_ros.training.targets.personlab import disks, mid_offsets, nearest_people, short_offsets
@@ -29,7 +29,9 @@ def close(case: dict, ours: np.ndarray, expected: np.ndarray) -> None:
 def scene(xy: np.ndarray, labelled: np.ndarray, shape_hw: tuple, stride: float = 1, boxes: np.ndarray | None = None):
     """A scene of keypoints in cells, all else taught."""
     boxes = np.zeros((len(xy), 4)) if boxes is None else boxes
-    return Scene(shape_hw, stride, xy.astype(np.float64), labelled.astype(np.uint8), boxes, np.ones(shape_hw, np.uint8))
+    return GridLabels(
+        shape_hw, stride, xy.astype(np.float64), labelled.astype(np.uint8), boxes, np.ones(shape_hw, np.uint8)
+    )
 
 
 def test_every_case_has_its_test() -> None:

@@ -10,7 +10,7 @@ from pose_ros.network.model import PoseNetwork
 _FOLDED = re.compile(r"^(\d+)_(conv|dw|depthwise|pointwise)\w*\.(weight|bias)$")
 
 
-def fill_trunk(network: PoseNetwork, state: State, source: str) -> int:
+def fill_backbone(network: PoseNetwork, state: State, source: str) -> int:
     """Fill a network's backbone with weights that hold more than it.
 
     Args:

@@ -1,7 +1,7 @@
 """Pictures of a recorded run: an annotated video, and a contact sheet.
 
-python demo/pictures.py                          # docs/demo.png, from the bag that `make demo` leaves in output/
-python demo/pictures.py BAG PNG --at 12.5 64.0   # these moments of another bag, side by side
+python demo/overlays.py                          # docs/demo.png, from the bag that `make demo` leaves in output/
+python demo/overlays.py BAG PNG --at 12.5 64.0   # these moments of another bag, side by side
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ CATEGORY = 1
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """The D people found in an image, of K keypoints, the best first.
 
     Attributes:
@@ -36,27 +36,27 @@ class Found:
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def __getitem__(self, index: slice | AnyArray) -> Found:
+    def __getitem__(self, index: slice | AnyArray) -> Detections:
         """Some of the people, by slice, indexes or mask."""
-        return Found(self.keypoints[index], self.scores[index], self.areas[index])
+        return Detections(self.keypoints[index], self.scores[index], self.areas[index])
 
     @property
     def present(self) -> BoolArray:
         """(D, K): which keypoints have a place."""
         return np.asarray(self.keypoints.any(axis=2))
 
-    def with_keypoints(self, keypoints: DoubleArray) -> Found:
+    def with_keypoints(self, keypoints: DoubleArray) -> Detections:
         """The same people at other positions; their areas stay."""
         return replace(self, keypoints=keypoints)
 
 
-def found_people(people: People, source: Skeleton, target: Skeleton) -> Found:
+def to_detections(people: People, source: Skeleton, target: Skeleton) -> Detections:
     """People on the skeleton of a data set, by name; keypoints that ``source`` lacks are absent."""
     keypoints, _ = map_keypoints(people.keypoints, people.scores, source, target)
     return _best_first(keypoints.astype(float), people.person_scores.astype(float))
 
 
-def read_results(file: Path, data: DataSet) -> list[Found]:
+def read_results(file: Path, data: DataSet) -> list[Detections]:
     """Read COCO keypoint results: one entry for each image of the data set. Those of other images are left out.
 
     Raises:
@@ -77,7 +77,7 @@ def read_results(file: Path, data: DataSet) -> list[Found]:
     return [_people(of_image[image.id], len(data.skeleton), file) for image in data.images]
 
 
-def coco_entries(data: DataSet, found: Sequence[Found]) -> list[dict[str, Any]]:
+def coco_entries(data: DataSet, found: Sequence[Detections]) -> list[dict[str, Any]]:
     """Results in COCO's form; a keypoint's third number is 1 where it is present, and 0 elsewhere."""
     entries = []
     for image, people in zip(data.images, found, strict=True):
@@ -87,7 +87,7 @@ def coco_entries(data: DataSet, found: Sequence[Found]) -> list[dict[str, Any]]:
     return entries
 
 
-def _people(entries: Sequence[Mapping[str, Any]], count: int, file: Path) -> Found:
+def _people(entries: Sequence[Mapping[str, Any]], count: int, file: Path) -> Detections:
     for entry in entries:
         numbers = len(entry.get("keypoints", ()))
         if "score" not in entry or numbers != 3 * count:
@@ -100,7 +100,7 @@ def _people(entries: Sequence[Mapping[str, Any]], count: int, file: Path) -> Fou
     return _best_first(keypoints, scores, areas if all(boxes) else None)
 
 
-def _best_first(keypoints: DoubleArray, scores: DoubleArray, areas: DoubleArray | None = None) -> Found:
+def _best_first(keypoints: DoubleArray, scores: DoubleArray, areas: DoubleArray | None = None) -> Detections:
     if areas is None:  # COCO's: of all keypoints, absent ones at (0, 0) included
         areas = np.ptp(keypoints, axis=1).prod(axis=1)
-    return Found(keypoints, scores, areas)[np.argsort(-scores, kind="stable")]
+    return Detections(keypoints, scores, areas)[np.argsort(-scores, kind="stable")]

@@ -15,14 +15,14 @@ from pose_ros.fields import ModelSpec
 from pose_ros.network.model import PoseNetwork
 from pose_ros.skeleton import Skeleton
 from pose_ros.training.config import TrainingConfig, ValidationConfig
-from pose_ros.training.loader import Examples, Stream
+from pose_ros.training.loader import Examples, SampleStream
 from pose_ros.training.start import starting_network
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.make import make_targets
 
 
 @dataclass(frozen=True)
-class Materials:
+class RunInputs:
     """What a run works on.
 
     Attributes:
@@ -34,13 +34,13 @@ class Materials:
     """
 
     network: PoseNetwork
-    stream: Stream
+    stream: SampleStream
     epoch: int
     validation: Sequence[Sample] = ()
     notes: tuple[str, ...] = field(default=())
 
 
-def gathered(config: TrainingConfig) -> Materials:
+def open_run_inputs(config: TrainingConfig) -> RunInputs:
     """Open what a configuration names.
 
     Raises:
@@ -55,7 +55,7 @@ def gathered(config: TrainingConfig) -> Materials:
     stream = TrainingStream(mixture, Augmentation(config.augmentation, skeleton), config.size_wh, config.seed)
     validation = Validation(config.validation, skeleton, config.size_wh)
     notes = (weights, f"data: {len(mixture)} pictures, {len(validation)} to validate")
-    return Materials(network, stream, len(mixture), validation, notes)
+    return RunInputs(network, stream, len(mixture), validation, notes)
 
 
 class Validation(Sequence[Sample]):
@@ -87,7 +87,7 @@ class InOrder:
         return self.samples[index]
 
 
-def examples(stream: Stream, epoch: int, spec: ModelSpec, config: TargetConfig) -> Examples:
+def examples(stream: SampleStream, epoch: int, spec: ModelSpec, config: TargetConfig) -> Examples:
     """Samples with what the network of a spec is taught of them."""
     return Examples(stream, epoch, partial(_targets, spec=spec, config=config), spec.input.colour)
 

@@ -1,7 +1,7 @@
 """Everybody whom the node has seen for longer than a moment, the least certain first: to look for people who are none.
 
-python demo/lasting.py                           # output/lasting.png, from the bag that `make demo` leaves in output/
-python demo/lasting.py BAG PNG --frames 6
+python demo/tracks.py                           # output/lasting.png, from the bag that `make demo` leaves in output/
+python demo/tracks.py BAG PNG --frames 6
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from bag import POSES, messages
-from pictures import ROOT, Picture, contact_sheet, frames
+from overlays import ROOT, Picture, contact_sheet, frames
 
 from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import write_image

@@ -1,0 +1,75 @@
+"""Configuration from YAML: former names, assignments, plain data and back."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pose_ros.config import MarkersConfig
+from pose_ros.config_file import build_config, merge_assignments, read_config, to_plain, write_config
+from pose_ros.skeleton import COCO_17, Skeleton
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A configuration with one stage."""
+
+    markers: MarkersConfig = field(default_factory=MarkersConfig)
+    skeleton: Skeleton = COCO_17
+    rate: float = 1.0
+
+
+def test_a_former_name_is_accepted_with_one_warning() -> None:
+    with pytest.warns(FutureWarning, match=r"^markers.joint_m is now markers.keypoint_m: use the new name$") as caught:
+        built = build_config(Outer, {"markers": {"joint_m": 0.25}})
+    assert built.markers == MarkersConfig(keypoint_m=0.25) and len(caught) == 1
+
+
+def test_a_present_name_gives_no_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert build_config(Outer, {"markers": {"limb_m": 0.25}}).markers.limb_m == 0.25
+
+
+def test_both_names_at_once_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^markers.bone_m: expected limb_m alone, got both names$"):
+        build_config(Outer, {"markers": {"bone_m": 0.25, "limb_m": 0.25}})
+
+
+def test_assignments_go_below_what_is_there() -> None:
+    given = {"markers": {"keypoint_m": 0.25, "limb_m": 0.5}, "rate": 2}
+    merged = merge_assignments(given, ["markers.limb_m=0.125", "rate=1e-3"])
+    built = build_config(Outer, merged)
+    assert (built.markers.keypoint_m, built.markers.limb_m, built.rate) == (0.25, 0.125, 0.001)
+    assert given["markers"] == {"keypoint_m": 0.25, "limb_m": 0.5}
+
+
+@pytest.mark.parametrize("text", ["rate", "rate=", "=1"])
+def test_an_assignment_needs_a_name_and_a_value(text: str) -> None:
+    with pytest.raises(ValueError, match=f"--set: expected NAME=VALUE, got '{text}'"):
+        merge_assignments({}, [text])
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    config = Outer(MarkersConfig(colour="person"), Skeleton("two", ("a", "b"), ((0, 1),)), 0.5)
+    write_config(config, tmp_path / "new" / "config.yaml")
+    assert read_config(Outer, tmp_path / "new" / "config.yaml") == config
+    assert to_plain(Outer())["skeleton"] == "coco_17"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"markers": {"lifetime_s": True}}, "markers.lifetime_s: expected a number, got bool True"),
+        ({"markers": {"colour": False}}, "markers.colour: expected text, got bool False; put it in quotes"),
+        ({"skeleton": {"keypoint_names": ["a"]}}, "skeleton: expected also name, got keypoint_names, limbs, "),
+        ({"mark": {}}, "mark: expected a setting such as markers, got 'mark'"),
+        (3, "configuration: expected names and values, got int 3"),
+    ],
+)
+def test_what_is_wrong_is_named(data: object, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        build_config(Outer, data)
