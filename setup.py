@@ -1,4 +1,4 @@
-"""Gives pip the version that package.xml states; everything else stands in pyproject.toml."""
+"""Read the version for pip from package.xml. All other settings are in pyproject.toml."""
 
 from pathlib import Path
 from xml.etree import ElementTree

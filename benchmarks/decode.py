@@ -1,7 +1,7 @@
-"""PAF decoding of [18 + background, 92, 164] heatmaps and 38 PAF channels, one thread.
+"""Measure PAF decoding of [18 + background, 92, 164] heatmaps and 38 PAF channels, with one thread.
 
-The peer is the same algorithm in NumPy, which the library itself falls back to where numba is absent; it runs in the
-same minute on the same arrays. The yardstick (cv2.dilate, 5 x 5, on the same heatmaps) lets machines be compared.
+The comparison is the same algorithm in NumPy. The library uses it when numba is missing. Both run on the same arrays
+in the same minute. cv2.dilate (5 x 5) on the same heatmaps is the reference for a comparison of machines.
 
     python benchmarks/decode.py
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import scene
-from measure import median_ms, show
+from measure import median_ms, print_table
 
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import ModelSpec
@@ -28,26 +28,26 @@ WITHOUT_NUMBA = "import runpy, sys; sys.modules['numba'] = None; runpy.run_path(
 
 
 def times(repeats: int) -> dict[str, float]:
-    """Milliseconds per decode, by number of people."""
+    """Measure the time per decode, ms, by number of people."""
     decoder = make_decoder(ModelSpec("benchmark", OPENPOSE_18, stride=4), "paf")
     results = {}
     for people in LIMITS_MS:
         fields, _ = scene.fields(people)
         found = len(decoder(fields))
         if found != people:
-            raise RuntimeError(f"people: expected {people}, got {found}: the figure would mean nothing")
+            raise RuntimeError(f"people: expected {people}, got {found}; the time is not valid")
         results[str(people)] = median_ms(lambda fields=fields: decoder(fields), repeats)
     return results
 
 
-def yardstick_ms() -> float:
-    """cv2.dilate of the same heatmaps."""
+def dilate_ms() -> float:
+    """Measure cv2.dilate on the same heatmaps, ms."""
     heatmaps, kernel = scene.fields(20)[0].heatmaps[:18], np.ones((5, 5))
     return median_ms(lambda: [cv2.dilate(heatmap, kernel) for heatmap in heatmaps])
 
 
 def main() -> None:
-    """Measure both, print the table."""
+    """Measure both and print the table."""
     cv2.setNumThreads(1)
     if PLAIN in sys.argv:
         print(json.dumps(times(repeats=20)))
@@ -55,7 +55,7 @@ def main() -> None:
     ours = times(repeats=300)
     command = [sys.executable, "-c", WITHOUT_NUMBA, __file__, PLAIN]
     plain = json.loads(subprocess.run(command, capture_output=True, check=True, cwd=Path(__file__).parent).stdout)
-    yard = yardstick_ms()
+    reference = dilate_ms()
     rows = [
         (
             n,
@@ -63,12 +63,12 @@ def main() -> None:
             f"{LIMITS_MS[int(n)]:.2f}",
             f"{plain[n]:.2f}",
             f"{plain[n] / ours[n]:.0f} x",
-            f"{ours[n] / yard:.2f}",
+            f"{ours[n] / reference:.2f}",
         )
         for n in ours
     ]
-    columns = ("people", "pose_ros, ms", "limit, ms", "NumPy, ms", "ratio", f"of cv2.dilate ({yard:.3f} ms)")
-    show("PAF decode, 92 x 164, one thread, medians", columns, rows)
+    columns = ("people", "pose_ros, ms", "limit, ms", "NumPy, ms", "ratio", f"of cv2.dilate ({reference:.3f} ms)")
+    print_table("PAF decode, 92 x 164, one thread, medians", columns, rows)
 
 
 if __name__ == "__main__":

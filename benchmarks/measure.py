@@ -1,4 +1,4 @@
-"""What every benchmark shares: medians, the machine, one table form."""
+"""Measure medians, describe the machine and print tables. All benchmarks use this module."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 
 def median_ms(function: Callable[[], Any], repeats: int = 200) -> float:
-    """Median wall time of a call, after two that are not counted."""
+    """Measure the median wall time of a call, ms, after two warm-up calls."""
     function(), function()
     times = []
     for _ in range(repeats):
@@ -24,8 +24,8 @@ def median_ms(function: Callable[[], Any], repeats: int = 200) -> float:
     return 1e3 * statistics.median(times)
 
 
-def machine() -> str:
-    """Processor, cores and Python, in one line."""
+def describe_machine() -> str:
+    """Return processor, number of cores and Python version in one line."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as info:
@@ -33,9 +33,9 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, and the machine under it."""
-    table = Table(*columns, title=title, caption=machine())
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table with a description of the machine below."""
+    table = Table(*columns, title=title, caption=describe_machine())
     for row in rows:
         table.add_row(*row)
     Console().print(table)

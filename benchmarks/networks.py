@@ -1,11 +1,12 @@
-"""Every network of the zoo: size, arithmetic, and milliseconds in ONNX Runtime, as a Markdown table.
+"""Measure every network of the zoo: size, operations and time in ONNX Runtime, as a Markdown table.
 
-Weights are random. The input is 256 x 456 px, rounded up to the network's multiple; networks of one person take their
-own. A multiply-add counts as two operations. Each time is the median of one process that runs nothing else.
+Weights are random. The input is 256 x 456 px, rounded up to the multiple that the network requires. Single-person
+networks use their own input size. A multiply-add counts as two operations. Each time is the median of one process that
+runs nothing else.
 
-    python benchmarks/networks.py                      our own networks, on the screen
-    python benchmarks/networks.py FILE.md              all of them; FILE.json keeps what has been measured
-    python benchmarks/networks.py FILE.md --only trt   those whose name has this in it
+    python benchmarks/networks.py                      print the networks of pose_ros
+    python benchmarks/networks.py FILE.md              measure all networks, store the results in FILE.json
+    python benchmarks/networks.py FILE.md --only trt   measure the networks with this text in their name
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import machine, median_ms, show
+from measure import describe_machine, median_ms, print_table
 
 OURS = "pose_ros_"
 SIZE_WH = (456, 256)
@@ -37,16 +38,16 @@ COLUMNS = (
     *(f"ms, {n} thread{'s'[: n > 1]}" for n in THREADS),
     "AP",
 )
-HEAD = """# Networks
+HEADER = """# Networks
 
-Written by `python benchmarks/networks.py docs/networks.md`; [models.md](models.md) says which one is for what.
+Written by `python benchmarks/networks.py docs/networks.md`. [models.md](models.md) explains which network to choose.
 Random weights, one image, float32. A multiply-add counts as two operations. *ONNX Runtime − torch* is the largest
-difference of any output, which every export measures. AP of COCO keypoints is the publishers' claim.
+difference between the outputs, which every export measures. AP is the published AP of the COCO keypoints.
 """
 
 
 def measure(name: str) -> dict[str, Any]:
-    """Export one network and measure it."""
+    """Export one network and measure it. Runs in a separate process."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -55,8 +56,8 @@ def measure(name: str) -> dict[str, Any]:
 
     torch.manual_seed(0)
     network = zoo.build(name).eval()
-    given = network.spec.input
-    width, height = given.size_wh or tuple(-(-side // given.multiple) * given.multiple for side in SIZE_WH)
+    spec = network.spec.input
+    width, height = spec.size_wh or tuple(-(-side // spec.multiple) * spec.multiple for side in SIZE_WH)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network.fields(torch.zeros(1, 3, height, width))
     with tempfile.TemporaryDirectory() as folder:
@@ -69,12 +70,12 @@ def measure(name: str) -> dict[str, Any]:
             "gflop": counter.get_total_flops() / 1e9,
             "difference": max(report.differences.values()),
             "megabytes": path.stat().st_size / 1e6,
-            "ms": [json.loads(child("--time", str(path), str(threads))) for threads in THREADS],
+            "ms": [json.loads(run_child("--time", str(path), str(threads))) for threads in THREADS],
         }
 
 
 def run_ms(path: Path, threads: int) -> float:
-    """Median time of a network on an image of noise."""
+    """Measure the median time of a network on a noise image, ms."""
     from pose_ros.config import RuntimeConfig
     from pose_ros.runtime.onnx import OnnxRunner
 
@@ -87,43 +88,43 @@ def run_ms(path: Path, threads: int) -> float:
         return median_ms(lambda: runner.run(feeds), repeats=int(np.clip(BUDGET_S / once_s, 5, 100)))
 
 
-def child(*arguments: str) -> str:
-    """The last line that this script prints in a process of its own."""
+def run_child(*arguments: str) -> str:
+    """Run this script in a new process and return the last line that it prints."""
     done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(arguments)}: {done.stderr.strip().splitlines()[-1:]}")
     return done.stdout.strip().splitlines()[-1]
 
 
-def row(name: str, found: dict[str, Any]) -> tuple[str, ...]:
-    """The cells of a network."""
-    numbers = (f"{found['weights']:.1f}", f"{found['gflop']:.1f}", f"{found['megabytes']:.0f}")
-    agreement, times = f"{found['difference']:.0e}", [f"{ms:.0f}" for ms in found["ms"]]
-    return (name, found["grouping"], found["input"], *numbers, agreement, *times, published(name))
+def make_row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
+    """Return the table cells of a network."""
+    numbers = (f"{result['weights']:.1f}", f"{result['gflop']:.1f}", f"{result['megabytes']:.0f}")
+    difference, times = f"{result['difference']:.0e}", [f"{ms:.0f}" for ms in result["ms"]]
+    return (name, result["grouping"], result["input"], *numbers, difference, *times, published_ap(name))
 
 
-def published(name: str) -> str:
-    """The AP of the catalogue's models of a network."""
+def published_ap(name: str) -> str:
+    """Return the AP of the models of a network, as the catalogue states it."""
     from pose_ros.models.catalogue import entries
 
     results = [result for entry in entries() if entry.network == name for result in entry.results[:1]]
     return "; ".join(f"{result.ap:g} ({result.data})" for result in results)
 
 
-def write(target: Path, known: dict[str, dict[str, Any]]) -> None:
-    """Write the table; by grouping, the cheapest first."""
-    names = sorted(known, key=lambda name: (known[name]["grouping"], known[name]["gflop"]))
+def write_markdown(target: Path, results: dict[str, dict[str, Any]]) -> None:
+    """Write the table, sorted by grouping and by number of operations."""
+    names = sorted(results, key=lambda name: (results[name]["grouping"], results[name]["gflop"]))
     lines = [
         COLUMNS,
         ("---", "---", *["---:"] * (len(COLUMNS) - 3), "---"),
-        *(row(name, known[name]) for name in names),
+        *(make_row(name, results[name]) for name in names),
     ]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    target.write_text(f"{HEAD}\n{table}\n\n{machine()}.\n", encoding="utf-8")
+    target.write_text(f"{HEADER}\n{table}\n\n{describe_machine()}.\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Measure what is asked for and not yet known."""
+    """Measure the selected networks that have no stored result."""
     from pose_ros.network import zoo
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -131,19 +132,19 @@ def main() -> None:
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     cache = options.target.with_suffix(".json") if options.target else None
-    known = json.loads(cache.read_text()) if cache and cache.is_file() else {}
+    results = json.loads(cache.read_text()) if cache and cache.is_file() else {}
     wanted = [name for name in zoo.networks() if (options.only or ("" if cache else OURS)) in name]
     for name in wanted:
-        if name in known:
+        if name in results:
             continue
         print(name, flush=True)
-        known[name] = json.loads(child("--measure", name))
+        results[name] = json.loads(run_child("--measure", name))
         if cache:
-            cache.write_text(json.dumps(known, indent=1))
+            cache.write_text(json.dumps(results, indent=1))
     if options.target:
-        write(options.target, known)
+        write_markdown(options.target, results)
     else:
-        show("Networks", COLUMNS, [row(name, known[name]) for name in wanted])
+        print_table("Networks", COLUMNS, [make_row(name, results[name]) for name in wanted])
 
 
 if __name__ == "__main__":

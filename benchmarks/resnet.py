@@ -1,6 +1,6 @@
-"""A network of the size of trt_pose's ResNet-18 (stride 4, 18 heatmaps, 42 PAFs), with random weights.
+"""Write a network of the size of the ResNet-18 of trt_pose (stride 4, 18 heatmaps, 42 PAFs), with random weights.
 
-Its answer is given: the ideal fields of a known crowd are added to outputs that are next to zero, so that a benchmark
+The outputs of the network are close to zero. The ideal fields of a known crowd are added to them, so that a benchmark
 decodes people and not noise.
 """
 
@@ -19,7 +19,7 @@ from pose_ros.training.targets.make import confidence_maps, part_affinity_fields
 
 
 class _Graph:
-    """Nodes and weights of a plain convolutional network."""
+    """Nodes and weights of a plain convolutional network in ONNX."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -56,7 +56,7 @@ class _Graph:
 
 
 def write(path: Path, size_wh: tuple[int, int], people: int = 5) -> ModelSpec:
-    """Write the network for one input size; returns its description."""
+    """Write the network for one input size. Returns its spec."""
     width, height = size_wh
     graph = _Graph()
     x = graph.node("Cast", "image", to=TensorProto.FLOAT)
@@ -69,7 +69,7 @@ def write(path: Path, size_wh: tuple[int, int], people: int = 5) -> ModelSpec:
         x, channels = graph.block(x, channels, cout, stride), cout
     for cin in (512, 256, 256):
         x = graph.up(x, cin, 256)
-    for name, field in zip(("heatmaps", "pafs"), _answer(size_wh, people), strict=True):
+    for name, field in zip(("heatmaps", "pafs"), _ideal_fields(size_wh, people), strict=True):
         head = graph.conv(x, 256, len(field), 1, scale=1e-9)
         graph.node("Add", head, graph.constant(field[None]), output=name)
     inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, height, width, 3])]
@@ -84,7 +84,7 @@ def write(path: Path, size_wh: tuple[int, int], people: int = 5) -> ModelSpec:
     return ModelSpec("resnet18", TRT_POSE_18, 4, input=InputSpec("image", multiple=32), heads=heads)
 
 
-def _answer(size_wh: tuple[int, int], people: int) -> tuple[np.ndarray, np.ndarray]:
+def _ideal_fields(size_wh: tuple[int, int], people: int) -> tuple[np.ndarray, np.ndarray]:
     shape_hw = (size_wh[1] // 4, size_wh[0] // 4)
     crowd = scene.crowd(people, shape_hw)
     xy, scores = map_keypoints(crowd, np.ones(crowd.shape[:2], np.float32), OPENPOSE_18, TRT_POSE_18)

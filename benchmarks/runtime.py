@@ -1,10 +1,11 @@
-"""What a runner adds to its library's own run, and what loading the default model through it costs.
+"""Measure the overhead of each runner over its library, and the cost of loading the default model.
 
 python benchmarks/runtime.py
 
-Both runs use the same loaded network, in turns, and fetch all outputs; added is the median of their differences. The
-thin network takes and gives as much as the default model and computes next to nothing, so that it hides nothing. With
-the decode front only peaks and limb scores are fetched. An engine's own loop enqueues it without ever waiting between.
+Library and runner use the same loaded network in turns, and both fetch all outputs. The overhead is the median of their
+differences. The thin network has the input and output sizes of the default model but almost no computation, so that
+the overhead is visible. With the decode front, only peaks and limb scores are fetched. The loop of a TensorRT engine
+enqueues all runs without waiting between them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from measure import show
+from measure import print_table
 from onnx import TensorProto, helper, numpy_helper
 
 from pose_ros.config import RuntimeConfig
@@ -31,7 +32,7 @@ from pose_ros.runtime.runner import Runner
 
 LIMITS_MS = {"onnx": 0.1, "openvino": 0.1, "torch": 0.1, "tensorrt": 0.3}
 CHANNELS = {"heatmaps": 18, "pafs": 38, "tags": 18}
-LOADING = """
+LOAD_SCRIPT = """
 import sys, time
 import numpy
 start = time.process_time()
@@ -49,59 +50,59 @@ with open("/proc/self/status") as status:
 print(loaded - start, 1e3 * min(times), int(resident) / 1024)
 """
 
-Own = Callable[[np.ndarray], float]
+LibraryTimer = Callable[[np.ndarray], float]
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    """Wall time of a call."""
+def measure_s(call: Callable[[], Any]) -> float:
+    """Measure the wall time of a call, seconds."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
 
 
-def own_onnx(runner: Any) -> Own:
-    """ONNX Runtime alone."""
-    return lambda image: seconds(lambda: runner._session.run(None, {"image": image}))
+def time_onnx(runner: Any) -> LibraryTimer:
+    """Return a function that measures ONNX Runtime alone."""
+    return lambda image: measure_s(lambda: runner._session.run(None, {"image": image}))
 
 
-def own_openvino(runner: Any) -> Own:
-    """OpenVINO alone: its outputs are copied, as they are where nothing else is asked for."""
+def time_openvino(runner: Any) -> LibraryTimer:
+    """Return a function that measures OpenVINO alone. OpenVINO copies its outputs, which is its default."""
     request = runner._network.create_infer_request()
-    return lambda image: seconds(lambda: request.infer([image], share_inputs=True))
+    return lambda image: measure_s(lambda: request.infer([image], share_inputs=True))
 
 
-def own_torch(runner: Any) -> Own:
-    """The network in PyTorch alone."""
+def time_torch(runner: Any) -> LibraryTimer:
+    """Return a function that measures the network in PyTorch alone."""
     import torch
 
     def run(image: np.ndarray) -> float:
         with torch.inference_mode():
-            return seconds(lambda: runner._compute(torch.from_numpy(image)))
+            return measure_s(lambda: runner._compute(torch.from_numpy(image)))
 
     return run
 
 
-def own_tensorrt(runner: Any) -> Own:
-    """The engine alone, on its thread, with the input already on the GPU: what nothing can be faster than."""
+def time_tensorrt(runner: Any) -> LibraryTimer:
+    """Return a function that measures the engine alone on its thread, with the input on the GPU: the lower limit."""
     session = runner._session
 
     def run(image: np.ndarray) -> None:
-        session._ready_lane({"image": image.shape}).enqueue(session._stream)
+        session._prepare_lane({"image": image.shape}).enqueue(session._stream)
         session._stream.synchronize()
 
-    return lambda image: runner._worker.call(lambda: seconds(lambda: run(image)))
+    return lambda image: runner._worker.call(lambda: measure_s(lambda: run(image)))
 
 
-OWN = {"onnx": own_onnx, "openvino": own_openvino, "torch": own_torch, "tensorrt": own_tensorrt}
+LIBRARY_TIMERS = {"onnx": time_onnx, "openvino": time_openvino, "torch": time_torch, "tensorrt": time_tensorrt}
 
 
 def model_of(name: str) -> Path:
-    """The default model, in the form that a runtime takes."""
+    """Return the file of the default model for a runtime."""
     return DEFAULT_MODEL.with_suffix(".pt") if name == "torch" else DEFAULT_MODEL
 
 
-def thin(path: Path) -> Path:
-    """Write a network with the default model's input and outputs, whose fields are mixed from the image's colours."""
+def write_thin_model(path: Path) -> Path:
+    """Write a network with the input and outputs of the default model. Its fields are mixtures of the image colours."""
     random = np.random.default_rng(0)
     nodes = [
         helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
@@ -123,8 +124,8 @@ def thin(path: Path) -> Path:
     return path
 
 
-def with_front(path: Path) -> Path | None:
-    """Write the default model with its decode front; None where there is no torch to export it."""
+def write_front_model(path: Path) -> Path | None:
+    """Write the default model with its decode front. Returns None if torch is missing."""
     try:
         from pose_ros.checkpoint import load_checkpoint
         from pose_ros.export.to_onnx import ExportOptions, export
@@ -135,78 +136,83 @@ def with_front(path: Path) -> Path | None:
 
 
 def compare(
-    runner: Runner, own: Own, shape_hw: tuple[int, int], wanted: Sequence[str] | None, repeats: int = 400
+    runner: Runner,
+    time_library: LibraryTimer,
+    shape_hw: tuple[int, int],
+    outputs: Sequence[str] | None,
+    repeats: int = 400,
 ) -> tuple[str, ...]:
-    """The library's own and the runner's milliseconds, what the runner adds, and the kilobytes that come back."""
+    """Return the table cells of a runner: library, runner and overhead in ms, and the size of the outputs in kB."""
     image = np.random.default_rng(0).integers(0, 256, (1, *shape_hw, 3), np.uint8)
     alone, wrapped = [], []
     for turn in range(repeats + 10):
         order = [
-            lambda: alone.append(own(image)),
-            lambda: wrapped.append(seconds(lambda: runner.run({"image": image}, wanted))),
+            lambda: alone.append(time_library(image)),
+            lambda: wrapped.append(measure_s(lambda: runner.run({"image": image}, outputs))),
         ]
         for measure in order if turn % 2 else reversed(order):
             measure()
-    added = statistics.median(w - a for a, w in zip(alone[10:], wrapped[10:], strict=True))
+    overhead = statistics.median(w - a for a, w in zip(alone[10:], wrapped[10:], strict=True))
     medians = (statistics.median(times[10:]) for times in (alone, wrapped))
-    kilobytes = sum(array.nbytes for array in runner.run({"image": image}, wanted).values()) / 1e3
-    return (*(f"{1e3 * time:.3f}" for time in (*medians, added)), f"{kilobytes:.0f}")
+    kilobytes = sum(array.nbytes for array in runner.run({"image": image}, outputs).values()) / 1e3
+    return (*(f"{1e3 * time:.3f}" for time in (*medians, overhead)), f"{kilobytes:.0f}")
 
 
-def added_rows(name: str, folder: Path) -> list[tuple[str, ...]]:
-    """What the runner of a runtime adds; nothing, and a line that says why, where it cannot work."""
+def measure_overhead(name: str, folder: Path) -> list[tuple[str, ...]]:
+    """Measure the overhead of a runner. Without its library, print the reason and return no rows."""
     cases: list[tuple[str, Path, tuple[int, int], Sequence[str] | None]] = [("default", model_of(name), (64, 64), None)]
     if name != "torch":
-        cases.append(("thin", thin(folder / "thin.onnx"), (368, 656), None))
-        if front := with_front(folder / "front.onnx"):
+        cases.append(("thin", write_thin_model(folder / "thin.onnx"), (368, 656), None))
+        if front := write_front_model(folder / "front.onnx"):
             cases.append(("with front", front, (128, 128), FRONT_HEADS))
     rows = []
-    for network, path, shape_hw, wanted in cases:
+    for network, path, shape_hw, outputs in cases:
         try:
             runner = load_runner(path, RuntimeConfig(backend=name, threads=1, cache=str(folder)))
         except ImportError as error:
-            print(f"{name} is left out: {error}")
+            print(f"{name}: skipped: {error}")
             return []
         with runner:
-            times = compare(runner, OWN[name](runner), shape_hw, wanted)
+            times = compare(runner, LIBRARY_TIMERS[name](runner), shape_hw, outputs)
             if name == "tensorrt":
-                print(f"{network}: {throughput(runner, shape_hw):.2f} of the engine's own loop (limit .95)")
+                share = measure_throughput(runner, shape_hw)
+                print(f"{name}, {network}: {share:.2f} of the throughput of the engine (limit 0.95)")
         rows.append((name, network, "{} x {}".format(*shape_hw), *times[:3], f"{LIMITS_MS[name]}", times[3]))
     return rows
 
 
-def throughput(runner: Any, shape_hw: tuple[int, int], repeats: int = 400) -> float:
-    """Images per second through the runner, relative to the engine's own loop."""
+def measure_throughput(runner: Any, shape_hw: tuple[int, int], repeats: int = 400) -> float:
+    """Measure images per second of the runner, relative to the loop of the engine."""
     image, session = np.zeros((1, *shape_hw, 3), np.uint8), runner._session
 
     def loop() -> None:
-        lane = session._ready_lane({"image": image.shape})
+        lane = session._prepare_lane({"image": image.shape})
         for _ in range(repeats):
             lane.enqueue(session._stream)
         session._stream.synchronize()
 
-    own_s = runner._worker.call(lambda: seconds(loop))
-    return own_s / seconds(lambda: [runner.run({"image": image}) for _ in range(repeats)])
+    engine_s = runner._worker.call(lambda: measure_s(loop))
+    return engine_s / measure_s(lambda: [runner.run({"image": image}) for _ in range(repeats)])
 
 
-def loading_row(name: str, threads: int, folder: str) -> tuple[str, ...]:
-    """Loading and running in a process that does nothing else: the best of three."""
-    command = [sys.executable, "-c", LOADING, str(model_of(name)), name, str(threads), folder]
+def measure_loading(name: str, threads: int, folder: str) -> tuple[str, ...]:
+    """Measure loading and running in a separate process. Returns the best of three."""
+    command = [sys.executable, "-c", LOAD_SCRIPT, str(model_of(name)), name, str(threads), folder]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(3)]
     load_s, run_ms, resident = (min(map(float, values)) for values in zip(*runs, strict=True))
     return name, str(threads), f"{load_s:.2f}", f"{run_ms:.1f}", f"{resident:.0f}"
 
 
 def main() -> None:
-    """Measure every runtime that works here, print the tables."""
+    """Measure every available runtime and print the tables."""
     with tempfile.TemporaryDirectory() as folder:
-        added = [row for name in OWN for row in added_rows(name, Path(folder))]
-        there = list(dict.fromkeys(row[0] for row in added))
-        costs = [loading_row(name, threads, folder) for name in there for threads in (1, 2)]
-    columns = ("runtime", "network", "input", "library, ms", "runner, ms", "added, ms", "limit", "back, kB")
-    show("What a runner adds, one thread, medians of 400", columns, added)
-    columns = ("runtime", "threads", "import and load, s of the CPU", "run, ms", "resident, MB")
-    show("A process with the default model at 368 x 656, best of three", columns, costs)
+        overheads = [row for name in LIBRARY_TIMERS for row in measure_overhead(name, Path(folder))]
+        available = list(dict.fromkeys(row[0] for row in overheads))
+        costs = [measure_loading(name, threads, folder) for name in available for threads in (1, 2)]
+    columns = ("runtime", "network", "input", "library, ms", "runner, ms", "overhead, ms", "limit", "outputs, kB")
+    print_table("Overhead of the runners, one thread, medians of 400 runs", columns, overheads)
+    columns = ("runtime", "threads", "import and load, CPU s", "run, ms", "resident memory, MB")
+    print_table("Process with the default model at 368 x 656, best of three", columns, costs)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Synthetic crowds and their ideal fields, the same for every run."""
+"""Make synthetic crowds and their ideal PAF fields. The same seed gives the same fields."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pose_ros.arrays import FloatArray
 from pose_ros.fields import Fields
 from pose_ros.skeleton import OPENPOSE_18
 from pose_ros.training.targets.make import confidence_maps, part_affinity_fields
 
 
-def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[np.float32]:
-    """(N, 18, 2) keypoints in cells: people on a jittered grid, each a little different."""
+def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> FloatArray:
+    """Make people on a jittered grid, each slightly different. Returns keypoints (N, 18, 2) in cells."""
     random = np.random.default_rng(seed)
     rows, cols = shape_hw
     across = int(np.ceil(np.sqrt(people * cols / rows)))
@@ -24,8 +24,12 @@ def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> npt.NDArray[
     return np.clip(bodies + centres[:, None], 0, (cols - 1, rows - 1)).astype(np.float32)
 
 
-def fields(people: int, shape_hw: tuple[int, int] = (92, 164), seed: int = 0) -> tuple[Fields, npt.NDArray[np.float32]]:
-    """Fields of a crowd with a background channel and slight noise, and the true keypoints in cells."""
+def fields(people: int, shape_hw: tuple[int, int] = (92, 164), seed: int = 0) -> tuple[Fields, FloatArray]:
+    """Make the fields of a crowd with a background channel and slight noise.
+
+    Returns:
+        The fields, and the true keypoints (N, 18, 2) in cells.
+    """
     keypoints = crowd(people, shape_hw, seed)
     visible = np.ones(keypoints.shape[:2], bool)
     heatmaps = confidence_maps(keypoints, visible, shape_hw, sigma=1.0)

@@ -1,16 +1,14 @@
-"""PersonLab's ideal fields of the synthetic crowds, the same for every run."""
+"""Make the ideal PersonLab fields of a crowd. The same seed gives the same fields."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scene
 
+from pose_ros.arrays import BoolArray, FloatArray
 from pose_ros.fields import Fields
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Limb, Skeleton, map_keypoints
 from pose_ros.training.targets.make import confidence_maps
-
-FloatArray = npt.NDArray[np.float32]
 
 _EDGES = """nose-left_eye left_eye-left_ear nose-right_eye right_eye-right_ear
 nose-left_shoulder left_shoulder-left_elbow left_elbow-left_wrist left_shoulder-left_hip left_hip-left_knee
@@ -20,32 +18,33 @@ _NAMES = COCO_17.keypoint_names
 POSENET_17 = Skeleton(
     "posenet_17", _NAMES, tuple((_NAMES.index(a), _NAMES.index(b)) for a, b in (e.split("-") for e in _EDGES.split()))
 )
-"""The tree that PoseNet and PersonLab walk along."""
+"""Skeleton with the keypoint tree of PoseNet and PersonLab."""
 
 
 def crowd(people: int, shape_hw: tuple[int, int], seed: int = 0) -> FloatArray:
-    """(N, 17, 2) keypoints in cells."""
+    """Make a crowd. Returns keypoints (N, 17, 2) in cells."""
     keypoints = scene.crowd(people, shape_hw, seed)
     return map_keypoints(keypoints, np.ones(keypoints.shape[:2], np.float32), OPENPOSE_18, POSENET_17)[0]
 
 
-def ideal(
+def ideal_fields(
     keypoints: FloatArray,
     limbs: tuple[Limb, ...],
     shape_hw: tuple[int, int],
     stride: float,
-    visible: npt.NDArray[np.bool_] | None = None,
+    visible: BoolArray | None = None,
     sigma: float = 1.0,
 ) -> Fields:
-    """Fields in which each cell points at the nearest keypoint of a kind, and from there at its neighbours.
+    """Make fields in which each cell points to the nearest keypoint of a kind, and from there to its neighbours.
 
     Args:
-        keypoints: (N, K, 2), cells.
-        limbs: E edges.
+        keypoints: Keypoints (N, K, 2), cells.
+        limbs: Edges of the keypoint tree.
         shape_hw: Rows and columns of the fields.
         stride: Pixels per cell.
-        visible: (N, K); an invisible keypoint has no peak, but is pointed at as by real networks.
-        sigma: Of the heatmaps, cells.
+        visible: Visible keypoints (N, K). None = all. An invisible keypoint has no peak, but offsets
+            point to it, as with real networks.
+        sigma: Standard deviation of the heatmap peaks, cells.
     """
     people, count, _ = keypoints.shape
     visible = np.ones((people, count), bool) if visible is None else visible
@@ -66,17 +65,20 @@ def ideal(
 def fields(
     people: int, shape_hw: tuple[int, int] = (31, 41), stride: float = 16, seed: int = 0, noise: float = 0.01
 ) -> tuple[Fields, FloatArray]:
-    """Fields of a crowd with slight noise, and the true keypoints in cells.
+    """Make the fields of a crowd with slight noise.
 
     Args:
-        people: How many.
+        people: Number of people.
         shape_hw: Rows and columns of the fields.
         stride: Pixels per cell.
-        seed: Of crowd and noise.
-        noise: Of the heatmaps; that of the offsets is so many px, times ten.
+        seed: Seed of crowd and noise.
+        noise: Standard deviation of the heatmap noise. The offsets have ten times this noise, in px.
+
+    Returns:
+        The fields, and the true keypoints (N, 17, 2) in cells.
     """
     keypoints = crowd(people, shape_hw, seed)
-    clean = ideal(keypoints, POSENET_17.limbs, shape_hw, stride)
+    clean = ideal_fields(keypoints, POSENET_17.limbs, shape_hw, stride)
     random = np.random.default_rng(seed + 1)
 
     def noisy(array: FloatArray, scale: float) -> FloatArray:

@@ -1,11 +1,11 @@
-"""Synthetic crowds and their ideal heatmaps and tags, the same for every run."""
+"""Make the ideal heatmaps and tags of a crowd. The same seed gives the same fields."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import scene
 
+from pose_ros.arrays import FloatArray, LongArray
 from pose_ros.fields import Fields
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 from pose_ros.training.targets.make import confidence_maps
@@ -21,11 +21,21 @@ def fields(
     dims: int = 1,
     missing: float = 0.0,
     seed: int = 0,
-) -> tuple[Fields, npt.NDArray[np.float32]]:
-    """Fields of a crowd of COCO-17 with slight noise, and the true keypoints (N, 17, 2) in cells.
+) -> tuple[Fields, FloatArray]:
+    """Make the fields of a crowd with slight noise.
 
-    Every cell has the tag of the person whose keypoint is nearest; the tags of two people are TAG_GAP or more apart.
-    A share of the keypoints, ``missing``, is not in the heatmaps.
+    Every cell has the tag of the person with the nearest keypoint. The tags of two people differ by at least TAG_GAP.
+
+    Args:
+        people: Number of people.
+        shape_hw: Rows and columns of the fields.
+        sigma: Standard deviation of the heatmap peaks, cells.
+        dims: Dimensions of a tag.
+        missing: Share of the keypoints without a peak, 0 to 1.
+        seed: Seed of crowd, tags and noise.
+
+    Returns:
+        The fields, and the true keypoints (N, 17, 2) in cells.
     """
     keypoints = scene.crowd(people, shape_hw, seed)[:, _COCO]
     random = np.random.default_rng(seed + 1)
@@ -37,7 +47,7 @@ def fields(
     return Fields(heatmaps=heatmaps.astype(np.float32), tags=np.ascontiguousarray(noisy, np.float32)), keypoints
 
 
-def _nearest(points: npt.NDArray[np.float32], shape_hw: tuple[int, int]) -> npt.NDArray[np.int64]:
-    """(H, W) index of the point nearest to each cell."""
+def _nearest(points: FloatArray, shape_hw: tuple[int, int]) -> LongArray:
+    """Index of the point nearest to each cell, (H, W)."""
     rows, cols = np.arange(shape_hw[0])[:, None], np.arange(shape_hw[1])[None, :]
     return np.argmin([(cols - x) ** 2 + (rows - y) ** 2 for x, y in points], axis=0)

@@ -1,7 +1,7 @@
-"""The video of the demo: vtest.avi, pedestrians seen by a camera on a wall, out of Debian's package opencv-doc.
+"""Find or download the video of the demo: vtest.avi, pedestrians in front of a wall-mounted camera.
 
-Debian and Ubuntu both have the package. It is downloaded with apt, without root and without installing it, and the
-one file that is wanted is kept in the cache folder of the user.
+The video is part of the package opencv-doc of Debian and Ubuntu. apt downloads the package without root and without
+installing it. Only the video is kept, in the cache folder of the user.
 """
 
 from __future__ import annotations
@@ -23,20 +23,26 @@ from debs import DebError, download
 
 PACKAGE = "opencv-doc"
 NAME = "vtest.avi"
-FRAMES = 795
+FRAME_COUNT = 795
 INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data")
-ADVICE = "check the network, or pass a video of your own: make demo VIDEO=my.mp4"
+ADVICE = "check the network, or use your own video: make demo VIDEO=my.mp4"
+
+Notify = Callable[[str], None]
 
 
 class ClipError(Exception):
-    """Why there is no clip, in one sentence."""
+    """The demo clip is missing and cannot be downloaded. The message is one line."""
 
 
-def find_clip(cache: Path | None = None, say: Callable[[str], None] = print) -> Path:
-    """The clip, from the cache or from the machine's own package if it is there, else from the network.
+def find_clip(cache: Path | None = None, notify: Notify = print) -> Path:
+    """Find the clip in the cache or in the installed package. Download it if it is missing.
+
+    Args:
+        cache: Cache folder. None = the cache folder of the user.
+        notify: Called with one line of text before a download.
 
     Raises:
-        ClipError: It is nowhere to be had.
+        ClipError: The clip cannot be found or downloaded.
     """
     try:
         cache = cache or user_cache()
@@ -45,24 +51,24 @@ def find_clip(cache: Path | None = None, say: Callable[[str], None] = print) -> 
                 return known
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix="clip-") as scratch:
-            draft = _obtain(Path(scratch), say)
+            draft = _fetch_clip(Path(scratch), notify)
             if not is_complete(draft):
-                raise ClipError(f"expected {NAME} with {FRAMES} frames in the package, got {_frames(draft)}")
+                raise ClipError(f"expected {NAME} with {FRAME_COUNT} frames in the package, got {_count_frames(draft)}")
             return draft.replace(cache / NAME)
     except (ClipError, DebError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
-        raise ClipError(f"the demo clip cannot be had ({error}): {ADVICE}") from error
+        raise ClipError(f"the demo clip could not be loaded ({error}): {ADVICE}") from error
 
 
 def is_complete(path: Path) -> bool:
-    """Whether this is the whole clip."""
-    return path.is_file() and _frames(path) == FRAMES
+    """Check that the file exists and has all frames of the clip."""
+    return path.is_file() and _count_frames(path) == FRAME_COUNT
 
 
 def unpack(deb: Path, folder: Path) -> Path:
-    """Takes the clip out of a package file into a folder. Packages may hold it gzipped.
+    """Extract the clip from a package file into a folder. Some packages contain it gzipped.
 
     Raises:
-        ClipError: It is not in it.
+        ClipError: The package does not contain the clip.
     """
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE) as unpacking:
         try:
@@ -71,25 +77,25 @@ def unpack(deb: Path, folder: Path) -> Path:
                     name = Path(member.name).name
                     file = archive.extractfile(member) if name in (NAME, f"{NAME}.gz") else None
                     if file:
-                        return _write(file.read(), name, folder)
+                        return _write_clip(file.read(), name, folder)
         finally:
-            unpacking.kill()  # the rest, thousands of pages, is of no use
-    raise ClipError(f"{deb.name}: expected {NAME} in it, got none")
+            unpacking.kill()  # skip the rest of the package, thousands of files
+    raise ClipError(f"{deb.name}: expected a package that contains {NAME}, got one without it")
 
 
-def _obtain(folder: Path, say: Callable[[str], None]) -> Path:
+def _fetch_clip(folder: Path, notify: Notify) -> Path:
     installed = INSTALLED / f"{NAME}.gz"
     if installed.is_file():
-        return _write(installed.read_bytes(), installed.name, folder)
-    say(f"taking the demo clip out of Debian's package {PACKAGE} (a download of 96 MB, once) ...")
+        return _write_clip(installed.read_bytes(), installed.name, folder)
+    notify(f"downloading the demo clip from the Debian package {PACKAGE} (96 MB, only once) ...")
     return unpack(download(PACKAGE, folder), folder)
 
 
-def _write(content: bytes, name: str, folder: Path) -> Path:
+def _write_clip(content: bytes, name: str, folder: Path) -> Path:
     target = folder / NAME
     target.write_bytes(gzip.decompress(content) if name.endswith(".gz") else content)
     return target
 
 
-def _frames(path: Path) -> int:
+def _count_frames(path: Path) -> int:
     return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))

@@ -1,4 +1,4 @@
-"""The figures of a run, and whether they add up."""
+"""Collect counts and times of a demo run, and check that they are consistent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from pose_ros.media.bag import stamp_ns
 
 @dataclass(frozen=True)
 class Figures:
-    """What one PersonPoseArray says in numbers."""
+    """Counts and times of one PersonPoseArray.
+
+    Attributes:
+        received_s: Monotonic time at which the message arrived, seconds.
+        stamp_ns: Stamp of the image, nanoseconds.
+        people: Number of people.
+        dropped: Images that the node has dropped since its previous message.
+        preprocess_ms: Time of preprocessing.
+        network_ms: Time of the network.
+        decode_ms: Time of decoding.
+        latency_ms: Time from the stamp of the image to publishing.
+    """
 
     received_s: float
     stamp_ns: int
@@ -25,27 +36,27 @@ class Figures:
     latency_ms: float
 
     @classmethod
-    def of(cls, message: Any) -> Figures:
-        """The figures of a PersonPoseArray that has just arrived."""
+    def from_message(cls, message: Any) -> Figures:
+        """Read the counts and times of a PersonPoseArray that has just arrived."""
         times = (message.preprocess_ms, message.network_ms, message.decode_ms, message.latency_ms)
         return cls(time.monotonic(), stamp_ns(message.header), len(message.people), message.dropped, *times)
 
     @property
-    def whole_ms(self) -> float:
-        """Image in to people out."""
+    def total_ms(self) -> float:
+        """Time from image to people: the sum of preprocessing, network and decoding."""
         return self.preprocess_ms + self.network_ms + self.decode_ms
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run.
+    """Finished run of the demo.
 
     Attributes:
-        figures: One entry per image that was processed.
-        image_stamps_ns: Stamps of the images that the camera has sent.
-        overlays: Overlays that the node has sent.
-        memory_mb: Resident memory of the node at its end, MB.
-        is_cut_short: Whether the camera was stopped; its last image may then have reached the recorder alone.
+        figures: One entry per processed image.
+        image_stamps_ns: Stamps of the camera images that the recorder received.
+        overlays: Number of overlays that the node sent.
+        memory_mb: Resident memory of the node at the end of the run, MB.
+        is_cut_short: Whether the run was interrupted. The node may then have missed the last image.
     """
 
     figures: Sequence[Figures]
@@ -55,8 +66,8 @@ class Run:
     is_cut_short: bool = False
 
     @property
-    def _watched(self) -> Sequence[Figures]:
-        """The answers since the recorder sees the camera: DDS may connect it later than the node."""
+    def _observed(self) -> Sequence[Figures]:
+        """Entries since the first image that the recorder received. DDS may connect the recorder after the node."""
         first_seen = min(self.image_stamps_ns, default=math.inf)
         return [entry for entry in self.figures if entry.stamp_ns >= first_seen]
 
@@ -64,43 +75,43 @@ class Run:
     def images_in_ns(self) -> set[int]:
         """Stamps of the images that were sent to the node.
 
-        What was answered was sent. Of what was not, only images after the first answer that the recorder could watch
-        are counted: of those before, nobody knows how many there were. Nor those after the last answer, if the camera
-        was stopped.
+        Every processed image counts. An image without a result counts only if it came after the first result that the
+        recorder could observe, because the number of earlier images is unknown. If the run was interrupted, images
+        after the last result do not count.
         """
-        answered = {entry.stamp_ns for entry in self.figures}
-        start = min((entry.stamp_ns for entry in self._watched), default=math.inf)
-        end = max(answered, default=0) if self.is_cut_short else math.inf
-        return answered | {stamp for stamp in self.image_stamps_ns if start <= stamp <= end}
+        processed = {entry.stamp_ns for entry in self.figures}
+        start = min((entry.stamp_ns for entry in self._observed), default=math.inf)
+        end = max(processed, default=0) if self.is_cut_short else math.inf
+        return processed | {stamp for stamp in self.image_stamps_ns if start <= stamp <= end}
 
     @property
     def dropped(self) -> int:
-        """Images that the node has skipped, of those that are counted."""
-        return sum(entry.dropped for entry in self._watched[1:])
+        """Number of counted images that the node dropped."""
+        return sum(entry.dropped for entry in self._observed[1:])
 
     @property
     def wall_s(self) -> float:
-        """From the first answer to the last, seconds."""
+        """Time from the first result to the last, seconds."""
         return self.figures[-1].received_s - self.figures[0].received_s if self.figures else 0.0
 
 
-def problems(run: Run, recorded_ns: Sequence[int]) -> list[str]:
-    """What does not add up, in sentences.
+def find_problems(run: Run, recorded_ns: Sequence[int]) -> list[str]:
+    """Return one line of text for each inconsistency.
 
     Args:
-        run: The run.
-        recorded_ns: Stamps of the arrays that the bag holds.
+        run: Finished run.
+        recorded_ns: Stamps of the PersonPoseArray messages in the bag, nanoseconds.
     """
     found = []
     if run.image_stamps_ns and not run.figures:
-        found.append(f"node: expected answers, got none to {len(run.image_stamps_ns)} images; node.log may say why")
-    sent, answered, dropped = len(run.images_in_ns), len(run.figures), run.dropped
+        found.append(f"node: expected results for {len(run.image_stamps_ns)} images, got none; see node.log")
+    sent, processed, dropped = len(run.images_in_ns), len(run.figures), run.dropped
     if list(recorded_ns) != [entry.stamp_ns for entry in run.figures]:
-        found.append(f"bag: expected one array for each of {answered} processed images, got {len(recorded_ns)} arrays")
+        found.append(f"bag: expected {processed} messages, one per processed image, got {len(recorded_ns)}")
     first_seen = min(run.image_stamps_ns, default=math.inf)
     seen = [stamp for stamp in recorded_ns if stamp >= first_seen]
     if len(set(recorded_ns)) != len(recorded_ns) or not set(seen) <= set(run.image_stamps_ns):
-        found.append("bag: expected the stamps of the images, each once, got others")
-    if sent != answered + dropped:
-        found.append(f"images: expected processed + dropped = {sent} that went in, got {answered} + {dropped}")
+        found.append("bag: expected the stamp of each image once, got repeated or unknown stamps")
+    if sent != processed + dropped:
+        found.append(f"images: expected processed + dropped = {sent} images in, got {processed} + {dropped}")
     return found

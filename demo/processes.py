@@ -1,4 +1,4 @@
-"""The programs of the demo: each a real process, on a ROS domain of its own, with its output in a log file."""
+"""Start and stop the programs of the demo: separate processes on a private ROS domain, with log files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,26 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 FASTDDS_PROFILE = Path(__file__).with_name("fastdds.xml").resolve()
 STOP_TIMEOUT_S = 8.0
 LOG_LINES = 12
-FIRST_LOCK_PORT = 22119  # the scheme of ROS's own domain_coordinator: who holds the port, holds the domain
+FIRST_LOCK_PORT = 22119  # same scheme as domain_coordinator of ROS: the process that binds the port owns the domain
 
 
 class ChildError(Exception):
-    """A program has failed; with the end of its log."""
+    """A program has failed. The message contains the end of its log."""
 
 
 @contextmanager
 def private_graph() -> Iterator[int]:
-    """Puts this process and its children on a ROS graph of their own, on this machine and fit for images.
+    """Put this process and its children on a private ROS graph, limited to this machine and configured for images.
 
-    The value is the number of its domain, which nobody else uses.
+    Yields:
+        Number of a ROS domain that no other program uses.
 
     References:
         DDSI-RTPS 2.5, 9.6.2.3: the programs of domain d listen on UDP port 7400 + 250 d.
     """
-    for domain in random.sample(range(1, 102), 101):  # above 101 the ports are those that Linux gives to clients
+    for domain in random.sample(
+        range(1, 102), 101
+    ):  # above 101, the ports are in the range that Linux gives to clients
         with socket.socket() as lock, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 lock.bind(("127.0.0.1", FIRST_LOCK_PORT + domain))
@@ -41,33 +44,33 @@ def private_graph() -> Iterator[int]:
             except OSError:
                 continue
             probe.close()
-            os.environ.update(_local_graph(), ROS_DOMAIN_ID=str(domain))
+            os.environ.update(_local_graph_variables(), ROS_DOMAIN_ID=str(domain))
             yield domain
             return
     raise OSError("ROS domain: expected a free one of 1 to 101, got none")
 
 
-def _local_graph() -> dict[str, str]:
-    """Variables that keep ROS on this machine and, where it runs on Fast DDS, fit it for images."""
-    is_humble = os.environ.get("ROS_DISTRO") == "humble"  # its successors warn of its variable
+def _local_graph_variables() -> dict[str, str]:
+    """Return variables that limit ROS to this machine and load the Fast DDS profile for images."""
+    is_humble = os.environ.get("ROS_DISTRO") == "humble"  # newer distributions print a warning about the old variable
     local = {"ROS_LOCALHOST_ONLY": "1"} if is_humble else {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     profile = str(FASTDDS_PROFILE)
     return {**local, "FASTRTPS_DEFAULT_PROFILES_FILE": profile, "FASTDDS_DEFAULT_PROFILES_FILE": profile}  # v2, v3
 
 
 class Child:
-    """A running program of this package. Use it in ``with``: it does not outlive the block.
+    """Running program of this package. Use it in ``with``: the program is stopped at the end of the block.
 
     Attributes:
-        name: What it is, in messages.
-        log: File with all that it prints.
+        name: Name of the program in messages.
+        log: File that receives all output of the program.
     """
 
     def __init__(self, name: str, script: str, *arguments: str, log: Path) -> None:
         self.name = name
         self.log = log
         with log.open("wb") as output:
-            # Of a session of its own, so that Ctrl-C in the terminal reaches only us, who stop it in good order.
+            # In a new session, Ctrl-C in the terminal reaches only this process, which then stops the child in order.
             self._process = subprocess.Popen(
                 [sys.executable, str(SCRIPTS / script), *arguments],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
@@ -83,27 +86,27 @@ class Child:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet.
+        """Whether the program is still running.
 
         Raises:
-            ChildError: It has failed.
+            ChildError: The program exited with an error.
         """
         code = self._process.poll()
         if code:
-            raise self.failure(f"has ended with status {code}")
+            raise self.make_error(f"exited with status {code}")
         return code is None
 
-    def failure(self, what: str) -> ChildError:
-        """An error that says what it has done wrong, and its last words."""
-        lines = [f"  {line}" for line in self.log_text().strip().splitlines()[-LOG_LINES:]]
-        return ChildError("\n".join([f"{self.name} {what}; the end of {self.log}:", *lines]))
+    def make_error(self, what: str) -> ChildError:
+        """Make an error from a description of the failure and the last lines of the log."""
+        lines = [f"  {line}" for line in self.read_log().strip().splitlines()[-LOG_LINES:]]
+        return ChildError("\n".join([f"{self.name} {what}; last lines of {self.log}:", *lines]))
 
-    def log_text(self) -> str:
-        """All that it has printed."""
+    def read_log(self) -> str:
+        """Read all output of the program."""
         return self.log.read_text(errors="replace")
 
     def stop(self) -> None:
-        """Ends it like Ctrl-C would, or by force if it does not heed that."""
+        """Stop the program with SIGINT, like Ctrl-C. Kill it if it does not stop in time."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)
             try:
@@ -113,7 +116,7 @@ class Child:
                 self._process.wait()
 
     def memory_mb(self) -> float:
-        """Its resident memory, MB; NaN where it cannot be told."""
+        """Read the resident memory of the program, MB. NaN = unknown."""
         try:
             status = Path(f"/proc/{self._process.pid}/status").read_text()
         except OSError:

@@ -1,11 +1,11 @@
-"""The demo: a video becomes a camera, the node finds its people, and everything is recorded.
+"""Run the demo: replay a video as a camera, find the people with the node, and record the results.
 
-    python demo/run.py                    # the clip of pedestrians out of Debian's package opencv-doc
-    python demo/run.py --video my.mp4     # a video, or a folder of images, of yours
+    python demo/run.py                    # the pedestrian clip of the Debian package opencv-doc
+    python demo/run.py --video my.mp4     # your own video or folder of images
     python demo/run.py --view             # with the live page
 
-Three real processes on a ROS domain of their own: the node, the replay, and this one, which records; a fourth serves
-the page. Ctrl-C ends it.
+The demo runs three processes on a private ROS domain: the node, the replay, and this process, which records. A fourth
+process serves the live page. Ctrl-C ends the run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bag import POSES, messages
+from bag import POSES_TOPIC, read_messages
 from clip import ClipError, find_clip
-from figures import Run, problems
-from overlays import Frame, frames, sheet_of_run, write_video
+from figures import Run, find_problems
+from overlays import OverlayFrame, make_run_sheet, read_frames, write_video
 from processes import ChildError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCTS = {
-    "annotated.mp4": "the video with skeletons",
-    "contact_sheet.png": "twelve moments of it",
-    "bag": "people and overlay, as MCAP",
-    "node.log": "what the node has said",
-    "replay.log": "what the replay has said",
-    "view.log": "what the live page has said",
+    "annotated.mp4": "video with skeletons",
+    "contact_sheet.png": "twelve frames of the video",
+    "bag": "people and overlays (MCAP)",
+    "node.log": "log of the node",
+    "replay.log": "log of the replay",
+    "view.log": "log of the live page",
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 1 when the demo could not run, or its figures do not add up."""
-    options = _parser().parse_args(arguments)
+    """Run the demo. Returns the exit status: 1 = the demo failed or its results are inconsistent."""
+    options = _make_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a video that cannot be read is reported by us
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # this program reports unreadable videos itself
     console = Console()
     try:
-        source = _open(options.video or _clip(console))
-        return demonstrate(source, options.output, options.rate, console, options.view)
+        source = _open_video(options.video or _find_demo_clip(console))
+        return run_demo(source, options.output, options.rate, console, options.view)
     except (ChildError, ClipError, OSError, ValueError) as error:
         console.print(f"demo stopped: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -64,27 +64,27 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def demonstrate(
+def run_demo(
     source: Source, folder: Path, rate_hz: float | None, console: Console, page_port: int | None = None
 ) -> int:
-    """Records the run, makes its pictures, prints its tables. Returns the exit status."""
-    _clear(folder)
-    with _until_interrupted() as stop, _progress(console) as progress:
+    """Record a run, write its images and print its tables. Returns the exit status."""
+    _remove_products(folder)
+    with _catch_signals() as stop, _make_progress(console) as progress:
         if page_port is not None:
-            console.print(f"the live page: http://127.0.0.1:{page_port}", soft_wrap=True)
-        run = _record(source, folder, rate_hz, stop, progress, page_port)
-        stop.clear()  # from now on, an interrupt cuts the video short
-        _make_pictures(folder, rate_hz or source.rate_hz, run.overlays, stop, progress)
-    files = {_short(folder / name): meaning for name, meaning in PRODUCTS.items() if (folder / name).exists()}
+            console.print(f"live page: http://127.0.0.1:{page_port}", soft_wrap=True)
+        run = _record_run(source, folder, rate_hz, stop, progress, page_port)
+        stop.clear()  # from now on, an interrupt ends the writing of the video
+        _write_images(folder, rate_hz or source.rate_hz, run.overlays, stop, progress)
+    files = {_shorten(folder / name): description for name, description in PRODUCTS.items() if (folder / name).exists()}
     for table in (run_table(run), time_table(run.figures), file_table(files)):
         console.print(table)
-    found = problems(run, [stamp_ns(message.header) for message in messages(folder / "bag", POSES)])
+    found = find_problems(run, [stamp_ns(message.header) for message in read_messages(folder / "bag", POSES_TOPIC)])
     for problem in found:
-        console.print(f"does not add up: {problem}", style="red", highlight=False, soft_wrap=True)
+        console.print(f"inconsistent results: {problem}", style="red", highlight=False, soft_wrap=True)
     return 1 if found else 0
 
 
-def _record(
+def _record_run(
     source: Source,
     folder: Path,
     rate_hz: float | None,
@@ -92,17 +92,17 @@ def _record(
     progress: Progress,
     page_port: int | None,
 ) -> Run:
-    record = _session()
+    record = _import_record()
     task = progress.add_task("starting the node", total=None)
 
     def watch(recorder: Recorder) -> bool:
         if recorder.figures:
             if not progress.tasks[task].completed:
-                progress.console.print("recording; Ctrl-C ends it")
+                progress.console.print("recording; press Ctrl-C to stop")
             last = recorder.figures[-1]
-            what = f"{last.people} people, network {last.network_ms:.0f} ms"
-            seen = max(len(recorder.image_stamps_ns), len(recorder.figures))
-            progress.update(task, description=what, total=source.count, completed=seen)
+            status = f"{last.people} people, network {last.network_ms:.0f} ms"
+            received = max(len(recorder.image_stamps_ns), len(recorder.figures))
+            progress.update(task, description=status, total=source.count, completed=received)
         return not stop.is_set()
 
     rate = (f"--rate={rate_hz}", "--stamps=now") if rate_hz else ()
@@ -112,58 +112,58 @@ def _record(
         progress.remove_task(task)
 
 
-def _make_pictures(folder: Path, rate_hz: float, count: int, stop: threading.Event, progress: Progress) -> None:
-    def until_stopped() -> Iterator[Frame]:
-        for frame in progress.track(frames(folder / "bag"), total=count, description="writing the video"):
+def _write_images(folder: Path, rate_hz: float, count: int, stop: threading.Event, progress: Progress) -> None:
+    def until_stopped() -> Iterator[OverlayFrame]:
+        for frame in progress.track(read_frames(folder / "bag"), total=count, description="writing the video"):
             if stop.is_set():
                 return
             yield frame
 
     if count:
         write_video(until_stopped(), folder / "annotated.mp4", rate_hz)
-        write_image(folder / "contact_sheet.png", sheet_of_run(folder / "bag", count))
+        write_image(folder / "contact_sheet.png", make_run_sheet(folder / "bag", count))
 
 
-def _clip(console: Console) -> Path:
-    _session()  # without a ROS 2 there is no need to fetch it
-    return find_clip(say=lambda text: console.print(text, soft_wrap=True))
+def _find_demo_clip(console: Console) -> Path:
+    _import_record()  # checks for ROS 2 first: without it, the clip is not needed
+    return find_clip(notify=lambda text: console.print(text, soft_wrap=True))
 
 
-def _session() -> Callable[[Sequence[str], Path, Callable[[Recorder], bool], int | None], Run]:
+def _import_record() -> Callable[[Sequence[str], Path, Callable[[Recorder], bool], int | None], Run]:
     try:
         from session import record
     except ModuleNotFoundError as error:
-        advice = "run it as make demo, on a Python that has it (3.10 to 3.14) or with a ROS 2 sourced"
-        raise OSError(f"ROS 2: expected rclpy and the messages of pose_ros, got no {error.name}: {advice}") from error
+        advice = "source a ROS 2 or use Python 3.10 to 3.14, then run make demo"
+        raise OSError(f"ROS 2: expected rclpy and the messages of pose_ros, got no {error.name}; {advice}") from error
     return record
 
 
 @contextmanager
-def _until_interrupted() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and its like set, instead of breaking off whatever is being written."""
+def _catch_signals() -> Iterator[threading.Event]:
+    """Set an event on Ctrl-C and similar signals, so that no file is left half-written."""
     stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in SIGNALS}
+    previous = {number: signal.signal(number, lambda *_: stop.set()) for number in SIGNALS}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
-def _open(path: Path) -> Source:
+def _open_video(path: Path) -> Source:
     source = open_source(path)
     if isinstance(source, BagImages):
         raise ValueError(f"video: expected a video or a folder of images, got the bag {path}")
     return source
 
 
-def _short(path: Path) -> Path:
-    """The path as seen from here, if it lies below."""
+def _shorten(path: Path) -> Path:
+    """Make a path inside the current folder relative to it. Other paths stay unchanged."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _clear(folder: Path) -> None:
-    """Removes what an earlier run has left, and nothing else."""
+def _remove_products(folder: Path) -> None:
+    """Create the folder and remove the files of an earlier run. Other files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in PRODUCTS:
         if (folder / name / "metadata.yaml").exists():
@@ -172,17 +172,17 @@ def _clear(folder: Path) -> None:
             (folder / name).unlink(missing_ok=True)
 
 
-def _progress(console: Console) -> Progress:
+def _make_progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--video", type=Path, help="a video or a folder of images (default: the demo clip)")
+    parser.add_argument("--video", type=Path, help="video or folder of images (default: the demo clip)")
     parser.add_argument("--rate", type=float, help="images per second (default: as recorded)")
     parser.add_argument(
-        "--view", type=int, nargs="?", const=8080, metavar="PORT", help="serve the live page meanwhile (port: 8080)"
+        "--view", type=int, nargs="?", const=8080, metavar="PORT", help="also serve the live page (default port: 8080)"
     )
     parser.add_argument("--output", type=Path, default=ROOT / "output", help="folder to write to (default: output)")
     return parser

@@ -1,6 +1,6 @@
-"""Everybody whom the node has seen for longer than a moment, the least certain first: to look for people who are none.
+"""Make a sheet of all people that the node saw for several frames, lowest score first, to look for false positives.
 
-python demo/tracks.py                           # output/lasting.png, from the bag that `make demo` leaves in output/
+python demo/tracks.py                           # write output/tracks.png from the bag of `make demo` in output/
 python demo/tracks.py BAG PNG --frames 6
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
-from bag import POSES, messages
-from overlays import ROOT, Picture, contact_sheet, frames
+from bag import POSES_TOPIC, read_messages
+from overlays import ROOT, make_contact_sheet, read_frames
 
+from pose_ros.arrays import FloatArray, Image
 from pose_ros.media.bag import stamp_ns
 from pose_ros.media.results import write_image
 from pose_ros.similarity import box_iou
@@ -28,17 +28,18 @@ COLUMNS = 14
 LEAST_OVERLAP = 0.3
 LONGEST_GAP = 2
 
-Box = npt.NDArray[np.float32]
+Box = FloatArray
+"""x_min, y_min, x_max, y_max, px."""
 
 
 @dataclass
 class Track:
-    """One person in a row of frames.
+    """One person in several frames.
 
     Attributes:
-        numbers: Of the frames.
-        boxes: x_min, y_min, x_max, y_max in each, px.
-        scores: In each.
+        numbers: Frame numbers.
+        boxes: Box in each frame.
+        scores: Score in each frame.
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -47,35 +48,37 @@ class Track:
 
     @property
     def score(self) -> float:
-        """The mean score."""
+        """Mean score."""
         return float(np.mean(self.scores))
 
     @property
-    def middle(self) -> tuple[int, Box]:
-        """A frame and the box in it."""
+    def middle_frame(self) -> tuple[int, Box]:
+        """Number of the frame in the middle of the track, and the box in it."""
         index = len(self.numbers) // 2
         return self.numbers[index], self.boxes[index]
 
     def add(self, number: int, box: Box, score: float) -> None:
-        """Go on in another frame."""
+        """Append a frame."""
         self.numbers.append(number)
         self.boxes.append(box)
         self.scores.append(score)
 
 
-def tracks(answers: Sequence[Any]) -> list[Track]:
-    """People followed from frame to frame: a box belongs to the track whose last box it overlaps most.
+def make_tracks(messages: Sequence[Any]) -> list[Track]:
+    """Track people from frame to frame by the overlap of their boxes.
+
+    Each box is compared with the last box of every recent track and added to the track with the highest overlap.
 
     Args:
-        answers: Messages of people, in the order of their images.
+        messages: PersonPoseArray messages, in the order of their images.
     """
     found: list[Track] = []
-    for number, answer in enumerate(answers):
+    for number, message in enumerate(messages):
         alive = [track for track in found if number - track.numbers[-1] <= LONGEST_GAP + 1]
-        for person in sorted(answer.people, key=lambda person: -person.score):
+        for person in sorted(message.people, key=lambda person: -person.score):
             box = np.asarray(person.box, np.float32)
-            open_ones = [track for track in alive if track.numbers[-1] != number]
-            best = max(open_ones, key=lambda track: overlap(track.boxes[-1], box), default=None)
+            free = [track for track in alive if track.numbers[-1] != number]
+            best = max(free, key=lambda track: overlap(track.boxes[-1], box), default=None)
             if best is None or overlap(best.boxes[-1], box) < LEAST_OVERLAP:
                 found.append(best := Track())
             best.add(number, box, person.score)
@@ -87,40 +90,46 @@ def overlap(one: Box, other: Box) -> float:
     return float(box_iou(one[None], other[None])[0, 0])
 
 
-def tiles(bag: Path, shown: Sequence[Track], stamps_ns: Sequence[int]) -> list[tuple[Picture, str]]:
-    """The middle of each track, cut out of the overlay, and what is known of it; without those that have no overlay."""
+def make_tiles(bag: Path, tracks: Sequence[Track], stamps_ns: Sequence[int]) -> list[tuple[Image, str]]:
+    """Crop the middle frame of each track from its overlay, and add a caption. Tracks without an overlay are skipped.
+
+    Args:
+        bag: Bag with the overlays.
+        tracks: Tracks to show.
+        stamps_ns: Stamp of each frame number, nanoseconds.
+    """
     wanted = defaultdict(list)
-    for place, track in enumerate(shown):
-        number, box = track.middle
+    for place, track in enumerate(tracks):
+        number, box = track.middle_frame
         wanted[stamps_ns[number]].append((place, box))
-    cut = {
-        place: _cut_out(frame.picture(), box) for frame in frames(bag) for place, box in wanted.get(frame.stamp_ns, ())
+    crops = {
+        place: _crop(frame.decode(), box) for frame in read_frames(bag) for place, box in wanted.get(frame.stamp_ns, ())
     }
-    return [(cut[place], f"{len(shown[place].numbers)}f {shown[place].score:.2f}") for place in sorted(cut)]
+    return [(crops[place], f"{len(tracks[place].numbers)}f {tracks[place].score:.2f}") for place in sorted(crops)]
 
 
 def main() -> int:
-    """Writes the sheet."""
+    """Write the sheet."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("bag", nargs="?", type=Path, default=ROOT / "output/bag", help="bag that the demo has recorded")
-    parser.add_argument("png", nargs="?", type=Path, default=ROOT / "output/lasting.png", help="picture to write")
-    parser.add_argument("--frames", type=int, default=6, help="fewest frames of a track that is shown")
+    parser.add_argument("bag", nargs="?", type=Path, default=ROOT / "output/bag", help="bag of a demo run")
+    parser.add_argument("png", nargs="?", type=Path, default=ROOT / "output/tracks.png", help="image to write")
+    parser.add_argument("--frames", type=int, default=6, help="skip tracks with fewer frames (default: 6)")
     options = parser.parse_args()
-    answers = list(messages(options.bag, POSES))
-    followed = tracks(answers)
-    lasting = sorted((t for t in followed if len(t.numbers) >= options.frames), key=lambda track: track.score)
-    print(f"{len(followed)} tracks in {len(answers)} images, {len(lasting)} of {options.frames} frames or more")
-    if shown := tiles(options.bag, lasting, [stamp_ns(answer.header) for answer in answers]):
-        write_image(options.png, contact_sheet(shown, COLUMNS, TILE_WH[0]))
+    messages = list(read_messages(options.bag, POSES_TOPIC))
+    tracks = make_tracks(messages)
+    long_tracks = sorted((t for t in tracks if len(t.numbers) >= options.frames), key=lambda track: track.score)
+    print(f"{len(tracks)} tracks in {len(messages)} images, {len(long_tracks)} with {options.frames} frames or more")
+    if tiles := make_tiles(options.bag, long_tracks, [stamp_ns(message.header) for message in messages]):
+        write_image(options.png, make_contact_sheet(tiles, COLUMNS, TILE_WH[0]))
     return 0
 
 
-def _cut_out(picture: Picture, box: Box) -> Picture:
-    """The surroundings of a box, in the shape of a tile."""
-    scale = max(0.2, 1.5 * float(np.max((box[2:] - box[:2]) / TILE_WH)))  # pixels of the overlay in one of the tile
+def _crop(image: Image, box: Box) -> Image:
+    """Crop a box and its surroundings in the shape of a tile."""
+    scale = max(0.2, 1.5 * float(np.max((box[2:] - box[:2]) / TILE_WH)))  # overlay pixels per tile pixel
     x, y = (box[:2] + box[2:]) / 2 - scale * np.array(TILE_WH) / 2
     matrix = np.array([[1, 0, -x], [0, 1, -y]]) / scale
-    return np.asarray(cv2.warpAffine(picture, matrix, TILE_WH, borderValue=(80, 80, 80)), np.uint8)
+    return np.asarray(cv2.warpAffine(image, matrix, TILE_WH, borderValue=(80, 80, 80)), np.uint8)
 
 
 if __name__ == "__main__":

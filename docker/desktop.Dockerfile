@@ -1,5 +1,5 @@
-# The node on a desktop or server: TensorRT on an NVIDIA GPU, ONNX Runtime on the CPU where there is none.
-# How to build and run it stands in docs/deployment.md. A container downloads nothing.
+# The node on a desktop or server: TensorRT on an NVIDIA GPU, or ONNX Runtime on the CPU if there is no GPU.
+# docs/deployment.md explains how to build and run it. A running container downloads nothing.
 ARG DISTRO=jazzy
 
 FROM ros:${DISTRO}-ros-base AS build
@@ -15,8 +15,9 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
-# What pyproject.toml lists, without the package, whose code comes from the workspace. NumPy stays the 1 that the
-# messages of ROS 2 are built with. TensorRT's package fetches its libraries from NVIDIA; empty, it is left out.
+# Install only the dependencies in pyproject.toml. The code of the package comes from the workspace. NumPy stays at
+# version 1, for which the ROS 2 messages are built. The TensorRT package downloads its libraries from NVIDIA. Set
+# TENSORRT to an empty value to skip TensorRT.
 ARG TENSORRT=10.13.*
 ARG CUDA=12
 COPY pyproject.toml setup.py package.xml README.md LICENSE /opt/pose_ros/
@@ -25,12 +26,12 @@ RUN python3 -m venv --system-site-packages /opt/venv \
         ${TENSORRT:+"tensorrt-cu${CUDA}==${TENSORRT}" "cuda-bindings==${CUDA}.*"}
 COPY --from=build /ws/install /ws/install
 
-# DDS hands images over in memory only among programs of one user: take the number of yours.
+# DDS uses shared memory for images only between programs of the same user: set this to your user id.
 ARG USER_ID=1000
 RUN getent passwd "${USER_ID}" || useradd --uid "${USER_ID}" --create-home pose
 RUN install --directory --owner "${USER_ID}" /cache
 
-# Engines and the compiled decoder stay in /cache: give it a volume.
+# /cache stores the engines and the compiled decoder. Mount a volume there.
 ENV PATH="/opt/venv/bin:${PATH}" XDG_CACHE_HOME=/cache NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER ${USER_ID}
 WORKDIR /cache

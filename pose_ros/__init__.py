@@ -1,1 +1,1 @@
-"""Multi-person human pose estimation for ROS 2: a library that knows no ROS, and the node over it."""
+"""Multi-person human pose estimation for ROS 2: a library that does not need ROS, and a ROS node."""

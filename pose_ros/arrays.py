@@ -1,4 +1,4 @@
-"""Names for the array types of the package. One alias means one element type."""
+"""Type aliases for the arrays of the package. One alias means one element type."""
 
 from __future__ import annotations
 

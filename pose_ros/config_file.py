@@ -1,6 +1,6 @@
 """Configuration files: YAML to frozen dataclasses. The only reader of configuration in this package.
 
-Every entry is checked against the type of its field. Every path is relative to the file that it stands in.
+Every entry is checked against the type of its field. Every path is relative to the file that contains it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from pose_ros.skeleton import SKELETONS, Skeleton
 
 T = TypeVar("T")
 EXTENDS = "extends"
-_MOST_NAMED = 12
+_MAX_SUGGESTIONS = 12
 
 
 class _Located(str):
-    """A text that remembers the folder of its file: as a path, it is relative to that."""
+    """Text that remembers the folder of its file. As a path, it is relative to that folder."""
 
     folder: Path
 
     def path(self) -> Path:
-        return Path(os.path.abspath(self.folder / Path(self).expanduser()))  # symbolic links keep their names
+        return Path(os.path.abspath(self.folder / Path(self).expanduser()))  # does not resolve symbolic links
 
 
 def read_config(kind: type[T], path: Path, assignments: Sequence[str] = ()) -> T:
@@ -37,7 +37,7 @@ def read_config(kind: type[T], path: Path, assignments: Sequence[str] = ()) -> T
 
     Args:
         kind: Dataclass of the configuration.
-        path: YAML file. Its entry ``extends`` names another file, whose entries it overrides.
+        path: YAML file. Its entry ``extends`` names another file. The entries of this file override those of the other.
         assignments: ``name=value`` texts that override the file, such as ``optimiser.rate=0.001``. Paths in them are
             relative to the working folder.
 
@@ -53,12 +53,12 @@ def build_config(kind: type[T], data: Any, name: str = "") -> T:
     """Build a dataclass, nested ones included, from plain data.
 
     A class may have two attributes for this: ``PATHS`` names its text fields that hold paths, and ``RENAMED`` maps
-    former names of its fields to present ones; a former name is accepted with a warning.
+    former field names to current ones. A former name is accepted with a warning.
 
     Args:
         kind: The dataclass.
-        data: Mapping of field names to values, as YAML gives it.
-        name: Where the data stand, for errors.
+        data: Mapping of field names to values, as read from YAML.
+        name: Name of the data, for errors.
 
     Raises:
         TypeError: If a value has the wrong type, or an entry is missing.
@@ -70,25 +70,25 @@ def build_config(kind: type[T], data: Any, name: str = "") -> T:
     known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     for entry in data:
         if entry not in known:
-            near = difflib.get_close_matches(str(entry), known, n=3, cutoff=0.4) or list(known)[:_MOST_NAMED]
-            raise ValueError(f"{_inside(name, entry)}: expected a setting such as {', '.join(near)}, got {entry!r}")
+            near = difflib.get_close_matches(str(entry), known, n=3, cutoff=0.4) or list(known)[:_MAX_SUGGESTIONS]
+            raise ValueError(f"{_join_names(name, entry)}: expected a setting such as {', '.join(near)}, got {entry!r}")
     required = [each.name for each in known.values() if each.default is MISSING and each.default_factory is MISSING]
     if missing := [entry for entry in required if entry not in data]:
         got = ", ".join(map(str, data)) or "nothing"
         raise TypeError(f"{name or 'configuration'}: expected also {', '.join(missing)}, got {got}")
     hints, paths = get_type_hints(kind), getattr(kind, "PATHS", ())
     values = {
-        entry: _text_path(value) if entry in paths else _value(hints[entry], value, _inside(name, entry))
+        entry: _text_path(value) if entry in paths else _value(hints[entry], value, _join_names(name, entry))
         for entry, value in data.items()
     }
     return kind(**values)
 
 
 def merge_assignments(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Override nested plain data by ``name=value`` texts. Dots in a name separate levels; a value is YAML.
+    """Override nested plain data by ``name=value`` texts. Dots in a name separate levels. A value is YAML.
 
     Raises:
-        ValueError: If a text is not of this form.
+        ValueError: If a text does not have this form.
     """
     merged = dict(data)
     for assignment in assignments:
@@ -120,7 +120,7 @@ def read_yaml_text(path: Path, name: str) -> str:
 
     Args:
         path: The file.
-        name: What the file is, for errors.
+        name: Name of the content, for errors.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -134,19 +134,19 @@ def read_yaml_text(path: Path, name: str) -> str:
         raise ValueError(f"{name}: expected a YAML file, got {path}, which is not text") from error
 
 
-def _inside(name: str, entry: Any) -> str:
+def _join_names(name: str, entry: Any) -> str:
     return f"{name}.{entry}" if name else str(entry)
 
 
 def _rename(kind: type[Any], data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Replace former names of fields by present ones."""
+    """Replace former field names by current ones."""
     renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
     for old in renamed.keys() & data.keys():
         new = renamed[old]
         if new in data:
-            raise ValueError(f"{_inside(name, old)}: expected {new} alone, got both names")
+            raise ValueError(f"{_join_names(name, old)}: expected {new} alone, got both names")
         warnings.warn(
-            f"{_inside(name, old)} is now {_inside(name, new)}: use the new name", FutureWarning, stacklevel=4
+            f"{_join_names(name, old)} is now {_join_names(name, new)}: use the new name", FutureWarning, stacklevel=4
         )
     return {renamed.get(entry, entry): value for entry, value in data.items()}
 
@@ -154,7 +154,7 @@ def _rename(kind: type[Any], data: Mapping[str, Any], name: str) -> Mapping[str,
 def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     path = Path(os.path.abspath(path))
     if path in above:
-        raise ValueError(f"{path}: expected files that extend others, got one that extends itself")
+        raise ValueError(f"{path}: expected no cycle of extends entries, got a file that extends itself")
     data = _parse(read_yaml_text(path, "configuration"), path.parent, str(path))
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected names and values, got {type(data).__name__}")
@@ -179,7 +179,7 @@ def _parse(text: str, folder: Path, source: str) -> Any:
 
 
 def _merge(base: Any, change: Any) -> Any:
-    """Merge mappings entry by entry; replace anything else."""
+    """Merge mappings entry by entry. Replace anything else."""
     if not isinstance(base, dict) or not isinstance(change, dict):
         return change
     return {**base, **{key: _merge(base.get(key), value) for key, value in change.items()}}
@@ -240,7 +240,7 @@ def _text_path(value: Any) -> Any:
 def _float(value: Any, name: str) -> float:
     try:
         if not isinstance(value, bool):
-            return float(value)  # also of text: YAML 1.1 reads 1e-3 as text, as it has no point
+            return float(value)  # accepts text, because YAML 1.1 reads 1e-3 as text
     except (TypeError, ValueError):
         pass
     raise TypeError(f"{name}: expected a number, got {_type(value)} {value!r}")
@@ -262,7 +262,7 @@ _SIMPLE = {str: _text, Path: _path, float: _float, int: _integer, bool: _truth}
 
 
 def _skeleton(value: Any, name: str) -> Skeleton:
-    """Build a known skeleton from its name, or a new one whose limbs are pairs of indices or names."""
+    """Return a known skeleton by its name, or build one. Limbs are pairs of indices or names."""
     if isinstance(value, Skeleton):
         return value
     if isinstance(value, str):

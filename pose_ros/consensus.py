@@ -1,7 +1,7 @@
-"""One answer out of several: a picture seen mirrored, at several sizes, and by several models.
+"""Combine the estimates of several views of one image: mirrored, at several sizes, and by several models.
 
-Slower than one look and better; for labels that teach a network, and as the flip and multi-scale test of evaluation.
-Answers are people, so models of different groupings and skeletons can be asked together.
+This is slower and more accurate than one estimate. It makes training labels, and it is the flip and multi-scale test
+of evaluation. It combines people, so the models may differ in grouping and skeleton.
 
 References:
     Cao et al., OpenPose, arXiv:1812.08008, section 5 (averaging over scales and mirrored images).
@@ -23,14 +23,14 @@ from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, Skeleton, map_keypoints
 
 SAME_OKS = 0.35
-"""Two answers at least so alike, over the keypoints that both have, are the same person."""
+"""Lowest OKS of two detections of the same person, over the keypoints that both have."""
 
 
 class Views:
-    """Asks estimators several times about each image. As safe in threads as they are.
+    """Several estimators and views of each image. As thread-safe as the estimators.
 
     Attributes:
-        skeleton: Of the answer.
+        skeleton: Skeleton of the result.
     """
 
     def __init__(
@@ -43,23 +43,29 @@ class Views:
         """Prepare the views.
 
         Args:
-            estimators: Whom to ask.
-            skeleton: Of the answer; by default that of the first one.
-            short_sides: Shorter sides of the network input, px; empty takes each one's own.
-            flip: Ask about the mirrored image, too.
+            estimators: Estimators to combine.
+            skeleton: Skeleton of the result. Default: that of the first estimator.
+            short_sides: Shorter sides of the network input, px. Empty = the configured size of each estimator.
+            flip: Whether to process the mirrored image, too.
         """
         self.skeleton = skeleton or estimators[0].skeleton
         self._flips = (False, True) if flip else (False,)
-        self._estimators = [sized for one in estimators for sized in _at_sizes(one, short_sides)]
+        self._estimators = [view for estimator in estimators for view in _with_sizes(estimator, short_sides)]
 
     def estimate(self, image_bgr: Image) -> People:
-        """The people that the views agree on; a score is the mean over all views, 0 where one has not seen it."""
-        answers = [self._ask(one, image_bgr, flip) for one in self._estimators for flip in self._flips]
+        """Find the people that the views agree on.
+
+        A score is the mean over all views. A view that does not find the keypoint or the person counts 0.
+
+        Args:
+            image_bgr: (H, W, 3) uint8. Not modified.
+        """
+        answers = [self._estimate_view(view, image_bgr, flip) for view in self._estimators for flip in self._flips]
         return consensus(answers, self.skeleton)
 
-    def _ask(self, estimator: PoseEstimator, image_bgr: Image, flip: bool) -> People:
-        seen = np.ascontiguousarray(image_bgr[:, ::-1]) if flip else image_bgr
-        people, skeleton = estimator.estimate(seen), estimator.skeleton
+    def _estimate_view(self, estimator: PoseEstimator, image_bgr: Image, flip: bool) -> People:
+        image = np.ascontiguousarray(image_bgr[:, ::-1]) if flip else image_bgr
+        people, skeleton = estimator.estimate(image), estimator.skeleton
         if flip:
             people = flip_people(people, skeleton, image_bgr.shape[1])
         keypoints, scores = map_keypoints(people.keypoints, people.scores, skeleton, self.skeleton)
@@ -67,12 +73,12 @@ class Views:
 
 
 def flip_people(people: People, skeleton: Skeleton, width: int) -> People:
-    """The people of a mirrored image, left and right exchanged.
+    """Mirror people about the vertical axis of the image, and exchange left and right keypoints.
 
     Args:
-        people: The people.
-        skeleton: Their keypoints.
-        width: Of the image, px.
+        people: People in an image, px.
+        skeleton: Keypoints of the people.
+        width: Width of the image, px.
     """
     order = list(skeleton.flip_order)
     keypoints, scores = people.keypoints[:, order].copy(), people.scores[:, order]
@@ -81,60 +87,61 @@ def flip_people(people: People, skeleton: Skeleton, width: int) -> People:
 
 
 def consensus(answers: Sequence[People], skeleton: Skeleton) -> People:
-    """Merge what several views say of one image.
+    """Merge the people that several views find in one image.
 
-    Each keypoint lies where the scores gather most: answers count by their score and by how near they are to it, in the
-    measure of OKS, and so does its score, on average over the answers.
+    A keypoint starts at the candidate with the most support. It is the mean of the views' positions, weighted by score
+    and by the OKS term of the distance from that candidate. Its score is the sum of these weights over the number of
+    views.
 
     Args:
         answers: The people of each view, in the same pixels and skeleton.
-        skeleton: Theirs.
+        skeleton: Skeleton of `answers`.
 
     Returns:
-        The people, the best first.
+        The people, sorted by score, the best first.
     """
     sigmas = np.array(skeleton.sigmas)
-    groups = [_merged(group, sigmas, len(answers)) for group in _groups(answers, sigmas)]
+    groups = [_merge_group(group, sigmas, len(answers)) for group in _group_people(answers, sigmas)]
     if not groups:
         return People.empty(len(skeleton))
-    keypoints, scores, person_scores = (np.stack(part) for part in zip(*groups, strict=True))
+    keypoints, scores, person_scores = (np.stack(arrays) for arrays in zip(*groups, strict=True))
     order = np.argsort(-person_scores, kind="stable")
     return People(keypoints[order], scores[order], person_scores[order])
 
 
-def _at_sizes(estimator: PoseEstimator, short_sides: Sequence[int]) -> list[PoseEstimator]:
-    return [_at_size(estimator, short_side) for short_side in short_sides] or [estimator]
+def _with_sizes(estimator: PoseEstimator, short_sides: Sequence[int]) -> list[PoseEstimator]:
+    return [_with_size(estimator, short_side) for short_side in short_sides] or [estimator]
 
 
-def _at_size(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
-    """The same network at another size."""
+def _with_size(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
+    """Make an estimator of the same network with another input size."""
     config = estimator.config
     config = replace(config, preprocess=replace(config.preprocess, short_side=short_side))
     return PoseEstimator(estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name)
 
 
-def _groups(answers: Sequence[People], sigmas: DoubleArray) -> list[list[People]]:
-    """The answers about each person, at most one per view; the surest answers gather the others."""
+def _group_people(answers: Sequence[People], sigmas: DoubleArray) -> list[list[People]]:
+    """Group the detections of each person, at most one per view. The best detections collect the others."""
     rest = [(view, person) for view, people in enumerate(answers) for person in people]
     rest.sort(key=lambda entry: -float(entry[1].person_scores[0]))
     groups = []
     while rest:
         view, seed = rest.pop(0)
-        group, seen = [seed], {view}
-        likeness = sorted(((-_likeness(seed, one, sigmas), i) for i, (_, one) in enumerate(rest)))
-        taken = set()
-        for unlike, i in likeness:
-            if -unlike >= SAME_OKS and rest[i][0] not in seen:
+        group, views = [seed], {view}
+        ranking = sorted(((-_similarity(seed, person, sigmas), i) for i, (_, person) in enumerate(rest)))
+        used = set()
+        for negative_oks, i in ranking:
+            if -negative_oks >= SAME_OKS and rest[i][0] not in views:
                 group.append(rest[i][1])
-                seen.add(rest[i][0])
-                taken.add(i)
-        rest = [entry for i, entry in enumerate(rest) if i not in taken]
+                views.add(rest[i][0])
+                used.add(i)
+        rest = [entry for i, entry in enumerate(rest) if i not in used]
         groups.append(group)
     return groups
 
 
-def _likeness(a: People, b: People, sigmas: DoubleArray) -> float:
-    """OKS over the keypoints that both have; 0 if they share fewer than two."""
+def _similarity(a: People, b: People, sigmas: DoubleArray) -> float:
+    """Return the OKS over the keypoints that both people have. 0 if they share fewer than two."""
     both = (a.visible & b.visible)[0]
     if both.sum() < 2:
         return 0.0
@@ -148,13 +155,13 @@ def _area(person: People) -> float:
     return max(BOX_FILL * width * height, 0.1 * max(width, height) ** 2, 64.0)
 
 
-def _merged(group: Sequence[People], sigmas: DoubleArray, views: int) -> tuple[FloatArray, FloatArray, np.float32]:
-    """Keypoints (K, 2), scores (K,) and person score of one person."""
+def _merge_group(group: Sequence[People], sigmas: DoubleArray, views: int) -> tuple[FloatArray, FloatArray, np.float32]:
+    """Return keypoints (K, 2), scores (K,) and person score of one person."""
     keypoints = np.concatenate([person.keypoints for person in group])
     scores = np.concatenate([person.scores for person in group])
     area = float(np.median([_area(person) for person in group]))
     squared = ((keypoints[:, None] - keypoints[None]) ** 2).sum(axis=-1)
-    votes = keypoint_similarity(squared, area, sigmas) * scores[None] * (scores > 0)[:, None]  # (place, voter, K)
+    votes = keypoint_similarity(squared, area, sigmas) * scores[None] * (scores > 0)[:, None]  # (candidate, voter, K)
     support = votes.sum(axis=1)
     best = support.argmax(axis=0), np.arange(keypoints.shape[1])
     weights = votes[best[0], :, best[1]].T  # (voter, K)

@@ -1,10 +1,10 @@
-"""The pose estimator: image in, people out."""
+"""Estimate the poses of the people in an image."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,20 +12,20 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, ByteArray, Image
 from pose_ros.config import DecoderConfig, EstimatorConfig
-from pose_ros.decoder import fields_read, make_decoder
+from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.people import People
 from pose_ros.preprocess import ImageTransform, Preprocessor
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
-from pose_ros.runtime.runner import BuildProgress, Runner
+from pose_ros.runtime.runner import BuildProgress, Notify, Runner
 from pose_ros.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The people of one image and where the time went, in milliseconds."""
+    """People of one image, and the time of each stage in milliseconds."""
 
     people: People
     preprocess_ms: float
@@ -34,8 +34,8 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class _Prepared:
-    """One image on its way through the network."""
+class _PreparedImage:
+    """Preprocessed image, ready for the network."""
 
     tensor: AnyArray
     transform: ImageTransform
@@ -43,13 +43,13 @@ class _Prepared:
 
 
 class PoseEstimator:
-    """Finds the people in images. ``estimate`` may be called from several threads.
+    """Estimator of the people in images. ``estimate`` may be called from several threads.
 
     Attributes:
         spec: Description of the model.
-        runner: The loaded network.
-        config: The settings it was made with.
-        grouping: The way people are formed.
+        runner: Loaded network.
+        config: Settings of all stages.
+        grouping: Grouping of keypoints into people, a key of GROUPING_HEADS.
         model_name: Name and short hash of the model, e.g. ``"default-1f0c2a9b"``.
     """
 
@@ -62,7 +62,7 @@ class PoseEstimator:
         model_name: str = "",
     ) -> None:
         self.runner = runner
-        self.spec = _checked(spec, runner)
+        self.spec = _check_spec(spec, runner)
         self.config = config
         self.model_name = model_name or spec.name
         self._preprocess = Preprocessor(self.spec.input, config.preprocess)
@@ -81,35 +81,35 @@ class PoseEstimator:
         spec: ModelSpec | str | Path | None = None,
         config: EstimatorConfig | None = None,
         progress: BuildProgress | None = None,
-        say: Callable[[str], None] | None = None,
+        notify: Notify | None = None,
     ) -> PoseEstimator:
-        """Load a model file. With TensorRT, the first time builds an engine: from seconds to an hour.
+        """Load a model file. The first load with TensorRT builds an engine, which takes from seconds to an hour.
 
         Args:
-            model: ONNX file, or a checkpoint that ``pose_ros.checkpoint`` reads (it needs torch); None is the default
-                model of this package.
-            runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"``, or ``"auto"``, which takes the first that
-                works here, and torch for a checkpoint; ``runner.reason`` then says why. Anything but auto overrides
-                ``config.runtime.backend``.
-            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``; None takes the one that
-                the model prefers.
-            spec: Description of the model, or a YAML file of it; None reads the one in the model's metadata, or the
-                YAML file beside the model.
+            model: ONNX file, or checkpoint that ``pose_ros.checkpoint`` reads (requires torch). None = default model of
+                this package.
+            runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"`` or ``"auto"``. Auto selects the first that
+                works on this machine, or torch for a checkpoint. ``runner.reason`` then gives the reason. Any other
+                value overrides ``config.runtime.backend``.
+            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``. None = preferred grouping
+                of the model.
+            spec: Description of the model, or its YAML file. None = description in the model's metadata, or the YAML
+                file next to the model.
             config: Settings of all stages.
-            progress: Told how far the build of an engine is, from other threads.
-            say: Told in one line what a person should know of a runtime, such as why it builds; from other threads.
+            progress: Called with the progress of an engine build, from other threads.
+            notify: Called with one line of text for people, such as the reason of a build, from other threads.
 
         Raises:
-            FileNotFoundError: If there is no such file.
-            ImportError: If the runtime asked for cannot work on this machine; the message tells what to do.
-            ValueError: If the model cannot be read, has no description, or does not fit it, or if settings exclude
-                each other.
+            FileNotFoundError: If the file does not exist.
+            ImportError: If the selected runtime does not work on this machine. The message contains the fix.
+            ValueError: If the model cannot be read, has no description, or does not match it, or if settings are
+                incompatible.
         """
         path = Path(model) if model is not None else DEFAULT_MODEL
         config = config or EstimatorConfig()
         if runtime != "auto":
             config = replace(config, runtime=replace(config.runtime, backend=runtime))
-        runner = load_runner(path, config.runtime, progress, say)
+        runner = load_runner(path, config.runtime, progress, notify)
         try:
             if not isinstance(spec, ModelSpec):
                 spec = read_spec(path, runner.metadata, spec)
@@ -119,24 +119,27 @@ class PoseEstimator:
             raise
 
     def _warm_up(self) -> None:
-        """Run every stage once, so that the first image waits for no compiler: on an empty image there is nobody."""
+        """Run every stage once, so that the first image does not wait for a compiler.
+
+        The decoder runs on fields full of people, because an empty image contains none.
+        """
         side = self.spec.input.short_side
         tensor, _ = self._preprocess(np.zeros((side, side, 3), np.uint8))
-        self._decode(_crowded(self.spec.fields(self._outputs(tensor))))
+        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor))))
 
-    def _outputs(self, tensor: AnyArray) -> dict[str, AnyArray]:
-        """Run the network; only what the decoder reads is fetched."""
-        return self.runner.run({self.spec.input.tensor: tensor}, self._wanted)
+    def _run_network(self, tensor: AnyArray) -> dict[str, AnyArray]:
+        """Run the network. Fetch only the outputs that the decoder reads."""
+        return self.runner.run({self.spec.input.tensor: tensor}, self._output_names)
 
     def _choose_decoder(self, config: DecoderConfig) -> None:
         self._decode = make_decoder(self.spec, self.grouping, config)
-        read = fields_read(self.spec, self.grouping, config)
-        if "peaks" in read:
+        names = fields_to_read(self.spec, self.grouping, config)
+        if "peaks" in names:
             _check_front(self.spec, self.runner, config)
-        self._wanted = {head.tensor for head in self.spec.heads if head.field in read}
+        self._output_names = {head.tensor for head in self.spec.heads if head.field in names}
 
     def with_decoder(self, config: DecoderConfig) -> PoseEstimator:
-        """An estimator with other decoder settings on the same runner, which both give back when one is closed.
+        """Make an estimator with other decoder settings on the same runner. Closing one estimator closes both.
 
         Raises:
             ValueError: If the model cannot be decoded with these settings.
@@ -148,13 +151,13 @@ class PoseEstimator:
 
     @property
     def max_batch(self) -> int:
-        """Most images that one run takes: ``config.runtime.max_batch``, or 1 where the network has a fixed batch."""
+        """Most images per run: ``config.runtime.max_batch``, or 1 if the network has a fixed batch."""
         batch = self.runner.inputs[0].shape[0]
         return self.config.runtime.max_batch if batch is None else 1
 
     @property
     def skeleton(self) -> Skeleton:
-        """The keypoints that this model finds."""
+        """Skeleton of the model."""
         return self.spec.skeleton
 
     def estimate(self, image_bgr: Image) -> People:
@@ -164,62 +167,80 @@ class PoseEstimator:
             image_bgr: (H, W, 3) uint8, or (H, W) grey. Not modified.
 
         Returns:
-            The people, the best first, in pixels of this image.
+            The people in pixels of this image, sorted by score, the best first.
 
         Raises:
             TypeError: If the image is not an array.
-            ValueError: If it is not uint8 of that shape, or is empty.
+            ValueError: If the image is not uint8 of that shape, or is empty.
         """
         return self.process(image_bgr).people
 
     def process(self, image: Image, colour: str = "bgr") -> Estimate:
-        """Like ``estimate``, for either channel order (``"bgr"`` or ``"rgb"``), with the time of each stage."""
+        """Find the people in an image, and measure the time of each stage.
+
+        Args:
+            image: (H, W, 3) uint8, or (H, W) grey. Not modified.
+            colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+
+        Raises:
+            TypeError: If the image is not an array.
+            ValueError: If the image is not uint8 of that shape, or is empty.
+        """
         return self.process_batch([image], [colour])[0]
 
     def process_batch(self, images: Sequence[ByteArray], colours: Sequence[str]) -> list[Estimate]:
-        """Like ``process`` for each image; those that become tensors of one shape share runs of up to ``max_batch``.
+        """Process several images. Images with tensors of the same shape share runs of up to ``max_batch``.
 
-        ``network_ms`` is the time of the whole run that an image had a part in.
+        Args:
+            images: (H, W, 3) uint8, or (H, W) grey, each. Not modified.
+            colours: Channel order of each image, ``"bgr"`` or ``"rgb"``.
+
+        Returns:
+            One estimate per image, in order. ``network_ms`` is the time of the whole run that contained the image.
+
+        Raises:
+            TypeError: If an image is not an array.
+            ValueError: If an image is not uint8 of that shape, or is empty.
         """
         prepared = [self._prepare(image, colour) for image, colour in zip(images, colours, strict=True)]
         estimates: dict[int, Estimate] = {}
-        for indices in _batches([entry.tensor.shape for entry in prepared], self.max_batch):
-            estimates.update(zip(indices, self._run([prepared[index] for index in indices]), strict=True))
+        for indices in _group_by_shape([entry.tensor.shape for entry in prepared], self.max_batch):
+            estimates.update(zip(indices, self._run_batch([prepared[index] for index in indices]), strict=True))
         return [estimates[index] for index in range(len(prepared))]
 
-    def _prepare(self, image: Image, colour: str) -> _Prepared:
+    def _prepare(self, image: Image, colour: str) -> _PreparedImage:
         start = time.perf_counter()
         tensor, transform = self._preprocess(image, colour)
-        return _Prepared(tensor, transform, 1e3 * (time.perf_counter() - start))
+        return _PreparedImage(tensor, transform, 1e3 * (time.perf_counter() - start))
 
-    def _run(self, batch: Sequence[_Prepared]) -> list[Estimate]:
+    def _run_batch(self, batch: Sequence[_PreparedImage]) -> list[Estimate]:
         start = time.perf_counter()
         tensors = [entry.tensor for entry in batch]
-        outputs = self._outputs(tensors[0] if len(tensors) == 1 else np.concatenate(tensors))
+        outputs = self._run_network(tensors[0] if len(tensors) == 1 else np.concatenate(tensors))
         network_ms = 1e3 * (time.perf_counter() - start)
-        return [self._decoded(entry, self.spec.fields(outputs, i), network_ms) for i, entry in enumerate(batch)]
+        return [self._decode_image(entry, self.spec.fields(outputs, i), network_ms) for i, entry in enumerate(batch)]
 
-    def _decoded(self, entry: _Prepared, fields: Fields, network_ms: float) -> Estimate:
+    def _decode_image(self, entry: _PreparedImage, fields: Fields, network_ms: float) -> Estimate:
         start = time.perf_counter()
         people = self._decode(fields)
         people = people.with_keypoints(entry.transform.to_image(people.keypoints))
         return Estimate(people, entry.preprocess_ms, network_ms, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:
-        """Give back the network's memory; the estimator is unusable afterwards."""
+        """Free the memory of the network. The estimator is unusable afterwards."""
         self.runner.close()
 
 
-def _batches(shapes: Sequence[tuple[int, ...]], most: int) -> list[list[int]]:
-    """The indices of equal shapes together, at most so many at a time."""
-    alike: dict[tuple[int, ...], list[int]] = {}
+def _group_by_shape(shapes: Sequence[tuple[int, ...]], max_batch: int) -> list[list[int]]:
+    """Split indices into batches of equal shape, with at most ``max_batch`` indices each."""
+    groups: dict[tuple[int, ...], list[int]] = {}
     for index, shape in enumerate(shapes):
-        alike.setdefault(shape, []).append(index)
-    return [group[i : i + most] for group in alike.values() for i in range(0, len(group), most)]
+        groups.setdefault(shape, []).append(index)
+    return [group[i : i + max_batch] for group in groups.values() for i in range(0, len(group), max_batch)]
 
 
-def _crowded(fields: Fields) -> Fields:
-    """Fields of the same channels, small and full of peaks, ties and links."""
+def _make_crowded_fields(fields: Fields) -> Fields:
+    """Make small fields with the same channels, full of peaks, ties and links."""
     random = np.random.default_rng(0)
     shapes = {name: array.shape for name, array in vars(fields).items() if array is not None}
     small = {name: (channels, *(min(side, 12) for side in sides)) for name, (channels, *sides) in shapes.items()}
@@ -227,30 +248,30 @@ def _crowded(fields: Fields) -> Fields:
 
 
 def _check_front(spec: ModelSpec, runner: Runner, config: DecoderConfig) -> None:
-    """Hold ``max_peaks`` against a decode front; at its default, the front's own number counts.
+    """Check ``max_peaks`` against the decode front of the model. The default value is always accepted.
 
     Raises:
-        ValueError: If it asks for more.
+        ValueError: If ``max_peaks`` is larger than the number of peaks of the front.
     """
     tensor = next(head.tensor for head in spec.heads if head.field == "peaks")
     most = next(output.shape[2] for output in runner.outputs if output.name == tensor)
     if config.max_peaks != DecoderConfig().max_peaks and most is not None and config.max_peaks > most:
         raise ValueError(
-            f"decoder.max_peaks: expected at most the {most} of the decode front in model {spec.name}, got "
+            f"decoder.max_peaks: expected at most {most}, the peaks of the decode front in model {spec.name}, got "
             f"{config.max_peaks}; export it with --max-peaks {config.max_peaks}, or without --front"
         )
 
 
-def _checked(spec: ModelSpec, runner: Runner) -> ModelSpec:
-    """Hold a description against the network, and take its fixed input size over.
+def _check_spec(spec: ModelSpec, runner: Runner) -> ModelSpec:
+    """Check a description against the network, and add the fixed input size of the network, if it has one.
 
     Raises:
-        ValueError: If the description names an input or output that the network has not, or of another type.
+        ValueError: If the description names an input or output that the network lacks, or the input type differs.
     """
     inputs = {tensor.name: tensor for tensor in runner.inputs}
     outputs = {tensor.name for tensor in runner.outputs}
     if set(inputs) != {spec.input.tensor}:
-        raise ValueError(f"model {spec.name}: expected the one input {spec.input.tensor!r}, got {sorted(inputs)}")
+        raise ValueError(f"model {spec.name}: expected one input {spec.input.tensor!r}, got {sorted(inputs)}")
     unknown = sorted({head.tensor for head in spec.heads} - outputs)
     if unknown or not spec.heads:
         raise ValueError(f"model {spec.name}: expected heads among the outputs {sorted(outputs)}, got {unknown}")

@@ -1,8 +1,8 @@
-"""What a network says about one image (Fields), and how a model file describes itself (ModelSpec).
+"""Define the outputs of a network for one image (Fields) and the description of a model (ModelSpec).
 
-A model carries its description with it, as JSON under the key ``pose_ros`` of its ONNX metadata; a YAML file of the
-same content, ``<model>.yaml`` beside ``<model>.onnx``, serves public models that have none. Nothing downstream knows
-a channel number.
+A model file contains its description as JSON, under the key ``pose_ros`` of its ONNX metadata. For public models
+without one, a YAML file with the same content, ``<model>.yaml``, is placed next to ``<model>.onnx``. Only the
+description contains channel numbers.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ GROUPING_HEADS = {
     "centernet": ("centres", "keypoint_offsets"),
     "single": ("heatmaps",),
 }
-"""The fields that each way of grouping needs."""
+"""Fields that each grouping requires."""
 OPTIONAL_HEADS = {
     "personlab": ("long_offsets", "segmentation"),
     "centernet": ("centre_offsets", "sizes", "heatmaps", "heatmap_offsets"),
 }
-"""The fields that a way of grouping makes use of where the model has them."""
+"""Fields that a grouping uses if the model has them."""
 FRONT_HEADS = ("peaks", "limb_scores")
-"""What a network with a decode front gives beside heatmaps and PAFs, in place of them."""
+"""Extra outputs of a network with a decode front. They replace heatmaps and PAFs."""
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The output arrays of one image, channels first, all on one grid of H rows and W columns.
+    """Output arrays of one image, channels first, all on one grid of H rows and W columns.
 
-    A network with a decode front gives, beside its heatmaps and PAFs, the M strongest peaks and the values of the limbs
-    between them: a few thousand numbers instead of a million.
+    A network with a decode front also outputs the M strongest peaks and the values of the limbs between them. These are
+    a few thousand numbers, where heatmaps and PAFs are a million.
 
     Attributes:
-        heatmaps: (K or more, H, W) confidence of each keypoint; further channels (background) are ignored.
+        heatmaps: (K or more, H, W) confidence of each keypoint. Further channels (background) are ignored.
         pafs: (2 L, H, W) part affinity fields: x and y of the unit vector along each limb, limb by limb.
         tags: (K D, H, W) associative embeddings, D numbers per keypoint: channel k D + d.
-        short_offsets: (2 K, H, W) x and y from a cell to the keypoint beside it, px; keypoint by keypoint.
+        short_offsets: (2 K, H, W) x and y from a cell to the nearby keypoint, px, keypoint by keypoint.
         mid_offsets: (4 E, H, W) from a keypoint to its neighbour along an edge, px: x and y of each edge forward
             (from its first keypoint to its second), then x and y of each edge backward.
         long_offsets: (2 K, H, W) x and y from a cell of a person to that person's keypoint, px.
@@ -56,9 +56,9 @@ class Fields:
         sizes: (2, H, W) width and height of the person centred at a cell, cells.
         keypoint_offsets: (2 K, H, W) x and y from a centre's cell to the person's keypoint, cells.
         heatmap_offsets: (2, H, W) x and y from a heatmap's peak cell to the keypoint, cells.
-        peaks: (K, M, 3) x and y in cells and score of each keypoint's peaks, the strongest first; score 0: no peak.
-        limb_scores: (L, M, M) value of each limb from peak i of its first to peak j of its second keypoint, at most 1;
-            0 or less: no link.
+        peaks: (K, M, 3) x and y in cells and score of each keypoint's peaks, the strongest first. Score 0 = no peak.
+        limb_scores: (L, M, M) value of each limb from peak i of its first to peak j of its second keypoint, at most 1.
+            0 or less = no link.
     """
 
     heatmaps: AnyArray | None = None
@@ -78,7 +78,14 @@ class Fields:
 
 
 def field_array(name: str, array: AnyArray | None, channels: int) -> FloatArray:
-    """A field as C-contiguous float32 with exactly the wanted channels; not copied when it already is.
+    """Return a field as C-contiguous float32 with exactly the given number of channels.
+
+    An array that already has this form is not copied.
+
+    Args:
+        name: Name of the field, for errors.
+        array: (C or more, H, W), any real type.
+        channels: Number of channels C.
 
     Raises:
         ValueError: If the field is missing, not numeric, not (C, H, W), empty, or has too few channels.
@@ -94,7 +101,7 @@ def field_array(name: str, array: AnyArray | None, channels: int) -> FloatArray:
 
 
 def sigmoid(logits: AnyArray) -> FloatArray:
-    """Probabilities of logits; NaN stays NaN."""
+    """Convert logits to probabilities. NaN stays NaN."""
     with np.errstate(over="ignore"):
         probabilities = 1 / (1 + np.exp(-np.asarray(logits, np.float32)))
     return probabilities.astype(np.float32, copy=False)
@@ -102,18 +109,18 @@ def sigmoid(logits: AnyArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The image tensor of a network: value = (pixel - mean) / std, per channel in the network's colour order.
+    """Input tensor of a network. Value = (pixel - mean) / std, per channel, in the colour order of the network.
 
     Attributes:
         tensor: Name of the input.
         layout: ``"NHWC"`` or ``"NCHW"``.
         dtype: ``"uint8"`` or ``"float32"``.
         colour: ``"rgb"`` or ``"bgr"``.
-        mean: Subtracted from each channel; (0, 0, 0) for a network that normalises inside.
-        std: Divides each channel.
-        multiple: Width and height are multiples of this, pixels.
-        short_side: Shorter side that the model works best at, pixels.
-        size_wh: Width and height, for a network of fixed size.
+        mean: Mean to subtract from each channel. (0, 0, 0) for a network that normalises its input itself.
+        std: Divisor of each channel.
+        multiple: Divisor of width and height, pixels.
+        short_side: Shorter side at which the model works best, pixels.
+        size_wh: Width and height of a network with fixed input size, pixels.
     """
 
     tensor: str = "image"
@@ -127,9 +134,9 @@ class InputSpec:
     size_wh: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        _one_of("input.layout", self.layout, ("NHWC", "NCHW"))
-        _one_of("input.dtype", self.dtype, ("uint8", "float32"))
-        _one_of("input.colour", self.colour, ("rgb", "bgr"))
+        _check_choice("input.layout", self.layout, ("NHWC", "NCHW"))
+        _check_choice("input.dtype", self.dtype, ("uint8", "float32"))
+        _check_choice("input.colour", self.colour, ("rgb", "bgr"))
         if self.dtype == "uint8" and (any(self.mean) or set(self.std) != {1.0}):
             raise ValueError("input: expected mean 0 and std 1 with dtype uint8 (the network normalises inside)")
         if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
@@ -142,14 +149,14 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class HeadSpec:
-    """Where a field stands in the network's outputs.
+    """Place of a field in the outputs of a network.
 
     Attributes:
-        field: Attribute of Fields that it fills.
-        tensor: Name of the output, one image per batch entry.
+        field: Attribute of Fields.
+        tensor: Name of the output. Its first axis is the batch.
         layout: ``"NCHW"`` or ``"NHWC"``.
-        channels: The output's channels in the order of Fields; empty takes all as they are.
-        activation: ``"sigmoid"`` where the output is a logit, else ``"none"``.
+        channels: Channels of the output, in the order of Fields. Empty = all, in their order.
+        activation: ``"sigmoid"`` if the output is a logit, else ``"none"``.
     """
 
     field: str
@@ -159,16 +166,24 @@ class HeadSpec:
     activation: str = "none"
 
     def __post_init__(self) -> None:
-        _one_of("head.activation", self.activation, ("none", "sigmoid"))
-        _one_of("head.field", self.field, tuple(f.name for f in fields(Fields)))
-        _one_of("head.layout", self.layout, ("NCHW", "NHWC"))
+        _check_choice("head.activation", self.activation, ("none", "sigmoid"))
+        _check_choice("head.field", self.field, tuple(f.name for f in fields(Fields)))
+        _check_choice("head.layout", self.layout, ("NCHW", "NHWC"))
 
     def read(self, outputs: Mapping[str, AnyArray], index: int) -> AnyArray:
-        """The field of image ``index``: (C, H, W), a view where channels and activation allow it."""
-        array = self._channels(outputs[self.tensor][index])
+        """Read the field of one image.
+
+        Args:
+            outputs: Outputs of the network by name.
+            index: Index of the image in the batch.
+
+        Returns:
+            (C, H, W), a view if channels and activation allow it.
+        """
+        array = self._select_channels(outputs[self.tensor][index])
         return array if self.activation == "none" else sigmoid(array)
 
-    def _channels(self, array: AnyArray) -> AnyArray:
+    def _select_channels(self, array: AnyArray) -> AnyArray:
         if self.layout == "NHWC":
             array = array.transpose(2, 0, 1)
         if not self.channels:
@@ -181,17 +196,18 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything a program must know to use a pose network.
+    """Description of a pose network, with everything that a program needs to use it.
 
     Attributes:
         name: Name of the model.
-        skeleton: Its keypoints.
+        skeleton: Keypoints of the model.
         stride: Pixels of the network input per field cell.
-        origin: Where the field begins: cell (row, col) lies at x = col stride + origin, y = row stride + origin.
-        limbs: (from, to) keypoints of each part affinity field; by default the skeleton's limbs.
-        input: The image tensor.
-        heads: The outputs.
-        grouping: The way of grouping to prefer, a key of GROUPING_HEADS.
+        origin: Position of the first cell, pixels. Cell (row, col) lies at x = col stride + origin and
+            y = row stride + origin.
+        limbs: (from, to) keypoints of each part affinity field. Default: limbs of the skeleton.
+        input: Input tensor.
+        heads: Outputs.
+        grouping: Preferred grouping, a key of GROUPING_HEADS.
         licence: Licence of the weights.
     """
 
@@ -212,10 +228,15 @@ class ModelSpec:
             raise ValueError(f"limbs: expected keypoint indices below {len(self.skeleton)}, got {self.limbs}")
         if not self.stride > 0:
             raise ValueError(f"stride: expected a positive number, got {self.stride}")
-        _one_of("grouping", self.grouping, tuple(GROUPING_HEADS))
+        _check_choice("grouping", self.grouping, tuple(GROUPING_HEADS))
 
     def fields(self, outputs: Mapping[str, AnyArray], index: int = 0) -> Fields:
-        """Name the outputs of a network run: the fields of image ``index`` of the batch, as far as they are given."""
+        """Read the fields of one image from the outputs of a run. Fields without an output stay None.
+
+        Args:
+            outputs: Outputs of the network by name.
+            index: Index of the image in the batch.
+        """
         return Fields(**{head.field: head.read(outputs, index) for head in self.heads if head.tensor in outputs})
 
     def to_dict(self) -> dict[str, Any]:
@@ -228,7 +249,7 @@ class ModelSpec:
         """Read a description written by ``to_dict`` or by hand.
 
         Raises:
-            ValueError: If an entry is unknown, missing, or has the wrong form.
+            ValueError: If an entry is unknown or missing, or has the wrong form.
         """
         try:
             return build_config(cls, data)
@@ -236,6 +257,6 @@ class ModelSpec:
             raise ValueError(f"model description: {error}") from error
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and the user's cache folder."""
+"""Write files atomically, and locate the user's cache folder."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from pathlib import Path
 
 
 @contextmanager
-def appears_whole(path: Path) -> Iterator[Path]:
-    """Gives the path to write to; what stands there at the end takes the place of ``path``, unless it was interrupted.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write a file completely or not at all.
 
-    The file before stays until then, and nothing unfinished is left behind. Of several writers at once, threads or
-    containers with one process number, the last one's stays.
+    The context manager yields a temporary path to write to. At the end, the temporary file replaces ``path``. After an
+    exception the old file stays, and the temporary file is deleted. Several writers may run at once, in threads or in
+    containers that share a process number. The last one wins.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        yield unfinished
-        unfinished.replace(path)
+        yield temporary
+        temporary.replace(path)
     finally:
-        unfinished.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def user_cache(name: str = "") -> Path:
-    """Our folder, or that of one kind of things: ``pose_ros/<name>`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``.
+    """Return the folder ``pose_ros/<name>`` in ``$XDG_CACHE_HOME``, by default ``~/.cache``.
 
-    A relative ``XDG_CACHE_HOME`` counts for nothing, as the XDG Base Directory Specification asks.
+    A relative ``XDG_CACHE_HOME`` is ignored, as the XDG Base Directory Specification requires.
+
+    Args:
+        name: Name of the subfolder. Empty = the cache folder of the package.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".cache") / "pose_ros" / name

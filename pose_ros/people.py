@@ -1,4 +1,4 @@
-"""People: the result of pose estimation as a validated struct of arrays."""
+"""Store the result of pose estimation as a validated struct of arrays."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy.typing as npt
 from pose_ros.arrays import AnyArray, BoolArray, FloatArray, IntArray
 
 NOT_TRACKED = -1
-"""The id of a person that no tracker has named."""
+"""Id of a person without a track."""
 
 
-def _array(name: str, value: npt.ArrayLike, dtype: type[Any], shape: tuple[int, ...]) -> AnyArray:
+def _to_array(name: str, value: npt.ArrayLike, dtype: type[Any], shape: tuple[int, ...]) -> AnyArray:
     array = np.asarray(value, dtype)
     if array.shape != shape:
         raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
     return array
 
 
-def _in_unit_range(name: str, array: FloatArray) -> None:
+def _check_unit_range(name: str, array: FloatArray) -> None:
     if array.size and not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails too
         raise ValueError(f"{name}: expected values in [0, 1], got {array.min()} to {array.max()}")
 
@@ -31,18 +31,18 @@ def _in_unit_range(name: str, array: FloatArray) -> None:
 class People:
     """N people of K keypoints each.
 
-    An absent keypoint has score 0 and position (0, 0); a present one has a score above 0. Every number is finite.
+    An absent keypoint has score 0 and position (0, 0). A present keypoint has a score above 0. All numbers are finite.
     The arrays are not copied.
 
     Attributes:
         keypoints: (N, K, 2) float32, x and y in pixels, pixel centres at integers.
         scores: (N, K) float32, confidence in [0, 1].
         person_scores: (N,) float32, confidence of the person in [0, 1].
-        ids: (N,) int32, track ids; -1 where not tracked. By default all -1.
-        masks: (N, H, W) bool, which pixels show the person; None where nobody asked for them.
+        ids: (N,) int32, track ids, -1 for people without a track. Default: all -1.
+        masks: (N, H, W) bool, True for pixels of the person. None = no masks.
 
     Raises:
-        ValueError: On a wrong shape, a score outside [0, 1] or a coordinate that is not finite.
+        ValueError: If a shape is wrong, a score is outside [0, 1], or a coordinate is not finite.
     """
 
     keypoints: FloatArray
@@ -59,19 +59,23 @@ class People:
         ids = np.full(n, NOT_TRACKED, np.int32) if self.ids is None else self.ids
         set_field = object.__setattr__
         set_field(self, "keypoints", keypoints)
-        set_field(self, "scores", _array("scores", self.scores, np.float32, (n, k)))
-        set_field(self, "person_scores", _array("person_scores", self.person_scores, np.float32, (n,)))
-        set_field(self, "ids", _array("ids", ids, np.int32, (n,)))
+        set_field(self, "scores", _to_array("scores", self.scores, np.float32, (n, k)))
+        set_field(self, "person_scores", _to_array("person_scores", self.person_scores, np.float32, (n,)))
+        set_field(self, "ids", _to_array("ids", ids, np.int32, (n,)))
         if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != n):
             raise ValueError(f"masks: expected shape ({n}, H, W), got {self.masks.shape}")
         if not np.isfinite(keypoints).all():
             raise ValueError("keypoints: expected finite coordinates, got NaN or Inf (absent is (0, 0) with score 0)")
-        _in_unit_range("scores", self.scores)
-        _in_unit_range("person_scores", self.person_scores)
+        _check_unit_range("scores", self.scores)
+        _check_unit_range("person_scores", self.person_scores)
 
     @classmethod
     def empty(cls, keypoint_count: int) -> People:
-        """Nobody, with K columns."""
+        """Make a result without people.
+
+        Args:
+            keypoint_count: Number of keypoints K.
+        """
         zero = np.zeros
         return cls(zero((0, keypoint_count, 2), np.float32), zero((0, keypoint_count), np.float32), zero(0, np.float32))
 
@@ -79,9 +83,9 @@ class People:
         return len(self.keypoints)
 
     def __getitem__(self, index: int | slice | AnyArray | list[int]) -> People:
-        """Some of the people, by index, slice, index array or mask; an integer gives one person (N = 1)."""
+        """Select people by index, slice, index array or mask. An integer selects one person (N = 1)."""
         if isinstance(index, (int, np.integer)):
-            index = [range(len(self))[index]]  # IndexError when out of range, so that iteration ends
+            index = [range(len(self))[index]]  # raises IndexError if out of range, so that iteration ends
         masks = None if self.masks is None else self.masks[index]
         return People(self.keypoints[index], self.scores[index], self.person_scores[index], self.ids[index], masks)
 
@@ -90,11 +94,15 @@ class People:
 
     @property
     def visible(self) -> BoolArray:
-        """(N, K): which keypoints are present."""
+        """(N, K), True for keypoints that are present."""
         return self.scores > 0
 
     def boxes(self) -> FloatArray:
-        """(N, 4) x_min, y_min, x_max, y_max of the visible keypoints, pixels; zeros for a person without any."""
+        """Return the boxes of the visible keypoints.
+
+        Returns:
+            (N, 4) x_min, y_min, x_max, y_max, pixels. Zeros for a person without visible keypoints.
+        """
         visible = self.visible[..., None]
         low = np.where(visible, self.keypoints, np.inf).min(axis=1, initial=np.inf)
         high = np.where(visible, self.keypoints, -np.inf).max(axis=1, initial=-np.inf)
@@ -102,5 +110,9 @@ class People:
         return np.where(np.isfinite(boxes), boxes, 0).astype(np.float32)
 
     def with_keypoints(self, keypoints: AnyArray) -> People:
-        """The same people at other positions; absent keypoints stay at (0, 0)."""
+        """Copy the people with other keypoint positions. Absent keypoints stay at (0, 0).
+
+        Args:
+            keypoints: (N, K, 2) new positions, pixels.
+        """
         return replace(self, keypoints=np.where(self.visible[..., None], keypoints, 0).astype(np.float32))

@@ -1,4 +1,4 @@
-"""One camera over time: image in, people out. The node, ``pose_ros video`` and ``pose_ros bag`` all run this."""
+"""Run all stages on the images of one camera, for the node, ``pose_ros video`` and ``pose_ros bag``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class CameraImage:
     Attributes:
         image: (H, W, 3) or grey (H, W) uint8.
         colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
-        stamp_ns: When it was taken, by the camera's clock, ns.
+        stamp_ns: Time of the image by the clock of the camera, ns.
     """
 
     image: Image
@@ -31,21 +31,21 @@ class CameraImage:
 
 
 Stage = Callable[[People, CameraImage], People]
-"""Takes the people of an image and returns them with what the stage knows about them."""
+"""Function of the people of an image. It returns them with the result of the stage."""
 
 
 def pass_through(people: People, image: CameraImage) -> People:
-    """Return the people unchanged: the stage of a pipeline that lacks one."""
+    """Return the people unchanged. Default of each stage."""
     return people
 
 
 class PosePipeline:
-    """The stages of one camera. It may keep state between images, so each camera needs its own.
+    """Stages of one camera. They may keep state between images, so each camera needs its own pipeline.
 
     Call it from one thread at a time. Several pipelines may share an estimator.
 
     Attributes:
-        estimator: Finds the people of a single image. It may be replaced between two images.
+        estimator: Estimator of a single image. It may be replaced between two images.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class PosePipeline:
         """Join the stages.
 
         Args:
-            estimator: Finds the people of a single image.
-            refine: Improves keypoints with a second network.
-            track: Gives people their ids.
-            smooth: Smooths keypoints over time.
-            lift: Adds keypoints in metres.
+            estimator: Estimator of a single image.
+            refine: Stage that improves keypoints with a second network.
+            track: Stage that assigns ids to people.
+            smooth: Stage that smooths keypoints over time.
+            lift: Stage that adds keypoints in metres.
         """
         self.estimator = estimator
         self._refine, self._track, self._smooth, self._lift = refine, track, smooth, lift
@@ -74,20 +74,20 @@ class PosePipeline:
 
         Args:
             image: The image. Not modified.
-            estimate: What the estimator found in it, if it was run for several cameras at once. None runs it here.
+            estimate: Result of the estimator, if it already ran for several cameras at once. None = run it here.
 
         Returns:
             The people in pixels of this image, and the time of each stage of the estimator.
 
         Raises:
             TypeError: If the image is not an array.
-            ValueError: If it is not uint8 of the right shape, or is empty.
+            ValueError: If the image is not uint8 of the right shape, or is empty.
         """
         # Find people in this image alone
         estimate = estimate or self.estimator.process(image.image, image.colour)
         # Refine each person on a crop of the image
         people = self._refine(estimate.people, image)
-        # Recognise the people of earlier images
+        # Identify the people of earlier images
         people = self._track(people, image)
         # Smooth their keypoints over time
         people = self._smooth(people, image)

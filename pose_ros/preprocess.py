@@ -1,6 +1,6 @@
-"""An image brought to a network's input, and the exact way back.
+"""Convert images to the input of a network, and convert positions exactly in both directions.
 
-The image keeps its aspect: it is scaled to fit, anchored at the top left, and padded on the right and at the bottom.
+The image keeps its aspect ratio. It is scaled to fit, placed at the top left, and padded at the right and bottom.
 Scaling follows the pixel-centre convention: pixel x of the image lies at (x + 0.5) s - 0.5 of the input.
 """
 
@@ -17,17 +17,17 @@ from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
 
 PADDING = 128
-"""Grey level of the padding: near every network's mean, so the border makes no edge."""
+"""Grey level of the padding. It is near the mean of every network, so the border makes no edge."""
 
 
 @dataclass(frozen=True)
 class ImageTransform:
-    """The map between the pixels of an image and those of a network input.
+    """Mapping between the pixels of an image and the pixels of a network input.
 
     Attributes:
         image_wh: Width and height of the image, pixels.
-        scaled_wh: Width and height of the scaled image inside the network input.
-        input_wh: Width and height of the network input, padding included.
+        scaled_wh: Width and height of the scaled image inside the network input, pixels.
+        input_wh: Width and height of the network input including padding, pixels.
     """
 
     image_wh: SizeWH
@@ -36,15 +36,15 @@ class ImageTransform:
 
     @property
     def scale_xy(self) -> DoubleArray:
-        """(2,) input pixels per image pixel."""
+        """(2,) input pixels per image pixel, in x and y."""
         return np.divide(self.scaled_wh, self.image_wh)
 
     def to_input(self, xy: npt.ArrayLike) -> DoubleArray:
-        """Image pixels (..., 2) to network-input pixels."""
+        """Convert image pixels (..., 2) to network-input pixels."""
         return (np.asarray(xy) + 0.5) * self.scale_xy - 0.5
 
     def to_image(self, xy: npt.ArrayLike) -> DoubleArray:
-        """Network-input pixels (..., 2) to image pixels."""
+        """Convert network-input pixels (..., 2) to image pixels."""
         return (np.asarray(xy) + 0.5) / self.scale_xy - 0.5
 
 
@@ -55,8 +55,14 @@ def _round_up(value: float, multiple: int) -> int:
 def fit(image_wh: SizeWH, spec: InputSpec, config: PreprocessConfig) -> ImageTransform:
     """Choose the input size for an image size.
 
-    A network of fixed size is filled as far as the aspect allows; another gets the short side that is asked for
-    (or fits its longest side), rounded up to the network's multiple.
+    For a network of fixed size, the scaled image is as large as its aspect ratio allows. For other networks, the
+    shorter side is the configured one, or less if the longer side would exceed its limit. The sides are then rounded up
+    to the multiple of the network.
+
+    Args:
+        image_wh: Width and height of the image, pixels.
+        spec: Input of the network.
+        config: Sizes of the network input.
     """
     width, height = image_wh
     if spec.size_wh is not None:
@@ -70,11 +76,11 @@ def fit(image_wh: SizeWH, spec: InputSpec, config: PreprocessConfig) -> ImageTra
 
 
 def check_image(image: AnyArray) -> None:
-    """Raise unless the array is a picture this library can read.
+    """Check that an array is an image that this library accepts.
 
     Raises:
-        TypeError: If it is not an array.
-        ValueError: If it is not uint8 of shape (H, W, 3) or (H, W), or is empty.
+        TypeError: If the image is not an array.
+        ValueError: If the image is not uint8 of shape (H, W, 3) or (H, W), or is empty.
     """
     if not isinstance(image, np.ndarray):
         raise TypeError(f"image: expected a NumPy array, got {type(image).__name__} (an unreadable file gives None)")
@@ -85,14 +91,14 @@ def check_image(image: AnyArray) -> None:
 
 
 class Preprocessor:
-    """Turns images into the input tensor of one network. Holds no state between images."""
+    """Converter from images to the input tensor of one network. It keeps no state between images."""
 
     def __init__(self, spec: InputSpec, config: PreprocessConfig) -> None:
         self.spec = spec
         self.config = config
 
     def __call__(self, image: Image, colour: str = "bgr") -> tuple[AnyArray, ImageTransform]:
-        """Letterbox one image.
+        """Scale and pad one image.
 
         Args:
             image: (H, W, 3) uint8, or (H, W) grey. Not modified.
@@ -103,7 +109,7 @@ class Preprocessor:
 
         Raises:
             TypeError: If the image is not an array.
-            ValueError: If it is not uint8 of that shape, or is empty.
+            ValueError: If the image is not uint8 of that shape, or is empty.
         """
         check_image(image)
         transform = fit((image.shape[1], image.shape[0]), self.spec, self.config)
@@ -116,9 +122,9 @@ class Preprocessor:
             inner[:] = scaled
         else:
             cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=inner)
-        return self._tensor(canvas), transform
+        return self._to_tensor(canvas), transform
 
-    def _tensor(self, canvas: Image) -> AnyArray:
+    def _to_tensor(self, canvas: Image) -> AnyArray:
         spec = self.spec
         tensor: AnyArray = canvas[None]
         if spec.dtype == "float32":
@@ -128,7 +134,7 @@ class Preprocessor:
 
 
 def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
-    """Scale without aliasing at little cost: halve by averages as long as that fits, then interpolate."""
+    """Scale without aliasing, at low cost: halve by averaging while possible, then interpolate."""
     while image.shape[1] >= 2 * size_wh[0] and image.shape[0] >= 2 * size_wh[1]:
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
     if (image.shape[1], image.shape[0]) == size_wh:

@@ -1,4 +1,4 @@
-"""How alike two people are: object keypoint similarity (OKS) and box overlap.
+"""Compute the similarity of people: object keypoint similarity (OKS) and box overlap.
 
 References:
     COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval.
@@ -14,10 +14,10 @@ from pose_ros.arrays import AnyArray, DoubleArray
 def keypoint_similarity(squared: AnyArray, areas: AnyArray | float, sigmas: AnyArray) -> DoubleArray:
     """Return exp(-d² / (2 s² k²)) for each keypoint, with s² the area and k twice the sigma.
 
-    OKS is the mean over the keypoints that count. ``decoder/duplicates.py`` holds the compiled twin of this formula.
+    OKS is the mean over the keypoints that count. ``decoder/duplicates.py`` has a compiled version of this formula.
 
     Args:
-        squared: Squared distances d², px²; infinity where there is no such keypoint.
+        squared: Squared distances d², px². Infinity for missing keypoints.
         areas: Areas of the people, px², broadcast against ``squared``.
         sigmas: OKS constants of the keypoints, broadcast against ``squared``.
     """

@@ -1,7 +1,7 @@
-"""Skeletons: the names, limbs, mirror pairs and OKS sigmas of a set of keypoints.
+"""Define skeletons: names, limbs, mirror pairs and OKS sigmas of a set of keypoints.
 
-Keypoints are always matched by name, never by index: OpenPose-18, COCO-17 and REP-155 order the eyes and
-ears differently, and an index copy swaps left and right.
+Keypoints are always matched by name, never by index. OpenPose-18, COCO-17 and REP-155 order the eyes and
+ears differently, so a copy by index would swap left and right.
 
 References:
     COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval (sigmas of the 17 COCO keypoints).
@@ -21,7 +21,7 @@ from pose_ros.arrays import FloatArray
 Limb = tuple[int, int]
 
 BOX_FILL = 0.53
-"""Share of a person's box that the person covers: where OKS needs an area and there is no outline."""
+"""Share of a box that the person covers. Gives the area for OKS if there is no outline."""
 
 _SIGMAS = {
     "nose": 0.026,
@@ -43,7 +43,7 @@ _SIGMAS = {
     "heel": 0.089,
 }
 
-_STANDING = {  # x of the left side and y, in body heights, of a person who stands facing us; the head is at the top
+_STANDING = {  # standing person who faces the camera: x of the left side and y in body heights, head_top at (0, 0)
     "nose": (0.0, 0.08),
     "eye": (0.02, 0.06),
     "ear": (0.05, 0.07),
@@ -64,11 +64,11 @@ _STANDING = {  # x of the left side and y, in body heights, of a person who stan
 }
 
 
-def _part(name: str) -> str:
+def _without_side(name: str) -> str:
     return name.removeprefix("left_").removeprefix("right_")
 
 
-def _mirrored(name: str) -> str:
+def _mirror_name(name: str) -> str:
     if name.startswith("left_"):
         return "right_" + name.removeprefix("left_")
     if name.startswith("right_"):
@@ -78,17 +78,17 @@ def _mirrored(name: str) -> str:
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A named, ordered set of keypoints and the limbs between them.
+    """Named, ordered set of keypoints and the limbs between them.
 
     Attributes:
         name: Identifier, e.g. ``"openpose_18"``.
-        keypoint_names: K names; sides are the prefixes ``left_`` and ``right_``.
+        keypoint_names: K names. Sides are the prefixes ``left_`` and ``right_``.
         limbs: (from, to) index pairs, in the channel order of the publisher's part affinity fields.
-        redundant_limbs: The limbs that close a loop (ear to shoulder): grouping uses them, drawing does not.
-        sigmas: K OKS constants; by default looked up from the names.
+        redundant_limbs: Limbs that close a loop (ear to shoulder). They are used for grouping and not drawn.
+        sigmas: K OKS constants. Default: looked up by name.
 
     Raises:
-        ValueError: On repeated names, limbs outside the names, or a wrong number of sigmas.
+        ValueError: If names are repeated, limbs have unknown keypoints, or the number of sigmas is wrong.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Skeleton:
             if limb not in self.limbs:
                 raise ValueError(f"redundant_limbs: expected a subset of limbs, got {limb}")
         if not self.sigmas:
-            object.__setattr__(self, "sigmas", tuple(_SIGMAS.get(_part(n), 0.079) for n in self.keypoint_names))
+            object.__setattr__(self, "sigmas", tuple(_SIGMAS.get(_without_side(n), 0.079) for n in self.keypoint_names))
         if len(self.sigmas) != count:
             raise ValueError(f"sigmas: expected {count} values, got {len(self.sigmas)}")
 
@@ -116,36 +116,38 @@ class Skeleton:
         return len(self.keypoint_names)
 
     def index(self, name: str) -> int:
-        """Position of a keypoint.
+        """Return the index of a keypoint.
 
         Raises:
-            KeyError: If the skeleton has no keypoint of that name.
+            KeyError: If the skeleton has no keypoint with that name.
         """
         try:
             return self.keypoint_names.index(name)
         except ValueError:
-            raise KeyError(f"{self.name}: no keypoint {name!r}; it has {', '.join(self.keypoint_names)}") from None
+            raise KeyError(f"{self.name}: expected one of {', '.join(self.keypoint_names)}, got {name!r}") from None
 
     @property
     def drawn_limbs(self) -> tuple[Limb, ...]:
-        """The limbs to draw: all but the redundant ones."""
+        """Limbs to draw: all except the redundant ones."""
         return tuple(limb for limb in self.limbs if limb not in self.redundant_limbs)
 
     @cached_property
     def flip_order(self) -> tuple[int, ...]:
-        """Permutation that names the keypoints of a mirrored image: ``mirrored[:, flip_order]``."""
+        """Permutation that swaps left and right keypoints of a mirrored image: ``mirrored[:, flip_order]``."""
         names = self.keypoint_names
-        return tuple(names.index(_mirrored(n)) if _mirrored(n) in names else i for i, n in enumerate(names))
+        return tuple(names.index(_mirror_name(n)) if _mirror_name(n) in names else i for i, n in enumerate(names))
 
     @cached_property
     def standing(self) -> FloatArray:
-        """(K, 2) a person of height 1 who stands facing us, x and y; NaN for keypoints that are not of a body."""
-        xy = np.array([_STANDING.get(_part(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32)
+        """(K, 2) x, y of a standing person of height 1 who faces the camera. NaN for unknown names."""
+        xy = np.array(
+            [_STANDING.get(_without_side(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32
+        )
         xy[[name.startswith("right_") for name in self.keypoint_names], 0] *= -1
         return xy
 
     def side(self, keypoint: int) -> str:
-        """``"left"``, ``"right"`` or ``"centre"``."""
+        """Return the side of a keypoint: ``"left"``, ``"right"`` or ``"centre"``."""
         name = self.keypoint_names[keypoint]
         return "left" if name.startswith("left_") else "right" if name.startswith("right_") else "centre"
 
@@ -159,14 +161,14 @@ def map_keypoints(
 ) -> tuple[FloatArray, FloatArray]:
     """Reorder keypoints from one skeleton to another, by name.
 
-    A keypoint the source lacks is absent (position 0, score 0), except the neck, which is the mean of the
-    shoulders with the lower of their scores.
+    A keypoint that the source lacks is absent (position 0, score 0). The neck is an exception: it is the mean of the
+    shoulders, with the lower of their scores.
 
     Args:
-        keypoints: (N, K_source, 2) x, y.
+        keypoints: (N, K_source, 2) x and y.
         scores: (N, K_source) in [0, 1], 0 where absent.
         source: Skeleton of the arrays.
-        target: Wanted skeleton.
+        target: Skeleton of the result.
 
     Returns:
         New arrays (N, K_target, 2) and (N, K_target).
@@ -184,17 +186,17 @@ def map_keypoints(
     return xy, score
 
 
-def _both(*parts: str) -> list[str]:
-    return [f"{side}_{part}" for part in parts for side in ("left", "right")]
+def _both_sides(*names: str) -> list[str]:
+    return [f"{side}_{name}" for name in names for side in ("left", "right")]
 
 
-def _by_name(names: Sequence[str], pairs: str) -> tuple[Limb, ...]:
+def _parse_limbs(names: Sequence[str], pairs: str) -> tuple[Limb, ...]:
     """Parse ``"a-b c-d"`` into index pairs."""
     return tuple((names.index(a), names.index(b)) for a, b in (pair.split("-") for pair in pairs.split()))
 
 
-_COCO_NAMES = ("nose", *_both("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
-_COCO_LIMBS = _by_name(
+_COCO_NAMES = ("nose", *_both_sides("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"))
+_COCO_LIMBS = _parse_limbs(
     _COCO_NAMES,
     "left_ankle-left_knee left_knee-left_hip right_ankle-right_knee right_knee-right_hip left_hip-right_hip "
     "left_shoulder-left_hip right_shoulder-right_hip left_shoulder-right_shoulder left_shoulder-left_elbow "
@@ -202,7 +204,7 @@ _COCO_LIMBS = _by_name(
     "nose-right_eye left_eye-left_ear right_eye-right_ear left_ear-left_shoulder right_ear-right_shoulder",
 )
 COCO_17 = Skeleton("coco_17", _COCO_NAMES, _COCO_LIMBS, (_COCO_LIMBS[12],))
-"""The 17 keypoints of COCO, HRNet, HigherHRNet, PoseNet and CenterNet."""
+"""Skeleton of COCO, HRNet, HigherHRNet, PoseNet and CenterNet."""
 
 _OPENPOSE_NAMES = (
     *("nose", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist"),
@@ -214,7 +216,7 @@ _OPENPOSE_LIMBS = (
     *((1, 5), (5, 6), (6, 7), (5, 17), (1, 0), (0, 14), (0, 15), (14, 16), (15, 17)),
 )
 OPENPOSE_18 = Skeleton("openpose_18", _OPENPOSE_NAMES, _OPENPOSE_LIMBS, ((2, 16), (5, 17)))
-"""OpenPose's COCO model, Lightweight OpenPose, tf-pose; limbs in their PAF channel order."""
+"""Skeleton of OpenPose's COCO model, Lightweight OpenPose and tf-pose. Limbs are in the order of their PAFs."""
 
 _BODY_25_NAMES = (
     *_OPENPOSE_NAMES[:8],
@@ -227,7 +229,7 @@ _BODY_25_LIMBS = (
     *((11, 22), (22, 23), (11, 24)),
 )
 BODY_25 = Skeleton("body_25", _BODY_25_NAMES, _BODY_25_LIMBS, ((2, 17), (5, 18)))
-"""OpenPose's BODY_25, limbs in their PAF channel order."""
+"""Skeleton of OpenPose's BODY_25 model. Limbs are in the order of its PAFs."""
 
 _TRT_POSE_NAMES = (*_COCO_NAMES, "neck")
 _TRT_POSE_LIMBS = (
@@ -235,7 +237,7 @@ _TRT_POSE_LIMBS = (
     *((0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (17, 0), (17, 5), (17, 6), (17, 11), (17, 12)),
 )
 TRT_POSE_18 = Skeleton("trt_pose_18", _TRT_POSE_NAMES, _TRT_POSE_LIMBS, ((11, 12), (1, 2), (3, 5), (4, 6)))
-"""trt_pose's human pose: COCO-17 and a neck, 21 limbs."""
+"""Skeleton of trt_pose: COCO-17 and a neck, 21 limbs."""
 
 MPII_16 = Skeleton(
     "mpii_16",
@@ -249,7 +251,7 @@ MPII_16 = Skeleton(
         *((10, 11), (11, 12), (12, 7), (7, 13), (13, 14), (14, 15)),
     ),
 )
-"""The 16 keypoints of MPII Human Pose."""
+"""Skeleton of MPII Human Pose."""
 
 CROWDPOSE_14 = Skeleton(
     "crowdpose_14",
@@ -262,6 +264,6 @@ CROWDPOSE_14 = Skeleton(
         *((13, 6), (13, 7), (6, 8), (8, 10), (7, 9), (9, 11)),
     ),
 )
-"""The 14 keypoints of CrowdPose."""
+"""Skeleton of CrowdPose."""
 
 SKELETONS = {s.name: s for s in (COCO_17, OPENPOSE_18, BODY_25, TRT_POSE_18, MPII_16, CROWDPOSE_14)}

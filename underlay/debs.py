@@ -1,6 +1,6 @@
-"""Packages of Debian and Ubuntu, downloaded with apt for their files alone: without root, nothing is installed.
+"""Download and unpack Debian packages with apt, without root and without installing them.
 
-It needs nothing but the standard library, for the demo takes its video from such a package too.
+The demo also uses this module, for its video. Therefore it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 OPTIONS = (
-    "APT::Sandbox::User=root",  # root's apt would hand the download to a user who may not write into our folder
+    "APT::Sandbox::User=root",  # otherwise root's apt downloads as a user that may not write to this folder
     "Acquire::Retries=1",
     "Acquire::http::Timeout=20",
     "Acquire::https::Timeout=20",
@@ -20,32 +20,32 @@ OPTIONS = (
 
 
 class DebError(Exception):
-    """Why a package cannot be had, in a few words."""
+    """A package cannot be downloaded. The message is a few words."""
 
 
 def download(package: str, folder: Path) -> Path:
-    """The file of a package, downloaded into a folder that holds nothing else.
+    """Download a package into an empty folder and return its file.
 
     Raises:
-        DebError: It cannot be had.
+        DebError: The package cannot be downloaded.
     """
     if not shutil.which("apt-get") or not shutil.which("dpkg-deb"):
-        raise DebError("there is no apt-get")
+        raise DebError("apt-get is missing")
     try:
         _apt(folder, "download", package)
-    except DebError:  # the machine's lists of packages are missing, empty or old: read them anew, privately
+    except DebError:  # the package lists of the machine are missing, empty or old: download private lists
         private = folder.resolve()
-        for part in ("lists/partial", "archives/partial"):
-            (private / part).mkdir(parents=True)
+        for name in ("lists/partial", "archives/partial"):
+            (private / name).mkdir(parents=True)
         options = (f"-oDir::State::lists={private}/lists", f"-oDir::Cache={private}", "-oAcquire::Languages=none")
-        with contextlib.suppress(DebError):  # one broken source does not make the others useless
+        with contextlib.suppress(DebError):  # if one source fails, the others may still have the package
             _apt(folder, *options, "update")
         _apt(folder, *options, "download", package)
     return next(folder.glob("*.deb"))
 
 
 def unpack(deb: Path, folder: Path) -> None:
-    """Unpacks the files of a package, from its root on."""
+    """Unpack all files of a package into a folder."""
     _run(["dpkg-deb", "--extract", str(deb), str(folder)])
 
 
@@ -60,4 +60,4 @@ def _run(command: list[str], folder: Path | None = None) -> None:
     )
     if done.returncode:
         errors = [line.removeprefix("E: ") for line in done.stderr.splitlines() if line.startswith("E: ")]
-        raise DebError(errors[0] if errors else f"{command[0]} ended with status {done.returncode}")
+        raise DebError(errors[0] if errors else f"{command[0]} exited with status {done.returncode}")

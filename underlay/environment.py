@@ -1,4 +1,4 @@
-"""The virtual environment .venv: the packages of pyproject.toml and, unless a ROS 2 is sourced, a ROS 2 from wheels."""
+"""Create the virtual environment .venv: the packages of pyproject.toml, and ROS 2 wheels unless a ROS 2 is sourced."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ NO_NETWORK = re.compile(
     r"NewConnection|ConnectionError|connection broken|Temporary failure|timed out|ProxyError|SSLError|unreachable"
 )
 NO_WHEELS = (
-    "ROS 2 has no wheels for it on this machine, so only the library is set up and tests of ROS will be skipped;"
-    " to have ROS 2, install one of python3.10 ... python3.14 or source a ROS 2, and run it again"
+    "no ROS 2 wheels for this Python and machine. Only the library is installed, and ROS tests are skipped."
+    " For ROS 2, install one of python3.10 to python3.14 or source a ROS 2, then run make setup again"
 )
 TOOLS = ("pytest", "ruff", "mypy")
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment of one checkout.
+    """Virtual environment of one checkout.
 
     Attributes:
-        root: The checkout.
-        python: The interpreter of the machine that it is made with.
-        distro: The ROS 2 distribution that is sourced; None = ROS 2 comes from wheels.
+        root: Folder of the checkout.
+        python: Python interpreter of the machine that the environment uses.
+        distro: Name of the sourced ROS 2 distribution. None = ROS 2 comes from wheels.
     """
 
     root: Path
@@ -40,49 +40,49 @@ class Environment:
 
     @property
     def prefix(self) -> Path:
-        """The folder of the environment."""
+        """Folder of the environment."""
         return self.root / ".venv"
 
     @property
     def executable(self) -> Path:
-        """Its interpreter."""
+        """Python interpreter of the environment."""
         return self.prefix / "bin/python"
 
     @property
     def site_packages(self) -> Path:
-        """Where its packages lie."""
+        """Folder of the Python packages of the environment."""
         return self.prefix / "lib" / self.python.name / "site-packages"
 
     @property
     def include(self) -> Path:
-        """Where Python.h lies, or will lie: in the environment itself if the machine has none."""
+        """Folder of Python.h: inside the environment if the machine has no headers."""
         return Path(self.python.include) if self.python.has_headers else self.prefix / "headers"
 
     @property
     def has_ros(self) -> bool:
-        """Whether there is a ROS 2 to build on: always, except where no wheels exist for this Python and machine."""
+        """Whether ROS 2 is available. False only if no wheels exist for this Python and machine."""
         return bool(self.distro) or (self.site_packages / "rclpy").is_dir()
 
     def stamp(self, step: str) -> Path:
-        """Where a step that changes the environment leaves its stamp."""
+        """Return the stamp file of a step that changes the environment."""
         return self.prefix / "stamps" / step
 
     def create(self) -> None:
-        """Makes the empty environment; where ROS 2 is sourced it sees the packages of the system."""
+        """Create the empty environment. If a ROS 2 is sourced, it includes the packages of the system."""
         shared = ["--system-site-packages"] if self.distro else []
         shutil.rmtree(self.prefix, ignore_errors=True)
         run([self.python.executable, "-m", "venv", *shared, str(self.prefix)], self.variables())
         (self.prefix / "base_python").write_text(self.python.executable)
 
     def install(self, pins: Path) -> None:
-        """Installs the packages, and the checkout itself as an editable one."""
+        """Install the packages, and the checkout itself in editable mode."""
         project = ["--editable", f"{self.root}[dev]"]
         if self.distro:
-            self.pip("install", "--constraint", str(self._keep_numpy()), *project)
+            self.pip("install", "--constraint", str(self._write_numpy_constraint()), *project)
             self._install_tools()
-        elif self._wheels_exist(pins):
+        elif self._has_wheels(pins):
             self.pip("install", "--requirement", str(pins), *project)
-            self._relocate()
+            self._fix_cmake_paths()
         else:
             print(f"  {self.python.name}: {NO_WHEELS}", flush=True)
             self.pip("install", *project)
@@ -90,39 +90,41 @@ class Environment:
             self._install_build_tools()
 
     def pip(self, *arguments: str) -> None:
-        """Runs the pip of the environment, with the configuration of the machine."""
+        """Run the pip of the environment, with the pip configuration of the machine."""
         quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
         try:
             run([str(self.executable), "-m", "pip", arguments[0], *quiet, *arguments[1:]], self.variables())
         except SetupError as error:
             if NO_NETWORK.search(str(error)):
-                raise SetupError("pip cannot reach its package index: check the network, then run it again") from None
+                raise SetupError(
+                    "pip cannot reach its package index; check the network and run make setup again"
+                ) from None
             raise
 
     def variables(self) -> dict[str, str]:
-        """The variables for a program that works on the environment, whatever the user's shell has sourced."""
+        """Return the variables for a program that uses the environment, independent of the shell of the user."""
         variables = dict(os.environ)
         variables["PATH"] = f"{self.prefix / 'bin'}{os.pathsep}{search_path(self.prefix)}"
         for name in ("PYTHONPATH", "LD_LIBRARY_PATH", "AMENT_PREFIX_PATH", "CMAKE_PREFIX_PATH", "COLCON_PREFIX_PATH"):
             folders = [folder for folder in variables.pop(name, "").split(os.pathsep) if folder]
-            # ROS from wheels needs nothing of the shell's; a sourced one needs all but what this checkout has added.
+            # ROS from wheels needs none of these folders. A sourced ROS needs all except those of this checkout.
             kept = [folder for folder in folders if self.distro and not folder.startswith(f"{self.root}/")]
             if kept:
                 variables[name] = os.pathsep.join(kept)
         if not self.distro:
             variables.pop("_ROS_WHEELS_BOOTSTRAP_COMPLETE", None)
-        variables.pop("MAKEFLAGS", None)  # those of the user's make are not meant for CMake's
+        variables.pop("MAKEFLAGS", None)  # flags of the outer make must not reach the make of CMake
         return variables
 
-    def _keep_numpy(self) -> Path:
-        """Constrains numpy to the major version that the messages of the sourced ROS 2 were built with."""
+    def _write_numpy_constraint(self) -> Path:
+        """Write a constraint: the major version of numpy that the sourced ROS 2 messages were built with."""
         major = (self.python.numpy or "").partition(".")[0]
         constraints = self.prefix / "constraints.txt"
         constraints.write_text(f"numpy=={major}.*\n" if major else "")
         return constraints
 
     def _install_tools(self) -> None:
-        """Puts the tools into the environment even where the system has them: run from there, they miss the rest."""
+        """Install the tools in the environment even if the system has them: system tools do not find its packages."""
         for tool in TOOLS:
             if not (self.prefix / "bin" / tool).exists():
                 self.pip("install", "--ignore-installed", "--no-deps", tool)
@@ -132,8 +134,8 @@ class Environment:
             if not shutil.which(tool, path=self.variables()["PATH"]):
                 self.pip("install", package)
 
-    def _wheels_exist(self, pins: Path) -> bool:
-        if self.python.surely_has_ros_wheels:
+    def _has_wheels(self, pins: Path) -> bool:
+        if self.python.has_known_ros_wheels:
             return True
         rclpy = next(line for line in pins.read_text().splitlines() if line.startswith("ros-rclpy"))
         with tempfile.TemporaryDirectory() as folder:
@@ -145,28 +147,28 @@ class Environment:
                 raise
         return True
 
-    def _relocate(self) -> None:
-        """Points the CMake files of the wheels, which name the folders of their builder, to this machine's."""
+    def _fix_cmake_paths(self) -> None:
+        """Replace the paths of the build machine in the CMake files of the wheels with paths of this machine."""
         numpy = "import numpy; print(numpy.get_include())"
         numpy_include = run([str(self.executable), "-c", numpy], self.variables()).strip()
         for path in self.prefix.glob("share/*/cmake/*.cmake"):
             text = path.read_text()
-            moved = BUILDER.sub(lambda match: numpy_include if match["numpy"] else str(self.include), text)
-            write_if_changed(path, moved)
+            fixed = BUILDER.sub(lambda match: numpy_include if match["numpy"] else str(self.include), text)
+            write_if_changed(path, fixed)
 
 
 def run(command: list[str], variables: dict[str, str], folder: Path | None = None) -> str:
-    """Runs a program quietly and returns what it printed.
+    """Run a program without showing its output, and return the output.
 
     Raises:
-        SetupError: It failed; the message ends with the last lines that it printed.
+        SetupError: The program failed. The message ends with the last lines of its output.
     """
     done = subprocess.run(
         command,
         env=variables,
         cwd=folder,
         check=False,
-        close_fds=False,  # so that the lock is held until a program that outlives us has ended
+        close_fds=False,  # the program inherits the lock and holds it if this process ends first
         text=True,
         errors="replace",
         stdin=subprocess.DEVNULL,
@@ -180,6 +182,6 @@ def run(command: list[str], variables: dict[str, str], folder: Path | None = Non
 
 
 def write_if_changed(path: Path, text: str) -> None:
-    """Writes a file unless it already reads so: its time stamp then stays, and nothing is built again."""
+    """Write a file only if its text changes. An unchanged time stamp avoids a new build."""
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)

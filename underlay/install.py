@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Sets up a checkout: everything that is needed to run, test and change it, without touching the system.
+"""Set up a checkout with everything that is needed to run, test and change it, without changes to the system.
 
-Makes .venv (the Python packages, and a ROS 2 from wheels unless one is sourced), .colcon (the built messages) and
-.venv/ros.sh (source it to use both). Run again, it does only what has changed.
+Creates .venv (the Python packages, and ROS 2 wheels unless a ROS 2 is sourced), .colcon (the built messages) and
+.venv/ros.sh (source it to use both). A second run repeats only the steps with changed inputs.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ import headers
 import shell
 import workspace
 from environment import Environment, write_if_changed
-from pythons import choose, require_tools
-from steps import SetupError, Step, contents, discard_unfinished, lock, names
+from pythons import choose_python, require_tools
+from steps import SetupError, Step, discard_unfinished, list_files, lock, read_contents
 
 ROOT = Path(__file__).resolve().parents[1]
 PINS = Path(__file__).resolve().with_name("pins.txt")
-NO_TORCH = "tests of networks and training are skipped; TORCH=torch takes the newest one, with several GB of CUDA"
+NO_TORCH = "tests of networks and training are skipped (TORCH=torch installs the newest build, with several GB of CUDA)"
 
 
-def origin(env: Environment) -> tuple[str, ...]:
-    """What nothing that was made survives a change of."""
+def base_inputs(env: Environment) -> tuple[str, ...]:
+    """Return the inputs of every step: a change of checkout path, Python or ROS 2 repeats all steps."""
     python = (os.path.realpath(env.python.executable), str(env.python.version), str(env.include))
     return (str(ROOT), *python, str(env.distro))
 
 
 def header_steps(env: Environment) -> list[Step]:
-    """The headers of Python, where the machine has none; a sourced ROS 2 needs the machine's own."""
+    """Return the step for the Python headers, if the machine has none. A sourced ROS 2 needs those of the machine."""
     if env.python.has_headers or env.distro:
         return []
     name = env.python.name
-    title = f"headers of {name} (out of the package lib{name}-dev)"
-    return [Step(title, env.stamp("headers"), origin(env), lambda: headers.fetch(name, env.include))]
+    title = f"headers of {name} (from the package lib{name}-dev)"
+    return [Step(title, env.stamp("headers"), base_inputs(env), lambda: headers.fetch(name, env.include))]
 
 
 def environment_steps(env: Environment) -> list[Step]:
-    """The virtual environment and the packages in it."""
-    basis = (*origin(env), str(env.python.numpy))
+    """Return the steps for the virtual environment and its packages."""
+    basis = (*base_inputs(env), str(env.python.numpy))
     requirements = (ROOT / "pyproject.toml").read_text().partition("[tool.")[0]
-    packages = (*basis, contents([PINS, ROOT / "setup.py", ROOT / "package.xml"]), requirements)
+    packages = (*basis, read_contents([PINS, ROOT / "setup.py", ROOT / "package.xml"]), requirements)
     ros = f"ROS 2 {env.distro}" if env.distro else "ROS 2 from wheels"
     return [
         Step(f"virtual environment on {env.python.name}", env.stamp("venv"), basis, env.create),
-        *(header_steps(env) if env.python.surely_has_ros_wheels else []),  # before the packages, to fail early
-        Step(f"packages ({ros}; a minute or two)", env.stamp("packages"), packages, lambda: env.install(PINS)),
+        *(header_steps(env) if env.python.has_known_ros_wheels else []),  # before the packages, to report errors early
+        Step(f"packages ({ros}, takes a minute or two)", env.stamp("packages"), packages, lambda: env.install(PINS)),
     ]
 
 
 def workspace_steps(env: Environment) -> list[Step]:
-    """The workspace and the build in it."""
-    basis = (*origin(env), PINS.read_text())
-    manifests = contents([ROOT / "CMakeLists.txt", ROOT / "package.xml", *(ROOT / "msg").glob("*.msg")])
-    files = "\n".join(names(ROOT / folder) for folder in ("pose_ros", "scripts", "launch", "config", "rviz"))
+    """Return the steps for the workspace and its build."""
+    basis = (*base_inputs(env), PINS.read_text())
+    manifests = read_contents([ROOT / "CMakeLists.txt", ROOT / "package.xml", *(ROOT / "msg").glob("*.msg")])
+    files = "\n".join(list_files(ROOT / folder) for folder in ("pose_ros", "scripts", "launch", "config", "rviz"))
     inputs = (*basis, manifests, files)
     return [
         *header_steps(env),
@@ -66,60 +66,60 @@ def workspace_steps(env: Environment) -> list[Step]:
     ]
 
 
-def torch_step(env: Environment, requirement: str) -> None:
-    """PyTorch, which only networks and training need: where pip finds no such build, their tests are skipped."""
-    packages = ("setuptools<80", requirement)  # colcon fails with later ones, and torch asks for any
+def install_torch(env: Environment, requirement: str) -> None:
+    """Install PyTorch for the tests of networks and training. If pip finds no build, these tests are skipped."""
+    packages = ("setuptools<80", requirement)  # colcon fails with newer versions, and torch accepts any version
     title = f"{requirement} (for the tests of networks and training)"
     try:
-        step = Step(title, env.stamp("torch"), (*origin(env), *packages), lambda: env.pip("install", *packages))
+        step = Step(title, env.stamp("torch"), (*base_inputs(env), *packages), lambda: env.pip("install", *packages))
         step.run()
     except SetupError as error:
-        reason = "pip finds no such build" if "No matching distribution" in str(error) else str(error)
-        print(f"  no {requirement}: {reason}; {NO_TORCH}", flush=True)
+        reason = "pip finds no build for this machine" if "No matching distribution" in str(error) else str(error)
+        print(f"  {requirement}: not installed: {reason}; {NO_TORCH}", flush=True)
 
 
 def set_up(wanted: str | None, torch: str | None) -> None:
-    """Brings the checkout up to date.
+    """Bring the checkout up to date.
 
     Args:
-        wanted: The Python to build on; None = the best one on this machine.
-        torch: The PyTorch that is wanted, as pip names it; None = none.
+        wanted: Python to use, name or path. None = the best one on this machine.
+        torch: PyTorch requirement for pip. None = do not install PyTorch.
     """
     distro = os.environ.get("ROS_DISTRO") or None
-    env = Environment(ROOT, choose(wanted, ROOT / ".venv", distro), distro)
+    env = Environment(ROOT, choose_python(wanted, ROOT / ".venv", distro), distro)
     for product in (env.prefix, ROOT / ".colcon"):
         discard_unfinished(product)
-    require_tools(env.python, distro, builds=env.python.surely_has_ros_wheels or bool(distro))
+    require_tools(env.python, distro, builds=env.python.has_known_ros_wheels or bool(distro))
     for step in environment_steps(env):
         step.run()
     if env.has_ros:
         require_tools(env.python, distro, builds=True)
         for step in workspace_steps(env):
             step.run()
-    write_if_changed(env.prefix / "ros.sh", shell.script(ROOT, env))
-    decoders = (*origin(env), contents((ROOT / "pose_ros/decoder").glob("*.py")))
-    Step("machine code of the decoders", env.stamp("decoders"), decoders, lambda: workspace.compile_decoders(env)).run()
+    write_if_changed(env.prefix / "ros.sh", shell.make_script(ROOT, env))
+    decoders = (*base_inputs(env), read_contents((ROOT / "pose_ros/decoder").glob("*.py")))
+    Step("compiled decoders", env.stamp("decoders"), decoders, lambda: workspace.compile_decoders(env)).run()
     if torch:
-        torch_step(env, torch)
+        install_torch(env, torch)
 
 
 def main() -> int:
-    """Returns the exit status: 1 when something is missing, said in one sentence."""
+    """Set up the checkout. Returns the exit status: 1 = failed, with the reason on stderr."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--python", help="the Python to build on, by name or path (default: the best one found)")
-    parser.add_argument("--torch", help="also install this PyTorch, such as torch==2.13.0+cpu, if it can be had")
+    parser.add_argument("--python", help="Python to use, name or path (default: the best one found)")
+    parser.add_argument("--torch", help="also install this PyTorch if pip finds it, such as torch==2.13.0+cpu")
     wanted = parser.parse_args()
     started_s = time.monotonic()
     try:
         with lock(ROOT):
             set_up(wanted.python, wanted.torch)
     except SetupError as error:
-        print(f"set-up stopped: {error}", file=sys.stderr)
+        print(f"setup failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nset-up interrupted: run it again to go on", file=sys.stderr)
+        print("\nsetup interrupted; run it again to continue", file=sys.stderr)
         return 130
-    print(f"set-up is up to date ({time.monotonic() - started_s:.1f} s)", flush=True)
+    print(f"setup is up to date ({time.monotonic() - started_s:.1f} s)", flush=True)
     return 0
 
 

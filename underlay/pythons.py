@@ -1,4 +1,4 @@
-"""Which Python to build the environment on, and what the machine lacks for it."""
+"""Choose the Python for the environment, and report missing system packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from steps import SetupError
 
 OLDEST = (3, 10)
-ROS_WHEELS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))  # the Pythons for which the pinned ROS 2 is built, on x86-64
+ROS_WHEELS = ((3, 10), (3, 11), (3, 12), (3, 13), (3, 14))  # Python versions with wheels of the pinned ROS 2, on x86-64
 PROBE = """
 import importlib.util, json, os, sys, sysconfig
 def version_of(name):
@@ -35,7 +35,16 @@ print(json.dumps(dict(
 
 @dataclass(frozen=True)
 class Python:
-    """An interpreter of the machine, and what it brings. Only where ROS is sourced is it asked for rclpy and numpy."""
+    """Python interpreter of the machine.
+
+    Attributes:
+        executable: Path of the interpreter.
+        version: Major and minor version.
+        has_venv: Whether it can create virtual environments.
+        include: Folder of Python.h, if installed.
+        has_rclpy: Whether it can import rclpy. False if no ROS 2 is sourced.
+        numpy: Version of numpy. None = missing, or no ROS 2 is sourced.
+    """
 
     executable: str
     version: tuple[int, int]
@@ -46,30 +55,30 @@ class Python:
 
     @property
     def name(self) -> str:
-        """As distributions call it: python3.12."""
+        """Name in distributions, such as python3.12."""
         return "python{}.{}".format(*self.version)
 
     @property
     def has_headers(self) -> bool:
-        """Whether programs in C can be built for it."""
+        """Whether Python.h is installed, so that C extensions can be built."""
         return Path(self.include, "Python.h").is_file()
 
     @property
-    def surely_has_ros_wheels(self) -> bool:
-        """Whether the pinned ROS 2 is known to be built for it; otherwise pip has to be asked."""
+    def has_known_ros_wheels(self) -> bool:
+        """Whether wheels of the pinned ROS 2 are known to exist. If not known, pip must search for them."""
         return self.version in ROS_WHEELS and platform.machine() == "x86_64"
 
 
-def choose(wanted: str | None, venv: Path, distro: str | None) -> Python:
-    """The Python to build on.
+def choose_python(wanted: str | None, venv: Path, distro: str | None) -> Python:
+    """Choose the Python for the environment.
 
     Args:
-        wanted: The user's choice, if any.
-        venv: The environment in the checkout: the Python that it was made with is kept if it still fits.
-        distro: The ROS 2 distribution that is sourced, or None.
+        wanted: Name or path that the user chose. None = search for the best one.
+        venv: Environment of the checkout. Its Python is kept if it is still suitable.
+        distro: Name of the sourced ROS 2 distribution. None = no ROS 2 is sourced.
 
     Raises:
-        SetupError: None fits.
+        SetupError: No Python is suitable.
     """
     found = []
     for python in _candidates(wanted, venv):
@@ -78,36 +87,38 @@ def choose(wanted: str | None, venv: Path, distro: str | None) -> Python:
         found.append(python)
     if distro:
         tried = ", ".join(python.executable for python in found) or wanted or "no python3 on PATH"
-        raise SetupError(f"ROS 2 {distro} is sourced, but rclpy cannot be imported by {tried}: set PYTHON=<its python>")
+        raise SetupError(f"ROS 2 {distro} is sourced, but {tried} cannot import rclpy; set PYTHON=<path of its Python>")
     for python in found:
         if python.version >= OLDEST:
             return python
-    got = found[0].name if found else f"nothing that runs as {wanted or 'python3'}"
-    raise SetupError(f"python: expected 3.10 or newer, got {got}: sudo apt install python3.12, or set PYTHON=<path>")
+    got = found[0].name if found else f"no working {wanted or 'python3'}"
+    raise SetupError(
+        f"python: expected 3.10 or newer, got {got}; run sudo apt install python3.12, or set PYTHON=<path>"
+    )
 
 
 def require_tools(python: Python, distro: str | None, *, builds: bool) -> None:
-    """Raises SetupError, naming the packages to install, if a tool of the system is missing."""
+    """Raise SetupError with the packages to install if a system tool is missing."""
     missing = []
     if builds:
         missing += [tool for tool in ("g++", "make") if not shutil.which(tool)]
     missing += [f"{python.name}-dev"] if distro and not python.has_headers else []
     missing += [] if python.has_venv else [f"{python.name}-venv"]
     if missing:
-        raise SetupError(f"this machine lacks {' and '.join(missing)}: sudo apt install {' '.join(missing)}")
+        raise SetupError(f"missing: {' and '.join(missing)}; run sudo apt install {' '.join(missing)}")
 
 
 def search_path(venv: Path) -> str:
-    """PATH without the environment itself, which may be active in the user's shell."""
+    """Return PATH without the environment, which may be active in the shell of the user."""
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if Path(folder) != venv / "bin")
 
 
 def _candidates(wanted: str | None, venv: Path) -> Iterator[Python]:
-    remembered = venv / "base_python"
+    saved = venv / "base_python"
     names = ["python3", *("python{}.{}".format(*version) for version in reversed(ROS_WHEELS)), "/usr/bin/python3"]
-    if remembered.is_file():
-        names.insert(0, remembered.read_text())
+    if saved.is_file():
+        names.insert(0, saved.read_text())
     for name in [wanted] if wanted else names:
         python = _probe(name, search_path(venv))
         if python:
@@ -118,8 +129,8 @@ def _probe(name: str, path: str) -> Python | None:
     executable = shutil.which(name, path=path)
     if not executable:
         return None
-    answer = subprocess.run([executable, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
-    if answer.returncode:
+    result = subprocess.run([executable, "-c", PROBE], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    if result.returncode:
         return None
-    facts = json.loads(answer.stdout)
+    facts = json.loads(result.stdout)
     return Python(**{**facts, "version": tuple(facts["version"])})

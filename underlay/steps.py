@@ -1,4 +1,4 @@
-"""Steps that are done once: each leaves a stamp in what it made, and is done again when its inputs have changed."""
+"""Run setup steps once. Each step leaves a stamp in its product, and runs again when its inputs change."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ UNFINISHED = "unfinished"
 
 
 class SetupError(Exception):
-    """What is missing and what to do about it, in one sentence for the user."""
+    """Setup cannot continue. The message tells the user what is missing and what to do."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the set-up.
+    """One step of the setup.
 
     Attributes:
-        title: What it does, in the words shown while it runs.
-        stamp: File that vouches for it. It lies inside what the step makes, so that both disappear together.
-        inputs: Whatever the result depends on, as text.
-        action: Does it; raises SetupError, having changed nothing that matters, if it cannot.
+        title: Description that is printed while the step runs.
+        stamp: File that marks the step as done. It is inside the product of the step, so both are removed together.
+        inputs: Everything that the result depends on, as text.
+        action: Function that does the step. If it raises SetupError, it leaves no harmful changes.
     """
 
     title: str
@@ -37,15 +37,15 @@ class Step:
 
     @property
     def fingerprint(self) -> str:
-        """The hash of the inputs, which the stamp holds once the step has succeeded."""
+        """Hash of the inputs. The stamp contains it after the step has succeeded."""
         return hashlib.sha256("\0".join(self.inputs).encode()).hexdigest()
 
     def is_done(self) -> bool:
-        """Whether the step has succeeded with these inputs."""
+        """Check that the step has succeeded with these inputs."""
         return self.stamp.is_file() and self.stamp.read_text() == self.fingerprint
 
     def run(self) -> None:
-        """Does the step unless it is done. An interruption leaves the stamp "unfinished", a failure leaves none."""
+        """Do the step unless it is done. An interruption leaves the stamp "unfinished", a failure leaves no stamp."""
         if self.is_done():
             return
         started_s = time.monotonic()
@@ -67,34 +67,34 @@ class Step:
 
 
 def discard_unfinished(product: Path) -> None:
-    """Removes a product in which a step was interrupted: nobody knows what state it is in."""
+    """Remove a product in which a step was interrupted, because its state is unknown."""
     stamps = (product / "stamps").glob("*")
     if any(stamp.read_text() == UNFINISHED for stamp in stamps):
-        print(f"  {product.name} was left unfinished: making it anew", flush=True)
+        print(f"  {product.name} is unfinished: starting again", flush=True)
         shutil.rmtree(product)
 
 
-def contents(paths: Iterable[Path]) -> str:
-    """The names and contents of files, as input of a step."""
+def read_contents(paths: Iterable[Path]) -> str:
+    """Return the names and contents of files as input of a step."""
     return "\n".join(f"{path}\n{path.read_text()}" for path in sorted(paths))
 
 
-def names(folder: Path) -> str:
-    """The names of all files below a folder, as input of a step; what lies in __pycache__ does not count."""
+def list_files(folder: Path) -> str:
+    """Return the names of all files below a folder as input of a step. Files in __pycache__ are skipped."""
     files = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
     return "\n".join(str(path) for path in sorted(files))
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Lets one process at a time set up the checkout; the others wait. Leaves no file behind."""
+    """Let one process at a time set up the checkout. Other processes wait. No lock file is created."""
     handle = os.open(folder, os.O_RDONLY)
     os.set_inheritable(handle, True)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("  waiting for another set-up of this checkout to finish ...", flush=True)
+            print("  waiting for another setup of this checkout ...", flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:

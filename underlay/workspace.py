@@ -1,4 +1,4 @@
-"""The colcon workspace .colcon: the messages, built, with the Python modules linked beside them."""
+"""Build the colcon workspace .colcon: the messages, with links to the Python modules."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ SOURCE = ".colcon/src/pose_ros"
 
 
 def stamp(root: Path, step: str) -> Path:
-    """Where a step that changes the workspace leaves its stamp."""
+    """Return the stamp file of a step that changes the workspace."""
     return root / ".colcon/stamps" / step
 
 
 def lay_out(root: Path) -> None:
-    """Makes the workspace anew: CMake does not survive another Python, another ROS or another path."""
+    """Create the workspace from scratch. CMake caches do not work with another Python, ROS or path."""
     shutil.rmtree(root / ".colcon", ignore_errors=True)
-    # Seen through this link, .venv lies outside the source folder: CMake rejects include folders inside it.
+    # With this link, .venv is outside the source folder. CMake rejects include folders inside the source folder.
     source = root / SOURCE
     source.parent.mkdir(parents=True)
     source.symlink_to("../..", target_is_directory=True)
 
 
 def build(root: Path, env: Environment) -> None:
-    """Builds the package on the ROS 2 of the environment."""
+    """Build the package with the ROS 2 of the environment."""
     variables = env.variables()
     if env.distro:
         python, search = env.python.executable, []
     else:
         python, search = str(env.executable), ["-DPython3_FIND_VIRTUALENV=ONLY", f"-DPython3_INCLUDE_DIR={env.include}"]
         variables.update(AMENT_PREFIX_PATH=str(env.prefix), CMAKE_PREFIX_PATH=str(env.prefix))
-    variables["COLCON_HOME"] = str(root / ".colcon")  # the user's own defaults are meant for other workspaces
-    _forget_removed_modules(root)
+    variables["COLCON_HOME"] = str(root / ".colcon")  # the colcon defaults of the user are for other workspaces
+    _remove_broken_links(root)
     colcon = shutil.which("colcon", path=variables["PATH"]) or "colcon"
     folders = ["--build-base", ".colcon/build", "--install-base", ".colcon/install", "--symlink-install"]
     cmake = [f"-DPython3_EXECUTABLE={python}", *search, "-DBUILD_TESTING=OFF"]
@@ -43,13 +43,13 @@ def build(root: Path, env: Environment) -> None:
 
 
 def compile_decoders(env: Environment) -> None:
-    """Loads the default model once: its decoder is compiled then, and kept on disk for all further processes."""
+    """Load the default model once. This compiles its decoder and stores it on disk for all later processes."""
     load = "from pose_ros.estimator import PoseEstimator; PoseEstimator.load()"
     command = f"cd / && . {shlex.quote(str(env.prefix / 'ros.sh'))} && python -c '{load}'"
     run(["sh", "-c", command], env.variables())
 
 
-def _forget_removed_modules(root: Path) -> None:
+def _remove_broken_links(root: Path) -> None:
     for link in (root / ".colcon/install").rglob("*"):
         if link.is_symlink() and not link.exists():
             link.unlink()

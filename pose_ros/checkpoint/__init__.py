@@ -1,6 +1,6 @@
-"""Public checkpoints made into networks of this package: one file per publisher.
+"""Load public checkpoints into networks of this package, one file per publisher.
 
-A checkpoint is read without executing anything in it, its publisher is told from its keys, and it is loaded whole or
+A checkpoint is read without executing code from it. Its publisher is identified by its keys. It is loaded completely or
 not at all.
 """
 

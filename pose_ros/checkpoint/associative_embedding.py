@@ -1,7 +1,7 @@
-"""Associative Embedding's checkpoints (pose-ae-train).
+"""Import checkpoints of Associative Embedding (pose-ae-train).
 
-Each stack says 68 channels: 17 heatmaps, 17 tags and 34 without a target. ``merge_preds`` hands all 68 to the next
-stack, so no weight is dropped; it is the network that leaves the 34 out of its outputs.
+Each stack predicts 68 channels: 17 heatmaps, 17 tags and 34 without a target. ``merge_preds`` passes all 68 to the next
+stack, so no weight is dropped. The network itself omits the 34 from its outputs.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _HOURGLASS = {"up1": "around", "low1": "down", "low2": "inner", "low3": "up"}
 
 
 def _network(shapes: Shapes) -> Builder | None:
-    """As many stacks as there are hourglasses."""
+    """Identify the network. The number of stacks is the number of hourglasses."""
     stacks = {match[1] for key in shapes if (match := re.match(r"features\.(\d+)\.0\.(?:up1|low\d)\.", key))}
     return partial(AssociativeEmbedding, COCO_17, len(stacks)) if stacks else None
 
 
 def _convert(state: State) -> State:
-    return {_renamed(key): value for key, value in state.items()}
+    return {_rename_key(key): value for key, value in state.items()}
 
 
-def _renamed(key: str) -> str:
-    """Convolutions are the first of a pair with ReLU, but those of predictions and merges stand alone."""
+def _rename_key(key: str) -> str:
+    """Rename a key. A convolution is the first module of a pair with ReLU, except in predictions and merges."""
     module, *path, part = key.split(".")
     if module not in _MODULES:
         return key

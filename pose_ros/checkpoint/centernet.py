@@ -1,4 +1,4 @@
-"""CenterNet's multi-person pose checkpoints: DLA-34 with DCNv2, the large hourglass, and ResNets."""
+"""Import CenterNet's multi-person pose checkpoints: DLA-34 with DCNv2, the large hourglass, and ResNets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pose_ros.network.resnet import BLOCKS
 from pose_ros.network.zoo import Builder
 
 Rule = tuple[str, str | Callable[[re.Match[str]], str]]
-"""A pattern and what takes its place."""
+"""A pattern and its replacement."""
 
 HEADS = {
     "hm": "centres",
@@ -25,7 +25,7 @@ HEADS = {
 PARTS = {"proj": "projections", "up": "upsamplings", "node": "nodes"}
 
 _UNUSED = re.compile(r"base\.level[34]\.project\..*|(base\.)?fc\..*")
-"""What is saved and never read: shortcuts of trees of trees, classifiers."""
+"""Keys that are saved and never used: shortcuts of nested trees, and classifiers."""
 
 _NAMES = "|".join(HEADS)
 _HEAD: Rule = (rf"^({_NAMES})\.", lambda match: f"heads.{HEADS[match[1]]}.")
@@ -64,38 +64,38 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         (r"^(conv1|bn1|layer\d)\.", r"backbone.\1."),
     ),
 }
-"""By the beginning of a key that only this trunk has."""
+"""Rules by backbone. Each backbone is identified by the prefix of a key that no other has."""
 
 
 def _network(shapes: Shapes) -> Builder | None:
-    trunk = _trunk(shapes)
-    if trunk is None or not any(key.startswith("hps.") for key in shapes):
+    backbone = _find_backbone(shapes)
+    if backbone is None or not any(key.startswith("hps.") for key in shapes):
         return None
-    if trunk == "deconv_layers.":
-        depth = _depth(shapes)
+    if backbone == "deconv_layers.":
+        depth = _find_depth(shapes)
         return partial(centernet_resnet, depth=depth) if depth else None
-    return centernet_dla34 if trunk == "dla_up." else centernet_hourglass
+    return centernet_dla34 if backbone == "dla_up." else centernet_hourglass
 
 
-def _trunk(shapes: Shapes | State) -> str | None:
-    return next((trunk for trunk in _RULES if any(key.startswith(trunk) for key in shapes)), None)
+def _find_backbone(shapes: Shapes | State) -> str | None:
+    return next((prefix for prefix in _RULES if any(key.startswith(prefix) for key in shapes)), None)
 
 
-def _depth(shapes: Shapes) -> int | None:
-    """Of a ResNet, by its blocks; None if there is none of so many."""
+def _find_depth(shapes: Shapes) -> int | None:
+    """Find the depth of a ResNet from its numbers of blocks. None if no ResNet has these numbers."""
     blocks = tuple(len({key.split(".")[1] for key in shapes if key.startswith(f"layer{n}.")}) for n in (1, 2, 3, 4))
     bottleneck = any(key.endswith(".conv3.weight") for key in shapes)
     return next((depth for depth in BLOCKS if BLOCKS[depth] == blocks and (depth >= 50) == bottleneck), None)
 
 
 def _convert(state: State) -> State:
-    rules = _RULES.get(_trunk(state) or "", ())
-    return {_renamed(key, rules): value for key, value in state.items() if not _UNUSED.fullmatch(key)}
+    rules = _RULES.get(_find_backbone(state) or "", ())
+    return {_rename_key(key, rules): value for key, value in state.items() if not _UNUSED.fullmatch(key)}
 
 
-def _renamed(key: str, rules: tuple[Rule, ...]) -> str:
-    for pattern, ours in rules:
-        key = re.sub(pattern, ours, key)
+def _rename_key(key: str, rules: tuple[Rule, ...]) -> str:
+    for pattern, replacement in rules:
+        key = re.sub(pattern, replacement, key)
     return key
 
 

@@ -1,4 +1,4 @@
-"""Weights into a network: all of them, or none."""
+"""Load weights into a network, completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from pose_ros.network.model import PoseNetwork
 
 
 def fill(model: PoseNetwork, state: State, source: str) -> None:
-    """Put all weights into a network, and set it to evaluation.
+    """Load all weights into a network, and set it to evaluation mode.
+
+    Args:
+        model: Network to load into, in place.
+        state: Weights, with the keys of the network.
+        source: Name of the weights for errors.
 
     Raises:
-        ValueError: If any key is missing, unexpected, of another shape or not finite; the network is then unchanged.
+        ValueError: If any key is missing, unexpected, of another shape or not finite. The network is then unchanged.
     """
     expected, got = shapes_of(model.state_dict()), shapes_of(state)
-    faults = {
+    faulty_keys = {
         "missing": [key for key in expected if key not in got and not key.endswith("num_batches_tracked")],
         "unexpected": [key for key in got if key not in expected],
         "mis-shaped": [
@@ -24,13 +29,13 @@ def fill(model: PoseNetwork, state: State, source: str) -> None:
             if key in got and got[key] != expected[key]
         ],
     }
-    said = [f"{len(keys)} {kind}, first {', '.join(keys[:3])}" for kind, keys in faults.items() if keys]
-    if said:
+    faults = [f"{len(keys)} {kind}, first {', '.join(keys[:3])}" for kind, keys in faulty_keys.items() if keys]
+    if faults:
         raise ValueError(
-            f"checkpoint {source}: expected the {len(expected)} entries of this network, got {'; '.join(said)}"
+            f"checkpoint {source}: expected the {len(expected)} entries of this network, got {'; '.join(faults)}"
         )
-    wrong = [key for key in expected if key in state and not torch.isfinite(state[key]).all()]
-    if wrong:
-        raise ValueError(f"checkpoint {source}: expected finite weights, got NaN or infinity in {wrong[0]}")
+    not_finite = [key for key in expected if key in state and not torch.isfinite(state[key]).all()]
+    if not_finite:
+        raise ValueError(f"checkpoint {source}: expected finite weights, got NaN or infinity in {not_finite[0]}")
     model.load_state_dict({key: value for key, value in state.items() if key in expected}, strict=False)
     model.eval()

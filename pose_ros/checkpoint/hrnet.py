@@ -1,4 +1,4 @@
-"""HRNet's checkpoints: the single-person networks of COCO and MPII, and HigherHRNet of COCO and CrowdPose."""
+"""Import HRNet's checkpoints: the single-person networks of COCO and MPII, and HigherHRNet of COCO and CrowdPose."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose_ros.skeleton import COCO_17, CROWDPOSE_14, MPII_16, Skeleton
 
 SKELETONS = {len(skeleton): skeleton for skeleton in (COCO_17, MPII_16, CROWDPOSE_14)}
 
-_RENAMED = {
+_PREFIXES = {
     "final_layer.": "heads.heatmaps.",
     "final_layers.0.": "coarse.",
     "final_layers.1.": "fine.",
@@ -28,43 +28,43 @@ _FINEST = tuple(f"stage{stage}.0.branches.0.0.conv{conv}.weight" for stage in (2
 
 
 def skeleton_of(keypoints: int) -> Skeleton:
-    """The skeleton that the HRNet family has for so many keypoints.
+    """Return the skeleton of the HRNet family with a number of keypoints.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no skeleton has this number.
     """
     if keypoints not in SKELETONS:
         raise ValueError(
             f"checkpoint: expected the keypoints of {', '.join(s.name for s in SKELETONS.values())}, got {keypoints}: "
-            "their meaning is not in the file; name its network with --network"
+            "the file does not contain their names; name its network with --network"
         )
     return SKELETONS[keypoints]
 
 
 def crop_size_wh(skeleton: Skeleton) -> tuple[int, int]:
-    """Of the crops that single-person networks are trained on, px: MPII's are square."""
+    """Return the size of the crops that single-person networks are trained on, px. MPII's crops are square."""
     return (256, 256) if skeleton == MPII_16 else (192, 256)
 
 
-def channels(shapes: Shapes, layer: str, unless: int = len(COCO_17)) -> int:
-    """Outputs of a convolution; ``unless`` it is missing, which is then said of its weights."""
-    return next((shapes[key][0] for key in (f"{layer}.bias", f"{layer}.weight") if key in shapes), unless)
+def output_channels(shapes: Shapes, layer: str, default: int = len(COCO_17)) -> int:
+    """Return the output channels of a convolution. ``default`` if it is missing, so that ``fill`` reports its keys."""
+    return next((shapes[key][0] for key in (f"{layer}.bias", f"{layer}.weight") if key in shapes), default)
 
 
 def width_of(shapes: Shapes) -> int | None:
-    """Channels of the finest resolution; None where there is no such trunk."""
+    """Return the channels of the finest resolution. None if the checkpoint has no HRNet."""
     return next((shapes[key][0] for key in _FINEST if key in shapes), None)
 
 
-def renamed(state: State, prefixes: Mapping[str, str]) -> State:
-    """The entries of known prefixes under ours; all others are the backbone's."""
-    return {_renamed(key, prefixes): value for key, value in state.items()}
+def rename_keys(state: State, prefixes: Mapping[str, str]) -> State:
+    """Replace known prefixes of keys by ours. All other keys belong to the backbone."""
+    return {_rename_key(key, prefixes): value for key, value in state.items()}
 
 
-def _renamed(key: str, prefixes: Mapping[str, str]) -> str:
-    for theirs, ours in prefixes.items():
-        if key.startswith(theirs):
-            return ours + key.removeprefix(theirs)
+def _rename_key(key: str, prefixes: Mapping[str, str]) -> str:
+    for prefix, replacement in prefixes.items():
+        if key.startswith(prefix):
+            return replacement + key.removeprefix(prefix)
     return f"backbone.{key}"
 
 
@@ -73,9 +73,9 @@ def _network(shapes: Shapes) -> Builder | None:
     if width is None:
         return None
     if any(key.startswith("final_layers.") for key in shapes):
-        return partial(_higherhrnet, width, channels(shapes, "final_layers.1"))
+        return partial(_higherhrnet, width, output_channels(shapes, "final_layers.1"))
     if any(key.startswith("final_layer.") for key in shapes):
-        return partial(_hrnet, width, channels(shapes, "final_layer"))
+        return partial(_hrnet, width, output_channels(shapes, "final_layer"))
     return None
 
 
@@ -89,7 +89,7 @@ def _hrnet(width: int, keypoints: int) -> PoseNetwork:
 
 
 def _convert(state: State) -> State:
-    return renamed(state, _RENAMED)
+    return rename_keys(state, _PREFIXES)
 
 
 PUBLISHER = Publisher("HRNet", _network, _convert)

@@ -1,4 +1,4 @@
-"""A checkpoint becomes a network: read, recognised by its keys, converted, and loaded whole or not at all."""
+"""Load a checkpoint as a network: read the file, identify it by its keys, convert it, and fill the network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pose_ros.network.model import PoseNetwork
 
 
 def publishers() -> Iterator[Publisher]:
-    """All importers: every file of this folder that has a ``PUBLISHER``."""
+    """Yield all importers: the ``PUBLISHER`` of every file of this folder that has one."""
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         publisher = getattr(import_module(f"pose_ros.checkpoint.{module.name}"), "PUBLISHER", None)
         if publisher is not None:
@@ -29,46 +29,46 @@ def load_checkpoint(path: str | Path, network: str | None = None) -> PoseNetwork
     """Load a checkpoint into its network, in evaluation mode on the CPU.
 
     Args:
-        path: The file of a publisher that this package knows, or of ``save_checkpoint``.
-        network: A name of ``zoo.networks()``, to say which network instead of telling it from the keys.
+        path: File of a known publisher, or of ``save_checkpoint``.
+        network: Name of the network, a key of ``zoo.networks()``. None = identify it by the keys.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, holds code, is of no known publisher, or does not fit its network: the
-            first missing, unexpected and mis-shaped keys are named.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is damaged, contains code, has an unknown publisher, or does not fit its network. The
+            error then names the first missing, unexpected and mis-shaped keys.
     """
     path = Path(path)
-    return from_content(read_file(path), path, network)
+    return load_content(read_file(path), path, network)
 
 
-def from_content(content: Any, path: Path, network: str | None = None) -> PoseNetwork:
-    """The network of what ``read_file`` has read; ``path`` names it in errors.
+def load_content(content: Any, path: Path, network: str | None = None) -> PoseNetwork:
+    """Load the content that ``read_file`` returned. ``path`` names it in errors.
 
     Raises:
-        ValueError: As ``load_checkpoint``.
+        ValueError: As for ``load_checkpoint``.
     """
     if own.is_own(content):
         if network not in (None, content.get("network")):
             raise ValueError(f"checkpoint {path}: expected network {content.get('network')}, got {network}")
-        return own.restored(content, path)
-    return from_state(state_of(content, path), str(path), network)
+        return own.restore(content, path)
+    return load_state(state_of(content, path), str(path), network)
 
 
-def from_state(state: State, source: str, network: str | None = None) -> PoseNetwork:
-    """The network of a publisher's state dict; ``source`` names it in errors.
+def load_state(state: State, source: str, network: str | None = None) -> PoseNetwork:
+    """Load a publisher's state dict. ``source`` names it in errors.
 
     Raises:
-        ValueError: If it is of no known publisher, or does not fit.
+        ValueError: If the publisher is unknown, or the weights do not fit.
     """
     shapes, named = shapes_of(state), zoo.build(network) if network else None
     for publisher in publishers():
-        with _damage_named(publisher, source):
+        with _name_publisher_in_errors(publisher, source):
             build = publisher.network(shapes)
             if build is None:
                 continue
-            told, converted = build(), publisher.convert(state)
-        model = told if named is None else named
-        with _other_network_named(model.spec.name, told.spec.name):
+            identified, converted = build(), publisher.convert(state)
+        model = identified if named is None else named
+        with _name_identified_network_in_errors(model.spec.name, identified.spec.name):
             fill(model, converted, f"{source} ({publisher.name}, {model.spec.name})")
         return model
     if named is None:
@@ -82,8 +82,8 @@ def from_state(state: State, source: str, network: str | None = None) -> PoseNet
 
 
 @contextmanager
-def _damage_named(publisher: Publisher, source: str) -> Iterator[None]:
-    """A damaged file may have a publisher's keys and other shapes: whatever its importer makes of them is told."""
+def _name_publisher_in_errors(publisher: Publisher, source: str) -> Iterator[None]:
+    """Name the publisher in any error of its importer. A damaged file can have the right keys but other shapes."""
     try:
         yield
     except (ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
@@ -91,11 +91,11 @@ def _damage_named(publisher: Publisher, source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _other_network_named(wanted: str, told: str) -> Iterator[None]:
-    """Weights that do not fit the network that was asked for: say whose they are."""
+def _name_identified_network_in_errors(requested: str, identified: str) -> Iterator[None]:
+    """If weights do not fit the requested network, add to the error which network the keys identify."""
     try:
         yield
     except ValueError as error:
-        if wanted == told:
+        if requested == identified:
             raise
-        raise ValueError(f"{error}; by its keys it is a checkpoint of {told}") from error
+        raise ValueError(f"{error}; its keys identify it as a checkpoint of {identified}") from error

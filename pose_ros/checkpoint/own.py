@@ -1,4 +1,4 @@
-"""Checkpoints of this package: the name of a network, its description and its weights."""
+"""Save and restore checkpoints of this package: the name of a network, its description and its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from pose_ros.checkpoint.fill import fill
 from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
-from pose_ros.files import appears_whole
+from pose_ros.files import atomic_write
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
 
@@ -20,13 +20,15 @@ FORMAT = "pose_ros checkpoint 1"
 
 
 def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: Any) -> None:
-    """Write a network so that ``load_checkpoint`` and ``pose_ros export`` read it; a file appears whole or not at all.
+    """Write a network to a file that ``load_checkpoint`` and ``pose_ros export`` read.
+
+    The file appears complete or not at all.
 
     Args:
-        network: The network.
-        name: Its name in ``zoo.networks()``.
-        path: The file.
-        **more: Tensors and plain data to keep beside it, such as the optimizer's state.
+        network: Network to save.
+        name: Name of the network, a key of ``zoo.networks()``.
+        path: File to write.
+        **more: Additional tensors and plain data to save, such as the state of the optimizer.
     """
     path = Path(path)
     content = {
@@ -36,22 +38,22 @@ def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: A
         "spec": network.spec.to_dict(),
         "state_dict": network.state_dict(),
     }
-    with appears_whole(path) as unfinished, unfinished.open("wb") as file:
+    with atomic_write(path) as unfinished, unfinished.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
 
 
 def is_own(content: Any) -> bool:
-    """Whether a file's content was written by ``save_checkpoint``."""
+    """Return whether a file's content was written by ``save_checkpoint``."""
     return isinstance(content, Mapping) and str(content.get("format", "")).startswith("pose_ros checkpoint")
 
 
-def restored(content: Mapping[str, Any], path: Path) -> PoseNetwork:
-    """The network of such a content, in evaluation mode.
+def restore(content: Mapping[str, Any], path: Path) -> PoseNetwork:
+    """Restore the network from the content of such a file, in evaluation mode.
 
     Raises:
-        ValueError: If it is of a later version, or does not fit its network.
+        ValueError: If the file has another version, or does not fit its network.
     """
     if content["format"] != FORMAT:
         raise ValueError(f"checkpoint {path}: expected {FORMAT!r}, got {content['format']!r}; update this package")

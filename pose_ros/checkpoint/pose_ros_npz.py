@@ -1,4 +1,7 @@
-"""The weights that this project began with: NumPy archives of its first network and of two trunks, folded."""
+"""Import the first network of this project, a NumPy archive with a folded backbone.
+
+Archives of only a backbone are read by ``backbone``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pose_ros.checkpoint.publisher import Publisher, Shapes, State
 from pose_ros.network import multi_head
 from pose_ros.network.zoo import Builder
 
-_RENAMED = (
+_KEY_RULES = (
     (r"^bb\.l\.(\d+)\.c\.", r"backbone.layers.\1.conv."),
     (r"^l8\.", "neck.fine."),
     (r"^l16\.", "neck.coarse."),
@@ -26,12 +29,12 @@ def _network(shapes: Shapes) -> Builder | None:
 
 
 def _convert(state: State) -> State:
-    return {_renamed(key): value for key, value in state.items()}
+    return {_rename_key(key): value for key, value in state.items()}
 
 
-def _renamed(key: str) -> str:
-    for pattern, ours in _RENAMED:
-        key, count = re.subn(pattern, ours, key)
+def _rename_key(key: str) -> str:
+    for pattern, replacement in _KEY_RULES:
+        key, count = re.subn(pattern, replacement, key)
         if count:
             break
     return key

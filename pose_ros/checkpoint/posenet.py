@@ -1,7 +1,7 @@
-"""PoseNet: the torch checkpoints of rwightman's posenet-pytorch, and Google Coral's quantised TensorFlow Lite files.
+"""Import PoseNet: torch checkpoints of rwightman's posenet-pytorch, and Google Coral's quantised TensorFlow Lite files.
 
-Both have the same layers. Their offsets are in blocks, all y and then all x, and the two directions of the mid-range
-offsets are heads of their own.
+Both have the same layers. Their offsets are in blocks: all y, then all x. The two directions of the mid-range offsets
+are separate heads.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pose_ros.network.zoo import Builder
 
 CORAL_INPUT = InputSpec("image", "NCHW", "float32", "rgb", (128.0, 128.0, 128.0), (128.0, 128.0, 128.0), STRIDE, 480)
 WIDTHS = {16: 0.5, 24: 0.75, 32: 1.0}
-"""Of MobileNet, by the channels of the first convolution."""
+"""Width of MobileNet, by the channels of the first convolution."""
 
 _CORAL = re.compile(r"(?:.*/)?MobilenetV1/(?:Conv2d_(\d+)(?:_(depthwise|pointwise))?|(\w+?)_2)/(.*)")
 _PAIR = re.compile(r"features\.conv(\d+)\.(conv|depthwise|pointwise)\.(weight|bias)")
@@ -41,16 +41,16 @@ def _convert(state: State) -> State:
     for part in ("weight", "bias"):
         directions = [state.pop(f"{head}.{part}") for head in _MID if f"{head}.{part}" in state]
         if directions:
-            state[f"heads.mid_offsets.{part}"] = torch.cat([_paired(direction) for direction in directions])
+            state[f"heads.mid_offsets.{part}"] = torch.cat([_interleave_xy(direction) for direction in directions])
         if f"offset.{part}" in state:
-            state[f"heads.short_offsets.{part}"] = _paired(state.pop(f"offset.{part}"))
+            state[f"heads.short_offsets.{part}"] = _interleave_xy(state.pop(f"offset.{part}"))
         if f"heatmap.{part}" in state:
             state[f"heads.heatmaps.{part}"] = state.pop(f"heatmap.{part}")
-    return {_PAIR.sub(_layer, key): value for key, value in state.items()}
+    return {_PAIR.sub(_rename_pair, key): value for key, value in state.items()}
 
 
 def _torch_name(key: str) -> str:
-    """A key of the TensorFlow Lite file as the torch checkpoint has it; others as they are."""
+    """Rename a key of the TensorFlow Lite file to that of the torch checkpoint. Other keys stay unchanged."""
     match = _CORAL.fullmatch(key)
     if not match:
         return key
@@ -60,20 +60,23 @@ def _torch_name(key: str) -> str:
 
 
 def _torch_layout(key: str, value: Tensor) -> Tensor:
-    """(O, rows, columns, I) of a TensorFlow Lite file to (O, I, rows, columns); of depthwise ones O is 1 and I many."""
+    """Reorder TensorFlow Lite's (O, rows, columns, I) to (O, I, rows, columns).
+
+    Depthwise weights are stored with O = 1 and one entry of I per channel.
+    """
     if value.ndim != 4 or not _CORAL.fullmatch(key):
         return value
     return value.permute((3, 0, 1, 2) if "depthwise" in key else (0, 3, 1, 2))
 
 
-def _paired(rows: Tensor) -> Tensor:
-    """All y and then all x, to x and y side by side."""
+def _interleave_xy(rows: Tensor) -> Tensor:
+    """Reorder rows from all y, then all x, to alternating x and y."""
     y, x = rows[: len(rows) // 2], rows[len(rows) // 2 :]
     return torch.stack([x, y], dim=1).flatten(0, 1) if len(x) == len(y) else rows
 
 
-def _layer(match: re.Match[str]) -> str:
-    """The pairs of the publisher are two layers each of ours."""
+def _rename_pair(match: re.Match[str]) -> str:
+    """Rename a layer of one of the publisher's pairs, each of which is two of our layers."""
     number, kind, part = match.groups()
     return f"backbone.layers.{2 * int(number) - (kind == 'depthwise')}.conv.{part}"
 

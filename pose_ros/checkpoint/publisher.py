@@ -1,4 +1,4 @@
-"""What an importer is: it knows a publisher's checkpoints by their keys and renames them to ours."""
+"""Define an importer, which identifies a publisher's checkpoints by their keys and converts them to ours."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Publisher:
-    """One publisher's way of naming weights.
+    """Importer of one publisher's checkpoints.
 
     Attributes:
-        name: Who.
-        network: Shapes of a checkpoint to what builds its network, or None where it is not this publisher's. It looks
-            at few keys, so that an incomplete file is still recognised and its gaps are named.
-        convert: The publisher's state dict to ours: keys renamed, channels reordered, unused entries dropped. It
-            passes on what it does not know, and does not fail on what is missing.
+        name: Name of the publisher.
+        network: Function from the shapes of a checkpoint to the builder of its network. None = another publisher. It
+            reads few keys, so that an incomplete file is still identified and its missing keys are reported.
+        convert: Function from the publisher's state dict to ours: renames keys, reorders channels, drops unused
+            entries. It keeps unknown entries, and does not fail if entries are missing.
     """
 
     name: str
@@ -33,5 +33,5 @@ class Publisher:
 
 
 def shapes_of(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of each entry."""
+    """Return the shape of each entry."""
     return {key: tuple(value.shape) for key, value in state.items()}

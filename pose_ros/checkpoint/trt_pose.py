@@ -1,6 +1,6 @@
-"""trt_pose's checkpoints: body and hand, any trunk, with attention or without.
+"""Import trt_pose's checkpoints: body and hand, any backbone, with or without attention.
 
-Its part affinity fields are y before x; ours are x before y, so the last convolution's outputs change places.
+Its part affinity fields have y before x. Ours have x before y, so the outputs of the last convolution are swapped.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pose_ros.skeleton import TRT_POSE_18
 
 _FIELDS = {"cmap": "heatmaps", "paf": "pafs"}
 _CLASSIFIERS = ("0.resnet.fc.", "0.densenet.classifier.")
-_RENAMED = (
+_KEY_RULES = (
     (r"^0\.(?:resnet|densenet)\.", "backbone."),
     (r"^1\.(cmap|paf)_(?:up|conv\.0)\.", "heads.{}.up."),
     (r"^1\.(cmap|paf)_att\.", "heads.{}.gate."),
@@ -30,11 +30,11 @@ _RENAMED = (
 
 
 def _network(shapes: Shapes) -> Builder | None:
-    backbone = _backbone(shapes)
+    backbone = _find_backbone(shapes)
     if backbone is None or not any(key.startswith("1.cmap_conv.") for key in shapes):
         return None
     attention = "_att" if any(key.startswith("1.cmap_att.") for key in shapes) else ""
-    keypoints, links = _channels(shapes, "cmap"), _channels(shapes, "paf") // 2
+    keypoints, links = _output_channels(shapes, "cmap"), _output_channels(shapes, "paf") // 2
     return partial(_build, f"trt_pose_{backbone}{attention}", keypoints, links)
 
 
@@ -44,14 +44,15 @@ def _build(name: str, keypoints: int, links: int) -> PoseNetwork:
             return NETWORKS[name](skeleton)
     raise ValueError(
         f"trt_pose checkpoint: expected {len(TRT_POSE_18)} keypoints and {len(TRT_POSE_18.limbs)} links (body) or "
-        f"{len(HAND_21)} and {len(HAND_21.limbs)} (hand), got {keypoints} and {links}: their meaning is not in the file"
+        f"{len(HAND_21)} and {len(HAND_21.limbs)} (hand), got {keypoints} and {links}: "
+        "the file does not contain their names"
     )
 
 
-def _backbone(shapes: Shapes) -> str | None:
-    """The trunk whose numbers of blocks these are."""
-    residual = _counts(shapes, r"^0\.resnet\.layer(\d)\.(\d+)\.", first=0)
-    dense = _counts(shapes, r"^0\.densenet\.features\.denseblock(\d)\.denselayer(\d+)\.", first=1)
+def _find_backbone(shapes: Shapes) -> str | None:
+    """Find the backbone with these numbers of blocks."""
+    residual = _block_counts(shapes, r"^0\.resnet\.layer(\d)\.(\d+)\.", first=0)
+    dense = _block_counts(shapes, r"^0\.densenet\.features\.denseblock(\d)\.denselayer(\d+)\.", first=1)
     narrow = not any(re.match(r"^0\.resnet\.layer\d\.\d+\.conv3\.", key) for key in shapes)
     for depth, counts in BLOCKS.items():
         if counts == residual and narrow == (depth < 50):
@@ -59,8 +60,8 @@ def _backbone(shapes: Shapes) -> str | None:
     return next((f"densenet{depth}" for depth, (_, _, counts) in VARIANTS.items() if counts == dense), None)
 
 
-def _counts(shapes: Shapes, pattern: str, first: int) -> tuple[int, ...]:
-    """How many blocks each layer has, told from the highest of their numbers."""
+def _block_counts(shapes: Shapes, pattern: str, first: int) -> tuple[int, ...]:
+    """Return the number of blocks of each layer, from the highest block number."""
     highest: dict[int, int] = {}
     for match in (re.match(pattern, key) for key in shapes):
         if match:
@@ -69,27 +70,27 @@ def _counts(shapes: Shapes, pattern: str, first: int) -> tuple[int, ...]:
     return tuple(highest[layer] for layer in sorted(highest))
 
 
-def _channels(shapes: Shapes, field: str) -> int:
-    """Outputs of a branch's last convolution; 0 where it is missing."""
+def _output_channels(shapes: Shapes, field: str) -> int:
+    """Return the output channels of a branch's last convolution. 0 if it is missing."""
     names = [f"1.{field}_conv.{part}" for part in ("bias", "weight", "1.bias", "1.weight")]
     return next((shapes[name][0] for name in names if name in shapes), 0)
 
 
 def _convert(state: State) -> State:
-    renamed = {_renamed(key): value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
-    return {key: _x_first(value) if key.startswith("heads.pafs.conv.") else value for key, value in renamed.items()}
+    renamed = {_rename_key(key): value for key, value in state.items() if not key.startswith(_CLASSIFIERS)}
+    return {key: _swap_xy(value) if key.startswith("heads.pafs.conv.") else value for key, value in renamed.items()}
 
 
-def _renamed(key: str) -> str:
-    for pattern, ours in _RENAMED:
+def _rename_key(key: str) -> str:
+    for pattern, replacement in _KEY_RULES:
         match = re.match(pattern, key)
         if match:
-            return ours.format(*(_FIELDS[field] for field in match.groups())) + key[match.end() :]
+            return replacement.format(*(_FIELDS[field] for field in match.groups())) + key[match.end() :]
     return key
 
 
-def _x_first(channels: Tensor) -> Tensor:
-    """Pairs of output channels, y and x, made x and y."""
+def _swap_xy(channels: Tensor) -> Tensor:
+    """Swap the pairs of output channels, from y and x to x and y."""
     return torch.cat([pair.flip(0) for pair in channels.split(2)])
 
 

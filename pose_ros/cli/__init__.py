@@ -1,4 +1,7 @@
-"""The program ``pose_ros``: one file per group of commands, errors in one line, heavy imports only when needed."""
+"""Command line of ``pose_ros``: one file per group of commands.
+
+Errors are reported in one line. Heavy libraries are imported inside the commands that need them.
+"""
 
 from __future__ import annotations
 
@@ -32,27 +35,30 @@ TERMINATED = 143
 
 
 class Commands(TyperGroup):
-    """Turns what the library raises into one red line and an exit code."""
+    """Command group that reports exceptions of the library as one red line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the chosen command."""
+        """Run the selected command."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except (BrokenPipeError, typer.Exit, typer.Abort):
-            raise  # the reader of our output has gone, or a command has ended: no error
+            raise  # the reader closed our output, or a command exited: not an error
         except (ValueError, TypeError, OSError, ImportError, KeyError, RuntimeError) as error:
             if ctx.params.get("traceback"):
                 raise
-            typer.secho(f"pose_ros: {_text(error)}", fg="red", err=True)
+            typer.secho(f"pose_ros: {_error_text(error)}", fg="red", err=True)
             raise typer.Exit(1) from None
 
 
 app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command("image")(image.image)
 app.command("video")(video.video)
-app.command("bag", help="Find the people in a rosbag2; another name of video.")(video.video)
+app.command(
+    "bag",
+    help="Find people in a rosbag2. Same as video.\n\npose_ros bag recording --topic /camera/image_raw -o drawn.mp4",
+)(video.video)
 app.command("replay")(replay.replay)
 app.command("decode")(decode.decode)
 app.command("build-engine")(build_engine.build_engine)
@@ -71,10 +77,10 @@ app.add_typer(models.app, name="models")
 @app.callback()
 def options(
     traceback: Annotated[
-        bool, typer.Option("--traceback", envvar="POSE_ROS_TRACEBACK", help="Show where an error comes from.")
+        bool, typer.Option("--traceback", envvar="POSE_ROS_TRACEBACK", help="Print the Python traceback of an error.")
     ] = False,
 ) -> None:
-    """Finds the people in images, videos and recordings.
+    """Estimate the poses of people in images, videos and recordings.
 
     pose_ros image photo.jpg -o drawn.jpg
     """
@@ -82,7 +88,7 @@ def options(
 
 def main() -> None:
     """Run the program and exit."""
-    # A broken file is reported by us, with its name; the libraries' own remarks would stand around it.
+    # We report a broken file in one line with its name. Messages of OpenCV and FFmpeg would surround that line.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     signal.signal(signal.SIGTERM, _terminate)
@@ -90,11 +96,11 @@ def main() -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    sys.exit(TERMINATED)  # by way of every "with", so that files are finished
+    sys.exit(TERMINATED)  # unwinds every "with" block, so that output files are complete
 
 
-def _text(error: Exception) -> str:
-    """The message alone; KeyError would put it in quotes, and Python says of an absent PyTorch no cure."""
+def _error_text(error: Exception) -> str:
+    """Return the message of an error: without the quotes of KeyError, and with the fix for a missing PyTorch."""
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        return "torch: expected PyTorch, got none: pip install torch"
+        return "torch: expected PyTorch, got none; pip install torch"
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)

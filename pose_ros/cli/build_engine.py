@@ -1,4 +1,4 @@
-"""``pose_ros build-engine``: the engine of a model is built now, so that no later start waits for it."""
+"""``pose_ros build-engine``: build the TensorRT engine of a model, so that later starts do not wait for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pose_ros.cli.options import SetOption, configs
+from pose_ros.cli.options import SetOption, make_configs
 from pose_ros.cli.progress import BuildBar
 
 
@@ -16,21 +16,23 @@ def build_engine(
     model: Annotated[Path | None, typer.Argument(help="ONNX file.", show_default="the model of this package")] = None,
     settings: SetOption = None,
 ) -> None:
-    """Build the TensorRT engine of a model, or say that it is there. It serves the same settings on this machine.
+    """Build the TensorRT engine of a model ahead of time.
+
+    Later starts with the same settings on this machine load the engine. An engine that exists is not built again.
 
     pose_ros build-engine model.onnx --set runtime.best_size=432x576
     """
     from pose_ros.models.model_file import DEFAULT_MODEL
     from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
-    config, _ = configs(settings, None, None, False, False)
+    config, _ = make_configs(settings, None, None, False, False)
     start_s = time.monotonic()
     with BuildBar() as bar:
-        runner = TensorRTRunner(model or DEFAULT_MODEL, config.runtime, bar.progress, bar.say)
+        runner = TensorRTRunner(model or DEFAULT_MODEL, config.runtime, bar.progress, bar.notify)
     with runner:
         if not runner.plan.is_file():
-            raise OSError(f"engine: expected a folder that can be written, got {runner.plan.parent}; set runtime.cache")
-        done = "built and loaded" if runner.has_built else "it was there already, loaded"
+            raise OSError(f"engine: expected a writable folder, got {runner.plan.parent}; set runtime.cache")
+        outcome = "built and loaded" if runner.has_built else "already built, loaded"
         seconds, megabytes = time.monotonic() - start_s, runner.plan.stat().st_size / 1e6
         typer.echo(runner.plan)
-        typer.echo(f"{runner.description}: {done} in {seconds:.1f} s, {megabytes:.1f} MB", err=True)
+        typer.echo(f"{runner.description}: {outcome} in {seconds:.1f} s, {megabytes:.1f} MB", err=True)

@@ -1,4 +1,4 @@
-"""``pose_ros decode``: a decoder on stored arrays, for debugging and for checks from outside."""
+"""``pose_ros decode``: run a decoder on stored arrays, for debugging and for comparison with other programs."""
 
 from __future__ import annotations
 
@@ -15,31 +15,35 @@ if TYPE_CHECKING:
     from pose_ros.people import People
 
 OUTPUT_NDIM = 4
-"""A network's output has a batch axis, a field has none."""
+"""Dimensions of a network output. A field has no batch axis, so one dimension less."""
 
 
 def decode(
-    arrays: Annotated[Path, typer.Argument(metavar="FIELDS.npz", help="Arrays of one image.", show_default=False)],
+    arrays: Annotated[
+        Path, typer.Argument(metavar="FIELDS.npz", help="Network outputs or fields of one image.", show_default=False)
+    ],
     spec: Annotated[Path, typer.Option("--spec", help="YAML description of the model.", show_default=False)],
     grouping: options.Grouping = None,
     output: Annotated[
         Path | None, typer.Option("--json", help="JSON file to write.", show_default="standard output")
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Draw fields, peaks and people.", show_default=False)
+        Path | None,
+        typer.Option("--picture", help="Image file to write: fields, peaks and people.", show_default=False),
     ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", help="The photo behind the picture.", show_default=False)
+        Path | None, typer.Option("--image", help="Background image for --picture.", show_default=False)
     ] = None,
     masks: Annotated[
-        Path | None, typer.Option("--masks", help="Write the people's masks (.npz), if any.", show_default=False)
+        Path | None, typer.Option("--masks", help="File for the masks of the people (.npz).", show_default=False)
     ] = None,
     settings: options.SetOption = None,
 ) -> None:
-    """Make people of stored fields.
+    """Run a decoder on stored network outputs.
 
-    The arrays are named like the fields (heatmaps, pafs, tags, ...), each (C, H, W), or like the outputs in the
-    description, each with a batch axis. Coordinates are pixels of the network input.
+    The arrays are fields (heatmaps, pafs, tags, ...) of shape (C, H, W).
+    They can also be network outputs with a batch axis, named as in the
+    description. Coordinates are pixels of the network input.
 
     pose_ros decode fields.npz --spec model.yaml --picture decoded.png
     """
@@ -49,10 +53,10 @@ def decode(
     from pose_ros.models.model_file import read_sidecar
 
     model = read_sidecar(spec)
-    config = options.configs(settings, None, None, False, False)[0].decoder
-    fields = _fields(arrays, model)
+    config = options.make_configs(settings, None, None, False, False)[0].decoder
+    fields = _read_fields(arrays, model)
     people = make_decoder(model, grouping, config)(fields)
-    text = json.dumps(_answer(people, model), indent=1)
+    text = json.dumps(_people_dict(people, model), indent=1)
     if output is None:
         typer.echo(text)
     else:
@@ -60,15 +64,15 @@ def decode(
     if masks is not None:
         _write_masks(masks, people)
     if picture is not None:
-        _draw(picture, fields, people, model, config, image)
+        _draw_panels(picture, fields, people, model, config, image)
 
 
-def _fields(path: Path, spec: ModelSpec) -> Fields:
-    """The arrays of a file as fields.
+def _read_fields(path: Path, spec: ModelSpec) -> Fields:
+    """Read the arrays of a file as fields.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no .npz of plain arrays, or has none that the description or Fields knows.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not an .npz of plain arrays, or no array has the name of a field or of an output.
     """
     import dataclasses
     import zipfile
@@ -91,7 +95,7 @@ def _fields(path: Path, spec: ModelSpec) -> Fields:
     return Fields(**named)
 
 
-def _answer(people: People, spec: ModelSpec) -> dict[str, Any]:
+def _people_dict(people: People, spec: ModelSpec) -> dict[str, Any]:
     from pose_ros.media.results import person_entry
 
     return {"keypoint_names": spec.skeleton.keypoint_names, "people": [person_entry(person) for person in people]}
@@ -101,17 +105,17 @@ def _write_masks(path: Path, people: People) -> None:
     import numpy as np
 
     if people.masks is None:
-        raise ValueError("--masks: expected fields that give masks (long_offsets and segmentation), got none")
+        raise ValueError("--masks: expected the fields long_offsets and segmentation, got none")
     np.savez_compressed(path, masks=people.masks)
 
 
-def _draw(
+def _draw_panels(
     path: Path, fields: Fields, people: People, spec: ModelSpec, config: DecoderConfig, image: Path | None
 ) -> None:
     import numpy as np
 
     from pose_ros.config import PreprocessConfig
-    from pose_ros.media.panels import panels
+    from pose_ros.media.panels import draw_panels
     from pose_ros.media.results import write_image
     from pose_ros.media.sources import read_image
     from pose_ros.preprocess import fit
@@ -127,4 +131,4 @@ def _draw(
         scaled = cv2.resize(photo, transform.scaled_wh, interpolation=cv2.INTER_AREA)
         scaled = scaled[: background.shape[0], : background.shape[1]]
         background[: scaled.shape[0], : scaled.shape[1]] = scaled
-    write_image(path, panels(fields, people, spec, config, background))
+    write_image(path, draw_panels(fields, people, spec, config, background))

@@ -1,4 +1,4 @@
-"""``pose_ros doctor``: what is there, what works, and the way to get the rest."""
+"""``pose_ros doctor``: report what is installed, what works, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NUMBA = """
 import numba
 from pose_ros.decoder import peaks
 folder = next(v.stats.cache_path for v in vars(peaks).values() if hasattr(v, "stats"))
-cache = f"cache {folder}" if folder else "nowhere to cache, each start compiles anew: set NUMBA_CACHE_DIR to a folder"
+cache = f"cache {folder}" if folder else "no cache, every start compiles again: set NUMBA_CACHE_DIR to a folder"
 print(f"{numba.__version__}, {cache}")
 """
 _CV_BRIDGE = """
@@ -38,12 +38,12 @@ print("converts images")
 _SOURCE_ROS = (
     "source a ROS 2 (. /opt/ros/<distro>/setup.sh), or in a clone of pose_ros: make setup, then . .venv/ros.sh"
 )
-_INSTALLED_ROS = "it comes with a ROS 2 installed by apt; pose_ros does without it"
-_REINSTALL = "mend what is missing above; if nothing is, install pose_ros again"
+_INSTALLED_ROS = "included in a ROS 2 installed by apt; optional for pose_ros"
+_REINSTALL = "install what is missing above; if nothing is missing, install pose_ros again"
 _BUILD = "colcon build --packages-select pose_ros, then source install/setup.sh; without ROS: make setup"
 
 
-def _module(
+def _module_probe(
     name: str, module: str, use: str, pip: str = "", apt: str = "", fix: str = "", required: bool = False
 ) -> Probe:
     code = f"import {module}; print(getattr({module}, '__version__', 'installed'))"
@@ -62,35 +62,38 @@ _TENSORRT = (
     "open_cuda(check_gpu()).close(); import tensorrt; print(tensorrt.__version__)"
 )
 _OPENVINO = (
-    "from pose_ros.runtime.openvino import check; check(); import openvino; core = openvino.Core(); "
+    "from pose_ros.runtime.openvino import check_device; check_device(); import openvino; core = openvino.Core(); "
     "names = [f'{d}: ' + core.get_property(d, 'FULL_DEVICE_NAME') for d in core.available_devices]; "
     "print(openvino.__version__.partition('-')[0] + ',', ', '.join(names))"
 )
-_LOADED = "from pose_ros.config import RuntimeConfig; from pose_ros.models.model_file import DEFAULT_MODEL; "
+_IMPORTS = "from pose_ros.config import RuntimeConfig; from pose_ros.models.model_file import DEFAULT_MODEL; "
 _CUDA = (
-    f"{_LOADED}from pose_ros.runtime.onnx import OnnxRunner; "
+    f"{_IMPORTS}from pose_ros.runtime.onnx import OnnxRunner; "
     "print(OnnxRunner(DEFAULT_MODEL, RuntimeConfig(provider='cuda')).description)"
 )
-_AUTO = f"{_LOADED}from pose_ros.runtime.choice import foresee; print(foresee(DEFAULT_MODEL, RuntimeConfig()))"
+_AUTO = (
+    f"{_IMPORTS}from pose_ros.runtime.choice import explain_choice; "
+    "print(explain_choice(DEFAULT_MODEL, RuntimeConfig()))"
+)
 _ROSBAGS = "import rosbags.rosbag2, importlib.metadata as m; print(m.version('rosbags'))"
 
 LIBRARY = (
-    _module("NumPy", "numpy", "everything", "numpy", apt="python3-numpy", required=True),
-    _module("OpenCV", "cv2", "everything", "opencv-python-headless", apt="python3-opencv", required=True),
-    _module("PyYAML", "yaml", "model descriptions", "pyyaml", apt="python3-yaml", required=True),
+    _module_probe("NumPy", "numpy", "everything", "numpy", apt="python3-numpy", required=True),
+    _module_probe("OpenCV", "cv2", "everything", "opencv-python-headless", apt="python3-opencv", required=True),
+    _module_probe("PyYAML", "yaml", "model descriptions", "pyyaml", apt="python3-yaml", required=True),
     Probe("ONNX Runtime", "onnxruntime", _ONNX, "running networks", "onnxruntime", required=True),
     Probe("numba", "numba", _NUMBA, "fast decoding", "numba", "python3-numba"),
     Probe("rosbags", "rosbags", _ROSBAGS, "reading bags", "rosbags"),
-    _module("onnx", "onnx", "pose_ros export, models describe", "onnx"),
-    _module("aiohttp", "aiohttp", "pose_ros view", "aiohttp", apt="python3-aiohttp"),
-    _module("PyTorch", "torch", "checkpoints, export, training", "torch"),
+    _module_probe("onnx", "onnx", "pose_ros export, models describe", "onnx"),
+    _module_probe("aiohttp", "aiohttp", "pose_ros view", "aiohttp", apt="python3-aiohttp"),
+    _module_probe("PyTorch", "torch", "checkpoints, export, training", "torch"),
     Probe("pose_ros", "pose_ros.estimator", _ESTIMATE, "everything", fix=_REINSTALL, required=True),
 )
 ROS = (
     Probe("rclpy", "rclpy", _RCLPY, "the node and replay", fix=_SOURCE_ROS, apt="ros-{distro}-rclpy"),
     Probe("pose_ros.msg", "pose_ros.msg", _MESSAGES, "the node", fix=_BUILD),
     Probe("cv_bridge", "cv_bridge", _CV_BRIDGE, "rare encodings", fix=_INSTALLED_ROS, apt="ros-{distro}-cv-bridge"),
-    _module("launch_ros", "launch_ros", "launch files", fix=_INSTALLED_ROS, apt="ros-{distro}-launch-ros"),
+    _module_probe("launch_ros", "launch_ros", "launch files", fix=_INSTALLED_ROS, apt="ros-{distro}-launch-ros"),
 )
 NVIDIA = (
     runtime_probe(
@@ -102,48 +105,50 @@ NVIDIA = (
 RUNTIMES = (
     runtime_probe("OpenVINO", "pose_ros.runtime.openvino", _OPENVINO, "running on Intel's devices", "openvino"),
     *NVIDIA,
-    runtime_probe("auto takes", "pose_ros.runtime", _AUTO, "running without a chosen runtime", fix=_REINSTALL),
+    runtime_probe("auto uses", "pose_ros.runtime", _AUTO, "running with runtime auto", fix=_REINSTALL),
 )
 
 
 def doctor() -> None:
-    """Show what is installed, what works, and how to get the rest."""
+    """Report what is installed, what works, and how to fix the rest."""
     typer.echo(f"pose_ros {version()}, Python {platform.python_version()}, {platform.platform()}")
     typer.echo(f"ROS_DISTRO {os.environ.get('ROS_DISTRO', '-')}, RMW {os.environ.get('RMW_IMPLEMENTATION', 'default')}")
     findings = examine([*LIBRARY, *RUNTIMES, *ROS])
     for finding in findings:
-        _show(finding)
-    bad = [finding for finding in findings if finding.state != "ok" and _matters(finding, findings)]
+        _print_finding(finding)
+    bad = [finding for finding in findings if finding.state != "ok" and _needs_action(finding, findings)]
     for finding in bad:
         typer.echo(f"\n{finding.probe.name} ({finding.probe.use}) is {finding.state}:\n  {finding.remedy()}")
     if any(finding.probe.required for finding in bad):
         raise typer.Exit(1)
 
 
-def _show(finding: Finding) -> None:
+def _print_finding(finding: Finding) -> None:
     is_needed = finding.probe.required or finding.state == "broken"
     colour = "green" if finding.state == "ok" else "red" if is_needed else "yellow"
     typer.echo(f"  {finding.probe.name:14}" + typer.style(f"{finding.state:9}", fg=colour) + finding.text)
 
 
-def _matters(finding: Finding, findings: list[Finding]) -> bool:
-    """Whether to say how to mend it: not what needs a GPU where there is none, nor the parts of an absent ROS."""
+def _needs_action(finding: Finding, findings: list[Finding]) -> bool:
+    """Whether the finding needs a fix. GPU libraries need none without a GPU, ROS packages need none without ROS."""
     states = {other.probe.name: other.state for other in findings}
     if finding.probe in NVIDIA and finding.state == "missing":
-        is_spare = finding.probe.name == "CUDA provider" and states["TensorRT"] == "ok"
-        return _has_nvidia_device() if finding.probe is NVIDIA[0] else states["NVIDIA driver"] == "ok" and not is_spare
+        is_optional = finding.probe.name == "CUDA provider" and states["TensorRT"] == "ok"
+        return (
+            _has_nvidia_device() if finding.probe is NVIDIA[0] else states["NVIDIA driver"] == "ok" and not is_optional
+        )
     if finding.probe in ROS:
         return finding.probe.name == "rclpy" or states["rclpy"] == "ok"
     return True
 
 
 def _has_nvidia_device() -> bool:
-    """Whether there is a GPU without a driver; a Jetson's is on no bus, but its driver is part of the system."""
+    """Whether the PCI bus has an NVIDIA device. The GPU of a Jetson is not on it, but its driver is always there."""
     return any("0x10de" in vendor.read_text() for vendor in Path("/sys/bus/pci/devices").glob("*/vendor"))
 
 
 def version() -> str:
-    """As pip knows it, or as it stands in the package.xml that colcon installed."""
+    """Version of this package, from pip or from the package.xml that colcon installed."""
     try:
         return installed_version("pose_ros")
     except PackageNotFoundError:

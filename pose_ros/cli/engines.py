@@ -1,4 +1,4 @@
-"""``pose_ros models engines``: the TensorRT engines that are kept, and how they go."""
+"""``pose_ros models engines``: list and remove cached TensorRT engines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEAD = ("model", "TensorRT", "GPU", "precision", "shapes", "MB", "built (UTC)",
 
 def engines(
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove what is broken, or made for another TensorRT or GPU than are here.")
+        bool, typer.Option("--prune", help="Remove engines that are broken or built for another TensorRT or GPU.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="Remove all engines.")] = False,
     folder: Annotated[
@@ -28,7 +28,10 @@ def engines(
         typer.Option("--cache", help="Folder of the engines.", show_default="pose_ros/engines in the user's cache"),
     ] = None,
 ) -> None:
-    """List the engines that TensorRT has built; remove them on request, but none that is being built."""
+    """List or remove the cached TensorRT engines.
+
+    Engines that are being built are never removed.
+    """
     from pose_ros.runtime.tensorrt.cache import EngineCache
 
     cache = EngineCache(folder)
@@ -43,42 +46,42 @@ def engines(
 
 @dataclass(frozen=True)
 class Machine:
-    """What engines are loaded by. What is not known of it is not held against an engine.
+    """TensorRT and GPUs of this machine. An engine is never rejected because of an unknown value.
 
     Attributes:
-        tensorrt: Version of TensorRT; empty where none works.
-        gpus: Name and compute capability of each GPU; empty where no driver works.
+        tensorrt: Version of TensorRT. Empty = unknown, because TensorRT is missing or broken.
+        gpus: Name and compute capability of each GPU. Empty = unknown, because no driver works.
     """
 
     tensorrt: str
     gpus: tuple[tuple[str, str], ...]
 
     def refusal(self, entry: EngineEntry) -> str:
-        """Why this machine can never load an engine; empty if it can."""
+        """Reason why this machine can never load an engine, or an empty string if it can."""
         if entry.sidecar is None or entry.fault:
             return entry.fault
         key = entry.sidecar.key
         if self.tensorrt and key.tensorrt != self.tensorrt:
-            return f"for TensorRT {key.tensorrt}, here is {self.tensorrt}"
+            return f"built for TensorRT {key.tensorrt}, this machine has {self.tensorrt}"
         if self.gpus and (key.gpu, key.compute_capability) not in self.gpus:
-            return f"for {key.gpu} ({key.compute_capability}), here is {_named(self.gpus)}"
+            return f"built for {key.gpu} ({key.compute_capability}), this machine has {_format_gpus(self.gpus)}"
         return ""
 
 
 def _prune(cache: EngineCache) -> None:
     from pose_ros.runtime.tensorrt.key import printable
 
-    here = this_machine()
-    if not here.tensorrt:
-        typer.echo("TensorRT is not here: engines of every version are kept", err=True)
-    if not here.gpus:
-        typer.echo("no GPU is here: engines for every GPU are kept", err=True)
-    for entry in cache.prune(lambda entry: not here.refusal(entry)):
-        typer.echo(f"removed {entry.plan.name}: {printable(here.refusal(entry))}")
+    machine = probe_machine()
+    if not machine.tensorrt:
+        typer.echo("TensorRT: not available, keeping engines for every version", err=True)
+    if not machine.gpus:
+        typer.echo("GPU: not available, keeping engines for every GPU", err=True)
+    for entry in cache.prune(lambda entry: not machine.refusal(entry)):
+        typer.echo(f"removed {entry.plan.name}: {printable(machine.refusal(entry))}")
 
 
-def this_machine() -> Machine:
-    """Ask TensorRT, in a process of its own, and the driver."""
+def probe_machine() -> Machine:
+    """Find the version of TensorRT, in a separate process, and the GPUs."""
     from pose_ros.cli.probes import Probe, examine
     from pose_ros.runtime.cuda.driver import find_gpu
     from pose_ros.runtime.runner import Unavailable
@@ -86,7 +89,7 @@ def this_machine() -> Machine:
     code = "import tensorrt; print(tensorrt.__version__)"
     (finding,) = examine([Probe("TensorRT", "tensorrt", code, "running fastest on the GPU")])
     gpus: list[tuple[str, str]] = []
-    with suppress(Unavailable):  # there are no more
+    with suppress(Unavailable):  # after the last GPU
         while True:
             gpu = find_gpu(len(gpus))
             gpus.append((gpu.model, gpu.architecture))
@@ -99,11 +102,11 @@ def _row(entry: EngineEntry) -> tuple[str, ...]:
     key, built = ("-",) * 4, "-"
     if entry.sidecar is not None:
         known = entry.sidecar.key
-        key = (known.tensorrt, _named([(known.gpu, known.compute_capability)]), known.precision, known.shapes)
+        key = (known.tensorrt, _format_gpus([(known.gpu, known.compute_capability)]), known.precision, known.shapes)
         built = f"{entry.sidecar.built:%Y-%m-%d %H:%M}"
     size, used = f"{entry.size_bytes / 1e6:.1f}", f"{entry.used:%Y-%m-%d %H:%M}"
     return tuple(map(printable, (entry.model, *key, size, built, used, entry.fault)))
 
 
-def _named(gpus: Iterable[tuple[str, str]]) -> str:
+def _format_gpus(gpus: Iterable[tuple[str, str]]) -> str:
     return ", ".join(f"{name} ({capability})" for name, capability in gpus)

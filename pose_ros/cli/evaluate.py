@@ -1,4 +1,4 @@
-"""``pose_ros evaluate``: a model, or stored results, held against labels."""
+"""``pose_ros evaluate``: compare a model, or stored results, with labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, configs, load_estimator
+from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -17,41 +17,48 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option("--data", help="Labels to hold it against.", show_default=False)],
+    data: Annotated[Path, typer.Option("--data", help="Label file.", show_default=False)],
     model: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL]", help="ONNX file or checkpoint; by default the model of this package."),
+        typer.Argument(metavar="[MODEL]", help="ONNX file or checkpoint.", show_default="the model of this package"),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder of the images.", show_default="beside the labels")
+        Path | None, typer.Option("--images", help="Folder of the images.", show_default="next to the labels")
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="Labels: coco (CrowdPose, too), lsp or mpii.")] = "coco",
+    format: Annotated[
+        str, typer.Option("--format", help="Format of the labels: coco (also for CrowdPose), lsp or mpii.")
+    ] = "coco",
     grouping: Annotated[
         list[str] | None,
-        typer.Option("--grouping", metavar="NAME...", help="Ways to form people.", show_default="the model's own"),
+        typer.Option("--grouping", metavar="NAME...", help="Groupings to compare.", show_default="from the model"),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the report and all numbers.", show_default=False)
     ] = None,
     results: Annotated[
-        Path | None, typer.Option("--results", help="COCO results to evaluate, without a model.", show_default=False)
+        Path | None,
+        typer.Option("--results", help="COCO results file to evaluate instead of a model.", show_default=False),
     ] = None,
-    first: Annotated[int, typer.Option("--first", min=0, help="Only so many images; 0 is all.")] = 0,
+    first: Annotated[int, typer.Option("--first", min=0, help="Number of images to use. 0 = all.")] = 0,
     image_list: Annotated[
-        Path | None, typer.Option("--image-list", help="File with the names of the images to use, one a line.")
+        Path | None, typer.Option("--image-list", help="Text file with the names of the images to use, one per line.")
     ] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Look at the mirrored images, too.")] = False,
+    flip: Annotated[bool, typer.Option("--flip", help="Also run the mirrored images.")] = False,
     short_side: Annotated[
         list[int] | None,
-        typer.Option("--short-side", help="Shorter side of the input, px; repeatable.", show_default="the model's"),
+        typer.Option(
+            "--short-side", help="Shorter side of the network input, px. Repeatable.", show_default="from the model"
+        ),
     ] = None,
-    pictures: Annotated[bool, typer.Option(help="Show failures in the report.")] = True,
+    pictures: Annotated[bool, typer.Option(help="Show images of failures in the report.")] = True,
     spec: Spec = None,
     runtime: Runtime = "auto",
     threads: Threads = None,
     settings: SetOption = None,
 ) -> None:
-    """Measure how good a model is: AP, PCK, kinds of errors, and time.
+    """Measure the accuracy and speed of a model on labelled images.
+
+    Reports AP, PCK, kinds of errors and time per image.
 
     pose_ros evaluate model.onnx --data person_keypoints_val.json --grouping paf tag -o report
 
@@ -61,25 +68,25 @@ def evaluate(
 
     _check_packages(output is not None)
     file, groupings = _model_and_groupings(model or (), grouping or ())
-    labelled = read_data(data, images, format).only(first, _names(image_list))
+    labelled = read_data(data, images, format).select(first, _read_names(image_list))
     sides = short_side or []
     if results is not None:
         views = {"a model": file, "--grouping": groupings, "--flip": flip, "--short-side": sides, "--spec": spec}
-        _refuse({**views, "--runtime": runtime != "auto", "--threads": threads, "--set": settings})
-        name, evaluations = results.stem, _stored(results, labelled)
+        _refuse_settings({**views, "--runtime": runtime != "auto", "--threads": threads, "--set": settings})
+        name, evaluations = results.stem, _evaluate_results(results, labelled)
     else:
-        config, _ = configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
+        config, _ = make_configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
         preferred = groupings[0] if groupings else None
         estimator = load_estimator(file, spec=spec, runtime=runtime, grouping=preferred, config=config)
-        name, evaluations = estimator.model_name, _asked(estimator, labelled, groupings, flip, sides)
-    _tell(evaluations)
+        name, evaluations = estimator.model_name, _evaluate_model(estimator, labelled, groupings, flip, sides)
+    _print_table(evaluations)
     if output is not None:
-        notes = [f"{len(labelled)} images of {data}", *_views(flip, sides)]
-        _write(output, name, evaluations, pictures, notes)
+        notes = [f"{len(labelled)} images of {data}", *_describe_views(flip, sides)]
+        _write_report(output, name, evaluations, pictures, notes)
 
 
 def _check_packages(report: bool) -> None:
-    """Raise ImportError for what is missing now, not after an hour's work."""
+    """Raise ImportError for a missing package now, not after an hour of evaluation."""
     from pose_ros.evaluation.coco import cocoeval
     from pose_ros.evaluation.plots import new_figure
 
@@ -88,37 +95,37 @@ def _check_packages(report: bool) -> None:
         new_figure(1, 1)
 
 
-def _model_and_groupings(words: Sequence[str], named: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Tell the model from the names that follow the first ``--grouping NAME``."""
+def _model_and_groupings(arguments: Sequence[str], first: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Separate the model from the names that follow the first ``--grouping NAME``."""
     from pose_ros.fields import GROUPING_HEADS
 
-    also = [word for word in words if named and word in GROUPING_HEADS]
-    models = [Path(word) for word in words if word not in also]
+    others = [argument for argument in arguments if first and argument in GROUPING_HEADS]
+    models = [Path(argument) for argument in arguments if argument not in others]
     if len(models) > 1:
         raise ValueError(f"MODEL: expected one, got {', '.join(map(str, models))}")
-    return (models[0] if models else None), list(dict.fromkeys([*named, *also]))
+    return (models[0] if models else None), list(dict.fromkeys([*first, *others]))
 
 
-def _names(image_list: Path | None) -> frozenset[str]:
+def _read_names(image_list: Path | None) -> frozenset[str]:
     lines = image_list.read_text(encoding="utf-8", errors="replace").splitlines() if image_list else ()
     return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 
-def _refuse(settings: Mapping[str, object]) -> None:
-    """Stored results are what they are: nothing that tells how to find people would count."""
-    beside = [name for name, value in settings.items() if value]
-    if beside:
-        raise ValueError(f"--results: expected no model or settings beside it, got {', '.join(beside)}")
+def _refuse_settings(settings: Mapping[str, object]) -> None:
+    """Raise ValueError for settings of a model: they have no effect on stored results."""
+    given = [name for name, value in settings.items() if value]
+    if given:
+        raise ValueError(f"--results: expected no model and no settings, got {', '.join(given)}")
 
 
-def _stored(results: Path, labelled: DataSet) -> Mapping[str, Evaluation]:
+def _evaluate_results(results: Path, labelled: DataSet) -> Mapping[str, Evaluation]:
     from pose_ros.evaluation.detections import read_results
-    from pose_ros.evaluation.scores import evaluate_found
+    from pose_ros.evaluation.scores import evaluate_detections
 
-    return {results.stem: evaluate_found(labelled, read_results(results, labelled))}
+    return {results.stem: evaluate_detections(labelled, read_results(results, labelled))}
 
 
-def _asked(
+def _evaluate_model(
     estimator: PoseEstimator, labelled: DataSet, groupings: Sequence[str], flip: bool, sides: Sequence[int]
 ) -> Mapping[str, Evaluation]:
     from rich.console import Console
@@ -126,19 +133,19 @@ def _asked(
 
     from pose_ros.evaluation.scores import evaluate_model
 
-    def tracked(images: Sequence[LabelledImage]) -> Iterable[LabelledImage]:
+    def show_progress(images: Sequence[LabelledImage]) -> Iterable[LabelledImage]:
         return track(images, "evaluating", console=Console(stderr=True))
 
     scales = sides if len(sides) > 1 else ()
-    return evaluate_model(estimator, labelled, groupings, flip=flip, short_sides=scales, track=tracked)
+    return evaluate_model(estimator, labelled, groupings, flip=flip, short_sides=scales, track=show_progress)
 
 
-def _views(flip: bool, sides: Sequence[int]) -> list[str]:
+def _describe_views(flip: bool, sides: Sequence[int]) -> list[str]:
     scales = [f"shorter side {', '.join(map(str, sides))} px"] if sides else []
     return scales + ["with mirrored images"] * flip
 
 
-def _tell(evaluations: Mapping[str, Evaluation]) -> None:
+def _print_table(evaluations: Mapping[str, Evaluation]) -> None:
     from pose_ros.evaluation.report import main_table
 
     rows = main_table(evaluations)
@@ -147,7 +154,7 @@ def _tell(evaluations: Mapping[str, Evaluation]) -> None:
         typer.echo("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(cells, widths[1:], strict=True))]))
 
 
-def _write(
+def _write_report(
     output: Path, name: str, evaluations: Mapping[str, Evaluation], pictures: bool, notes: Sequence[str]
 ) -> None:
     from pose_ros.evaluation.report import write_report

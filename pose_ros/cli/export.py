@@ -1,4 +1,4 @@
-"""``pose_ros export``: a checkpoint becomes one self-describing ONNX file, and a float32 file one of 8-bit integers."""
+"""``pose_ros export``: export a checkpoint to a self-describing ONNX file, or quantise a float32 file to int8."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ if TYPE_CHECKING:
     from pose_ros.export.to_onnx import ExportOptions, ExportReport
     from pose_ros.network.model import PoseNetwork
 
-OF_CHECKPOINTS = ("size", "batch", "dynamic", "float_input", "front", "max_peaks", "network", "random", "name")
-"""Options that an ONNX file, which is what it is, has no use for."""
-OF_INT8 = ("calibrate", "calibration", "unsigned", "depthwise", "keep")
+CHECKPOINT_OPTIONS = ("size", "batch", "dynamic", "float_input", "front", "max_peaks", "network", "random", "name")
+"""Options that have no effect on an ONNX file."""
+INT8_OPTIONS = ("calibrate", "calibration", "unsigned", "depthwise", "keep")
 
 
 def export(
     context: typer.Context,
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(
-            help="Checkpoint of any publisher this package knows; for --int8 also an ONNX file.", show_default=False
-        ),
+        typer.Argument(help="Checkpoint of a supported publisher. With --int8 also an ONNX file.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="ONNX file to write.", show_default="NAME.onnx")
     ] = None,
     size: Annotated[
-        str | None, typer.Option("--size", metavar="HxW", help="Input height x width, px.", show_default="the model's")
+        str | None,
+        typer.Option("--size", metavar="HxW", help="Input height x width, px.", show_default="from the model"),
     ] = None,
-    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Images at a time.", show_default="free")] = None,
-    dynamic: Annotated[bool, typer.Option("--dynamic", help="Leave height and width free, too.")] = False,
+    batch: Annotated[int | None, typer.Option("--batch", min=1, help="Batch size.", show_default="any")] = None,
+    dynamic: Annotated[bool, typer.Option("--dynamic", help="Allow any height and width.")] = False,
     half: precision.Half = False,
     bf16: precision.Bf16 = False,
     int8: precision.Int8 = False,
@@ -50,21 +49,27 @@ def export(
     report: precision.Report = None,
     images: precision.Images = 100,
     float_input: Annotated[
-        bool, typer.Option("--float-input", help="Take normalised float32 NCHW, for TensorRT before 8.6.")
+        bool, typer.Option("--float-input", help="Take normalised float32 NCHW input, for TensorRT before 8.6.")
     ] = False,
     front: Annotated[
-        bool, typer.Option("--front", help="Find peaks and limb scores in the graph, for PAFs on a GPU.")
+        bool, typer.Option("--front", help="Add peak search and limb scores to the graph, for PAF models on a GPU.")
     ] = False,
     max_peaks: Annotated[
-        int, typer.Option("--max-peaks", help="Peaks of each keypoint that --front finds; more than there are people.")
+        int, typer.Option("--max-peaks", help="Peaks per keypoint for --front. Choose more than the number of people.")
     ] = 32,
     network: Annotated[
-        str | None, typer.Option("--network", help="Network of the checkpoint.", show_default="told from its keys")
+        str | None, typer.Option("--network", help="Name of the network.", show_default="identified by the keys")
     ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Random weights instead of a checkpoint, to try.")] = False,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the model.", show_default="the network's")] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Use random weights instead of a checkpoint, for tests.")
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the model in the file.", show_default="from the network")
+    ] = None,
 ) -> None:
-    """Write a network as ONNX, and hold the file against the network.
+    """Export a network to ONNX and verify the file.
+
+    The outputs of the file are compared with the outputs of the network.
 
     pose_ros export checkpoint.pth -o model.onnx --size 256x448
 
@@ -72,15 +77,15 @@ def export(
     """
     is_onnx = checkpoint is not None and checkpoint.suffix.lower() == ".onnx"
     _check_options(context, is_onnx, int8)
-    fine = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
-    wishes = precision.PrecisionOptions(half, bf16, int8, calibrate, report, images, fine)
-    wishes.check()
+    quantise_options = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
+    precision_options = precision.PrecisionOptions(half, bf16, int8, calibrate, report, images, quantise_options)
+    precision_options.check()
     if checkpoint is not None and is_onnx:
         target = output or Path(f"{checkpoint.stem}_int8.onnx")
-        precision.quantise_file(checkpoint, target, wishes)
-        precision.show_cost(checkpoint, target, wishes)
+        precision.quantise_file(checkpoint, target, precision_options)
+        precision.show_cost(checkpoint, target, precision_options)
         return
-    options = _export_options(
+    options = _make_export_options(
         size_wh=_parse_size(size),
         batch=batch,
         dynamic=dynamic,
@@ -92,12 +97,12 @@ def export(
         name=name or "",
     )
     with _status("loading the network"):
-        model = _network(checkpoint, network, random)
+        model = _load_network(checkpoint, network, random)
     target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
-    _write(model, target, options, wishes)
+    _write_model(model, target, options, precision_options)
 
 
-def _export_options(**options: Any) -> ExportOptions:
+def _make_export_options(**options: Any) -> ExportOptions:
     try:
         from pose_ros.export.to_onnx import ExportOptions
     except ImportError as error:
@@ -115,40 +120,40 @@ def _status(text: str) -> AbstractContextManager[object]:
 
 def _check_options(context: typer.Context, is_onnx: bool, int8: bool) -> None:
     """Raise ValueError for options that would have no effect."""
-    if not int8 and (idle := _first_given(context, OF_INT8)):
-        raise ValueError(f"{idle}: expected --int8 with it, got none")
+    if not int8 and (unused := _first_given_option(context, INT8_OPTIONS)):
+        raise ValueError(f"{unused}: expected --int8 as well, got none")
     if is_onnx and not int8:
-        raise ValueError("export: expected a checkpoint, got an ONNX file; --int8 --calibrate IMAGES quantises one")
-    if is_onnx and (idle := _first_given(context, OF_CHECKPOINTS)):
-        raise ValueError(
-            f"{idle}: expected a checkpoint to export with it, got an ONNX file, which is exported already"
-        )
+        raise ValueError("export: expected a checkpoint, got an ONNX file; quantise it with --int8 --calibrate IMAGES")
+    if is_onnx and (unused := _first_given_option(context, CHECKPOINT_OPTIONS)):
+        raise ValueError(f"{unused}: expected a checkpoint, got an ONNX file, which is already exported")
 
 
-def _first_given(context: typer.Context, names: Sequence[str]) -> str:
-    """The first of these options that stands on the command line; empty where none does."""
+def _first_given_option(context: typer.Context, names: Sequence[str]) -> str:
+    """Return the first of these options that is on the command line, or an empty string."""
     sources = {name: context.get_parameter_source(name) for name in names}
     given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
     return f"--{given[0].replace('_', '-')}" if given else ""
 
 
-def _write(model: PoseNetwork, target: Path, options: ExportOptions, wishes: precision.PrecisionOptions) -> None:
-    """Export a network in the precision that is wished for, and say what it costs."""
+def _write_model(
+    model: PoseNetwork, target: Path, options: ExportOptions, precision_options: precision.PrecisionOptions
+) -> None:
+    """Export a network in the requested precision, and report what the precision costs."""
     from pose_ros.export.bfloat16 import write_stand_in
     from pose_ros.export.to_onnx import export as write
 
     with tempfile.TemporaryDirectory(prefix="export-") as folder:
         float32 = Path(folder) / "float32.onnx"
         with _status("exporting and comparing"):
-            if wishes.shown is not None:
+            if precision_options.report_images is not None:
                 write(model, float32, replace(options, half=False, bf16=False))
-            report = None if wishes.int8 else write(model, target, options)
+            report = None if precision_options.int8 else write(model, target, options)
         if report is None:
-            precision.quantise_file(float32, target, wishes)
+            precision.quantise_file(float32, target, precision_options)
         else:
-            _show(report)
-        runs = write_stand_in(target, Path(folder) / "runs.onnx") if wishes.bf16 else target
-        precision.show_cost(float32, runs, wishes)
+            _print_report(report)
+        runs = write_stand_in(target, Path(folder) / "runs.onnx") if precision_options.bf16 else target
+        precision.show_cost(float32, runs, precision_options)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
@@ -160,11 +165,11 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     return int(sides[2]), int(sides[1])
 
 
-def _network(checkpoint: Path | None, name: str | None, random: bool) -> PoseNetwork:
-    """The network of a checkpoint, or one with random weights.
+def _load_network(checkpoint: Path | None, name: str | None, random: bool) -> PoseNetwork:
+    """Load the network of a checkpoint, or build one with random weights.
 
     Raises:
-        ValueError: If both are asked for, or neither.
+        ValueError: If both or neither are requested.
     """
     if random and checkpoint is None and name is not None:
         from pose_ros.network import zoo
@@ -177,12 +182,12 @@ def _network(checkpoint: Path | None, name: str | None, random: bool) -> PoseNet
     return load_checkpoint(checkpoint, name)
 
 
-def _show(report: ExportReport) -> None:
+def _print_report(report: ExportReport) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(f"{report.path}: {report.spec.name}")  # as text: brackets in a path are no markup
+    title = Text(f"{report.path}: {report.spec.name}")  # as Text, so that brackets in a path are not read as markup
     table = Table("output", "shape", "largest difference", title=title, title_style="")
     for name, shape in report.shapes.items():
         table.add_row(name, " x ".join(map(str, shape)), f"{report.differences[name]:.1e}")

@@ -1,4 +1,4 @@
-"""``pose_ros image``: people in image files."""
+"""``pose_ros image``: find people in image files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pose_ros.cli import options
 
 
 def image(
-    files: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Images or folders of images.", show_default=False)],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Annotated image, or a folder for several.", show_default=False),
+        typer.Option("--output", "-o", help="Annotated image to write, or folder for several.", show_default=False),
     ] = None,
     json: options.Json = None,
     coco: options.Coco = None,
@@ -29,7 +29,7 @@ def image(
     boxes: options.Boxes = False,
     ids: options.Ids = False,
 ) -> None:
-    """Find the people in images.
+    """Find people in images.
 
     pose_ros image photo.jpg -o drawn.jpg --json people.jsonl
     """
@@ -38,9 +38,9 @@ def image(
     from pose_ros.media.results import write_image
     from pose_ros.media.sources import ImageFiles
 
-    config, overlay = options.configs(settings, threads, short_side, boxes, ids)
-    inputs = _expanded(files)
-    targets = [None] * len(inputs) if output is None else _targets(inputs, output)
+    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
+    inputs = _expand_folders(files)
+    targets = [None] * len(inputs) if output is None else _target_files(inputs, output)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     with ResultFiles(estimator, json, coco) as outputs:
         for frame, file, target in zip(ImageFiles(inputs, files[0]), inputs, targets, strict=True):
@@ -51,17 +51,17 @@ def image(
             typer.echo(f"{file}: {len(people)} {'person' if len(people) == 1 else 'people'}")
 
 
-def _expanded(files: Sequence[Path]) -> list[Path]:
+def _expand_folders(files: Sequence[Path]) -> list[Path]:
     from pose_ros.media.sources import images_in
 
     return [image for file in files for image in (images_in(file) if file.is_dir() else [file])]
 
 
-def _targets(inputs: Sequence[Path], output: Path) -> list[Path]:
-    """Where each annotated image goes.
+def _target_files(inputs: Sequence[Path], output: Path) -> list[Path]:
+    """Return the path of each annotated image.
 
     Raises:
-        ValueError: If one would replace its input, or another.
+        ValueError: If a path would replace an input or another output.
     """
     from pose_ros.media.sources import IMAGE_SUFFIXES
 
@@ -70,6 +70,6 @@ def _targets(inputs: Sequence[Path], output: Path) -> list[Path]:
     taken = {file.resolve() for file in inputs}
     for target in targets:
         if target.resolve() in taken:
-            raise ValueError(f"--output: expected another file than the inputs, one for each, got {target} again")
+            raise ValueError(f"--output: expected a file other than the inputs and outputs, got {target} again")
         taken.add(target.resolve())
     return targets

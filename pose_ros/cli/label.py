@@ -1,4 +1,4 @@
-"""``pose_ros label`` and ``pose_ros merge-labels``: labels by models, to teach another model with."""
+"""``pose_ros label`` and ``pose_ros merge-labels``: label images with models, to train another model."""
 
 from __future__ import annotations
 
@@ -9,27 +9,33 @@ import typer
 
 from pose_ros.cli import options
 
-LabelOutput = Annotated[Path, typer.Option("--output", "-o", help="Labels to write: COCO JSON with keypoint_scores.")]
+LabelOutput = Annotated[
+    Path, typer.Option("--output", "-o", help="Label file to write: COCO JSON with keypoint_scores.")
+]
 
 
 def label(
     folder: Annotated[Path, typer.Argument(help="Folder of images.", show_default=False)],
     output: LabelOutput,
     model: Annotated[
-        list[Path] | None, typer.Option("--model", help="Teacher: ONNX file or checkpoint; repeatable.")
+        list[Path] | None, typer.Option("--model", help="Teacher: ONNX file or checkpoint. Repeatable.")
     ] = None,
     spec: options.Spec = None,
     grouping: options.Grouping = None,
-    skeleton: Annotated[str, typer.Option("--skeleton", help="Keypoints to write.")] = "openpose_18",
+    skeleton: Annotated[str, typer.Option("--skeleton", help="Skeleton of the labels.")] = "openpose_18",
     short_side: Annotated[
         list[int] | None,
-        typer.Option("--short-side", help="Size of a view, px; repeatable.", show_default="each model's"),
+        typer.Option(
+            "--short-side", help="Shorter side of the network input, px. Repeatable.", show_default="from each model"
+        ),
     ] = None,
-    flip: Annotated[bool, typer.Option(help="Look at the mirrored images, too.")] = True,
+    flip: Annotated[bool, typer.Option(help="Also run the mirrored images.")] = True,
     threads: options.Threads = None,
     settings: options.SetOption = None,
 ) -> None:
-    """Label images with what models see in them, every keypoint with its score.
+    """Label images with the predictions of one or more models.
+
+    Each keypoint is stored with its score.
 
     pose_ros label frames/ -o labels.json --model teacher.onnx --short-side 368 --short-side 480
     """
@@ -43,25 +49,30 @@ def label(
 
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
-    config, _ = options.configs(settings, threads, None, False, False)
-    named: list[Path | None] = [*model] if model else [None]
+    config, _ = options.make_configs(settings, threads, None, False, False)
+    models: list[Path | None] = [*model] if model else [None]
     teachers = [
-        options.load_estimator(file, spec=spec, runtime="auto", grouping=grouping, config=config) for file in named
+        options.load_estimator(file, spec=spec, runtime="auto", grouping=grouping, config=config) for file in models
     ]
     views = Views(teachers, SKELETONS[skeleton], short_side or (), flip)
     files, labels, people = images_in(folder), LabelFile(output, views.skeleton), 0
-    for file, size_wh, found in track(teacher.label(views, files), "labelling", total=len(files)):
-        labels.add(file.name, size_wh, teacher.scored(found))
+    for file, size_wh, found in track(teacher.label_images(views, files), "labelling", total=len(files)):
+        labels.add(file.name, size_wh, teacher.to_annotations(found))
         people += len(found)
     labels.close()
     typer.echo(f"{output}: {people} people in {len(files)} images")
 
 
 def merge_labels(
-    files: Annotated[list[Path], typer.Argument(help="Labels of the same images.", show_default=False)],
+    files: Annotated[list[Path], typer.Argument(help="Label files of the same images.", show_default=False)],
     output: LabelOutput,
 ) -> None:
-    """Make one label file of several teachers'; a score is their mean."""
+    """Merge the label files of several models into one.
+
+    The score of a keypoint is the mean over the files.
+
+    pose_ros merge-labels first.json second.json -o labels.json
+    """
     from pose_ros.datasets import teacher
 
     teacher.merge(files, output)

@@ -1,4 +1,4 @@
-"""``pose_ros models``: the catalogue of public models, and what a model file says of itself."""
+"""``pose_ros models``: the catalogue of public models, and the description of a model file."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from pose_ros.models.download import DownloadProgress
     from pose_ros.runtime.runner import TensorSpec
 
-app = typer.Typer(no_args_is_help=True, help="List, fetch, show and describe models.")
+app = typer.Typer(no_args_is_help=True, help="List, download and describe models, and manage engines.")
 app.command("engines")(engines.engines)
 File = Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)]
 
 
 @app.command("list")
 def list_models(
-    json: Annotated[bool, typer.Option("--json", help="Write JSON, with all that is known of each.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON with all fields of the catalogue.")] = False,
 ) -> None:
-    """List the default model and the public models that this package reads."""
+    """List the default model and the supported public models."""
     from pose_ros.models.catalogue import entries
 
     if json:
-        typer.echo(_json(entries()))
+        typer.echo(_to_json(entries()))
         return
     rows = [("name", "grouping", "AP", "licence of the weights", "commercial", "")]
-    rows += [(e.name, e.grouping, _ap(e), e.weights_licence, e.commercial, _place(e)) for e in entries()]
+    rows += [(e.name, e.grouping, _format_ap(e), e.weights_licence, e.commercial, _location(e)) for e in entries()]
     typer.echo(format_table(rows))
 
 
@@ -42,31 +42,40 @@ def list_models(
 def show(
     model: Annotated[
         str | None,
-        typer.Argument(metavar="NAME|FILE", help="Name in the catalogue, or ONNX file.", show_default="the default"),
+        typer.Argument(
+            metavar="NAME|FILE", help="Name in the catalogue, or ONNX file.", show_default="the model of this package"
+        ),
     ] = None,
-    spec: Annotated[Path | None, typer.Option("--spec", help="YAML description, instead of the model's own.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", help="YAML description to use instead of the one in the model.")
+    ] = None,
 ) -> None:
-    """Print what is known of a model, or a file's inputs, outputs and description."""
+    """Show a catalogue entry, or the inputs, outputs and description of a file."""
     from pose_ros.models.catalogue import find
     from pose_ros.models.model_file import DEFAULT_MODEL
 
     if model is None or _is_file(model):
         _show_file(DEFAULT_MODEL if model is None else Path(model), spec)
     else:
-        typer.echo(format_table(_known(find(model))))
+        typer.echo(format_table(_entry_rows(find(model))))
 
 
 @app.command()
 def get(
     name: Annotated[str, typer.Argument(help="Name in the catalogue.", show_default=False)],
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept terms that forbid commercial use, or do not permit it.")
+        bool,
+        typer.Option(
+            "--accept-licence", help="Accept a licence that forbids or does not clearly permit commercial use."
+        ),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="in the cache")
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="in the user's cache")
     ] = None,
 ) -> None:
-    """Fetch a public model and verify it. Nothing in it is executed.
+    """Download a public model and verify its checksum.
+
+    No code in the file is executed.
 
     pose_ros models get posenet_mobilenet_v1_075_481x641
     """
@@ -79,26 +88,26 @@ def get(
         raise IsADirectoryError(f"--output: expected a file to write, got the folder {target}")
     typer.echo(f"{name}: {entry.weights_licence}; commercial use: {entry.commercial}; {entry.publisher}", err=True)
     if entry.is_ours:
-        typer.echo(f"comes with this package: {entry.path}")
+        typer.echo(f"included in this package: {entry.path}")
         return
-    _refuse(entry, target, accept_licence)
+    _check_download(entry, target, accept_licence)
     if target.is_file():
         verify(target, entry.checksum)
     else:
-        with _progress(name) as progress:
+        with _download_bar(name) as progress:
             download(entry.url, target, entry.checksum, progress)
     typer.echo(target)
-    typer.echo(f"sha256 {digest(target)} ({_pinned(entry.checksum)})")
-    typer.echo(f"next: {_export(entry, target)}")
+    typer.echo(f"sha256 {digest(target)} ({_checksum_note(entry.checksum)})")
+    typer.echo(f"next: {_export_command(entry, target)}")
 
 
 @app.command()
 def describe(
     file: File,
-    spec: Annotated[Path, typer.Option("--spec", help="YAML description; docs/models.md says how to write one.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Copy to write.")],
+    spec: Annotated[Path, typer.Option("--spec", help="YAML description of the model, see docs/models.md.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
 ) -> None:
-    """Write a copy of a model that describes itself."""
+    """Write a copy of a model with a description in its metadata."""
     from pose_ros.models.model_file import read_sidecar, write_spec
 
     if not file.is_file():
@@ -124,40 +133,40 @@ def _show_file(file: Path, spec: Path | None) -> None:
             "file": str(file),
             "size": f"{file.stat().st_size / 1e6:.2f} MB",
             "sha256": digest(file),
-            "inputs": "\n".join(map(_tensor, runner.inputs)),
-            "outputs": "\n".join(map(_tensor, runner.outputs)),
+            "inputs": "\n".join(map(_format_tensor, runner.inputs)),
+            "outputs": "\n".join(map(_format_tensor, runner.outputs)),
         }
-        console.print(_table(rows))
-        console.print(_table(_described(read_spec(file, runner.metadata, spec))))
+        console.print(_make_table(rows))
+        console.print(_make_table(_spec_rows(read_spec(file, runner.metadata, spec))))
 
 
 def _is_file(model: str) -> bool:
-    """Whether a file is meant: names of the catalogue have neither dots nor slashes."""
+    """Whether the argument is a file. Names in the catalogue contain no dots and no slashes."""
     return Path(model).is_file() or not model.replace("_", "").replace("-", "").isalnum()
 
 
-def _refuse(entry: Entry, target: Path, accepted: bool) -> None:
-    """Stop where the licence is not accepted, or only a person can fetch the file.
+def _check_download(entry: Entry, target: Path, is_accepted: bool) -> None:
+    """Check that the licence is accepted and that a program can download the file.
 
     Raises:
-        ValueError: If so, with what to do.
+        ValueError: If not. The message explains the next step.
     """
-    if entry.commercial != "yes" and not accepted:
+    if entry.commercial != "yes" and not is_accepted:
         raise ValueError(
-            f"{entry.name}: expected --accept-licence, for commercial use is "
+            f"{entry.name}: expected --accept-licence, got none; commercial use is "
             f"{'forbidden' if entry.commercial == 'no' else 'not clearly permitted'}: {entry.weights_licence}"
         )
     if not entry.url and not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         raise ValueError(
-            f"{entry.name}: expected an address for programs, got a page for people: open {entry.page} in a browser, "
-            f"save {entry.file} as {target}, then: {_export(entry, target)}"
+            f"{entry.name}: expected a download address, got a web page; open {entry.page} in a browser, "
+            f"save {entry.file} as {target}, then run: {_export_command(entry, target)}"
         )
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[DownloadProgress]:
-    """A bar on the terminal; a word about what is kept when it is interrupted."""
+def _download_bar(name: str) -> Iterator[DownloadProgress]:
+    """Show a progress bar, and a hint how to continue after an interrupt."""
     import sys
 
     from rich.console import Console
@@ -169,41 +178,41 @@ def _progress(name: str) -> Iterator[DownloadProgress]:
         try:
             yield lambda got, total: bar.update(task, completed=got, total=total or None)
         except KeyboardInterrupt:
-            typer.echo("interrupted; the same command goes on from there", err=True)
+            typer.echo("interrupted; run the same command again to continue the download", err=True)
             raise
 
 
-def _export(entry: Entry, file: Path) -> str:
+def _export_command(entry: Entry, file: Path) -> str:
     import shlex
 
     return f"pose_ros export {shlex.quote(str(file))} -o {entry.name}.onnx"
 
 
-def _pinned(checksum: str) -> str:
-    return "not pinned: nobody has published one" if checksum == "not pinned" else f"as {checksum[:17]}… demands"
+def _checksum_note(checksum: str) -> str:
+    return "not verified: no checksum is published" if checksum == "not pinned" else f"matches {checksum[:17]}…"
 
 
-def _ap(entry: Entry) -> str:
+def _format_ap(entry: Entry) -> str:
     return f"{entry.results[0].ap:.1f}" if entry.results else "-"
 
 
-def _place(entry: Entry) -> str:
+def _location(entry: Entry) -> str:
     if entry.is_ours:
-        return "here (default)"
-    return "here" if entry.path.is_file() else ""
+        return "installed (default)"
+    return "downloaded" if entry.path.is_file() else ""
 
 
-def _json(entries: Sequence[Entry]) -> str:
+def _to_json(entries: Sequence[Entry]) -> str:
     import json
     from dataclasses import asdict
 
-    def plain(entry: Entry) -> dict[str, Any]:
+    def to_plain(entry: Entry) -> dict[str, Any]:
         return {**asdict(entry), "path": str(entry.path) if entry.path.is_file() else None}
 
-    return json.dumps([plain(entry) for entry in entries], indent=1)
+    return json.dumps([to_plain(entry) for entry in entries], indent=1)
 
 
-def _known(entry: Entry) -> list[tuple[str, str]]:
+def _entry_rows(entry: Entry) -> list[tuple[str, str]]:
     rows = [
         ("name", entry.name),
         ("network", entry.network),
@@ -220,12 +229,12 @@ def _known(entry: Entry) -> list[tuple[str, str]]:
         *(("published", f"AP {one.ap:.1f}, {one.data}, {one.test}".rstrip(", ")) for one in entry.results),
         ("published", entry.speed),
         ("note", entry.note),
-        ("here", str(entry.path) if entry.path.is_file() else "no"),
+        ("local file", str(entry.path) if entry.path.is_file() else "no"),
     ]
     return [(name, value) for name, value in rows if value]
 
 
-def _table(rows: dict[str, str]) -> object:
+def _make_table(rows: dict[str, str]) -> object:
     from rich.table import Table
     from rich.text import Text
 
@@ -237,14 +246,14 @@ def _table(rows: dict[str, str]) -> object:
     return table
 
 
-def _tensor(tensor: TensorSpec) -> str:
+def _format_tensor(tensor: TensorSpec) -> str:
     shape = ", ".join("any" if size is None else str(size) for size in tensor.shape)
     return f"{tensor.name}: {tensor.dtype} ({shape})"
 
 
-def _described(spec: ModelSpec) -> dict[str, str]:
+def _spec_rows(spec: ModelSpec) -> dict[str, str]:
     skeleton, network_input = spec.skeleton, spec.input
-    heads = [f"{head.field}: {head.tensor}, {head.layout}{_channels(head.channels)}" for head in spec.heads]
+    heads = [f"{head.field}: {head.tensor}, {head.layout}{_format_channels(head.channels)}" for head in spec.heads]
     return {
         "name": spec.name,
         "licence": spec.licence,
@@ -253,14 +262,14 @@ def _described(spec: ModelSpec) -> dict[str, str]:
         "heads": "\n".join(heads),
         "grouping": spec.grouping,
         "stride": f"{spec.stride:g} px per field cell",
-        "origin": f"cell (0, 0) lies at {spec.origin:g} px",
+        "origin": f"cell (0, 0) is at {spec.origin:g} px",
         "input": f"{network_input.colour} {network_input.dtype} {network_input.layout}",
-        "normalisation": f"(pixel - {_triple(network_input.mean)}) / {_triple(network_input.std)}",
-        "size": _size(spec),
+        "normalisation": f"(pixel - {_format_triple(network_input.mean)}) / {_format_triple(network_input.std)}",
+        "size": _format_size(spec),
     }
 
 
-def _channels(channels: tuple[int, ...]) -> str:
+def _format_channels(channels: tuple[int, ...]) -> str:
     if not channels:
         return ""
     is_range = channels == tuple(range(channels[0], channels[-1] + 1))
@@ -268,11 +277,11 @@ def _channels(channels: tuple[int, ...]) -> str:
     return f", channels {listed}"
 
 
-def _triple(values: tuple[float, float, float]) -> str:
+def _format_triple(values: tuple[float, float, float]) -> str:
     return f"{values[0]:g}" if len(set(values)) == 1 else "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 
-def _size(spec: ModelSpec) -> str:
+def _format_size(spec: ModelSpec) -> str:
     if spec.input.size_wh is not None:
         return "{} x {} px".format(*spec.input.size_wh)
     return f"shorter side {spec.input.short_side} px, both sides multiples of {spec.input.multiple} px"

@@ -1,4 +1,4 @@
-"""The options that several commands share, and what is made of them."""
+"""Options that several commands share, and the configuration built from them."""
 
 from __future__ import annotations
 
@@ -15,31 +15,37 @@ if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
 
 Model = Annotated[
-    Path | None, typer.Option("--model", help="ONNX file or checkpoint; by default the model of this package.")
+    Path | None, typer.Option("--model", help="ONNX file or checkpoint.", show_default="the model of this package")
 ]
-Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of a model that has none of its own.")]
-Grouping = Annotated[str | None, typer.Option("--grouping", help="Way to form people; by default the model's own.")]
-Runtime = Annotated[
-    str, typer.Option("--runtime", help="What runs the network: auto, tensorrt, onnx, openvino or torch.")
+Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of the model, if the file has none.")]
+Grouping = Annotated[
+    str | None,
+    typer.Option(
+        "--grouping", help="Grouping: paf, tag, personlab, centernet or single.", show_default="from the model"
+    ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads of the network.", show_default="automatic")]
+Runtime = Annotated[str, typer.Option("--runtime", help="Runtime: auto, tensorrt, onnx, openvino or torch.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads of the network.", show_default="automatic")]
 ShortSide = Annotated[
-    int | None, typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="the model's")
+    int | None,
+    typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="from the model"),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as decoder.score_threshold=0.2; repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. decoder.score_threshold=0.2. Repeatable."),
 ]
-Boxes = Annotated[bool, typer.Option("--boxes", help="Draw the box of each person.")]
-Ids = Annotated[bool, typer.Option("--ids", help="Write id and score beside each person.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write JSON lines, one per image.", show_default=False)]
-Coco = Annotated[Path | None, typer.Option("--coco", help="Write COCO keypoint results.", show_default=False)]
+Boxes = Annotated[bool, typer.Option("--boxes", help="Draw a box around each person.")]
+Ids = Annotated[bool, typer.Option("--ids", help="Draw id and score of each person.")]
+Json = Annotated[
+    Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
+]
+Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results to write.", show_default=False)]
 
 
 def load_estimator(
     model: Path | None, *, spec: Path | None, runtime: str, grouping: str | None, config: EstimatorConfig
 ) -> PoseEstimator:
-    """Load the chosen model, with a bar while an engine is built for it."""
+    """Load a model. Shows a progress bar while an engine is built."""
     from pose_ros.cli.progress import BuildBar
     from pose_ros.estimator import PoseEstimator
 
@@ -51,18 +57,18 @@ def load_estimator(
             spec=spec,
             config=config,
             progress=bar.progress,
-            say=bar.say,
+            notify=bar.notify,
         )
 
 
-def configs(
+def make_configs(
     settings: Sequence[str] | None, threads: int | None, short_side: int | None, boxes: bool, ids: bool
 ) -> tuple[EstimatorConfig, OverlayConfig]:
-    """Settings of all stages, from ``--set`` and the options that abbreviate it.
+    """Build the settings of all stages, from ``--set`` and its shortcut options.
 
     Raises:
         TypeError: If a value has the wrong type.
-        ValueError: If there is no such setting, or its value is out of range.
+        ValueError: If a setting does not exist, or its value is out of range.
     """
     from pose_ros.config_file import build_config, merge_assignments
 
@@ -78,6 +84,6 @@ def configs(
 
 @dataclass(frozen=True)
 class _Settings(EstimatorConfig):
-    """Everything that ``--set`` can change."""
+    """All settings that ``--set`` can change."""
 
     overlay: OverlayConfig = field(default_factory=OverlayConfig)

@@ -1,4 +1,4 @@
-"""What the commands write: the files that were asked for."""
+"""Result files of the commands ``image`` and ``video``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose_ros.people import People
 
 
 class ResultFiles(ExitStack):
-    """Annotated video, JSON lines and COCO results, each if it has a path. Use it in a ``with``."""
+    """Annotated video, JSON Lines and COCO results. A file without a path is skipped. Use it in a ``with``."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class ResultFiles(ExitStack):
         self._video = None if video is None else self.enter_context(VideoFile(video, rate_hz))
 
     def write(self, frame: Frame, people: People) -> None:
-        """Add a frame to each."""
+        """Add a frame to each file."""
         for table in self._tables:
             table.write(frame, people)
         if self._video is not None:

@@ -1,6 +1,6 @@
-"""What the doctor looks at: each probe is a few lines of Python, run in a process of its own.
+"""Probes of ``pose_ros doctor``: each is a few lines of Python that run in a separate process.
 
-A broken library may raise anything, end the process or hang; then only its probe fails.
+A broken library may raise any exception, end the process or hang. Then only its own probe fails.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 ABSENT = 44
-"""Exit code of a probe that finds nothing."""
+"""Exit code of a probe if its module is not installed."""
 REFUSED = 45
-"""Exit code of a probe that a runtime refuses: it prints the reason, and what to do on the next line."""
+"""Exit code of a probe if its runtime is unavailable. The probe prints the reason, and the fix on the next line."""
 
 _TIMEOUT_S = 60
-_PREPARED = f"""
+_PREAMBLE = f"""
 import importlib.util, sys
-sys.path.pop(0)  # the current folder is no place to import from
+sys.path.pop(0)  # never import from the current folder
 try:
     found = importlib.util.find_spec({{module!r}})
 except ModuleNotFoundError:
@@ -40,17 +40,17 @@ except Unavailable as error:
 
 @dataclass(frozen=True)
 class Probe:
-    """One thing to look at.
+    """Check of one library or device.
 
     Attributes:
-        name: What it is, for people.
-        module: What has to be importable; absent is not broken.
-        code: Prints one line: version and whatever matters.
-        use: What it is good for.
-        pip: What to install with pip where it is missing.
-        apt: What to install with apt in a sourced ROS 2; ``{distro}`` stands for its name.
-        fix: Another way to get it, in words.
-        required: Whether the library cannot work without.
+        name: Name to display.
+        module: Module to import. A module that is not installed is missing, not broken.
+        code: Python code that prints one line: the version and other facts.
+        use: Feature that needs it.
+        pip: Package to install with pip.
+        apt: Package to install with apt if a ROS 2 is sourced. ``{distro}`` is replaced with its name.
+        fix: Instruction for another way to install it.
+        required: Whether pose_ros cannot work without it.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Probe:
     required: bool = False
 
     def remedy(self) -> str:
-        """How to get it on this machine."""
+        """Command or instruction to install it on this machine."""
         distro = os.environ.get("ROS_DISTRO")
         if self.apt and distro:
             return f"sudo apt install {self.apt.format(distro=distro)}"
@@ -72,13 +72,13 @@ class Probe:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a probe found.
+    """Result of a probe.
 
     Attributes:
-        probe: The probe.
+        probe: Probe that ran.
         state: ``"ok"``, ``"missing"`` or ``"broken"``.
-        text: Its line, or the error.
-        fix: What to do, where the probe itself could tell.
+        text: Output line of the probe, or the error.
+        fix: Instruction from the probe itself. Empty = the one of ``probe``.
     """
 
     probe: Probe
@@ -87,23 +87,23 @@ class Finding:
     fix: str = ""
 
     def remedy(self) -> str:
-        """How to mend it on this machine."""
+        """Command or instruction to fix it on this machine."""
         return self.fix or self.probe.remedy()
 
 
 def runtime_probe(name: str, module: str, code: str, use: str, pip: str = "", fix: str = "") -> Probe:
-    """A probe whose code (one line) may raise Unavailable: its reason and fix are then the finding's."""
+    """Make a probe of one line of code that may raise Unavailable. The finding gets its reason and fix."""
     return Probe(name, module, _RUNTIME.format(code=code), use, pip, fix=fix)
 
 
 def examine(probes: Sequence[Probe]) -> list[Finding]:
-    """Run all probes, several at a time."""
+    """Run all probes in parallel."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(_examined, probes))
+        return list(pool.map(_run_probe, probes))
 
 
-def _examined(probe: Probe) -> Finding:
-    command = [sys.executable, "-c", _PREPARED.format(module=probe.module) + probe.code]
+def _run_probe(probe: Probe) -> Finding:
+    command = [sys.executable, "-c", _PREAMBLE.format(module=probe.module) + probe.code]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         child = subprocess.run(

@@ -1,4 +1,4 @@
-"""The bar of a command that may have to build an engine first."""
+"""Progress bar of commands that may build an engine first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class BuildBar(ExitStack):
-    """A bar that appears when there is progress, and wanders to and fro while nobody knows how far it is.
+    """Progress bar that appears with the first progress, and pulses while the progress is unknown.
 
     Args:
-        console: Where it is drawn, and lines are said; by default stderr.
+        console: Console for the bar and the lines above it. Default: stderr.
     """
 
     def __init__(self, console: Console | None = None) -> None:
@@ -22,29 +22,29 @@ class BuildBar(ExitStack):
         self._console = console
         self._bar: Any = None
 
-    def say(self, line: str) -> None:
-        """A line above the bar."""
-        self._place().print(line, markup=False, highlight=False)
+    def notify(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._open_console().print(line, markup=False, highlight=False)
 
     def progress(self, text: str, fraction: float) -> None:
-        """What is under way, and how much of it is done; less than 0 is unknown."""
+        """Show the current task and its progress, 0 to 1. Below 0 = unknown."""
         from rich.markup import escape
 
-        bar, task = self._shown()
+        bar, task = self._open_bar()
         bar.update(task, description=escape(text), completed=max(fraction, 0), total=1 if fraction >= 0 else None)
 
-    def _place(self) -> Console:
+    def _open_console(self) -> Console:
         from rich.console import Console
 
         self._console = self._console or Console(stderr=True, soft_wrap=True)
         return self._console
 
-    def _shown(self) -> tuple[Any, Any]:
+    def _open_bar(self) -> tuple[Any, Any]:
         from rich.progress import Progress, TimeElapsedColumn
 
         if self._bar is None:
             columns = (*Progress.get_default_columns()[:-1], TimeElapsedColumn())
-            bar = Progress(*columns, console=self._place(), transient=True, disable=not sys.stderr.isatty())
+            bar = Progress(*columns, console=self._open_console(), transient=True, disable=not sys.stderr.isatty())
             self._bar = self.enter_context(bar), bar.add_task("loading the engine", total=None)
-        shown: tuple[Any, Any] = self._bar
-        return shown
+        bar_and_task: tuple[Any, Any] = self._bar
+        return bar_and_task

@@ -1,4 +1,4 @@
-"""``pose_ros replay``: a recording as a camera topic. It needs ROS."""
+"""``pose_ros replay``: publish a recording as a camera topic. Needs ROS."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from typing import Annotated
 
 import typer
 
-from pose_ros.cli.ros_needed import ros_needed
+from pose_ros.cli.ros_needed import require_ros
 
 
 def replay(
-    source: Annotated[str, typer.Argument(help="Video, folder of images, or rosbag2.", show_default=False)],
+    source: Annotated[str, typer.Argument(help="Video, folder of images or rosbag2.", show_default=False)],
     ros_args: Annotated[
-        list[str] | None, typer.Argument(help="After --: arguments for ROS, such as --ros-args -r __ns:=/left.")
+        list[str] | None, typer.Argument(help="ROS arguments after --, e.g. -- --ros-args -r __ns:=/left.")
     ] = None,
     topic: Annotated[
         str, typer.Option("--topic", help="Topic to publish on.", show_default="image, or image/compressed")
     ] = "",
-    from_topic: Annotated[
-        str | None, typer.Option("--from", help="Image topic of the bag, where there are several.")
-    ] = None,
+    from_topic: Annotated[str | None, typer.Option("--from", help="Image topic of the bag, if it has several.")] = None,
     rate_hz: Annotated[
         float, typer.Option("--rate", min=0, max=1000, help="Images per second.", show_default="as recorded")
     ] = 0.0,
-    speed: Annotated[float, typer.Option("--speed", min=0.01, max=100, help="Multiple of the recorded speed.")] = 1.0,
+    speed: Annotated[float, typer.Option("--speed", min=0.01, max=100, help="Speed relative to the recording.")] = 1.0,
     compressed: Annotated[bool, typer.Option("--compressed", help="Publish JPEG instead of raw images.")] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until interrupted.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Repeat until interrupted.")] = False,
     stamps: Annotated[
-        str, typer.Option("--stamps", metavar="original|now", help="Recorded stamps, or the time of publishing.")
+        str,
+        typer.Option(
+            "--stamps", metavar="original|now", help="Message stamps: as recorded, or the time of publishing."
+        ),
     ] = "original",
     clock: Annotated[
-        bool, typer.Option("--clock", help="Publish the time of the recording on /clock, for use_sim_time.")
+        bool, typer.Option("--clock", help="Publish the recorded time on /clock, for use_sim_time.")
     ] = False,
     frame_id: Annotated[
-        str, typer.Option("--frame-id", help="Frame of the messages.", show_default="as recorded, or camera")
+        str, typer.Option("--frame-id", help="Frame id of the messages.", show_default="as recorded, or camera")
     ] = "",
     camera_info: Annotated[
-        Path | None, typer.Option("--camera-info", help="Calibration to publish: YAML of camera_calibration.")
+        Path | None, typer.Option("--camera-info", help="Calibration to publish: YAML file of camera_calibration.")
     ] = None,
     wait_s: Annotated[
-        float, typer.Option("--wait", min=0, max=3600, help="Longest wait for a subscriber before the start, s.")
+        float, typer.Option("--wait", min=0, max=3600, help="Longest wait for a subscriber, seconds. 0 = no wait.")
     ] = 10.0,
 ) -> None:
-    """Publish a recording like a camera.
+    """Publish a video, folder of images or bag as a ROS camera.
 
     pose_ros replay walk.mp4 --topic camera/image_raw --loop
     """
-    with ros_needed("replay"):
+    with require_ros("replay"):
         from pose_ros.ros.replay import player
     from pose_ros.media.sources import open_source
 

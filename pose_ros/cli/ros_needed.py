@@ -1,4 +1,4 @@
-"""What the commands that need ROS say where there is none."""
+"""Error message of commands that need ROS 2."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NO_ROS = (
 
 
 @contextmanager
-def ros_needed(command: str) -> Iterator[None]:
-    """For imports of ``pose_ros.ros``.
+def require_ros(command: str) -> Iterator[None]:
+    """Explain a failed import of ``pose_ros.ros`` in a ``with`` block.
 
     Raises:
-        ImportError: If one fails; it says what to do.
+        ImportError: If an import fails. The message explains the fix.
     """
     try:
-        importlib.import_module("rclpy")  # first, so that the reason told is ROS itself
+        importlib.import_module("rclpy")  # first, so that the error names ROS itself
         yield
     except ImportError as error:
         raise ImportError(NO_ROS.format(command, error)) from error

@@ -1,4 +1,4 @@
-"""``pose_ros train``: a configuration becomes a network."""
+"""``pose_ros train``: train a network from a configuration."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML file of the run, such as configs/default.yaml.")],
+    config: Annotated[Path, typer.Argument(help="Training configuration, e.g. configs/default.yaml.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the run; by default the configuration's.")
+        Path | None, typer.Option("--output", "-o", help="Output folder.", show_default="as configured")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Steps of the run; by default the configuration's.")
+        int | None, typer.Option("--steps", min=1, help="Number of steps.", show_default="as configured")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, such as optimiser.rate=0.001; repeatable."),
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. optimiser.rate=0.001. Repeatable."),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew; what the output folder holds gets another name.")
+        bool, typer.Option("--fresh", help="Start from the beginning. An existing output folder is renamed.")
     ] = False,
 ) -> None:
-    """Train a network. Started again with the same output folder, it goes on where it stopped.
+    """Train a network, or continue a stopped run.
+
+    A run continues if its output folder already holds checkpoints.
 
     pose_ros train configs/default.yaml -o runs/first
 
@@ -47,7 +49,7 @@ def train(
 
 
 class Display:
-    """Shows how a run goes: a bar in a terminal, plain lines elsewhere. Use it in a ``with``."""
+    """Progress of a training run: a bar in a terminal, plain lines elsewhere. Use it in a ``with``."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -66,23 +68,23 @@ class Display:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def progress(self, progress: RunStatus) -> None:
-        """Move the bar, or write a line."""
+    def progress(self, status: RunStatus) -> None:
+        """Update the bar, or print a line."""
         text = (
-            f"loss {progress.losses['loss']:.4g}  {progress.images_per_s:.0f} images/s  "
-            f"waiting {progress.wait_share:.0%}{f'  skipped {progress.skipped}' * bool(progress.skipped)}"
+            f"loss {status.losses['loss']:.4g}  {status.images_per_s:.0f} images/s  "
+            f"waiting {status.wait_share:.0%}{f'  skipped {status.skipped}' * bool(status.skipped)}"
         )
         if self._bar.disable:
-            return self.say(f"step {progress.step} of {progress.steps}  {text}")
+            return self.notify(f"step {status.step} of {status.steps}  {text}")
         if self._task is None:
-            self._bar.start()  # only now: of several processes, one is told
-            self._task = self._bar.add_task(text, total=progress.steps)
-        return self._bar.update(self._task, completed=progress.step, description=text)
+            self._bar.start()  # only now, because only one of several processes reports progress
+            self._task = self._bar.add_task(text, total=status.steps)
+        return self._bar.update(self._task, completed=status.step, description=text)
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
-        """Write a line."""
-        self.say(f"validation, step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+        """Print the scores of a validation."""
+        self.notify(f"validation, step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
 
-    def say(self, text: str) -> None:
-        """Write a line above the bar."""
+    def notify(self, text: str) -> None:
+        """Print a line above the bar."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""``pose_ros video`` and ``pose_ros bag``: people in a sequence of frames."""
+"""``pose_ros video`` and ``pose_ros bag``: find people in a sequence of frames."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 VideoOutput = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Annotated video: .mp4, .webm (for browsers), .avi, .mkv.", show_default=False),
+    typer.Option(
+        "--output", "-o", help="Annotated video to write: .mp4, .webm (for browsers), .avi or .mkv.", show_default=False
+    ),
 ]
-MaxFrames = Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after so many frames.")]
-Topic = Annotated[str | None, typer.Option("--topic", help="Image topic, where there are several.")]
+MaxFrames = Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after this number of frames.")]
+Topic = Annotated[str | None, typer.Option("--topic", help="Image topic, if the bag has several.")]
 
 
 def video(
     source: Annotated[
-        str, typer.Argument(help="Video, folder of images, rosbag2, or number of a camera.", show_default=False)
+        str, typer.Argument(help="Video, folder of images, rosbag2 or camera number.", show_default=False)
     ],
     output: VideoOutput = None,
     json: options.Json = None,
@@ -46,17 +48,17 @@ def video(
     boxes: options.Boxes = False,
     ids: options.Ids = False,
 ) -> None:
-    """Find the people in a video, or in whatever has frames.
+    """Find people in a video, folder of images, bag or camera.
 
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.sources import open_source
     from pose_ros.pipeline import PosePipeline
-    from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge
+    from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
-    config, overlay = options.configs(settings, threads, short_side, boxes, ids)
-    frames = open_source(source, topic=topic, convert=convert_by_cv_bridge)
+    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
+    frames = open_source(source, topic=topic, convert=convert_with_cv_bridge)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     with ResultFiles(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
         run = _process(frames, max_frames, PosePipeline(estimator), outputs)
@@ -67,7 +69,7 @@ def video(
 
 @dataclass
 class Run:
-    """What a run came to, in words: ``str(run)``."""
+    """Statistics of a run. ``str(run)`` is a summary for people."""
 
     people: list[int] = field(default_factory=list)
     network_ms: list[float] = field(default_factory=list)
@@ -90,12 +92,12 @@ class Run:
             return "no frames"
         return (
             f"{self.frames} frames in {self.seconds:.1f} s, {sum(self.people) / self.frames:.1f} people per frame; "
-            f"median {median(self.estimate_ms):.1f} ms, of which the network {median(self.network_ms):.1f} ms"
+            f"median {median(self.estimate_ms):.1f} ms per frame, network {median(self.network_ms):.1f} ms"
         )
 
 
 def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, outputs: ResultFiles) -> Run:
-    """Estimate and write every frame, behind a progress bar."""
+    """Estimate and write every frame, with a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,1 +1,1 @@
-"""Labelled images to learn from and to measure by. No torch, no ROS."""
+"""Labelled images for training and evaluation. Imports neither torch nor ROS."""

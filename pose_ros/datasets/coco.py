@@ -1,4 +1,4 @@
-"""COCO keypoint files: COCO itself, and CrowdPose, MPII and own sets in its form.
+"""Read COCO keypoint files: COCO, and CrowdPose, MPII or other data sets in COCO format.
 
 References:
     Lin et al., Microsoft COCO: Common Objects in Context, arXiv:1405.0312; https://cocodataset.org/#format-data.
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import ByteArray, FloatArray
-from pose_ros.datasets.images import AnnotatedImage, Problems, check_keypoints
-from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, keypoint_names, onto
-from pose_ros.datasets.regions import Region, region
+from pose_ros.datasets.images import AnnotatedImage
+from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, map_labels, normalise_names
+from pose_ros.datasets.problems import Problems, check_keypoints
+from pose_ros.datasets.regions import Region, make_region
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.skeleton import COCO_17, Skeleton
 
@@ -31,53 +32,53 @@ def read_coco(
     skeleton: Skeleton,
     *,
     names: Sequence[str] = (),
-    alone: bool = False,
+    ignore_others: bool = False,
     strict: bool = True,
     gates: Gates = DEFAULT_GATES,
 ) -> list[AnnotatedImage]:
-    """Read a keypoint file. Crowds, and people without keypoints, become ignored areas.
+    """Read a COCO keypoint file. Crowds and people without keypoints become ignored areas.
 
-    Labels by a network, which have ``keypoint_scores``, are read by their scores; people of whom it knows little
-    become ignored areas too.
+    Annotations with ``keypoint_scores`` come from a network. Their keypoint states follow from the scores. People
+    with too few labelled keypoints become ignored areas, too.
 
     Args:
-        labels: The JSON file.
-        images: Folder that its ``file_name`` start from.
-        skeleton: Wanted skeleton.
-        names: Names of the keypoints, where the file's category does not give them.
-        alone: Whether there are people without labels.
-        strict: Raise on the first bad entry; otherwise leave it out and warn at the end.
-        gates: How scores are read.
+        labels: JSON file.
+        images: Folder that the ``file_name`` entries are relative to.
+        skeleton: Target skeleton.
+        names: Keypoint names of the data set. Empty = the names in the file, or those of COCO.
+        ignore_others: See ``AnnotatedImage.ignore_others``.
+        strict: Whether the first bad entry raises ValueError. If False, bad entries are skipped with a warning.
+        gates: Score thresholds for annotations with ``keypoint_scores``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a keypoint file, or, if strict, an entry is bad or an image missing.
+        FileNotFoundError: If the label file does not exist.
+        ValueError: If it is not a COCO keypoint file, or if ``strict`` and an entry is bad or an image is missing.
     """
     content = load_coco(labels)
     category = person_category(content["categories"], str(labels))
-    source = keypoint_names(names or category.get("keypoints", ()) or COCO_17.keypoint_names)
-    annotations = by_image(content, category)
+    source = normalise_names(names or category.get("keypoints", ()) or COCO_17.keypoint_names)
+    annotations = group_by_image(content, category)
     with Problems(str(labels), strict) as problems:
-        reader = _CocoReader(images, source, skeleton, alone, gates, problems)
+        reader = _CocoReader(images, source, skeleton, ignore_others, gates, problems)
         entries = ((entry, annotations[entry.get("id")]) for entry in content["images"])
-        return problems.every(reader.picture, entries)
+        return problems.read_all(reader.annotated_image, entries)
 
 
-def by_image(content: Mapping[str, Any], category: Mapping[str, Any]) -> dict[Any, list[Mapping[str, Any]]]:
-    """The annotations of a category by their image id."""
-    of_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+def group_by_image(content: Mapping[str, Any], category: Mapping[str, Any]) -> dict[Any, list[Mapping[str, Any]]]:
+    """Group the annotations of a category by image id."""
+    by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
     for annotation in content["annotations"]:
         if annotation.get("category_id", category.get("id")) == category.get("id"):
-            of_image[annotation.get("image_id")].append(annotation)
-    return of_image
+            by_image[annotation.get("image_id")].append(annotation)
+    return by_image
 
 
 def load_coco(file: Path) -> dict[str, Any]:
-    """The content of a COCO file.
+    """Load a COCO file.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is not JSON, or not of that form.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not JSON or not in COCO format.
     """
     if not file.is_file():
         raise FileNotFoundError(f"labels: expected a COCO keypoint file, got {file}, which does not exist")
@@ -85,22 +86,26 @@ def load_coco(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"labels {file}: expected JSON, got {error}") from error
-    for part in ("images", "annotations", "categories"):
-        if not isinstance(content, dict) or not isinstance(content.get(part), list):
-            raise ValueError(f"labels {file}: expected a COCO file with the list {part!r}, got none")
+    for key in ("images", "annotations", "categories"):
+        if not isinstance(content, dict) or not isinstance(content.get(key), list):
+            raise ValueError(f"labels {file}: expected a COCO file with the list {key!r}, got a file without this list")
     return content
 
 
 def person_category(categories: Sequence[Mapping[str, Any]], where: str) -> Mapping[str, Any]:
-    """The category of people.
+    """Find the category of people.
+
+    Args:
+        categories: ``categories`` of a COCO file.
+        where: Name of the file, for messages.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If no category is named ``person`` or has keypoints.
     """
     named = [category for category in categories if category.get("name") == "person"]
     with_keypoints = [category for category in categories if category.get("keypoints")]
     if not named and not with_keypoints:
-        raise ValueError(f"labels {where}: expected a category person, or one with keypoints, got none")
+        raise ValueError(f"labels {where}: expected a category named person or a category with keypoints, got neither")
     return (named or with_keypoints)[0]
 
 
@@ -109,45 +114,47 @@ class _CocoReader:
     images: Path
     source: tuple[str, ...]
     skeleton: Skeleton
-    alone: bool
+    ignore_others: bool
     gates: Gates
     problems: Problems
 
-    def picture(self, entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> AnnotatedImage:
+    def annotated_image(self, entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> AnnotatedImage:
         file = self.images / entry["file_name"]
         if not file.is_file():
-            raise ValueError(f"image {entry.get('id')}: expected a file, got {file}, which does not exist")
+            raise ValueError(f"image {entry.get('id')}: expected an image file, got {file}, which does not exist")
         size_wh = (int(entry["width"]), int(entry["height"])) if "width" in entry and "height" in entry else None
-        people, ignored = self._people(annotations, size_wh)
+        people, ignored = self._read_people(annotations, size_wh)
         count = len(self.source)
         keypoints = np.array([person[0] for person in people], np.float32).reshape(-1, count, 2)
         states = np.array([person[1] for person in people], np.uint8).reshape(-1, count)
         masks = tuple(person[2] for person in people)
         boxes = np.array([mask.box for mask in masks], np.float32).reshape(-1, 4)
-        labels = onto(keypoints, states, self.source, self.skeleton)
-        return AnnotatedImage(file, *labels, boxes, masks, tuple(ignored), self.alone, size_wh)
+        labels = map_labels(keypoints, states, self.source, self.skeleton)
+        return AnnotatedImage(file, *labels, boxes, masks, tuple(ignored), self.ignore_others, size_wh)
 
-    def _people(
+    def _read_people(
         self, annotations: Sequence[Mapping[str, Any]], size_wh: tuple[int, int] | None
     ) -> tuple[list[CocoPerson], list[Region]]:
         people, ignored = [], []
         for annotation in annotations:
-            person = self.problems.guarded(_person, annotation, len(self.source), size_wh, self.gates)
+            person = self.problems.try_read(_read_person, annotation, len(self.source), size_wh, self.gates)
             if person is None:
                 continue
-            is_little = not person[1].any() or ("keypoint_scores" in annotation and not self.gates.is_person(person[1]))
-            if annotation.get("iscrowd") or is_little:
+            too_few = not person[1].any() or ("keypoint_scores" in annotation and not self.gates.is_person(person[1]))
+            if annotation.get("iscrowd") or too_few:
                 ignored.append(person[2])
             else:
                 people.append(person)
         return people, ignored
 
 
-def _person(annotation: Mapping[str, Any], count: int, size_wh: tuple[int, int] | None, gates: Gates) -> CocoPerson:
+def _read_person(
+    annotation: Mapping[str, Any], count: int, size_wh: tuple[int, int] | None, gates: Gates
+) -> CocoPerson:
     where = f"annotation {annotation.get('id')}"
     values = np.asarray(annotation.get("keypoints") or np.zeros(3 * count), np.float32)
     if values.shape != (3 * count,):
-        raise ValueError(f"{where}: expected {count} keypoints x, y, v, got {values.size} numbers")
+        raise ValueError(f"{where}: expected {count} keypoints of x, y, v ({3 * count} numbers), got {values.size}")
     keypoints, visible = values.reshape(count, 3)[:, :2], values.reshape(count, 3)[:, 2] > 0
     try:
         check_keypoints(keypoints, visible, size_wh)
@@ -155,14 +162,14 @@ def _person(annotation: Mapping[str, Any], count: int, size_wh: tuple[int, int] 
         raise ValueError(f"{where}: {error}") from error
     states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
     if "keypoint_scores" in annotation:
-        states = gates.states(np.asarray(annotation["keypoint_scores"], np.float32).reshape(count))
-    given = annotation.get("bbox")
-    box = _box(given, where) if given else boxes_around(keypoints[None], states[None])[0]
-    return keypoints, states, region(box, annotation.get("segmentation"))
+        states = gates.states_of(np.asarray(annotation["keypoint_scores"], np.float32).reshape(count))
+    bbox = annotation.get("bbox")
+    box = _read_box(bbox, where) if bbox else boxes_around(keypoints[None], states[None])[0]
+    return keypoints, states, make_region(box, annotation.get("segmentation"))
 
 
-def _box(values: Sequence[float], where: str) -> FloatArray:
+def _read_box(values: Sequence[float], where: str) -> FloatArray:
     box = np.asarray(values, np.float32)
     if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
-        raise ValueError(f"{where}: expected bbox x, y, width, height, got {list(values)}")
-    return np.concatenate([box[:2] - 0.5, box[:2] + box[2:] - 0.5])  # theirs are edges of pixels
+        raise ValueError(f"{where}: expected bbox [x, y, width, height] with sizes >= 0, got {list(values)}")
+    return np.concatenate([box[:2] - 0.5, box[:2] + box[2:] - 0.5])  # COCO measures from the edges of pixels

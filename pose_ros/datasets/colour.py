@@ -1,4 +1,4 @@
-"""Changes of a picture's colours and sharpness, each in one pass over the pixels."""
+"""Change colours and sharpness of an image, each in one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ _NOISE_SIGMA = 32.0
 
 
 def colour_matrix(brightness: float, contrast: float, saturation: float, hue_degrees: float) -> DoubleArray:
-    """(3, 4) map of BGR values: hue turned about the grey axis, then saturation, contrast about mid-grey, brightness.
+    """Make a (3, 4) affine map of BGR values.
+
+    The map first rotates the hue about the grey axis. It then changes saturation, contrast about mid-grey and
+    brightness, in this order.
 
     Args:
-        brightness: Added, as a fraction of white.
-        contrast: Factor, 1 keeps it.
-        saturation: Factor, 0 is grey.
-        hue_degrees: Turn of the colour circle.
+        brightness: Added brightness, as a fraction of white. 0 = no change.
+        contrast: Contrast factor. 1 = no change.
+        saturation: Saturation factor. 1 = no change, 0 = grey.
+        hue_degrees: Rotation of the hue, degrees. 0 = no change.
     """
     angle = np.deg2rad(hue_degrees)
     axis = np.full(3, 1 / np.sqrt(3))
@@ -38,21 +41,21 @@ def recolour(image: Image, matrix: DoubleArray) -> Image:
     return recoloured
 
 
-def gamma(image: Image, exponent: float) -> Image:
-    """Raise brightness, as a fraction of white, to a power."""
+def apply_gamma(image: Image, exponent: float) -> Image:
+    """Raise pixel values, as a fraction of white, to a power."""
     table = np.rint(255 * (np.arange(256) / 255) ** exponent).astype(np.uint8)
     changed: Image = cv2.LUT(image, table)
     return changed
 
 
 def blur(image: Image, sigma_px: float) -> Image:
-    """Out of focus."""
+    """Blur an image with a Gaussian, as if it were out of focus."""
     blurred: Image = cv2.GaussianBlur(image, (0, 0), sigma_px)
     return blurred
 
 
 def motion_blur(image: Image, length_px: float, degrees: float) -> Image:
-    """Moved by a length along a straight line while it was taken."""
+    """Blur an image along a straight line, as if the camera had moved during the exposure."""
     radius = int(np.ceil(length_px / 2))
     half = length_px / 2 * np.array([np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))])
     kernel = np.zeros((2 * radius + 1, 2 * radius + 1), np.uint8)
@@ -62,8 +65,8 @@ def motion_blur(image: Image, length_px: float, degrees: float) -> Image:
     return blurred
 
 
-def noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
-    """Add Gaussian noise of a standard deviation in grey levels, from a place in a table that is drawn."""
+def add_noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
+    """Add Gaussian noise with a standard deviation in grey levels. The noise starts at a random index of a table."""
     table = _noise_table()
     if image.size > table.size // 2:
         table = np.resize(table, 2 * image.size)
@@ -73,8 +76,8 @@ def noise(image: Image, sigma: float, rng: np.random.Generator) -> Image:
     return noisy
 
 
-def jpeg(image: Image, quality: int) -> Image:
-    """Compress, 1 to 100, and decode again."""
+def compress_jpeg(image: Image, quality: int) -> Image:
+    """Compress an image as JPEG with a quality of 1 to 100, and decode it again."""
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded: Image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return decoded

@@ -1,4 +1,4 @@
-"""Labels of a teacher network, added to those of people: missing keypoints, further people, areas of doubt.
+"""Add the labels of a teacher network to a data set: missing keypoints, further people, ignored areas.
 
 References:
     Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, arXiv:1712.04440.
@@ -14,130 +14,150 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray
-from pose_ros.datasets.coco import by_image, load_coco, person_category
+from pose_ros.datasets.coco import group_by_image, load_coco, person_category
 from pose_ros.datasets.images import AnnotatedImage
-from pose_ros.datasets.labels import Gates, States, boxes_around, has_place, keypoint_names, onto
+from pose_ros.datasets.labels import Gates, States, boxes_around, has_position, map_labels, normalise_names
 from pose_ros.datasets.regions import Region
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.similarity import box_iou, keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
-Extra = tuple[FloatArray, States, tuple[int, int] | None]
-"""Keypoints (N, K, 2), states (N, K) and the size of the image of one picture."""
+ExtraLabels = tuple[FloatArray, States, tuple[int, int] | None]
+"""Labels of one image: keypoints (N, K, 2) px, states (N, K), width and height of the image (None = unknown)."""
 
-_LEAST_SHARED = 3  # keypoints, for a similarity to mean anything
-_LEAST_SIMILAR = 0.5
-_INSIDE = 0.5  # share of a doubtful person that lies in a known one, and so is no other
+_MIN_SHARED = 3  # fewest common keypoints for a meaningful similarity
+_MIN_SIMILARITY = 0.5
+_INSIDE = 0.5  # a doubtful person with at least this fraction of its box in a labelled box is not an additional person
 
 
-def read_extra(file: Path, skeleton: Skeleton, gates: Gates) -> dict[str, Extra]:
-    """Read a teacher's labels: a COCO keypoint file with the scores of keypoints, from 0 to 1.
+def read_extra(file: Path, skeleton: Skeleton, gates: Gates) -> dict[str, ExtraLabels]:
+    """Read the labels of a teacher: a COCO keypoint file with keypoint scores from 0 to 1.
 
-    They stand in ``keypoint_scores``, or as the third number of each keypoint.
+    The scores are in ``keypoint_scores`` or are the third number of each keypoint.
 
     Returns:
         Labels by ``file_name``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it has another form, or scores beyond 1.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the format is wrong or a score is above 1.
     """
     content = load_coco(file)
     category = person_category(content["categories"], str(file))
-    names, annotations = keypoint_names(category.get("keypoints", ())), by_image(content, category)
+    names, annotations = normalise_names(category.get("keypoints", ())), group_by_image(content, category)
     extras = {}
     for entry in content["images"]:
-        people = [_scored(annotation, len(names), file) for annotation in annotations[entry.get("id")]]
+        people = [_read_scored_keypoints(annotation, len(names), file) for annotation in annotations[entry.get("id")]]
         values = np.array(people, np.float32).reshape(-1, len(names), 3)
         size_wh = (int(entry["width"]), int(entry["height"])) if "width" in entry and "height" in entry else None
-        extras[entry["file_name"]] = (*onto(values[..., :2], gates.states(values[..., 2]), names, skeleton), size_wh)
+        extras[entry["file_name"]] = (
+            *map_labels(values[..., :2], gates.states_of(values[..., 2]), names, skeleton),
+            size_wh,
+        )
     return extras
 
 
-def _scored(annotation: Mapping[str, Any], count: int, file: Path) -> FloatArray:
-    """(K, 3) x, y, score."""
+def _read_scored_keypoints(annotation: Mapping[str, Any], count: int, file: Path) -> FloatArray:
+    """Read (K, 3) x, y, score of an annotation."""
     where, values = f"extra {file}, annotation {annotation.get('id')}", np.array(annotation["keypoints"], np.float32)
     if values.shape != (3 * count,):
-        raise ValueError(f"{where}: expected {count} keypoints x, y, score, got {values.size} numbers")
+        raise ValueError(f"{where}: expected {count} keypoints of x, y, score ({3 * count} numbers), got {values.size}")
     person = values.reshape(count, 3)
     if "keypoint_scores" in annotation:
         person[:, 2] = np.asarray(annotation["keypoint_scores"], np.float32)
     if not np.isfinite(person).all() or (person[:, 2] > 1).any():
-        raise ValueError(f"{where}: expected numbers, and scores of at most 1, got {person[:, 2].tolist()}")
+        raise ValueError(f"{where}: expected finite positions and scores of at most 1, got {person.tolist()}")
     return person
 
 
-def with_extra(
-    pictures: Sequence[AnnotatedImage], extras: Mapping[str, Extra], skeleton: Skeleton, gates: Gates
+def add_extra_labels(
+    images: Sequence[AnnotatedImage], extras: Mapping[str, ExtraLabels], skeleton: Skeleton, gates: Gates
 ) -> list[AnnotatedImage]:
-    """Add a teacher's labels to the pictures that it has seen.
+    """Add the labels of a teacher to the images that it has labelled.
 
-    People that both know get the teacher's keypoints where nobody has looked; a keypoint that only the teacher sees
-    becomes uncertain. People that only the teacher knows are added if many of their keypoints are labelled, and
-    become ignored areas otherwise.
+    For a person in both, an UNKNOWN keypoint gets the label of the teacher. An ABSENT keypoint that the teacher has
+    labelled becomes UNCERTAIN. A person that only the teacher has found is added if enough of its keypoints are
+    labelled. Otherwise that person becomes an ignored area.
+
+    Args:
+        images: Images with their labels, not modified.
+        extras: Labels of the teacher by ``file_name``, see ``read_extra``.
+        skeleton: Skeleton of all labels.
+        gates: Score thresholds, here for the number of labelled keypoints.
+
+    Raises:
+        ValueError: If the labels of an image are relative and the teacher's file does not have its size.
     """
-    return [_merged(picture, _of_file(picture.file, extras), skeleton, gates) for picture in pictures]
+    return [_add_labels(image, _find_labels(image.file, extras), skeleton, gates) for image in images]
 
 
-def _of_file(file: Path, extras: Mapping[str, Extra]) -> Extra | None:
-    """By the end of the path, as long as it takes."""
+def _find_labels(file: Path, extras: Mapping[str, ExtraLabels]) -> ExtraLabels | None:
+    """Find the labels of a file by its name, or by its name with one or more parent folders."""
     ends = (str(PurePath(*file.parts[-count:])) for count in range(1, len(file.parts)))
     return next((extras[end] for end in ends if end in extras), None)
 
 
-def _merged(picture: AnnotatedImage, extra: Extra | None, skeleton: Skeleton, gates: Gates) -> AnnotatedImage:
+def _add_labels(image: AnnotatedImage, extra: ExtraLabels | None, skeleton: Skeleton, gates: Gates) -> AnnotatedImage:
     if extra is None or len(extra[0]) == 0:
-        return picture
+        return image
     keypoints, states, size_wh = extra
-    if picture.relative:
+    if image.relative:
         if size_wh is None:
-            raise ValueError(f"extra: expected width and height of {picture.file.name}, got none")
-        picture = picture.in_pixels(size_wh)
+            raise ValueError(f"extra: expected width and height of image {image.file.name}, got neither; add them")
+        image = image.to_pixels(size_wh)
     boxes = boxes_around(keypoints, states)
-    pairs = _matched(_similarity(picture, keypoints, states, boxes, np.array(skeleton.sigmas)))
-    completed = _completed(picture, keypoints, states, pairs)
-    others = [n for n in range(len(keypoints)) if n not in pairs and has_place(states[n]).any()]
+    pairs = _match_people(_similarity(image, keypoints, states, boxes, np.array(skeleton.sigmas)))
+    filled = _fill_keypoints(image, keypoints, states, pairs)
+    others = [n for n in range(len(keypoints)) if n not in pairs and has_position(states[n]).any()]
     added = [n for n in others if gates.is_person(states[n])]
-    doubtful = [n for n in others if n not in added and not _lies_inside(boxes[n], picture.boxes)]
+    doubtful = [n for n in others if n not in added and not _is_inside(boxes[n], image.boxes)]
     return replace(
-        picture,
-        keypoints=np.concatenate([completed[0], keypoints[added]]),
-        states=np.concatenate([completed[1], states[added]]),
-        boxes=np.concatenate([picture.boxes, boxes[added]]),
-        ignored=(*picture.ignored, *(Region(boxes[n]) for n in doubtful)),
+        image,
+        keypoints=np.concatenate([filled[0], keypoints[added]]),
+        states=np.concatenate([filled[1], states[added]]),
+        boxes=np.concatenate([image.boxes, boxes[added]]),
+        ignored=(*image.ignored, *(Region(boxes[n]) for n in doubtful)),
         lengths_px={},
     )
 
 
 def _similarity(
-    picture: AnnotatedImage, keypoints: FloatArray, states: States, boxes: FloatArray, sigmas: DoubleArray
+    image: AnnotatedImage, keypoints: FloatArray, states: States, boxes: FloatArray, sigmas: DoubleArray
 ) -> DoubleArray:
-    """(people, teacher's people): OKS of the keypoints that both have, or the overlap of the boxes if it is more."""
-    similar = box_iou(picture.boxes, boxes)
-    areas = BOX_FILL * np.prod(picture.boxes[:, 2:] - picture.boxes[:, :2], axis=1)
-    for n, m in np.ndindex(*similar.shape):
-        both = (picture.states[n] == LABELLED) & (states[m] == LABELLED)
-        if both.sum() >= _LEAST_SHARED:
-            squared = ((picture.keypoints[n, both] - keypoints[m, both]) ** 2).sum(axis=1)
+    """Return the similarity (people, people of the teacher).
+
+    It is the larger of the OKS over the common labelled keypoints and the IoU of the boxes.
+    """
+    similarity = box_iou(image.boxes, boxes)
+    areas = BOX_FILL * np.prod(image.boxes[:, 2:] - image.boxes[:, :2], axis=1)
+    for n, m in np.ndindex(*similarity.shape):
+        both = (image.states[n] == LABELLED) & (states[m] == LABELLED)
+        if both.sum() >= _MIN_SHARED:
+            squared = ((image.keypoints[n, both] - keypoints[m, both]) ** 2).sum(axis=1)
             oks = keypoint_similarity(squared, max(areas[n], 1.0), sigmas[both]).mean()
-            similar[n, m] = max(similar[n, m], oks)
-    return similar
+            similarity[n, m] = max(similarity[n, m], oks)
+    return similarity
 
 
-def _matched(similar: DoubleArray) -> dict[int, int]:
-    """Teacher's person -> person, the most similar first."""
-    similar, pairs = similar.copy(), {}
-    while similar.size and similar.max() >= _LEAST_SIMILAR:
-        n, m = np.unravel_index(int(similar.argmax()), similar.shape)
+def _match_people(similarity: DoubleArray) -> dict[int, int]:
+    """Match people greedily, the most similar pair first.
+
+    Returns:
+        Index of the teacher's person -> index of the person.
+    """
+    similarity, pairs = similarity.copy(), {}
+    while similarity.size and similarity.max() >= _MIN_SIMILARITY:
+        n, m = np.unravel_index(int(similarity.argmax()), similarity.shape)
         pairs[int(m)] = int(n)
-        similar[n], similar[:, m] = -1, -1
+        similarity[n], similarity[:, m] = -1, -1
     return pairs
 
 
-def _completed(
-    picture: AnnotatedImage, keypoints: FloatArray, states: States, pairs: Mapping[int, int]
+def _fill_keypoints(
+    image: AnnotatedImage, keypoints: FloatArray, states: States, pairs: Mapping[int, int]
 ) -> tuple[FloatArray, States]:
-    xy, state = picture.keypoints.copy(), picture.states.copy()
+    """Fill in keypoints of matched people from the teacher."""
+    xy, state = image.keypoints.copy(), image.states.copy()
     for teacher, person in pairs.items():
         unknown = (state[person] == UNKNOWN) & (states[teacher] != UNKNOWN)
         contested = (state[person] == ABSENT) & (states[teacher] == LABELLED)
@@ -146,7 +166,8 @@ def _completed(
     return xy, state
 
 
-def _lies_inside(box: FloatArray, others: FloatArray) -> bool:
+def _is_inside(box: FloatArray, others: FloatArray) -> bool:
+    """Check whether at least the fraction ``_INSIDE`` of a box lies in one of the other boxes."""
     shared = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
     area = max(float(np.prod(box[2:] - box[:2])), 1e-9)
     return bool((np.prod(np.clip(shared, 0, None), axis=1) >= _INSIDE * area).any())

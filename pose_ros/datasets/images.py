@@ -1,45 +1,53 @@
-"""ImageSet to learn from, decoded when they are asked for, and mixtures of several sets of them."""
+"""Sets of annotated images that are decoded on access, and weighted mixtures of several sets."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import cv2
 import numpy as np
 
 from pose_ros.arrays import BoolArray, ByteArray, FloatArray, Image
-from pose_ros.datasets.labels import States, has_place
-from pose_ros.datasets.regions import Region, enlarged, paint_box
-from pose_ros.datasets.sample import ABSENT, LABELLED, Sample
+from pose_ros.datasets.labels import has_position
+from pose_ros.datasets.regions import Region, enlarge_boxes, paint_box
+from pose_ros.datasets.sample import Sample
 from pose_ros.media.sources import images_in, read_image
 from pose_ros.skeleton import Skeleton
 
-ALONE_MARGIN = 0.25
-"""Margin around a person beyond whom nothing is known, as a fraction of the longer side of the box."""
+OTHERS_MARGIN = 0.25
+"""Margin around a labelled person, as a fraction of the longer side of the box.
+
+With ``ignore_others``, the image is ignored outside these enlarged boxes.
+"""
 HEAD_BOX, HEAD_SEGMENT = "head_box", "head_segment"
-"""Sizes of heads that sets label: by the head's box, as MPII defines it, and from its top to the neck."""
-_MOST_MASKS = 255
+"""Keys of ``lengths_px``.
+
+HEAD_BOX: head size from the box of the head, as MPII defines it.
+HEAD_SEGMENT: distance from the top of the head to the neck.
+"""
+_MAX_MASKS = 255
 
 
 @dataclass(frozen=True)
 class AnnotatedImage:
-    """A file and its N people of K keypoints.
+    """Image file and the labels of its N people of K keypoints.
 
     Attributes:
-        file: The image.
+        file: Image file.
         keypoints: (N, K, 2) px.
-        states: (N, K), see ``sample``.
-        boxes: (N, 4) px.
-        masks: N outlines, or none.
-        ignored: Areas where nothing is known.
-        alone: Whether other people may be there without labels: nothing is known beyond the enlarged boxes.
-        size_wh: Size that the labels are for, if they say so.
-        relative: Whether keypoints and boxes are fractions of the image's size.
-        lengths_px: Sizes of the people that their keypoints do not tell, by name, (N,) each; NaN where unknown.
+        states: (N, K), see ``Sample.states``.
+        boxes: (N, 4) px, see ``Sample.boxes``.
+        masks: Outlines of the N people. Empty = no outlines.
+        ignored: Areas where people may be without labels.
+        ignore_others: Whether everything outside the enlarged boxes is ignored, because other people may be there
+            without labels.
+        size_wh: Width and height of the image according to the labels, px. None = not in the labels.
+        relative: Whether keypoints and boxes are fractions of the image size instead of px.
+        lengths_px: Lengths that do not follow from the keypoints, by name, (N,) px each. NaN = unknown.
     """
 
     file: Path
@@ -48,48 +56,51 @@ class AnnotatedImage:
     boxes: FloatArray
     masks: tuple[Region, ...] = ()
     ignored: tuple[Region, ...] = ()
-    alone: bool = False
+    ignore_others: bool = False
     size_wh: tuple[int, int] | None = None
     relative: bool = False
     lengths_px: Mapping[str, FloatArray] = field(default_factory=dict)
 
-    def sample(self, image_bgr: Image) -> Sample:
-        """Join the labels with the decoded image; keypoints outside it are absent.
+    def to_sample(self, image_bgr: Image) -> Sample:
+        """Combine the labels with the decoded image. Keypoints outside the image become ABSENT.
 
         Raises:
-            ValueError: If the image has another size than the labels say.
+            ValueError: If the size of the image differs from the size in the labels.
         """
         height, width = image_bgr.shape[:2]
         if self.size_wh not in (None, (width, height)):
-            raise ValueError(f"image {self.file}: expected the size {self.size_wh} of its labels, got {width, height}")
+            raise ValueError(
+                f"image {self.file}: expected width and height {self.size_wh} as in the labels, got {width, height}"
+            )
         if self.relative:
-            return self.in_pixels((width, height)).sample(image_bgr)
+            return self.to_pixels((width, height)).to_sample(image_bgr)
         inside = ((self.keypoints >= -0.5) & (self.keypoints <= np.array([width, height]) - 0.5)).all(axis=2)
-        states = np.where(has_place(self.states) & ~inside, 0, self.states).astype(np.uint8)
-        ignored, people_map = self._ignored((height, width)), self._people_map((height, width))
+        states = np.where(has_position(self.states) & ~inside, 0, self.states).astype(np.uint8)
+        ignored, people_map = self._paint_ignored((height, width)), self._paint_people((height, width))
         return Sample(image_bgr, self.keypoints, states, self.boxes, ignored, people_map)
 
-    def in_pixels(self, size_wh: tuple[int, int]) -> AnnotatedImage:
-        """The same of labels that are fractions of the size; boxes are measured between the edges of pixels."""
+    def to_pixels(self, size_wh: tuple[int, int]) -> AnnotatedImage:
+        """Convert relative labels to px. Relative boxes are measured between the edges of pixels."""
         size = np.array(size_wh, np.float32)
         boxes = self.boxes * np.tile(size, 2) - np.float32(0.5)
         return replace(self, keypoints=self.keypoints * size, boxes=boxes, size_wh=size_wh, relative=False)
 
-    def _ignored(self, shape_hw: tuple[int, int]) -> BoolArray | None:
-        if not self.ignored and not self.alone:
+    def _paint_ignored(self, shape_hw: tuple[int, int]) -> BoolArray | None:
+        if not self.ignored and not self.ignore_others:
             return None
-        mask = np.full(shape_hw, self.alone, np.uint8)
-        known = enlarged(self.boxes, ALONE_MARGIN) if self.alone else self.boxes
-        unknown = [region.box for region in self.ignored if not region.has_outline]
-        for box, value in sorted([*((b, 0) for b in known), *((b, 1) for b in unknown)], key=_area, reverse=True):
-            paint_box(mask, box, value)  # a crowd's box leaves out the people in it whose keypoints are known
+        mask = np.full(shape_hw, self.ignore_others, np.uint8)
+        labelled = enlarge_boxes(self.boxes, OTHERS_MARGIN) if self.ignore_others else self.boxes
+        ignored = [region.box for region in self.ignored if not region.has_outline]
+        boxes = [*((box, 0) for box in labelled), *((box, 1) for box in ignored)]
+        for box, value in sorted(boxes, key=_box_area, reverse=True):
+            paint_box(mask, box, value)  # large boxes first: labelled people inside a crowd's box are not ignored
         for region in self.ignored:
             if region.has_outline:
                 region.paint(mask, 1)
         return mask.view(np.bool_)
 
-    def _people_map(self, shape_hw: tuple[int, int]) -> Image | None:
-        if len(self.masks) != len(self.boxes) or len(self.boxes) > _MOST_MASKS:
+    def _paint_people(self, shape_hw: tuple[int, int]) -> Image | None:
+        if len(self.masks) != len(self.boxes) or len(self.boxes) > _MAX_MASKS:
             return None
         if not all(mask.has_outline for mask in self.masks):
             return None
@@ -101,28 +112,28 @@ class AnnotatedImage:
 
 @dataclass
 class ImageSet(Sequence[Sample]):
-    """Samples of one data set, on one skeleton. Goes to worker processes as it is.
+    """Samples of one data set, on one skeleton. Can be pickled and sent to worker processes.
 
     Attributes:
-        name: For messages.
-        skeleton: Of all keypoints.
-        pictures: What is known of each file.
-        strict: A file that cannot be read raises ValueError; otherwise the next one that can is given instead, and
-            the first such file is warned of.
-        cache: Whether the encoded files are kept in memory (in each process).
-        unreadable: The files that could not be read.
+        name: Name in messages.
+        skeleton: Skeleton of all samples.
+        images: Image files with their labels.
+        strict: Whether an unreadable file raises ValueError. If False, the set returns the next readable image
+            instead, and warns about the first unreadable file.
+        cache: Whether to keep the encoded files in memory, in each process.
+        unreadable: Error message of each unreadable file so far.
     """
 
     name: str
     skeleton: Skeleton
-    pictures: Sequence[AnnotatedImage]
+    images: Sequence[AnnotatedImage]
     strict: bool = True
     cache: bool = False
     unreadable: dict[Path, str] = field(default_factory=dict)
     _encoded: dict[Path, Image] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -130,31 +141,35 @@ class ImageSet(Sequence[Sample]):
     def __getitem__(self, index: slice) -> ImageSet: ...
     def __getitem__(self, index: int | slice) -> Sample | ImageSet:
         if isinstance(index, slice):
-            return self.only(self.pictures[index])
+            return self.with_images(self.images[index])
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self.name}: expected an index below {len(self)}, got {index}")
         for step in range(len(self)):
-            picture = self.pictures[(index + step) % len(self)]
-            if picture.file not in self.unreadable and (sample := self._read(picture)) is not None:
+            annotated = self.images[(index + step) % len(self)]
+            if annotated.file not in self.unreadable and (sample := self._load_sample(annotated)) is not None:
                 return sample
-        raise ValueError(f"{self.name}: expected pictures, got {len(self)} that cannot be read")
+        raise ValueError(
+            f"{self.name}: expected at least one readable image, got {len(self)} that cannot be read; check the files"
+        )
 
-    def only(self, pictures: Sequence[AnnotatedImage]) -> ImageSet:
-        """The same set with other pictures."""
-        return ImageSet(self.name, self.skeleton, pictures, self.strict, self.cache)
+    def with_images(self, images: Sequence[AnnotatedImage]) -> ImageSet:
+        """Copy the set with other images."""
+        return ImageSet(self.name, self.skeleton, images, self.strict, self.cache)
 
-    def _read(self, picture: AnnotatedImage) -> Sample | None:
+    def _load_sample(self, annotated: AnnotatedImage) -> Sample | None:
         try:
-            return picture.sample(self._image(picture.file))
+            return annotated.to_sample(self._read_image(annotated.file))
         except (ValueError, OSError) as error:
             if self.strict:
-                raise ValueError(f"{self.name}: {error}; strict: false leaves such pictures out") from error
+                raise ValueError(
+                    f"{self.name}: {error}; fix the image, or set strict: false to skip such images"
+                ) from error
             if not self.unreadable:
-                warnings.warn(f"{self.name}: left out: {error}", stacklevel=3)
-            self.unreadable[picture.file] = str(error)
+                warnings.warn(f"{self.name}: skipped an image: {error} (later ones are not reported)", stacklevel=3)
+            self.unreadable[annotated.file] = str(error)
             return None
 
-    def _image(self, file: Path) -> Image:
+    def _read_image(self, file: Path) -> Image:
         if file in self._encoded:
             decoded: Image = cv2.imdecode(self._encoded[file], cv2.IMREAD_COLOR)
             return decoded
@@ -166,118 +181,54 @@ class ImageSet(Sequence[Sample]):
 
 @dataclass(frozen=True)
 class Mixture:
-    """Several sets, of which each is drawn from as often as its weight says.
+    """Several data sets. Each is drawn in proportion to its weight.
+
+    Attributes:
+        data_sets: Data sets, none of them empty.
+        weights: Weight of each data set, at least 0.
 
     Raises:
-        ValueError: If there is none, one is empty, the skeletons differ, or the weights do not fit.
+        ValueError: If there is no data set, a data set is empty, or the weights are invalid.
     """
 
-    parts: Sequence[Sequence[Sample]]
+    data_sets: Sequence[Sequence[Sample]]
     weights: Sequence[float]
 
     def __post_init__(self) -> None:
-        if not self.parts or len(self.parts) != len(self.weights):
-            raise ValueError(f"data: expected sets and a weight each, got {len(self.parts)} and {len(self.weights)}")
+        if not self.data_sets or len(self.data_sets) != len(self.weights):
+            raise ValueError(
+                f"data: expected at least one data set and one weight for each, got {len(self.data_sets)} data sets "
+                f"and {len(self.weights)} weights"
+            )
         if min(self.weights) < 0 or sum(self.weights) <= 0:
-            raise ValueError(f"weight: expected positive numbers, got {list(self.weights)}")
-        for part in self.parts:
-            if len(part) == 0:
-                raise ValueError(f"data: expected pictures in every set, got none in {getattr(part, 'name', part)}")
+            raise ValueError(f"weight: expected no negative number and a sum above 0, got {list(self.weights)}")
+        for data_set in self.data_sets:
+            if len(data_set) == 0:
+                raise ValueError(
+                    f"data: expected images in every data set, got none in {getattr(data_set, 'name', data_set)}"
+                )
 
     def __len__(self) -> int:
-        return sum(len(part) for part in self.parts)
+        return sum(len(data_set) for data_set in self.data_sets)
 
     def draw(self, rng: np.random.Generator) -> Sample:
-        """Draw a set by weight, and from it a picture."""
+        """Draw a data set by weight, then draw one of its samples."""
         weights = np.asarray(self.weights, float)
-        part = self.parts[int(rng.choice(len(self.parts), p=weights / weights.sum()))]
-        return part[int(rng.integers(len(part)))]
+        data_set = self.data_sets[int(rng.choice(len(self.data_sets), p=weights / weights.sum()))]
+        return data_set[int(rng.integers(len(data_set)))]
 
 
-class Problems:
-    """What is wrong with a set's labels: raised at once, or counted and warned of at the end.
-
-    Use it as ``with Problems(name, strict) as problems:``.
-    """
-
-    def __init__(self, name: str, strict: bool) -> None:
-        self.name, self.strict = name, strict
-        self.found: list[str] = []
-
-    def add(self, problem: str) -> None:
-        """Report a problem.
-
-        Raises:
-            ValueError: If strict.
-        """
-        if self.strict:
-            raise ValueError(f"{self.name}: {problem}; strict: false leaves it out")
-        self.found.append(problem)
-
-    def guarded(self, read: Callable[..., Any], *arguments: Any) -> Any:
-        """What a reader returns, or None where it finds a problem."""
-        try:
-            return read(*arguments)
-        except (ValueError, KeyError, TypeError) as error:
-            self.add(str(error.args[0]) if error.args else repr(error))
-            return None
-
-    def every(self, read: Callable[..., Any], entries: Iterable[Sequence[Any]]) -> list[Any]:
-        """What a reader returns of each entry, its arguments, without those in which it finds a problem."""
-        found = [self.guarded(read, *entry) for entry in entries]
-        return [one for one in found if one is not None]
-
-    def __enter__(self) -> Problems:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self.found:
-            warnings.warn(f"{self.name}: left out {len(self.found)}, the first: {self.found[0]}", stacklevel=2)
-
-
-def _area(painted: tuple[FloatArray, int]) -> float:
+def _box_area(painted: tuple[FloatArray, int]) -> float:
     box, _ = painted
     return float(np.prod(box[2:] - box[:2]))
 
 
-def check_keypoints(keypoints: FloatArray, labelled: BoolArray, size_wh: Sequence[int] | None) -> None:
-    """Hold labelled positions against the picture.
-
-    A few pixels outside are common, and such keypoints become absent; further out than the picture is large they are
-    of another picture or in another unit.
+def read_negatives(folder: Path, skeleton: Skeleton) -> list[AnnotatedImage]:
+    """Read a folder of images without people.
 
     Raises:
-        ValueError: If one is not a number, or far outside.
-    """
-    placed = keypoints[labelled]
-    if not np.isfinite(placed).all():
-        raise ValueError("keypoints: expected numbers, got NaN or infinity")
-    if size_wh is not None and len(placed) and ((placed < -np.array(size_wh)) | (placed > 2 * np.array(size_wh))).any():
-        raise ValueError(f"keypoints: expected positions in {size_wh[0]}x{size_wh[1]}, got {placed.tolist()}")
-
-
-def labelled_keypoints(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatArray, States]:
-    """(N, K, 2) and (N, K) of people (N, K, 2) of whom it is known which keypoints are labelled.
-
-    Raises:
-        ValueError: If the image does not exist, or a labelled position is not a number.
-    """
-    if not file.is_file():
-        raise ValueError(f"expected the image {file}, which does not exist")
-    try:
-        check_keypoints(xy, visible, None)
-    except ValueError as error:
-        raise ValueError(f"image {file.name}: {error}") from error
-    states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
-    return np.where(visible[..., None], xy, 0).astype(np.float32), states
-
-
-def negatives(folder: Path, skeleton: Skeleton) -> list[AnnotatedImage]:
-    """A folder of pictures without people.
-
-    Raises:
-        ValueError: If there are none.
+        ValueError: If the folder contains no images.
     """
     count = len(skeleton)
-    nobody = np.zeros((0, count, 2), np.float32), np.zeros((0, count), np.uint8), np.zeros((0, 4), np.float32)
-    return [AnnotatedImage(file, *nobody) for file in images_in(folder)]
+    no_people = np.zeros((0, count, 2), np.float32), np.zeros((0, count), np.uint8), np.zeros((0, 4), np.float32)
+    return [AnnotatedImage(file, *no_people) for file in images_in(folder)]

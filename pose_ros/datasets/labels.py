@@ -1,4 +1,4 @@
-"""Labels of one skeleton, told in the keypoints of another: by name, with what nobody has looked for left unknown."""
+"""Map keypoint labels from the skeleton of a data set to another skeleton, by keypoint name."""
 
 from __future__ import annotations
 
@@ -8,98 +8,105 @@ from dataclasses import dataclass
 import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, ByteArray, FloatArray
-from pose_ros.datasets.regions import enlarged
+from pose_ros.datasets.regions import enlarge_boxes
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
 
 States = ByteArray
 
-_OTHER_NAMES = {"head": "head_top", "top_head": "head_top", "mid_hip": "pelvis"}
-_MEANS = {"neck": ("left_shoulder", "right_shoulder"), "pelvis": ("left_hip", "right_hip")}
-_BOX_MARGIN = 0.1  # of the longer side, around the keypoints of people without a box
+_SYNONYMS = {"head": "head_top", "top_head": "head_top", "mid_hip": "pelvis"}
+_MIDPOINTS = {"neck": ("left_shoulder", "right_shoulder"), "pelvis": ("left_hip", "right_hip")}
+_BOX_MARGIN = 0.1  # fraction of the longer side, around the keypoints of people without a box
 
 
 @dataclass(frozen=True)
 class Gates:
-    """How a network's scores are read as labels.
+    """Score thresholds that turn keypoint scores of a network into labels.
 
     Attributes:
-        label: From this score on, a keypoint is labelled.
-        ignore: From this score on it is uncertain; below it is absent.
-        least_keypoints: Labelled keypoints that make a person where nobody else has seen one.
+        label: Lowest score of a labelled keypoint.
+        ignore: Lowest score of an uncertain keypoint. A keypoint below this score is absent.
+        min_keypoints: Fewest labelled keypoints of a person who is known from the network only.
     """
 
     label: float = 0.5
     ignore: float = 0.1
-    least_keypoints: int = 6
+    min_keypoints: int = 6
 
-    def states(self, scores: FloatArray) -> States:
-        """States of scores, of the same shape."""
+    def states_of(self, scores: FloatArray) -> States:
+        """Return the states of keypoint scores, in the same shape."""
         states = np.where(scores >= self.label, LABELLED, np.where(scores >= self.ignore, UNCERTAIN, ABSENT))
         return states.astype(np.uint8)
 
     def is_person(self, states: States) -> bool:
-        """Whether the states (K,) of someone that only the network has seen make a person."""
-        return bool((states == LABELLED).sum() >= min(self.least_keypoints, len(states)))
+        """Check whether the states (K,) of a network's detection contain enough labelled keypoints."""
+        return bool((states == LABELLED).sum() >= min(self.min_keypoints, len(states)))
 
 
 DEFAULT_GATES = Gates()
 
 
-def keypoint_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Names as this project writes them: ``"Left Shoulder"`` is ``left_shoulder``, the top of the head ``head_top``."""
+def normalise_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Convert keypoint names to those of this package, e.g. ``"Left Shoulder"`` to ``left_shoulder``."""
     plain = (str(name).strip().lower().replace(" ", "_").replace("-", "_") for name in names)
-    return tuple(_OTHER_NAMES.get(name, name) for name in plain)
+    return tuple(_SYNONYMS.get(name, name) for name in plain)
 
 
-def onto(keypoints: FloatArray, states: States, names: Sequence[str], skeleton: Skeleton) -> tuple[FloatArray, States]:
-    """Labels on another skeleton.
+def map_labels(
+    keypoints: FloatArray, states: States, names: Sequence[str], skeleton: Skeleton
+) -> tuple[FloatArray, States]:
+    """Map labels to another skeleton.
 
-    The neck is the mean of the shoulders, and the pelvis that of the hips, whatever the set calls so: sets disagree
-    on where they are. Where one of the pair is missing, the set's own is somewhere near. Keypoints that the set does
-    not have are UNKNOWN.
+    Data sets disagree on where the neck and the pelvis are. Therefore the neck is the mean of the shoulders, and the
+    pelvis is the mean of the hips. If one of the two is not labelled, the neck or pelvis of the data set is
+    UNCERTAIN. Keypoints that the data set does not have are UNKNOWN.
 
     Args:
         keypoints: (N, K_source, 2) px.
         states: (N, K_source).
-        names: K_source names, see ``keypoint_names``.
-        skeleton: Wanted skeleton of K keypoints.
+        names: K_source names, see ``normalise_names``.
+        skeleton: Target skeleton with K keypoints.
 
     Returns:
-        (N, K, 2) and (N, K).
+        Keypoints (N, K, 2) and states (N, K).
 
     Raises:
-        ValueError: If the set has none of the skeleton's keypoints.
+        ValueError: If the data set has no keypoint of the skeleton.
     """
     if not set(names) & set(skeleton.keypoint_names):
-        raise ValueError(f"keypoints: expected some of {', '.join(skeleton.keypoint_names)}, got {', '.join(names)}")
+        raise ValueError(
+            f"keypoints: expected some of {', '.join(skeleton.keypoint_names)}, got {', '.join(names)}; "
+            "set keypoint_names or the skeleton"
+        )
     count = len(keypoints)
     xy = np.zeros((count, len(skeleton), 2), np.float32)
     state = np.full((count, len(skeleton)), UNKNOWN, np.uint8)
     for column, name in enumerate(skeleton.keypoint_names):
-        pair = [names.index(side) for side in _MEANS.get(name, ()) if side in names]
+        pair = [names.index(side) for side in _MIDPOINTS.get(name, ()) if side in names]
         if name in names:
             xy[:, column], state[:, column] = keypoints[:, names.index(name)], states[:, names.index(name)]
         if len(pair) == 2:
-            own = np.where(state[:, column] == LABELLED, UNCERTAIN, ABSENT)
+            fallback = np.where(state[:, column] == LABELLED, UNCERTAIN, ABSENT)
             labelled = (states[:, pair] == LABELLED).all(axis=1)
             xy[labelled, column] = keypoints[labelled][:, pair].mean(axis=1)
-            state[:, column] = np.where(labelled, LABELLED, own)
+            state[:, column] = np.where(labelled, LABELLED, fallback)
     xy[(state == ABSENT) | (state == UNKNOWN)] = 0
     return xy, state
 
 
 def boxes_around(keypoints: FloatArray, states: States) -> FloatArray:
-    """(N, 4) boxes of the labelled keypoints with a margin; zeros where there are none."""
+    """Return (N, 4) boxes around the keypoints with a position, with a margin. Zeros for a person without any."""
     boxes = np.zeros((len(keypoints), 4), np.float32)
-    for n, placed in enumerate(has_place(states)):
+    for n, placed in enumerate(has_position(states)):
         if placed.any():
             boxes[n] = *keypoints[n, placed].min(axis=0), *keypoints[n, placed].max(axis=0)
-    return enlarged(boxes, _BOX_MARGIN)
+    return enlarge_boxes(boxes, _BOX_MARGIN)
 
 
-def spans(keypoints: AnyArray, labelled: BoolArray, names: Sequence[str], ends: Sequence[str]) -> FloatArray:
-    """(N,) distances between two keypoints, px; NaN for who lacks one of them, and where ``names`` do."""
+def keypoint_distances(
+    keypoints: AnyArray, labelled: BoolArray, names: Sequence[str], ends: Sequence[str]
+) -> FloatArray:
+    """Return (N,) distances between the two keypoints ``ends``, px. NaN if one is not labelled or not in ``names``."""
     columns = [names.index(end) for end in ends if end in names]
     if len(columns) != 2:
         return np.full(len(keypoints), np.nan, np.float32)
@@ -108,6 +115,6 @@ def spans(keypoints: AnyArray, labelled: BoolArray, names: Sequence[str], ends: 
     return np.where(labelled[:, columns].all(axis=1), lengths, np.nan).astype(np.float32)
 
 
-def has_place(states: States) -> BoolArray:
-    """(N, K) keypoints whose position says something."""
+def has_position(states: States) -> BoolArray:
+    """Return (N, K) bool: True for keypoints with a position (LABELLED or UNCERTAIN)."""
     return (states == LABELLED) | (states == UNCERTAIN)

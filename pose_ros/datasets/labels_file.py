@@ -1,4 +1,4 @@
-"""Labels written as COCO writes them.
+"""Write label files in COCO format.
 
 References:
     Lin et al., Microsoft COCO: Common Objects in Context, arXiv:1405.0312; https://cocodataset.org/#format-data.
@@ -11,25 +11,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pose_ros.files import appears_whole
+from pose_ros.files import atomic_write
 from pose_ros.skeleton import Skeleton
 
 CATEGORY = 1
 HIDDEN, VISIBLE = 1, 2
-"""COCO's marks of labelled keypoints; 0 is for those that are not."""
+"""COCO visibility flags of labelled keypoints. The flag of a keypoint without a label is 0."""
 
 
 class LabelFile:
-    """A file of labels in COCO's form. It appears whole, when closed."""
+    """Label file in COCO format. Only ``close`` writes to disk, and it writes the whole file at once."""
 
     def __init__(self, path: Path, skeleton: Skeleton) -> None:
-        """Begin a file.
+        """Start an empty file.
 
         Raises:
-            FileNotFoundError: If there is no folder for it: before the work, not after it.
+            FileNotFoundError: If the folder does not exist. Checked here, so that a long run does not fail at its end.
         """
         if not path.absolute().parent.is_dir():
-            raise FileNotFoundError(f"labels: expected a folder for {path.name}, got {path.parent}, which is none")
+            raise FileNotFoundError(
+                f"labels: expected a folder for {path.name}, got {path.parent}, which is not a folder; create it first"
+            )
         self.path = path
         category = {
             "id": CATEGORY,
@@ -40,14 +42,20 @@ class LabelFile:
         self._content: dict[str, Any] = {"images": [], "annotations": [], "categories": [category]}
 
     def add(self, name: str, size_wh: tuple[int, int], people: Iterable[Mapping[str, Any]]) -> None:
-        """Add an image by the name that stands in the set it belongs to, and the annotations of its people."""
+        """Add an image and the annotations of its people.
+
+        Args:
+            name: ``file_name`` of the image in its data set.
+            size_wh: Width and height, px.
+            people: COCO annotations without ``id``, ``image_id``, ``category_id`` and ``iscrowd``.
+        """
         images, annotations = self._content["images"], self._content["annotations"]
         images.append({"id": len(images) + 1, "file_name": name, "width": size_wh[0], "height": size_wh[1]})
         for person in people:
-            known = {"id": len(annotations) + 1, "image_id": len(images), "category_id": CATEGORY, "iscrowd": 0}
-            annotations.append({**known, **person})
+            common = {"id": len(annotations) + 1, "image_id": len(images), "category_id": CATEGORY, "iscrowd": 0}
+            annotations.append({**common, **person})
 
     def close(self) -> None:
         """Write the file."""
-        with appears_whole(self.path) as unfinished:
+        with atomic_write(self.path) as unfinished:
             unfinished.write_text(json.dumps(self._content), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Leeds Sports Pose and its extension: one labelled person in each picture, 14 keypoints, no face.
+"""Read Leeds Sports Pose and its extension: one labelled person per image, 14 keypoints, no face.
 
 References:
     Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models, BMVC 2010 (LSP);
@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import FloatArray
-from pose_ros.datasets.images import HEAD_SEGMENT, AnnotatedImage, Problems, labelled_keypoints
-from pose_ros.datasets.labels import boxes_around, keypoint_names, onto, spans
+from pose_ros.datasets.images import HEAD_SEGMENT, AnnotatedImage
+from pose_ros.datasets.labels import boxes_around, keypoint_distances, map_labels, normalise_names
+from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.sample import LABELLED
 from pose_ros.skeleton import Skeleton
 
@@ -25,72 +26,73 @@ LSP_NAMES = (
     *("right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist"),
     *("neck", "head_top"),
 )
-"""The keypoints in their order; their neck lies above the shoulders, at the chin."""
+"""Keypoint names in the order of the data set. The neck of LSP is above the shoulders, at the chin."""
 
-_LSP_IMAGES = 2000  # the set that counts what is hidden, not what is visible
+_LSP_IMAGES = 2000  # number of images of LSP, whose third number marks hidden keypoints instead of visible ones
 
 
 def read_lsp(
-    labels: Path, images: Path, skeleton: Skeleton, *, alone: bool = True, strict: bool = True
+    labels: Path, images: Path, skeleton: Skeleton, *, ignore_others: bool = True, strict: bool = True
 ) -> list[AnnotatedImage]:
-    """Read the labels of either set.
+    """Read the labels of LSP or LSP extended.
 
     Args:
-        labels: The publisher's ``joints.mat``, or ``.npz`` with ``names`` (M,), ``joints`` (M, 14, 3) x, y, visible
-            and perhaps ``order`` (14,).
+        labels: ``joints.mat`` of the publisher, or ``.npz`` with ``names`` (M,), ``joints`` (M, 14, 3) x, y, visible
+            and optionally ``order`` (14,).
         images: Folder of the images.
-        skeleton: Wanted skeleton.
-        alone: Whether there are people without labels: there are.
-        strict: Raise on the first bad entry; otherwise leave it out and warn at the end.
+        skeleton: Target skeleton.
+        ignore_others: See ``AnnotatedImage.ignore_others``. True by default, as LSP contains people without labels.
+        strict: Whether the first bad entry raises ValueError. If False, bad entries are skipped with a warning.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If it is a ``.mat`` and scipy is missing.
-        ValueError: If it has another form, or, if strict, an entry is bad or an image missing.
+        FileNotFoundError: If the label file does not exist.
+        ImportError: If the label file is a ``.mat`` and scipy is missing.
+        ValueError: If the format is wrong, or if ``strict`` and an entry is bad or an image is missing.
     """
     if not labels.is_file():
-        raise FileNotFoundError(f"labels: expected joints.mat or a .npz file, got {labels}, which does not exist")
-    files, joints, order = _from_npz(labels) if labels.suffix == ".npz" else _from_mat(labels)
+        raise FileNotFoundError(f"labels: expected a joints.mat or .npz file, got {labels}, which does not exist")
+    files, joints, order = _read_npz(labels) if labels.suffix == ".npz" else _read_mat(labels)
     if joints.shape != (len(files), len(order), 3):
         raise ValueError(f"labels {labels}: expected joints ({len(files)}, {len(order)}, 3), got {joints.shape}")
-    names = keypoint_names(order)
+    names = normalise_names(order)
     with Problems(str(labels), strict) as problems:
         people = zip(files, joints, strict=True)
-        return problems.every(_picture, ((images / file, person, names, skeleton, alone) for file, person in people))
+        entries = ((images / file, person, names, skeleton, ignore_others) for file, person in people)
+        return problems.read_all(_annotated_image, entries)
 
 
 def load_mat(file: Path) -> dict[str, Any]:
-    """The content of a MATLAB file.
+    """Load a MATLAB file.
 
     Raises:
         ImportError: If scipy is missing.
-        ValueError: If it cannot be read.
+        ValueError: If the file cannot be read.
     """
     try:
         matlab = import_module("scipy.io")
     except ImportError as error:
-        raise ImportError(f"labels {file}: expected scipy to read it, which is missing: pip install scipy") from error
+        raise ImportError(f"labels {file}: expected scipy, which is not installed; run pip install scipy") from error
     try:
         content: dict[str, Any] = matlab.loadmat(file, squeeze_me=True, struct_as_record=False)
-    except Exception as error:  # scipy raises whatever comes up in a damaged file
+    except Exception as error:  # scipy raises many types of errors for a damaged file
         raise ValueError(f"labels {file}: expected a MATLAB file, got {error}") from error
     return content
 
 
-def _from_npz(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
+def _read_npz(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
     try:
         with np.load(file) as data:
             order = data["order"].tolist() if "order" in data else LSP_NAMES
             return data["names"].tolist(), data["joints"].astype(np.float32), order
     except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"labels {file}: expected .npz with names and joints, got {error}") from error
+        raise ValueError(f"labels {file}: expected a .npz file with names and joints, got {error}") from error
 
 
-def _from_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
+def _read_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
     joints = np.asarray(load_mat(file).get("joints", ()), np.float32)
     if joints.ndim != 3 or sorted(joints.shape[:2]) != [3, 14]:
         raise ValueError(f"labels {file}: expected joints (14, 3, M) or (3, 14, M), got {joints.shape}")
-    if joints.shape[0] == 3:  # LSP: all are labelled, the third number says which are hidden
+    if joints.shape[0] == 3:  # LSP: all keypoints are labelled, the third number marks hidden ones
         joints = joints.transpose(2, 1, 0).copy()
         joints[..., 2] = 1
     else:
@@ -99,8 +101,10 @@ def _from_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
     return [f"im{number:0{digits}d}.jpg" for number in range(1, len(joints) + 1)], joints, LSP_NAMES
 
 
-def _picture(file: Path, joints: FloatArray, names: tuple[str, ...], skeleton: Skeleton, alone: bool) -> AnnotatedImage:
-    keypoints, states = labelled_keypoints(file, joints[None, :, :2], joints[None, :, 2] > 0)
-    heads = {HEAD_SEGMENT: spans(keypoints, states == LABELLED, names, ("head_top", "neck"))}
-    labels, boxes = onto(keypoints, states, names, skeleton), boxes_around(keypoints, states)
-    return AnnotatedImage(file, *labels, boxes, alone=alone, lengths_px=heads)
+def _annotated_image(
+    file: Path, joints: FloatArray, names: tuple[str, ...], skeleton: Skeleton, ignore_others: bool
+) -> AnnotatedImage:
+    keypoints, states = make_labels(file, joints[None, :, :2], joints[None, :, 2] > 0)
+    heads = {HEAD_SEGMENT: keypoint_distances(keypoints, states == LABELLED, names, ("head_top", "neck"))}
+    labels, boxes = map_labels(keypoints, states, names, skeleton), boxes_around(keypoints, states)
+    return AnnotatedImage(file, *labels, boxes, ignore_others=ignore_others, lengths_px=heads)

@@ -1,4 +1,4 @@
-"""Samples drawn for the eye: skeletons, the states of keypoints, boxes, and ignored areas hatched."""
+"""Draw samples for visual inspection: skeletons, keypoint states, boxes and hatched ignored areas."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
 STATE_COLOURS: dict[int, Colour] = {UNCERTAIN: (66, 228, 240), UNKNOWN: (178, 114, 204)}
-"""BGR colours: yellow rings around uncertain keypoints, purple boxes around people of whom something is unknown."""
+"""BGR colours. Yellow: circles around uncertain keypoints. Purple: boxes of people with unknown keypoints."""
 
 _HATCH_PX = 8
 
 
-def drawn(sample: Sample, skeleton: Skeleton) -> Image:
-    """A sample's image with everything that is known of it."""
-    image = _hatched(sample)
+def draw_sample(sample: Sample, skeleton: Skeleton) -> Image:
+    """Draw the labels of a sample on a copy of its image."""
+    image = _hatch_ignored(sample)
     labelled = sample.states == LABELLED
     keypoints = np.where(labelled[..., None], sample.keypoints, 0).astype(np.float32)
     people = People(keypoints, labelled.astype(np.float32), np.ones(len(labelled), np.float32))
@@ -35,8 +35,12 @@ def drawn(sample: Sample, skeleton: Skeleton) -> Image:
     return image
 
 
-def counted(samples: Sequence[Sample]) -> dict[str, float]:
-    """Means over samples: people, their labelled and uncertain keypoints, and the share of the picture ignored."""
+def count_labels(samples: Sequence[Sample]) -> dict[str, float]:
+    """Count labels, as means over samples.
+
+    Returns:
+        ``people``, ``labelled`` and ``uncertain`` (keypoints) per image, ``ignored`` as a fraction of the image.
+    """
     return {
         "people": float(np.mean([len(sample.boxes) for sample in samples])),
         "labelled": float(np.mean([(sample.states == LABELLED).sum() for sample in samples])),
@@ -45,7 +49,7 @@ def counted(samples: Sequence[Sample]) -> dict[str, float]:
     }
 
 
-def _hatched(sample: Sample) -> Image:
+def _hatch_ignored(sample: Sample) -> Image:
     image = sample.image_bgr.copy()
     if sample.ignored is not None:
         rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]

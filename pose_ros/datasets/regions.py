@@ -1,4 +1,4 @@
-"""Areas of a picture, as data sets give them: boxes, polygons, run lengths.
+"""Regions of an image as data sets store them: boxes, polygons, run lengths.
 
 References:
     Lin et al., Microsoft COCO: Common Objects in Context, arXiv:1405.0312 (segmentations of people and crowds).
@@ -17,17 +17,17 @@ from pose_ros.arrays import BoolArray, ByteArray, FloatArray
 
 Mask = ByteArray
 
-_SHIFT = 4  # fractional bits of the coordinates given to OpenCV
+_SHIFT = 4  # fractional bits of the coordinates that OpenCV gets
 
 
 @dataclass(frozen=True)
 class Region:
-    """An area of a picture. The box stands in for an outline that is not given, or that cannot be read.
+    """Region of an image. The box replaces an outline that is missing or cannot be read.
 
     Attributes:
         box: (4,) x_min, y_min, x_max, y_max, px.
-        polygons: (P, 2) corners of each part, px.
-        run_lengths: COCO's ``{"size": [H, W], "counts": …}``; compressed counts are read by pycocotools.
+        polygons: (P, 2) corners of each polygon, px.
+        run_lengths: COCO's ``{"size": [H, W], "counts": …}``. Compressed counts need pycocotools.
     """
 
     box: FloatArray
@@ -36,12 +36,12 @@ class Region:
 
     @property
     def has_outline(self) -> bool:
-        """Whether more than the box is known."""
+        """Whether the region has polygons or run lengths, not only a box."""
         return bool(self.polygons) or self.run_lengths is not None
 
     def paint(self, mask: Mask, value: int) -> None:
-        """Set the area in a mask (H, W)."""
-        inside = _decoded(self.run_lengths, mask.shape) if self.run_lengths is not None else None
+        """Set the pixels of the region in a mask (H, W) to a value."""
+        inside = _decode_run_lengths(self.run_lengths, mask.shape) if self.run_lengths is not None else None
         if inside is not None:
             mask[inside] = value
         elif self.polygons:
@@ -51,36 +51,36 @@ class Region:
             paint_box(mask, self.box, value)
 
 
-def region(box: FloatArray, segmentation: Any = None) -> Region:
-    """Make a region of a COCO annotation's box and ``segmentation``, whichever of its forms that has."""
+def make_region(box: FloatArray, segmentation: Any = None) -> Region:
+    """Make a region from a box and a COCO ``segmentation``, which may be polygons or run lengths."""
     if isinstance(segmentation, Mapping) and {"size", "counts"} <= segmentation.keys():
         return Region(box, run_lengths=segmentation)
-    if isinstance(segmentation, list):  # corners are counted from the corner of the first pixel, ours from its centre
-        parts = [np.asarray(part, np.float32).reshape(-1, 2) - 0.5 for part in segmentation if len(part) >= 6]
-        return Region(box, tuple(parts))
+    if isinstance(segmentation, list):  # COCO's origin is the corner of the first pixel, ours is its centre
+        polygons = [np.asarray(part, np.float32).reshape(-1, 2) - 0.5 for part in segmentation if len(part) >= 6]
+        return Region(box, tuple(polygons))
     return Region(box)
 
 
 def paint_box(mask: Mask, box: FloatArray, value: int) -> None:
-    """Set the pixels of a mask (H, W) whose centres lie in a box."""
+    """Set the pixels of a mask (H, W) whose centres lie in a box to a value."""
     limits = np.array([mask.shape[1], mask.shape[0]] * 2)
     x_min, y_min, x_max, y_max = np.clip(np.ceil(box), 0, limits).astype(int)
     x_max, y_max = np.clip(np.floor(box[2:]) + 1, 0, limits[2:]).astype(int)
     mask[y_min:y_max, x_min:x_max] = value
 
 
-def enlarged(boxes: FloatArray, fraction: float) -> FloatArray:
-    """(N, 4) boxes with a margin on each side, as a fraction of their longer side."""
+def enlarge_boxes(boxes: FloatArray, fraction: float) -> FloatArray:
+    """Enlarge (N, 4) boxes by a margin on each side, as a fraction of their longer side."""
     margin = fraction * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
     return np.concatenate([boxes[:, :2] - margin[:, None], boxes[:, 2:] + margin[:, None]], axis=1).astype(np.float32)
 
 
-def _decoded(run_lengths: Mapping[str, Any], shape_hw: tuple[int, ...]) -> BoolArray | None:
-    """(H, W), or None where it cannot be read or is of another picture."""
+def _decode_run_lengths(run_lengths: Mapping[str, Any], shape_hw: tuple[int, ...]) -> BoolArray | None:
+    """Decode run lengths to (H, W) bool. None if they cannot be decoded or have another image size."""
     if tuple(run_lengths["size"]) != tuple(shape_hw):
         return None
     counts = run_lengths["counts"]
-    if isinstance(counts, list):  # runs of outside and inside by turns, down the columns
+    if isinstance(counts, list):  # alternating runs outside and inside, column by column
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
         return inside.reshape(shape_hw[::-1]).T if inside.size == np.prod(shape_hw) else None
     try:

@@ -1,4 +1,4 @@
-"""Data sets as a configuration names them."""
+"""Open data sets from their configuration."""
 
 from __future__ import annotations
 
@@ -7,115 +7,127 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from pose_ros.config import check_settings, setting
 from pose_ros.datasets.coco import read_coco
-from pose_ros.datasets.extra import read_extra, with_extra
-from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture, negatives
+from pose_ros.datasets.extra import add_extra_labels, read_extra
+from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture, read_negatives
 from pose_ros.datasets.labels import Gates
 from pose_ros.datasets.lsp import read_lsp
 from pose_ros.datasets.mpii import read_mpii
 from pose_ros.datasets.sample import Sample
 from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.datasets.yolo import read_yolo
+from pose_ros.settings import CheckedSettings, setting
 from pose_ros.skeleton import Skeleton
 
 FORMATS = ("coco", "lsp", "mpii", "yolo", "negatives", "synthetic")
-_SYNTHETIC = 10_000
+_SYNTHETIC_IMAGES = 10_000
 
 
 @dataclass(frozen=True)
-class DataConfig:
-    """One data set. Paths start from the folder of the file that they are written in."""
+class DataConfig(CheckedSettings):
+    """Configuration of one data set. Relative paths start at the folder of the configuration file."""
 
     PATHS: ClassVar[tuple[str, ...]] = ("labels", "images", "subset", "extra")
     format: str = setting(
         "coco",
-        "How its labels are written; negatives is a folder without people, synthetic is made up.",
+        "Format of the labels; negatives: folder of images without people, synthetic: rendered scenes.",
         choices=FORMATS,
     )
-    labels: str = setting("", "File of labels; of YOLO, the data.yaml.")
-    images: str = setting("", "Folder of the images; by default that of the labels. YOLO's data.yaml tells it itself.")
-    split: str = setting("train", "Part of a YOLO set.")
-    keypoint_names: tuple[str, ...] = setting((), "Names of its keypoints, where the labels do not tell them.")
-    weight: float = setting(1.0, "How often it is drawn from, beside the others.", low=0.0, high=1e9)
-    first: int = setting(
-        0, "Only so many pictures, from the first; 0 is all, or 10000 if they are made up.", low=0, high=1_000_000_000
+    labels: str = setting("", "Label file; for YOLO, the data.yaml.")
+    images: str = setting("", "Folder of the images; default: folder of the labels. YOLO: see data.yaml.")
+    split: str = setting("train", "Split of a YOLO data set: train, val or test.")
+    keypoint_names: tuple[str, ...] = setting((), "Keypoint names, if the label file does not contain them.")
+    weight: float = setting(1.0, "How often this data set is sampled, relative to the others.", low=0.0, high=1e9)
+    first: int = setting(0, "Use only the first N images; 0 = all, or 10000 for synthetic.", low=0, high=1_000_000_000)
+    subset: str = setting("", "Text file with the names of the images to use, one per line.")
+    people: str = setting(
+        "any", "Images to use; some: only with people, none: only without people.", choices=("any", "some", "none")
     )
-    subset: str = setting("", "File with the names of the images to use, one a line.")
-    people: str = setting("any", "Only pictures with people, or without.", choices=("any", "some", "none"))
     others: str = setting(
-        "auto", "People without labels: there may be some, to be ignored, or none.", choices=("auto", "ignore", "none")
+        "auto",
+        "People without labels; ignore: ignore all areas outside labelled people, none: no such people, auto: ignore "
+        "for lsp, otherwise none.",
+        choices=("auto", "ignore", "none"),
     )
-    extra: str = setting("", "COCO file of a teacher's keypoints with their scores.")
-    gate_label: float = setting(0.5, "A teacher's keypoint of this score is a label.", low=0.0, high=1.0)
-    gate_ignore: float = setting(0.1, "A teacher's keypoint of this score is in doubt.", low=0.0, high=1.0)
-    strict: bool = setting(True, "Stop at a bad entry or image; otherwise leave it out and warn.")
-    cache: bool = setting(False, "Keep the encoded images in memory, in every process.")
+    extra: str = setting("", "COCO file with the keypoints and scores of a teacher network.")
+    gate_label: float = setting(0.5, "Lowest score of a teacher keypoint used as a label.", low=0.0, high=1.0)
+    gate_ignore: float = setting(
+        0.1, "Lowest score of an uncertain teacher keypoint; below it, the keypoint is absent.", low=0.0, high=1.0
+    )
+    strict: bool = setting(True, "Stop at a bad entry or image; false: skip it with a warning.")
+    cache: bool = setting(False, "Keep the encoded images in memory, in each process.")
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keypoint_names", tuple(self.keypoint_names))  # YAML has lists
-        check_settings(self)
+        object.__setattr__(self, "keypoint_names", tuple(self.keypoint_names))  # YAML gives a list
+        super().__post_init__()
 
 
 def open_mixture(configs: Sequence[DataConfig], skeleton: Skeleton, root: Path = Path()) -> Mixture:
     """Open several data sets on one skeleton.
 
+    Args:
+        configs: Data sets to open.
+        skeleton: Skeleton of the samples.
+        root: Folder that relative paths start from.
+
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If a set is bad or empty.
+        ValueError: If a data set is invalid or empty.
     """
-    return Mixture([open_pictures(config, skeleton, root) for config in configs], [config.weight for config in configs])
+    return Mixture([open_data_set(config, skeleton, root) for config in configs], [config.weight for config in configs])
 
 
-def open_pictures(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -> Sequence[Sample]:
-    """Open one data set; images are decoded later.
+def open_data_set(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -> Sequence[Sample]:
+    """Open one data set. Images are decoded on access.
 
     Args:
-        config: Which.
-        skeleton: Of the samples.
-        root: Where relative paths start.
+        config: Data set to open.
+        skeleton: Skeleton of the samples.
+        root: Folder that relative paths start from.
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If it is bad, or nothing of it is chosen.
+        ValueError: If the data set is invalid, or ``first``, ``subset`` and ``people`` select no image.
     """
     if config.format == "synthetic":
-        return SyntheticImages(skeleton, config.first or _SYNTHETIC)
-    pictures = _chosen(_read(config, skeleton, root), config, root)
+        return SyntheticImages(skeleton, config.first or _SYNTHETIC_IMAGES)
+    images = _select_images(_read_images(config, skeleton, root), config, root)
     name = config.labels or config.images
-    if not pictures:
-        raise ValueError(f"data {name}: expected pictures, got none (first, subset and people choose among them)")
+    if not images:
+        raise ValueError(f"data {name}: expected images, got none; check 'first', 'subset' and 'people'")
     if config.extra:
         extras = read_extra(root / config.extra, skeleton, _gates(config))
-        pictures = with_extra(pictures, extras, skeleton, _gates(config))
-    return ImageSet(name, skeleton, pictures, config.strict, config.cache)
+        images = add_extra_labels(images, extras, skeleton, _gates(config))
+    return ImageSet(name, skeleton, images, config.strict, config.cache)
 
 
-def _read(config: DataConfig, skeleton: Skeleton, root: Path) -> list[AnnotatedImage]:
+def _read_images(config: DataConfig, skeleton: Skeleton, root: Path) -> list[AnnotatedImage]:
     labels, images = root / config.labels, root / (config.images or Path(config.labels).parent)
     names, strict = config.keypoint_names, config.strict
-    alone = config.others == "ignore" or (config.others == "auto" and config.format == "lsp")
+    ignore_others = config.others == "ignore" or (config.others == "auto" and config.format == "lsp")
     if config.format == "negatives":
-        return negatives(images, skeleton)
+        return read_negatives(images, skeleton)
     if config.format == "lsp":
-        return read_lsp(labels, images, skeleton, alone=alone, strict=strict)
+        return read_lsp(labels, images, skeleton, ignore_others=ignore_others, strict=strict)
     if config.format == "mpii":
-        return read_mpii(labels, images, skeleton, alone=alone, strict=strict)
+        return read_mpii(labels, images, skeleton, ignore_others=ignore_others, strict=strict)
     if config.format == "yolo":
-        return read_yolo(labels, skeleton, split=config.split, names=names, alone=alone, strict=strict)
-    return read_coco(labels, images, skeleton, names=names, alone=alone, strict=strict, gates=_gates(config))
+        return read_yolo(labels, skeleton, split=config.split, names=names, ignore_others=ignore_others, strict=strict)
+    return read_coco(
+        labels, images, skeleton, names=names, ignore_others=ignore_others, strict=strict, gates=_gates(config)
+    )
 
 
 def _gates(config: DataConfig) -> Gates:
     return Gates(config.gate_label, config.gate_ignore)
 
 
-def _chosen(pictures: list[AnnotatedImage], config: DataConfig, root: Path) -> list[AnnotatedImage]:
+def _select_images(images: list[AnnotatedImage], config: DataConfig, root: Path) -> list[AnnotatedImage]:
     if config.subset:
         names = {Path(line).name for line in (root / config.subset).read_text(encoding="utf-8").split("\n")}
-        pictures = [picture for picture in pictures if picture.file.name in names]
+        images = [image for image in images if image.file.name in names]
     if config.people != "any":
-        pictures = [picture for picture in pictures if (len(picture.boxes) > 0) == (config.people == "some")]
-        if config.people == "none":  # an area of unlabelled people is no example of nobody
-            pictures = [replace(picture, alone=False) for picture in pictures if not picture.ignored]
-    return pictures[: config.first or None]
+        images = [image for image in images if (len(image.boxes) > 0) == (config.people == "some")]
+        if config.people == "none":  # an image with an area of unlabelled people is not an image without people
+            images = [replace(image, ignore_others=False) for image in images if not image.ignored]
+    return images[: config.first or None]

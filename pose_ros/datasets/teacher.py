@@ -1,7 +1,7 @@
-"""Labels by models: what one or several of them, seen in several views, say of pictures without labels.
+"""Label images with one or several models (teachers), each in one or several views.
 
-Every keypoint is written with its score. Who reads the labels decides by two gates: sure enough to be taught, too
-unsure to be taught either way, or not there.
+Every keypoint is written with its score. The reader of the labels applies two thresholds, see ``labels.Gates``: a
+keypoint is labelled, uncertain or absent.
 
 References:
     Radosavovic et al., Data Distillation: Towards Omni-Supervised Learning, arXiv:1712.04440.
@@ -22,16 +22,19 @@ from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
-LEAST_SCORE = 0.02
-"""Keypoints below it are not written."""
+MIN_SCORE = 0.02
+"""Keypoints with a lower score are not written."""
 
 
-def label(views: Views, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int], People]]:
-    """Ask about each file; gives the file, its (width, height) and its people.
+def label_images(views: Views, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int], People]]:
+    """Estimate the people in each image file.
+
+    Yields:
+        The file, its (width, height) in px and its people.
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If it is not a whole image.
+        ValueError: If a file is not a complete image.
     """
     for file in files:
         image = read_image(file)
@@ -39,24 +42,30 @@ def label(views: Views, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int
 
 
 def merge(paths: Sequence[Path], output: Path) -> None:
-    """Make one label file of several teachers'; a score is the mean over the teachers.
+    """Merge the label files of several teachers into one. A score becomes the mean over the teachers.
+
+    Args:
+        paths: Label files of the same images and keypoints.
+        output: Label file to write.
 
     Raises:
-        ValueError: If one is no label file, or they differ in their skeletons or images.
+        ValueError: If a file is not a label file with scores, or if skeleton, images or image sizes differ.
     """
-    files = [_read(path) for path in paths]
+    files = [_read_labels(path) for path in paths]
     skeleton, sizes, _ = files[0]
     for path, other in zip(paths, files, strict=True):
         if other[0] != skeleton or other[1] != sizes:
-            raise ValueError(f"labels {path}: expected the keypoints and images of {paths[0]}, got others")
+            raise ValueError(
+                f"labels {path}: expected the same keypoints and images as in {paths[0]}, got different ones"
+            )
     merged = LabelFile(output, skeleton)
     for name, size_wh in sizes.items():
-        merged.add(name, size_wh, scored(consensus([people[name] for _, _, people in files], skeleton)))
+        merged.add(name, size_wh, to_annotations(consensus([people[name] for _, _, people in files], skeleton)))
     merged.close()
 
 
-def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
-    """The skeleton, the size of each image, and its people."""
+def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
+    """Read the skeleton, the (width, height) of each image and the people of each image."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         category = content["categories"][0]
@@ -67,12 +76,14 @@ def _read(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, P
         people: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}
         for annotation in content["annotations"]:
             people[names[annotation["image_id"]]].append(annotation)
-        return skeleton, sizes, {name: _people(found, len(skeleton)) for name, found in people.items()}
+        return skeleton, sizes, {name: _to_people(found, len(skeleton)) for name, found in people.items()}
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"labels {path}: expected a file of labels with keypoint_scores, got: {error!r}") from error
+        raise ValueError(
+            f"labels {path}: expected a COCO file with keypoint_scores, got an error: {error!r}"
+        ) from error
 
 
-def _people(annotations: Sequence[dict[str, Any]], count: int) -> People:
+def _to_people(annotations: Sequence[dict[str, Any]], count: int) -> People:
     if not annotations:
         return People.empty(count)
     keypoints = np.array([entry["keypoints"] for entry in annotations], np.float32).reshape(-1, count, 3)[..., :2]
@@ -80,14 +91,14 @@ def _people(annotations: Sequence[dict[str, Any]], count: int) -> People:
     return People(keypoints, scores, np.array([entry["score"] for entry in annotations], np.float32))
 
 
-def scored(people: People) -> Iterator[dict[str, Any]]:
-    """Annotations of people, with ``keypoint_scores`` beside ``keypoints``."""
-    return map(_annotation, people)
+def to_annotations(people: People) -> Iterator[dict[str, Any]]:
+    """Convert people to COCO annotations with ``keypoint_scores`` in addition to ``keypoints``."""
+    return map(_to_annotation, people)
 
 
-def _annotation(person: People) -> dict[str, Any]:
+def _to_annotation(person: People) -> dict[str, Any]:
     scores = person.scores[0].astype(float)
-    kept = scores >= LEAST_SCORE
+    kept = scores >= MIN_SCORE
     x_min, y_min, x_max, y_max = person.boxes()[0].astype(float)
     triples = [
         (round(float(x), 2), round(float(y), 2), VISIBLE) if seen else (0, 0, 0)

@@ -1,7 +1,7 @@
-"""The assignment problem: one column for each row, so that the sum of the costs is least.
+"""Solve the assignment problem: assign one column to each row, with the lowest sum of costs.
 
-Rows are added one by one; each takes the cheapest way to a free column, on which it may push earlier rows to others.
-Prices of rows and columns keep the reduced costs, cost - row price - column price, at or above zero.
+Rows are added one by one. Each row takes the cheapest path to a free column. The path may move earlier rows to other
+columns. Prices of rows and columns keep the reduced costs, cost - row price - column price, at or above zero.
 
 References:
     Kuhn, The Hungarian Method for the Assignment Problem, 1955.
@@ -19,29 +19,30 @@ from pose_ros.decoder.jit import jit
 
 @jit
 def assign(costs: Any) -> Any:
-    """The column (R,) of each row.
+    """Return the column (R,) of each row.
 
     Args:
-        costs: (R, C) float64, R <= C, finite; not modified.
+        costs: (R, C) float64, R <= C, finite. Not modified.
     """
     rows, cols = costs.shape
     row_prices, col_prices = np.zeros(rows), np.zeros(cols)
     row_of, col_of = np.full(cols, -1, np.int64), np.full(rows, -1, np.int64)
     lengths, previous, visited = np.empty(cols), np.empty(cols, np.int64), np.empty(cols, np.bool_)
     for row in range(rows):
-        end = _shortest_way(costs, row, row_prices, col_prices, row_of, lengths, previous, visited)
+        end = _shortest_path(costs, row, row_prices, col_prices, row_of, lengths, previous, visited)
         _raise_prices(row, end, row_prices, col_prices, row_of, lengths, visited)
-        _take_way(row, end, row_of, col_of, previous)
+        _apply_path(row, end, row_of, col_of, previous)
     return col_of
 
 
 @jit
-def _shortest_way(
+def _shortest_path(
     costs: Any, row: Any, row_prices: Any, col_prices: Any, row_of: Any, lengths: Any, previous: Any, visited: Any
 ) -> Any:
-    """Dijkstra's search from a row to the nearest free column, which is returned; of equal columns a free one.
+    """Search the path from a row to the nearest free column with Dijkstra's algorithm. Return the column.
 
-    Fills, for each column, the length of the way to it, the row before it, and whether the search came by.
+    Of equally near columns, a free one comes first. For each column, the search fills the length of the path, the row
+    before it, and whether the search visited it.
     """
     for col in range(len(lengths)):
         lengths[col], visited[col] = np.inf, False
@@ -65,7 +66,7 @@ def _shortest_way(
 def _raise_prices(
     row: Any, end: Any, row_prices: Any, col_prices: Any, row_of: Any, lengths: Any, visited: Any
 ) -> None:
-    """Make every reduced cost on the way zero, and none negative."""
+    """Make every reduced cost on the path zero, and no reduced cost negative."""
     row_prices[row] += lengths[end]
     for col in range(len(lengths)):
         if visited[col] and col != end:
@@ -75,8 +76,8 @@ def _raise_prices(
 
 
 @jit
-def _take_way(row: Any, end: Any, row_of: Any, col_of: Any, previous: Any) -> None:
-    """Move each row on the way to the next column of the way, from the free end back to the new row."""
+def _apply_path(row: Any, end: Any, row_of: Any, col_of: Any, previous: Any) -> None:
+    """Move each row on the path to the next column of the path, from the free end back to the new row."""
     col = end
     while True:
         mover = previous[col]

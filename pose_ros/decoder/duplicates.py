@@ -1,4 +1,4 @@
-"""Duplicates: the same person found twice.
+"""Find duplicates: several detections of one person.
 
 References:
     COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval (object keypoint similarity, OKS).
@@ -14,43 +14,44 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import BoolArray, DoubleArray, FloatArray
-from pose_ros.decoder.jit import inlined, jit
+from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.skeleton import BOX_FILL
 
 MIN_AREA = 64.0
+"""Smallest area of a person, px²."""
 
 
-def distinct(
+def find_distinct(
     keypoints: FloatArray,
     scores: FloatArray,
     sigmas: DoubleArray,
     threshold: float,
 ) -> BoolArray:
-    """Which people are not a repetition of a better one.
+    """Find the people that are not duplicates of better ones.
 
-    A person repeats another if the OKS of its keypoints to those of the other is above the threshold; keypoints that
-    the other lacks count 0, so a fragment beside a whole person is no repetition of it.
+    A person is a duplicate if its OKS to a better person is above the threshold. Keypoints that the better person lacks
+    count 0, so a whole person is not a duplicate of a fragment.
 
     Args:
         keypoints: (N, K, 2), the best person first.
         scores: (N, K), 0 where absent.
         sigmas: (K,) OKS constants.
-        threshold: 1 keeps everybody.
+        threshold: OKS above which people are duplicates. 1 = off.
 
     Returns:
-        (N,) mask.
+        (N,) mask, True for the people to keep.
     """
     keep = np.ones(len(keypoints), np.bool_)
     if len(keypoints) > 1 and threshold < 1:
-        _mark(np.ascontiguousarray(keypoints), np.ascontiguousarray(scores), sigmas, threshold, keep)
+        _mark_duplicates(np.ascontiguousarray(keypoints), np.ascontiguousarray(scores), sigmas, threshold, keep)
     return keep
 
 
 @jit
-def _mark(keypoints: Any, scores: Any, sigmas: Any, threshold: Any, keep: Any) -> None:
+def _mark_duplicates(keypoints: Any, scores: Any, sigmas: Any, threshold: Any, keep: Any) -> None:
     boxes = np.empty((len(keypoints), 4))
     for n in range(len(keypoints)):
-        _enclose(keypoints, scores, n, boxes)
+        _fill_box(keypoints, scores, n, boxes)
     for n in range(1, len(keypoints)):
         for better in range(n):
             area = max(_area(boxes, n), _area(boxes, better))
@@ -61,9 +62,9 @@ def _mark(keypoints: Any, scores: Any, sigmas: Any, threshold: Any, keep: Any) -
                 break
 
 
-@inlined
-def _enclose(keypoints: Any, scores: Any, n: Any, boxes: Any) -> None:
-    """Fill the box of a person: x_min, y_min, x_max, y_max."""
+@jit_inline
+def _fill_box(keypoints: Any, scores: Any, n: Any, boxes: Any) -> None:
+    """Fill the box of person n: x_min, y_min, x_max, y_max."""
     boxes[n, 0], boxes[n, 1], boxes[n, 2], boxes[n, 3] = np.inf, np.inf, -np.inf, -np.inf
     for k in range(scores.shape[1]):
         if scores[n, k] > 0:
@@ -72,23 +73,23 @@ def _enclose(keypoints: Any, scores: Any, n: Any, boxes: Any) -> None:
             boxes[n, 1], boxes[n, 3] = min(boxes[n, 1], y), max(boxes[n, 3], y)
 
 
-@inlined
+@jit_inline
 def _area(boxes: Any, n: Any) -> Any:
-    """Square pixels that a person covers."""
+    """Return the area that a person covers, px²."""
     return max(BOX_FILL * (boxes[n, 2] - boxes[n, 0]) * (boxes[n, 3] - boxes[n, 1]), MIN_AREA)
 
 
-@inlined
+@jit_inline
 def _are_near(boxes: Any, a: Any, b: Any, margin: Any) -> Any:
-    """Whether two boxes are no farther apart than the margin, in x and in y."""
+    """Return whether the gap between two boxes is at most the margin, in x and in y."""
     apart_x = max(boxes[a, 0], boxes[b, 0]) - min(boxes[a, 2], boxes[b, 2])
     apart_y = max(boxes[a, 1], boxes[b, 1]) - min(boxes[a, 3], boxes[b, 3])
     return apart_x <= margin and apart_y <= margin
 
 
-@inlined
+@jit_inline
 def _oks(keypoints: Any, scores: Any, sigmas: Any, n: Any, other: Any, area: Any) -> Any:
-    """Similarity of person n to another, over the keypoints of n."""
+    """Return the OKS of person n to another person, over the keypoints of n."""
     total, present = 0.0, 0
     for k in range(scores.shape[1]):
         if scores[n, k] > 0:

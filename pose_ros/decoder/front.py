@@ -1,4 +1,4 @@
-"""Peaks and links that the network has already found, in its decode front (``pose_ros export --front``)."""
+"""Read the peaks and links that a network with a decode front outputs (``pose_ros export --front``)."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pose_ros.fields import Fields, field_array
 def read_front(
     fields: Fields, limbs: LongArray, keypoint_count: int, config: DecoderConfig
 ) -> tuple[Peaks, LongArray, DoubleArray]:
-    """Take peaks above the score threshold, and the links between them.
+    """Read the peaks above the score threshold, and the links between them.
 
     Args:
         fields: ``peaks`` (K, M, 3) and ``limb_scores`` (L, M, M).
-        limbs: (L, 2) from and to.
-        keypoint_count: K.
-        config: Of the settings, the score threshold and the number of peaks count here.
+        limbs: (L, 2) from and to keypoints of each limb.
+        keypoint_count: Number of keypoints K.
+        config: Settings. Only ``score_threshold`` and ``max_peaks`` are used.
 
     Returns:
-        What ``find_peaks`` and ``score_limbs`` give: peaks; links (n, 3) and their values (n,), limb by limb.
+        The same as ``find_peaks`` and ``score_limbs``: peaks, links (n, 3) and their values (n,), limb by limb.
 
     Raises:
         ValueError: If a field is missing or of the wrong shape.

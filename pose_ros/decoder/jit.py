@@ -1,4 +1,4 @@
-"""numba where it is installed, plain Python where not."""
+"""Compile functions with numba if it is installed. Otherwise they run as plain Python."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ except ImportError:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMPILED = numba is not None
-"""Whether functions marked with ``jit`` are machine code."""
+"""Whether functions decorated with ``jit`` are compiled."""
 
 
 def jit(function: Function) -> Function:
-    """Compile on first use and keep the machine code on disk; without numba, return the function itself.
+    """Compile a function on first use, and cache the machine code on disk. Without numba, return the function itself.
 
-    The compiled code releases the GIL. Where neither the package nor the user's cache folder can be written, it is
-    compiled anew by each process.
+    The compiled code releases the GIL. If neither the package folder nor the user's cache folder is writable, each
+    process compiles the function again.
     """
     if numba is None:
         return function
     try:
         compiled = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # "no locator available": nowhere to write a cache
+    except RuntimeError:  # "no locator available": no folder for the cache is writable
         return numba.njit(nogil=True)(function)
-    _date_by_all_files(compiled)
-    compiled._cache = _Forgiving(compiled._cache)
+    _stamp_by_all_files(compiled)
+    compiled._cache = _TolerantCache(compiled._cache)
     return compiled
 
 
-def inlined(function: Function) -> Function:
-    """Compile into the functions that call it, and not by itself: a fifth less time to compile them all."""
+def jit_inline(function: Function) -> Function:
+    """Compile a function only as a part of its callers. This reduces the total compile time by a fifth."""
     return function if numba is None else numba.njit(nogil=True, inline="always")(function)
 
 
-class _Forgiving:
-    """numba's cache, but a damaged file or a full disk means compiling again, not an error."""
+class _TolerantCache:
+    """Cache of numba that does not raise on a damaged file or a full disk. The function is compiled again."""
 
     def __init__(self, cache: Any) -> None:
         self._cache = cache
@@ -51,25 +51,25 @@ class _Forgiving:
         return getattr(self._cache, name)
 
     def load_overload(self, signature: Any, context: Any) -> Any:
-        """The kept machine code, or None."""
+        """Return the cached machine code, or None."""
         try:
             return self._cache.load_overload(signature, context)
-        except Exception:  # whatever unpickling a damaged file raises
+        except Exception:  # unpickling a damaged file may raise any error
             return None
 
     def save_overload(self, signature: Any, code: Any) -> None:
-        """Keep machine code, if that can be."""
+        """Cache machine code, if possible."""
         try:
             self._cache.save_overload(signature, code)
         except Exception:
             with contextlib.suppress(OSError):
-                self._cache.flush()  # an index that cannot be read is begun anew, for the next process
+                self._cache.flush()  # replaces an unreadable index, for the next process
 
 
-def _date_by_all_files(compiled: Any) -> None:
-    """Make the cache valid only while every file of the function's folder, and of this one, is the same.
+def _stamp_by_all_files(compiled: Any) -> None:
+    """Make the cache invalid when any file changes in the function's folder or in this folder.
 
-    numba looks at the file of the function alone, but its machine code holds that of the functions it calls, too.
+    numba checks only the file of the function. But the machine code also contains the functions that it calls.
     """
     cache: Any = getattr(compiled._cache, "_cache_file", None)
     if hasattr(cache, "_source_stamp"):

@@ -1,4 +1,4 @@
-"""Limbs: how well a part affinity field joins each pair of peaks.
+"""Score pairs of peaks by the part affinity field between them.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050:
@@ -14,40 +14,41 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray, LongArray
-from pose_ros.decoder.jit import COMPILED, inlined, jit
+from pose_ros.decoder.jit import COMPILED, jit, jit_inline
 from pose_ros.decoder.peaks import Peaks
 
 MIN_SAMPLES, MAX_SAMPLES = 5, 25
+"""Fewest and most samples along a limb."""
 RESCUE_CELLS = 1.0
-"""Peaks closer than this have no direction to test: their limb gets the threshold as its value."""
+"""Peaks closer than this have no direction to test. The value of their limb is the threshold."""
 
 
 def score_limbs(
     pafs: FloatArray, peaks: Peaks, limbs: LongArray, threshold: float, fraction: float
 ) -> tuple[LongArray, DoubleArray]:
-    """Score all pairs of peaks that a limb could join.
+    """Score all pairs of peaks that a limb could connect.
 
     Args:
-        pafs: (2 L, H, W) C-contiguous, x and y of each limb; not modified.
-        peaks: The peaks of the K keypoints.
-        limbs: (L, 2) from and to.
-        threshold: Lowest projection of a sample that agrees.
+        pafs: (2 L, H, W) C-contiguous, x and y of each limb. Not modified.
+        peaks: Peaks of the K keypoints.
+        limbs: (L, 2) from and to keypoints of each limb.
+        threshold: Lowest projection of the field on the limb at a sample that agrees.
         fraction: Share of samples that must agree.
 
     Returns:
-        Links (n, 3) of limb, peak of its first and of its second end, and their values (n,) in (0, 1]: the pairs that
-        the field joins, limb by limb.
+        Links (n, 3) and their values (n,) in (0, 1], limb by limb. A link is a limb, a peak of its first keypoint and a
+        peak of its second keypoint. Pairs that the field does not connect are missing.
     """
-    score = _score if COMPILED else _score_numpy
+    score = _score_pairs if COMPILED else _score_pairs_numpy
     links, values = score(pafs, peaks.xy, peaks.counts, limbs, threshold, fraction)
     return links, values
 
 
-@inlined
+@jit_inline
 def _may_join(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any) -> Any:
-    """Whether the field agrees at the nearest cells of two of the points at 1/4, 1/2 and 3/4 of the way.
+    """Return whether the field agrees at two of the points at 1/4, 1/2 and 3/4 of the limb, at their nearest cells.
 
-    Most pairs of a crowd fail here, for a tenth of the cost of the integral.
+    Most pairs of a crowd fail here, at a tenth of the cost of the integral.
     """
     least, agreeing = threshold * threshold * (dx * dx + dy * dy), 0
     for quarter in range(1, 4):
@@ -61,7 +62,7 @@ def _may_join(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, thresho
 
 @jit
 def _sample(pafs: Any, channel: Any, x: Any, y: Any) -> Any:
-    """Bilinear interpolation of a channel."""
+    """Interpolate a channel bilinearly."""
     _, rows, cols = pafs.shape
     x0, y0 = min(int(x), cols - 1), min(int(y), rows - 1)
     x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
@@ -71,9 +72,12 @@ def _sample(pafs: Any, channel: Any, x: Any, y: Any) -> Any:
     return (1 - fy) * top + fy * bottom
 
 
-@inlined
+@jit_inline
 def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any, fraction: Any) -> Any:
-    """Confidence that a limb leads from (x, y) to (x + dx, y + dy), eq. 10 and 11; -1 if too few samples agree."""
+    """Return the confidence of a limb from (x, y) to (x + dx, y + dy), eq. 10 and 11.
+
+    It is -1 if too few samples agree.
+    """
     length = math.sqrt(dx * dx + dy * dy)
     if length < RESCUE_CELLS:
         return threshold
@@ -89,12 +93,12 @@ def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, th
             misses -= 1
             if misses < 0:
                 return -1.0
-    # A limb longer than half the image is unlikely: the prior of the authors' code.
+    # A limb longer than half the image is unlikely. This is the prior of the authors' code.
     return min(total / samples, 1.0) + min(0.5 * max(pafs.shape[1], pafs.shape[2]) / length - 1.0, 0.0)
 
 
 @jit
-def _score(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
+def _score_pairs(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
     most = 0
     for limb in range(len(limbs)):
         most += counts[limbs[limb, 0]] * counts[limbs[limb, 1]]
@@ -115,8 +119,8 @@ def _score(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction
     return links[:found], values[:found]
 
 
-def _score_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, fraction: float) -> Any:
-    """The same as ``_score`` where there is no compiler: all pairs of a limb at once."""
+def _score_pairs_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, fraction: float) -> Any:
+    """Do the same as ``_score_pairs``, without a compiler: all pairs of a limb at once."""
     links, values = [np.empty((0, 3), np.int64)], [np.empty(0)]
     for limb, (a, b) in enumerate(limbs):
         if counts[a] == 0 or counts[b] == 0:
@@ -130,7 +134,7 @@ def _score_numpy(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: float, 
 
 
 def _line_integrals(field: Any, a: Any, b: Any, threshold: float, fraction: float) -> Any:
-    """The values of all pairs of points, (A, 1, 2) and (1, B, 2): (A, B); -1 where the field does not join them."""
+    """Return the values (A, B) of all pairs of points (A, 1, 2) and (1, B, 2). -1 = not connected by the field."""
     _, rows, cols = field.shape
     x, y = a[..., 0, None].astype(np.float64), a[..., 1, None].astype(np.float64)
     dx, dy = b[..., 0, None] - x, b[..., 1, None] - y
@@ -144,7 +148,7 @@ def _line_integrals(field: Any, a: Any, b: Any, threshold: float, fraction: floa
         may_join = ((along > 0) & (along * along > threshold * threshold * (dx * dx + dy * dy))).sum(axis=2) >= 2
     samples = np.clip(np.ceil(length).astype(np.int64) + 1, MIN_SAMPLES, MAX_SAMPLES)
     i, step = np.arange(samples.max()), 1.0 / (samples - 1)
-    parts = np.minimum(i * step, 1)  # beyond the last sample: counted out below
+    parts = np.minimum(i * step, 1)  # samples beyond the last one are ignored below
     along = _projections(field, x + parts * dx, y + parts * dy, dx, dy) / length
     agrees = (threshold < along) & (along < np.inf) & (i < samples)
     mean = np.where(agrees, along, 0).sum(axis=2) / samples[..., 0]
@@ -154,7 +158,7 @@ def _line_integrals(field: Any, a: Any, b: Any, threshold: float, fraction: floa
 
 
 def _projections(field: Any, x: Any, y: Any, dx: Any, dy: Any) -> Any:
-    """(field at (x, y), interpolated) . (dx, dy), for arrays of points; NaN and Inf where the field has them."""
+    """Return the dot products of the interpolated field at (x, y) and (dx, dy). NaN and Inf of the field remain."""
     _, rows, cols = field.shape
     x0, y0 = np.minimum(x.astype(np.int64), cols - 1), np.minimum(y.astype(np.int64), rows - 1)
     x1, y1 = np.minimum(x0 + 1, cols - 1), np.minimum(y0 + 1, rows - 1)

@@ -1,8 +1,8 @@
-"""Matching: which of the scored links between peaks are used.
+"""Select the links between peaks.
 
-    greedy     of each limb the best link, then the best between what is left, and so on
-    hungarian  of each limb the links whose values have the largest sum
-    global     all links: whether one is used is left to the assembly, which takes the best of all limbs first
+    greedy     for each limb, the best link, then the best link between the remaining peaks, and so on
+    hungarian  for each limb, the links with the largest sum of values
+    global     all links: the assembly decides, and takes the best link of all limbs first
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050:
@@ -20,42 +20,43 @@ from pose_ros.decoder.assignment import assign
 from pose_ros.decoder.jit import jit
 
 METHODS = ("greedy", "hungarian", "global")
+"""Matching methods."""
 
 
 def match(
     links: LongArray, values: DoubleArray, method: str, limb_count: int, max_peaks: int
 ) -> tuple[LongArray, DoubleArray]:
-    """Choose links.
+    """Select links.
 
     Args:
-        links: (n, 3) limb, peak of its first and of its second end, limb by limb.
-        values: (n,) in (0, 1].
-        method: One of METHODS.
+        links: (n, 3) limb, peak of its first keypoint, peak of its second keypoint, limb by limb.
+        values: (n,) values of the links in (0, 1].
+        method: Matching method, one of METHODS.
         limb_count: Number of limbs.
-        max_peaks: Number of peaks that a keypoint may have.
+        max_peaks: Most peaks of a keypoint.
 
     Returns:
-        The chosen links and their values, the best first; equal ones in their old order.
+        The selected links and their values, the best first. Equal links keep their order.
     """
     if method == "hungarian":
-        chosen = _hungarian(links, values)
+        chosen = _match_hungarian(links, values)
         links, values = links[chosen], values[chosen]
-    order = _descending(values)
+    order = _sort_descending(values)
     if method == "greedy":
-        order = _greedy(links, order, limb_count, max_peaks)
+        order = _match_greedy(links, order, limb_count, max_peaks)
     return links[order], values[order]
 
 
 @jit
-def _hungarian(links: Any, values: Any) -> Any:
-    """Which links are in the best assignment of their limb: eq. 12 to 14, the largest sum of values."""
+def _match_hungarian(links: Any, values: Any) -> Any:
+    """Return a mask of the links in the best assignment of their limb: eq. 12 to 14, the largest sum of values."""
     chosen, start = np.zeros(len(links), np.bool_), 0
     while start < len(links):
         stop = start
         rows, cols = 0, 0
         while stop < len(links) and links[stop, 0] == links[start, 0]:
             rows, cols, stop = max(rows, links[stop, 1] + 1), max(cols, links[stop, 2] + 1), stop + 1
-        costs = np.zeros((rows, max(rows, cols)))  # a pair without a link costs nothing, and is no pair
+        costs = np.zeros((rows, max(rows, cols)))  # a pair without a link costs 0, and is not selected
         for n in range(start, stop):
             costs[links[n, 1], links[n, 2]] = -values[n]
         columns = assign(costs)
@@ -66,8 +67,8 @@ def _hungarian(links: Any, values: Any) -> Any:
 
 
 @jit
-def _greedy(links: Any, order: Any, limb_count: Any, max_peaks: Any) -> Any:
-    """The links, in order, whose ends no earlier link of the same limb has."""
+def _match_greedy(links: Any, order: Any, limb_count: Any, max_peaks: Any) -> Any:
+    """Return the links, in order, that share no peak with an earlier link of the same limb."""
     taken = np.zeros((2, limb_count, max_peaks), np.bool_)
     chosen = 0
     for rank in range(len(order)):
@@ -80,8 +81,11 @@ def _greedy(links: Any, order: Any, limb_count: Any, max_peaks: Any) -> Any:
 
 
 @jit
-def _descending(values: Any) -> Any:
-    """Indices of the values, the highest first, equal ones as they are. A Shell sort: argsort compiles for a second."""
+def _sort_descending(values: Any) -> Any:
+    """Return the indices of the values, the highest first. Equal values keep their order.
+
+    This is a Shell sort, because argsort takes a second to compile.
+    """
     order = np.empty(len(values), np.int64)
     for i in range(len(values)):
         order[i] = i
@@ -89,7 +93,7 @@ def _descending(values: Any) -> Any:
     while gap > 0:
         for i in range(gap, len(values)):
             moved, place = order[i], i
-            while place >= gap and _comes_first(values, moved, order[place - gap]):
+            while place >= gap and _is_before(values, moved, order[place - gap]):
                 order[place] = order[place - gap]
                 place -= gap
             order[place] = moved
@@ -98,5 +102,5 @@ def _descending(values: Any) -> Any:
 
 
 @jit
-def _comes_first(values: Any, i: Any, j: Any) -> Any:
+def _is_before(values: Any, i: Any, j: Any) -> Any:
     return values[i] > values[j] or (values[i] == values[j] and i < j)

@@ -1,8 +1,8 @@
-"""Peaks: the local maxima of heatmaps, at native field resolution, refined below a cell.
+"""Find peaks: local maxima of heatmaps at field resolution, refined to a fraction of a cell.
 
-A peak is a cell above the threshold that no neighbour (of 8) exceeds. Equal neighbours form a plateau, which gives
-exactly one peak, at its centre, or none if it touches a higher cell. NaN and Inf are never peaks and count as lower
-than everything. Of more than M peaks in a channel the strongest M are kept; equal ones in raster order.
+A peak is a cell above the threshold that none of its 8 neighbours exceeds. Equal neighbours form a plateau. A plateau
+has exactly one peak, at its centre, or none if it touches a higher cell. NaN and Inf are never peaks, and count as
+lower than everything. The M strongest peaks of a channel are kept. Equal peaks are in raster order.
 
 References:
     Cao et al., OpenPose, arXiv:1812.08008, section 3.2 (non-maximum suppression on the confidence maps).
@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import FloatArray, LongArray
-from pose_ros.decoder.jit import COMPILED, inlined, jit
+from pose_ros.decoder.jit import COMPILED, jit, jit_inline
 from pose_ros.decoder.subpixel import has_equal, refine_peaks
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """The peaks of K heatmaps, the strongest first; rows at or beyond ``counts[k]`` are unused.
+    """Peaks of K heatmaps, the strongest first. Rows from ``counts[k]`` on are unused.
 
     Attributes:
         xy: (K, M, 2) float32 column and row, in cells.
@@ -38,14 +38,14 @@ class Peaks:
 def find_peaks(
     heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel: str = "quadratic", dark_kernel: int = 11
 ) -> Peaks:
-    """Find the peaks of every channel.
+    """Find the peaks of all channels.
 
     Args:
-        heatmaps: (K, H, W) C-contiguous float32; not modified.
-        threshold: A peak is strictly above it; not negative.
+        heatmaps: (K, H, W) C-contiguous float32. Not modified.
+        threshold: Threshold, not negative. A peak is strictly above it.
         max_peaks: Most peaks per channel (M).
-        subpixel: One of subpixel.METHODS; a plateau's centre is not refined further.
-        dark_kernel: Width of the blur of ``"dark"``, cells, odd; 1 does not blur.
+        subpixel: Refinement, one of subpixel.METHODS. The centre of a plateau is not refined further.
+        dark_kernel: Width of the blur of ``"dark"``, cells, odd. 1 = no blur.
     """
     channels = len(heatmaps)
     xy = np.zeros((channels, max_peaks, 2), np.float32)
@@ -63,7 +63,7 @@ def find_peaks(
 
 @jit
 def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> Any:
-    """Keep the peaks of a single cell; returns the number of highest cells that have an equal neighbour."""
+    """Store the peaks of a single cell. Return the number of highest cells that have an equal neighbour."""
     channels, rows, cols = heatmaps.shape
     bits, threshold_bits = heatmaps.view(np.int32), np.float32(threshold).view(np.int32)
     tied = 0
@@ -73,15 +73,15 @@ def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> A
                 continue
             for col in range(cols):
                 if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    tied += _keep_single(heatmaps, k, row, col, xy, scores, counts)
+                    tied += _store_single(heatmaps, k, row, col, xy, scores, counts)
     return tied
 
 
-@inlined
+@jit_inline
 def row_maximum(bits: Any, k: Any, row: Any) -> Any:
-    """The highest value of a row of float32, as its bits, or those of 0 if that is higher.
+    """Return the bits of the highest float32 value of a row, or the bits of 0 if 0 is higher.
 
-    Non-negative floats have the order of their bits, and integers have a vector instruction for this.
+    Non-negative floats have the same order as their bits, and the maximum of integers has a vector instruction.
     """
     highest = np.int32(0)
     for col in range(bits.shape[2]):
@@ -91,17 +91,17 @@ def row_maximum(bits: Any, k: Any, row: Any) -> Any:
 
 @jit
 def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Keep the peaks of several equal cells."""
+    """Store the peaks of plateaus."""
     channels, rows, cols = heatmaps.shape
     for k in range(channels):
         for row in range(rows):
             for col in range(cols):
                 if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    _keep_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
+                    _store_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
 
 
 def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
-    """(P, 3) channel, row and column of the finite cells above the threshold that no neighbour exceeds."""
+    """Return (P, 3) channel, row and column of the finite cells above the threshold that no neighbour exceeds."""
     k, row, col = np.nonzero((heatmaps > threshold) & (heatmaps < np.inf))
     value, highest = heatmaps[k, row, col], np.ones(len(k), np.bool_)
     for dy in (-1, 0, 1):
@@ -113,22 +113,22 @@ def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
 
 
 def _scan_numpy(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> int:
-    """The same as ``_scan`` where there is no compiler: whole-array comparisons first."""
+    """Do the same as ``_scan``, without a compiler: whole-array comparisons first."""
     cells = _highest_cells(heatmaps, threshold)
-    return sum(_keep_single(heatmaps, k, row, col, xy, scores, counts) for k, row, col in cells)
+    return sum(_store_single(heatmaps, k, row, col, xy, scores, counts) for k, row, col in cells)
 
 
 def _scan_plateaus_numpy(
     heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any
 ) -> None:
-    """The same as ``_scan_plateaus`` where there is no compiler."""
+    """Do the same as ``_scan_plateaus``, without a compiler."""
     for k, row, col in _highest_cells(heatmaps, threshold):
-        _keep_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
+        _store_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
 
 
 @jit
 def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """Whether a cell is finite and no finite neighbour exceeds it."""
+    """Return whether a cell is finite and no finite neighbour exceeds it."""
     value = heatmaps[k, row, col]
     if not value < np.inf:
         return False
@@ -139,22 +139,22 @@ def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     return True
 
 
-@inlined
-def _keep_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any, counts: Any) -> Any:
-    """Store the peak at a highest cell, unless it has equal neighbours; returns how many cells were left to do."""
+@jit_inline
+def _store_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any, counts: Any) -> Any:
+    """Store the peak at a highest cell, and return 0. If the cell has equal neighbours, only return 1."""
     if has_equal(heatmaps, k, row, col):
         return 1
     insert(k, np.float64(col), np.float64(row), min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
     return 0
 
 
-@inlined
-def _keep_plateau(
+@jit_inline
+def _store_plateau(
     heatmaps: Any, k: Any, row: Any, col: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any
 ) -> None:
     """Store the peak of the plateau around a highest cell, once, unless any of its cells has a higher neighbour.
 
-    Floods the plateau; ``seen`` marks its cells with k + 1, ``stack`` (cells, 2) holds those to be visited.
+    This is a flood fill. ``seen`` marks the found cells with k + 1. ``stack`` (cells, 2) lists the cells to visit.
     """
     if seen[row, col] == k + 1 or not has_equal(heatmaps, k, row, col):
         return
@@ -176,7 +176,7 @@ def _keep_plateau(
 
 @jit
 def insert(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Insert a peak of channel k behind those at least as strong; when all places are taken, the weakest falls out."""
+    """Insert a peak of channel k after all peaks that are at least as strong. A full channel drops the weakest."""
     place = counts[k]
     if place < scores.shape[1]:
         counts[k] += 1

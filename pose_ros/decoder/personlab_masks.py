@@ -1,4 +1,4 @@
-"""Instance masks of PersonLab: each cell that shows a person points at that person's keypoints.
+"""Compute the instance masks of PersonLab: each cell of a person points at the keypoints of that person.
 
 References:
     Papandreou et al., PersonLab, arXiv:1803.08225, section 3.2 (embedding of a pixel by its long-range offsets;
@@ -14,7 +14,7 @@ import numpy as np
 
 from pose_ros.arrays import BoolArray, FloatArray
 from pose_ros.decoder.jit import jit
-from pose_ros.decoder.personlab_walk import displaced
+from pose_ros.decoder.personlab_walk import follow_and_refine
 
 
 def instance_masks(
@@ -28,37 +28,37 @@ def instance_masks(
     threshold: float,
     reach: float,
 ) -> BoolArray:
-    """Give each cell that shows a person to the nearest person.
+    """Assign each cell of a person to the nearest person.
 
     Args:
-        long_offsets: (2 K, H, W), px; not modified.
-        short_offsets: (2 K, H, W), px; not modified.
-        segmentation: (1, H, W) probability of a person; not modified.
-        xy: (N, K, 2), cells.
-        scores: (N, K), 0 where absent.
+        long_offsets: (2 K, H, W), px. Not modified.
+        short_offsets: (2 K, H, W), px. Not modified.
+        segmentation: (1, H, W) probability of a person. Not modified.
+        xy: (N, K, 2) keypoints, cells.
+        scores: (N, K) scores of the keypoints, 0 where absent.
         per_cell: Cells per px.
-        steps: How often the end of a long-range offset is corrected by the short-range offset found there.
-        threshold: Lowest segmentation value of a cell that shows a person.
-        reach: Largest distance of a cell from its person, in sizes of the person.
+        steps: Most corrections of a long-range offset by the short-range offset at its end.
+        threshold: Lowest segmentation value of a person's cell.
+        reach: Largest distance of a cell from its person, relative to the size of the person.
 
     Returns:
-        (N, H, W); no cell is in two masks.
+        (N, H, W) masks. No cell is in two masks.
     """
     masks = np.zeros((len(xy), *segmentation.shape[1:]), np.bool_)
     sizes = _sizes(xy, scores)
-    _fill(long_offsets, short_offsets, segmentation, xy, scores, sizes, per_cell, steps, threshold, reach, masks)
+    _fill_masks(long_offsets, short_offsets, segmentation, xy, scores, sizes, per_cell, steps, threshold, reach, masks)
     return masks
 
 
 def _sizes(xy: FloatArray, scores: FloatArray) -> FloatArray:
-    """(N,) scale of each person: the root of the area of the box of its keypoints, at least a cell."""
+    """Return the sizes (N,) of the people: square roots of the areas of their boxes, with sides of at least a cell."""
     seen = (scores > 0)[..., None]
     extent = np.where(seen, xy, -np.inf).max(axis=1) - np.where(seen, xy, np.inf).min(axis=1)
     return np.sqrt(np.maximum(extent, 1).prod(axis=1)).astype(np.float32)
 
 
 @jit
-def _fill(
+def _fill_masks(
     long_offsets: Any,
     short_offsets: Any,
     segmentation: Any,
@@ -91,9 +91,9 @@ def _fill(
 def _embed(
     long_offsets: Any, short_offsets: Any, row: Any, col: Any, per_cell: Any, steps: Any, embedding: Any
 ) -> None:
-    """Where a cell sees the keypoints of its person; NaN where the offsets are not finite."""
+    """Fill the keypoints that a cell points at. NaN where the offsets are not finite."""
     for k in range(len(embedding)):
-        known, x, y = displaced(
+        known, x, y = follow_and_refine(
             long_offsets, 2 * k, short_offsets, k, np.float64(col), np.float64(row), per_cell, steps
         )
         embedding[k, 0], embedding[k, 1] = (x, y) if known else (np.nan, np.nan)
@@ -101,7 +101,7 @@ def _embed(
 
 @jit
 def _distance(embedding: Any, xy: Any, scores: Any, person: Any) -> Any:
-    """Mean distance between seen and found keypoints, weighted by their scores; Inf where none can be told."""
+    """Return the mean distance of a cell's keypoints from a person, weighted by score. Inf if unknown."""
     total, weight = 0.0, 0.0
     for k in range(len(embedding)):
         dx, dy = embedding[k, 0] - xy[person, k, 0], embedding[k, 1] - xy[person, k, 1]

@@ -1,4 +1,4 @@
-"""Seeds of PersonLab: the keypoints that people are begun from.
+"""Find the seeds of PersonLab: the keypoints at which the search for people starts.
 
 References:
     Papandreou et al., PersonLab, arXiv:1803.08225, section 3.1: eq. 1 (Hough voting), queue of local maxima.
@@ -18,9 +18,9 @@ from pose_ros.decoder.peaks import insert, row_maximum
 
 @jit
 def cells_around(x: Any, y: Any) -> Any:
-    """Columns x0 and x1, rows y0 and y1 of the cells around a point of the map, and the share of x1 and y1 in it.
+    """Return columns x0 and x1, rows y0 and y1 of the cells around a point, and the weights of x1 and y1.
 
-    A cell without share is none of them, so that neither the map's end nor NaN beside a cell matters.
+    With weight 0, x1 equals x0 (or y1 equals y0). So the border of the map and a NaN in the next cell do not matter.
     """
     x0, y0 = int(x), int(y)
     fx, fy = np.float64(x) - x0, np.float64(y) - y0
@@ -29,7 +29,7 @@ def cells_around(x: Any, y: Any) -> Any:
 
 @jit
 def _sample(field: Any, channel: Any, x: Any, y: Any) -> Any:
-    """Bilinear interpolation at a point of the map."""
+    """Interpolate bilinearly at a point of the map."""
     x0, x1, y0, y1, fx, fy = cells_around(x, y)
     top = (1 - fx) * field[channel, y0, x0] + fx * field[channel, y0, x1]
     bottom = (1 - fx) * field[channel, y1, x0] + fx * field[channel, y1, x1]
@@ -38,11 +38,11 @@ def _sample(field: Any, channel: Any, x: Any, y: Any) -> Any:
 
 @jit
 def follow(offsets: Any, channel: Any, x: Any, y: Any, per_cell: Any) -> Any:
-    """Where the offset at a point leads: (whether it is finite, column and row on the map).
+    """Follow the offset at a point. Return (whether it is finite, column, row), clamped to the map.
 
     Args:
         offsets: (C, H, W), px.
-        channel: Channel of x; y is the next.
+        channel: Channel of x. The next channel is y.
         x: Column.
         y: Row.
         per_cell: Cells per px.
@@ -56,13 +56,13 @@ def follow(offsets: Any, channel: Any, x: Any, y: Any, per_cell: Any) -> Any:
 
 @jit
 def cast_votes(heatmaps: Any, short_offsets: Any, per_cell: Any, radius: Any) -> Any:
-    """(K, H, W) Hough scores, eq. 1: each cell votes, by its heatmap value, for the point that its offset leads to.
+    """Return Hough scores (K, H, W), eq. 1: each cell votes for the end of its offset, weighted by its heatmap value.
 
     Args:
-        heatmaps: (K, H, W); not modified.
+        heatmaps: (K, H, W). Not modified.
         short_offsets: (2 K, H, W), px.
         per_cell: Cells per px.
-        radius: Radius of the disk of cells that show a keypoint, cells: all of them voting for a cell make 1.
+        radius: Radius of the disk of cells that show a keypoint, cells. If all its cells vote for one, the score is 1.
     """
     votes = np.zeros(heatmaps.shape, np.float32)
     share = 1.0 / (math.pi * radius * radius)
@@ -77,7 +77,7 @@ def cast_votes(heatmaps: Any, short_offsets: Any, per_cell: Any, radius: Any) ->
 
 @jit
 def _vote(short_offsets: Any, k: Any, row: Any, col: Any, per_cell: Any, weight: Any, votes: Any) -> None:
-    """Add a vote to the four cells around its point, by the kernel B of eq. 1; one outside the map is clamped."""
+    """Add a vote to the four cells around its point, by the kernel B of eq. 1. The point is clamped to the map."""
     known, x, y = follow(short_offsets, 2 * k, np.float64(col), np.float64(row), per_cell)
     if known:
         x0, x1, y0, y1, fx, fy = cells_around(x, y)
@@ -89,17 +89,18 @@ def _vote(short_offsets: Any, k: Any, row: Any, col: Any, per_cell: Any, weight:
 
 @jit
 def find_seeds(ranking: Any, short_offsets: Any, per_cell: Any, threshold: Any, max_seeds: Any) -> Any:
-    """Local maxima, each moved by the offset at its cell.
+    """Find local maxima, and move each by the offset at its cell.
 
     Args:
-        ranking: (K, H, W) heatmaps or votes, float32; not modified.
+        ranking: (K, H, W) heatmaps or votes, float32. Not modified.
         short_offsets: (2 K, H, W), px.
         per_cell: Cells per px.
-        threshold: A seed is strictly above it; float32, not negative.
-        max_seeds: Most seeds of a keypoint (M); the strongest are kept.
+        threshold: Threshold, float32, not negative. A seed is strictly above it.
+        max_seeds: Most seeds of a keypoint (M). The strongest are kept.
 
     Returns:
-        xy (K, M, 2) in cells and scores (K, M), the strongest first; counts (K,): what lies beyond is unused.
+        xy (K, M, 2) in cells and scores (K, M), the strongest first, and counts (K,). Entries from ``counts[k]`` on are
+        unused.
     """
     channels, rows, cols = ranking.shape
     xy, scores = np.empty((channels, max_seeds, 2)), np.empty((channels, max_seeds), np.float32)
@@ -118,9 +119,10 @@ def find_seeds(ranking: Any, short_offsets: Any, per_cell: Any, threshold: Any, 
 
 @jit
 def _is_seed(ranking: Any, k: Any, row: Any, col: Any) -> Any:
-    """Whether a cell is finite, no finite neighbour exceeds it, and one is lower: the inside of a plateau is no peak.
+    """Return whether a cell is finite, no finite neighbour exceeds it, and a neighbour differs from it.
 
-    The rest of a plateau all are: their offsets lead to the same keypoint, where the first that is used drops the rest.
+    So all border cells of a plateau are seeds, and its inner cells are not. The offsets of these seeds lead to the same
+    keypoint. The first one that is used suppresses the others.
     """
     value, lower = ranking[k, row, col], False
     if not value < np.inf:

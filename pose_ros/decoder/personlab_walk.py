@@ -1,4 +1,4 @@
-"""The walk of PersonLab: from a seed along the mid-range offsets to all keypoints of the person.
+"""Walk from a seed of PersonLab along the mid-range offsets to all keypoints of the person.
 
 References:
     Papandreou et al., PersonLab, arXiv:1803.08225, section 3.1: eq. 2 (recurrent refinement of offsets), fast greedy
@@ -19,19 +19,23 @@ from pose_ros.decoder.personlab_seeds import cells_around, find_seeds, follow
 from pose_ros.skeleton import Limb
 
 UNKNOWN, OPEN, PLACED = range(3)
-"""A keypoint that no offset has led to; one whose best place may still change; one that is settled."""
-SETTLED = 1e-3
-"""A refinement that moves a point by fewer cells is the last."""
+"""States of a keypoint: not reached by an offset, reached but not final, final."""
+MIN_MOVE = 1e-3
+"""Refinement stops when a step moves the point by less than this, cells."""
 TINY = 1e-7
-"""Least probability that has a logit."""
+"""Probabilities are clamped to [TINY, 1 - TINY] before the logit."""
 
 
 def directed_edges(limbs: Sequence[Limb], keypoint_count: int) -> tuple[LongArray, LongArray]:
-    """The edges in both directions, sorted by their source.
+    """Return the edges in both directions, sorted by their source.
+
+    Args:
+        limbs: (from, to) keypoints of the E edges.
+        keypoint_count: Number of keypoints K.
 
     Returns:
-        edges (2 E, 2): target, and channel of x in the mid-range offsets; first (K + 1,): the edges that leave
-        keypoint k are ``edges[first[k]:first[k + 1]]``.
+        edges (2 E, 2), target keypoint and channel of x in the mid-range offsets, and first (K + 1,). The edges that
+        leave keypoint k are ``edges[first[k]:first[k + 1]]``.
     """
     forward = [(a, b, 2 * e) for e, (a, b) in enumerate(limbs)]
     backward = [(b, a, 2 * (len(limbs) + e)) for e, (a, b) in enumerate(limbs)]
@@ -56,25 +60,25 @@ def find_people(
     least: Any,
     max_people: Any,
 ) -> Any:
-    """Walk from each seed, the strongest first, unless a person already has that keypoint near it.
+    """Walk from each seed, the strongest first, unless a person already has that keypoint nearby.
 
     Args:
-        ranking: (K, H, W) whose local maxima are the seeds.
-        threshold: Of the seeds, float32.
+        ranking: (K, H, W) maps. Their local maxima are the seeds.
+        threshold: Threshold of the seeds, float32.
         max_seeds: Most seeds of a keypoint.
         heatmaps: (K, H, W).
         short_offsets: (2 K, H, W), px.
         mid_offsets: (4 E, H, W), px.
-        edges: As made by directed_edges.
-        first: Likewise.
+        edges: Edges from ``directed_edges``.
+        first: Index of the first edge of each keypoint, from ``directed_edges``.
         per_cell: Cells per px.
-        steps: Refinements of each mid-range offset.
-        radius: Of non-maximum suppression, cells.
+        steps: Most refinements of each mid-range offset.
+        radius: Radius of non-maximum suppression, cells.
         least: Lowest mean of a person's keypoint scores.
-        max_people: The search ends when so many are found.
+        max_people: Number of people at which the search stops.
 
     Returns:
-        Positions (N, K, 2) in cells, NaN where unknown, scores (N, K) and person scores (N,), in the order found.
+        Positions (N, K, 2) in cells with NaN where unknown, scores (N, K) and person scores (N,), in the order found.
     """
     seed_xy, seed_scores, counts = find_seeds(ranking, short_offsets, per_cell, threshold, max_seeds)
     found, keypoints = 0, len(counts)
@@ -96,7 +100,7 @@ def find_people(
 
 @jit
 def _strongest(seed_scores: Any, counts: Any, used: Any) -> Any:
-    """The keypoint with the strongest unused seed."""
+    """Return the keypoint with the strongest unused seed, or -1."""
     best, best_score = -1, np.float32(-1)
     for k in range(len(counts)):
         if used[k] < counts[k] and seed_scores[k, used[k]] > best_score:
@@ -106,7 +110,7 @@ def _strongest(seed_scores: Any, counts: Any, used: Any) -> Any:
 
 @jit
 def _is_taken(xy: Any, people: Any, k: Any, x: Any, y: Any, radius: Any) -> Any:
-    """Whether one of the first people has keypoint k within the radius."""
+    """Return whether one of the first ``people`` people has keypoint k within the radius."""
     for person in range(people):
         dx, dy = xy[person, k, 0] - x, xy[person, k, 1] - y
         if dx * dx + dy * dy <= radius * radius:
@@ -131,7 +135,7 @@ def _walk(
     scores: Any,
     person: Any,
 ) -> None:
-    """Place all keypoints that can be reached from a seed, always the most confident next."""
+    """Place all keypoints that can be reached from a seed. The most confident one is always next."""
     for other in range(len(state)):
         state[other], scores[person, other] = UNKNOWN, 0
         xy[person, other, 0], xy[person, other, 1] = np.nan, np.nan
@@ -143,7 +147,9 @@ def _walk(
             if state[target] == PLACED:
                 continue
             from_x, from_y = np.float64(xy[person, k, 0]), np.float64(xy[person, k, 1])
-            known, x, y = displaced(mid_offsets, edges[edge, 1], short_offsets, target, from_x, from_y, per_cell, steps)
+            known, x, y = follow_and_refine(
+                mid_offsets, edges[edge, 1], short_offsets, target, from_x, from_y, per_cell, steps
+            )
             score = _confidence(heatmaps, target, x, y)
             if known and (state[target] == UNKNOWN or score > scores[person, target]):
                 xy[person, target, 0], xy[person, target, 1], scores[person, target] = x, y, score
@@ -152,14 +158,14 @@ def _walk(
 
 
 @jit
-def displaced(
+def follow_and_refine(
     offsets: Any, channel: Any, short_offsets: Any, target: Any, x: Any, y: Any, per_cell: Any, steps: Any
 ) -> Any:
-    """Follow an offset, then the short-range offsets of its target, eq. 2: (known, column, row).
+    """Follow an offset, then the short-range offsets of its target, eq. 2. Return (known, column, row).
 
     Args:
         offsets: (C, H, W) mid-range or long-range offsets, px.
-        channel: Channel of x; y is the next.
+        channel: Channel of x. The next channel is y.
         short_offsets: (2 K, H, W), px.
         target: Keypoint that the offset leads to.
         x: Column.
@@ -171,14 +177,14 @@ def displaced(
     for _ in range(steps):
         from_x, from_y = x, y
         _, x, y = follow(short_offsets, 2 * target, x, y, per_cell)
-        if abs(x - from_x) + abs(y - from_y) < SETTLED:
+        if abs(x - from_x) + abs(y - from_y) < MIN_MOVE:
             break
     return known, x, y
 
 
 @jit
 def _confidence(heatmaps: Any, k: Any, x: Any, y: Any) -> Any:
-    """The heatmap at a point, from 0 to 1, interpolated as logits as the authors do; 0 where it is not finite."""
+    """Return the heatmap at a point, from 0 to 1, interpolated as logits like the authors' code. 0 if not finite."""
     x0, x1, y0, y1, fx, fy = cells_around(x, y)
     top = (1 - fx) * _logit(heatmaps[k, y0, x0]) + fx * _logit(heatmaps[k, y0, x1])
     bottom = (1 - fx) * _logit(heatmaps[k, y1, x0]) + fx * _logit(heatmaps[k, y1, x1])
@@ -213,7 +219,7 @@ def _mean(scores: Any, person: Any) -> Any:
 
 @jit
 def _unclaimed_scores(xy: Any, scores: Any, means: Any, radius: Any) -> Any:
-    """(N,) mean score of each person's keypoints, where one that a better person has nearby counts 0."""
+    """Return the mean scores (N,) of the people. A keypoint that a better person has nearby counts 0."""
     people, keypoints = scores.shape
     result = np.zeros(people, np.float32)
     for i in range(people):

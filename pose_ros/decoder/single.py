@@ -1,6 +1,6 @@
-"""Single: the one person of a crop, each keypoint at the highest place of its heatmap.
+"""Decode the single person of a crop: each keypoint is the maximum of its heatmap.
 
-For top-down networks (Simple Baselines, HRNet, hourglasses) and for refining people that are known already.
+For top-down networks (Simple Baselines, HRNet, hourglasses) and for the refinement of known people.
 
 References:
     Sun et al., Integral Human Pose Regression, arXiv:1711.08229, eq. 2 and 3 (soft-argmax).
@@ -18,7 +18,7 @@ from pose_ros.people import People
 
 
 class SingleDecoder:
-    """Finds one person per image. Immutable and safe in any thread."""
+    """Decoder of one person per image. Immutable and thread-safe."""
 
     def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
         self._spec = spec
@@ -27,14 +27,14 @@ class SingleDecoder:
     def __call__(self, fields: Fields) -> People:
         """Decode one image.
 
-        The limits on people (``min_keypoints``, ``min_person_score``) do not apply: the crop says who is there.
+        The limits on people (``min_keypoints``, ``min_person_score``) do not apply: the crop selects the person.
 
         Args:
             fields: ``heatmaps`` (K or more, H, W), any real type and memory layout.
 
         Returns:
-            One person in network-input pixels, with the mean of its keypoints' scores (absent ones count 0); nobody
-            where no heatmap is above the threshold.
+            One person in network-input pixels, or none if no heatmap is above the threshold. The person score is the
+            mean score of all keypoints, where absent ones count 0.
 
         Raises:
             ValueError: If the heatmaps are missing or of the wrong shape.
@@ -52,17 +52,17 @@ class SingleDecoder:
 
 
 def soft_argmax(heatmaps: FloatArray, sharpness: float) -> DoubleArray:
-    """Mean place of each heatmap, weighted by exp(sharpness value): eq. 2 and 3.
+    """Return the mean position of each heatmap, weighted by exp(sharpness value): eq. 2 and 3.
 
-    It needs one blob per map, whose background the exponential must outweigh: a sharpness of 20 or more for maps of
-    values up to 1.
+    A map should have one blob, and the blob must outweigh the background. This requires a sharpness of 20 or more for
+    maps with values up to 1.
 
     Args:
-        heatmaps: (K, H, W); NaN and Inf have no weight.
+        heatmaps: (K, H, W). NaN and Inf have no weight.
         sharpness: Inverse temperature of the softmax, above 0.
 
     Returns:
-        (K, 2) column and row, in cells; (0, 0) for a map without a finite value.
+        (K, 2) column and row, in cells. (0, 0) for a map without a finite value.
     """
     finite = np.where(np.isfinite(heatmaps), heatmaps, -np.inf).astype(np.float64, copy=False)
     highest = np.nan_to_num(finite.max(axis=(1, 2), keepdims=True), neginf=0.0)

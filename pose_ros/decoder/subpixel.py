@@ -1,10 +1,10 @@
-"""Sub-pixel refinement: where between the cells a peak lies.
+"""Refine the positions of peaks to a fraction of a cell.
 
     none       on the cell
     quarter    a quarter of a cell towards the higher neighbour, in x and in y
-    centroid   mean of the cells within two, weighted by their values
-    quadratic  top of a parabola through the neighbours, in x and in y
-    dark       top of the Gaussian whose logarithm has the slope and curvature of the blurred map
+    centroid   mean of the cells within a distance of two, weighted by their values
+    quadratic  maximum of a parabola through the neighbours, in x and in y
+    dark       maximum of the Gaussian that fits slope and curvature of the logarithm of the blurred map
 
 References:
     Newell et al., Stacked Hourglass Networks, arXiv:1603.06937 (quarter shift).
@@ -19,29 +19,30 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.decoder.jit import inlined, jit
+from pose_ros.decoder.jit import jit, jit_inline
 
 METHODS = ("none", "quarter", "centroid", "quadratic", "dark")
 NONE, QUARTER, CENTROID, QUADRATIC, DARK = range(5)
 
 CENTROID_REACH = 2
+"""Largest distance of a cell of the centroid, cells."""
 MAX_SHIFT = 1.0
-"""A DARK step beyond this many cells means that the map is no Gaussian there: the parabola serves instead."""
+"""Longest DARK step, cells. If the step is longer, the map is not Gaussian there, and the parabola is used."""
 _TINY = 1e-10
 
 
 def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: str, dark_kernel: int) -> None:
-    """Refine all peaks in place. The centre of a plateau stays, but one of a single row or column is refined across.
+    """Refine all peaks in place. The centre of a plateau stays, except across a plateau of a single row or column.
 
     Args:
-        heatmaps: (K, H, W) float32; NaN and Inf count as missing.
+        heatmaps: (K, H, W) float32. NaN and Inf count as missing.
         xy: (K, M, 2) column and row of each peak.
         scores: (K, M) value of each peak, at most 1.
-        counts: (K,) peaks of each channel.
-        method: One of METHODS.
-        dark_kernel: Width of the Gaussian kernel of DARK, odd; 1 does not blur.
+        counts: (K,) number of peaks of each channel.
+        method: Refinement, one of METHODS.
+        dark_kernel: Width of the Gaussian kernel of DARK, cells, odd. 1 = no blur.
     """
-    if method == "quadratic":  # the default, apart: compiling all methods takes three times as long
+    if method == "quadratic":  # the default is separate: compiling all methods takes three times as long
         _refine_quadratic(heatmaps, xy, scores, counts)
     elif method != "none":
         _refine(heatmaps, xy, scores, counts, METHODS.index(method), gaussian_kernel(dark_kernel))
@@ -54,7 +55,7 @@ def _refine_quadratic(heatmaps: Any, xy: Any, scores: Any, counts: Any) -> None:
             col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
             if min(heatmaps[k, row, col], np.float32(1)) == scores[k, m]:
                 x, y = _quadratic(heatmaps, k, row, col)
-                _move(xy, k, m, x, y)
+                _move_peak(xy, k, m, x, y)
 
 
 @jit
@@ -64,25 +65,25 @@ def _refine(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: Any, blur:
             col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
             if min(heatmaps[k, row, col], np.float32(1)) == scores[k, m]:
                 x, y = refine(heatmaps, k, row, col, method, blur)
-                _move(xy, k, m, x, y)
+                _move_peak(xy, k, m, x, y)
 
 
 @jit
 def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) -> Any:
-    """Column and row of the maximum at a cell. Never NaN, never outside the map.
+    """Return column and row of the maximum at a cell. Never NaN, never outside the map.
 
     Args:
-        heatmaps: (K, H, W); NaN and Inf count as missing.
+        heatmaps: (K, H, W). NaN and Inf count as missing.
         k: Channel.
         row: Row of the highest cell.
         col: Column of the highest cell.
         method: Index into METHODS.
-        blur: (n,) weights of the Gaussian kernel of DARK, n odd, sum 1; n = 1 does not blur.
+        blur: (n,) weights of the Gaussian kernel of DARK, n odd, sum 1. n = 1: no blur.
     """
     x, y = np.float64(col), np.float64(row)
     if method == QUARTER:
-        x += 0.25 * _higher(_value(heatmaps, k, row, col - 1), _value(heatmaps, k, row, col + 1))
-        y += 0.25 * _higher(_value(heatmaps, k, row - 1, col), _value(heatmaps, k, row + 1, col))
+        x += 0.25 * _higher_side(_cell_value(heatmaps, k, row, col - 1), _cell_value(heatmaps, k, row, col + 1))
+        y += 0.25 * _higher_side(_cell_value(heatmaps, k, row - 1, col), _cell_value(heatmaps, k, row + 1, col))
     elif method == CENTROID:
         x, y = _centroid(heatmaps, k, row, col)
     elif method == QUADRATIC:
@@ -92,9 +93,9 @@ def refine(heatmaps: Any, k: Any, row: Any, col: Any, method: Any, blur: Any) ->
     return min(max(x, 0.0), heatmaps.shape[2] - 1.0), min(max(y, 0.0), heatmaps.shape[1] - 1.0)
 
 
-@inlined
-def _move(xy: Any, k: Any, m: Any, x: Any, y: Any) -> None:
-    """Move a peak in the directions in which it lies on a cell; in the other it is the centre of a plateau."""
+@jit_inline
+def _move_peak(xy: Any, k: Any, m: Any, x: Any, y: Any) -> None:
+    """Move a peak in the directions in which it lies on a cell. In the others it is the centre of a plateau."""
     if xy[k, m, 0] == int(xy[k, m, 0]):
         xy[k, m, 0] = x
     if xy[k, m, 1] == int(xy[k, m, 1]):
@@ -103,7 +104,7 @@ def _move(xy: Any, k: Any, m: Any, x: Any, y: Any) -> None:
 
 @jit
 def has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """Whether a cell has a neighbour of the same value: it is part of a plateau."""
+    """Return whether a cell has a neighbour of the same value, and so belongs to a plateau."""
     equal = 0
     for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
         for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
@@ -111,9 +112,9 @@ def has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     return equal > 1
 
 
-@inlined
-def _value(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """A cell, or NaN where there is none or its value is not finite."""
+@jit_inline
+def _cell_value(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
+    """Return the value of a cell. NaN if the cell is outside the map or not finite."""
     if 0 <= row < heatmaps.shape[1] and 0 <= col < heatmaps.shape[2]:
         value = np.float64(heatmaps[k, row, col])
         if -np.inf < value < np.inf:
@@ -122,37 +123,37 @@ def _value(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
 
 
 @jit
-def _higher(low: Any, high: Any) -> Any:
-    """The direction of the higher of two neighbours; 0 where one is missing."""
+def _higher_side(low: Any, high: Any) -> Any:
+    """Return the direction of the higher of two neighbours. 0 if they are equal or one is missing."""
     return 1.0 if high > low else -1.0 if high < low else 0.0
 
 
-@inlined
+@jit_inline
 def _vertex(low: Any, middle: Any, high: Any) -> Any:
-    """Top of the parabola through three values, from -0.5 to 0.5; 0 where a value is missing."""
+    """Return the maximum of the parabola through three values, from -0.5 to 0.5. 0 if a value is missing."""
     bend = low - 2.0 * middle + high
     if not bend < 0:
         return 0.0
     return min(max(0.5 * (low - high) / bend, -0.5), 0.5)
 
 
-@inlined
+@jit_inline
 def _quadratic(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     middle = np.float64(heatmaps[k, row, col])
-    x = col + _vertex(_value(heatmaps, k, row, col - 1), middle, _value(heatmaps, k, row, col + 1))
-    y = row + _vertex(_value(heatmaps, k, row - 1, col), middle, _value(heatmaps, k, row + 1, col))
+    x = col + _vertex(_cell_value(heatmaps, k, row, col - 1), middle, _cell_value(heatmaps, k, row, col + 1))
+    y = row + _vertex(_cell_value(heatmaps, k, row - 1, col), middle, _cell_value(heatmaps, k, row + 1, col))
     return x, y
 
 
 @jit
 def _centroid(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """The window is cut to be symmetric about the cell, so that a border does not pull."""
+    """Return the centroid of a window. It is symmetric about the cell, so that a border does not shift it."""
     reach_x = min(CENTROID_REACH, col, heatmaps.shape[2] - 1 - col)
     reach_y = min(CENTROID_REACH, row, heatmaps.shape[1] - 1 - row)
     weight, x, y = 0.0, 0.0, 0.0
     for r in range(row - reach_y, row + reach_y + 1):
         for c in range(col - reach_x, col + reach_x + 1):
-            value = _value(heatmaps, k, r, c)
+            value = _cell_value(heatmaps, k, r, c)
             if value > 0:
                 weight, x, y = weight + value, x + value * c, y + value * r
     return (x / weight, y / weight) if weight > 0 else (np.float64(col), np.float64(row))
@@ -160,13 +161,13 @@ def _centroid(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
 
 @jit
 def _dark(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
-    """One Newton step on the logarithm of the blurred map, eq. 9: m - D''(m)^-1 D'(m)."""
+    """Do one Newton step on the logarithm of the blurred map, eq. 9: m - D''(m)^-1 D'(m)."""
     if not (1 < col < heatmaps.shape[2] - 2 and 1 < row < heatmaps.shape[1] - 2):
         return _quadratic(heatmaps, k, row, col)
     logs = np.empty((5, 5))
     for r in range(5):
         for c in range(5):
-            logs[r, c] = math.log(max(_blurred(heatmaps, k, row + r - 2, col + c - 2, blur), _TINY))
+            logs[r, c] = math.log(max(_blurred_value(heatmaps, k, row + r - 2, col + c - 2, blur), _TINY))
     dx, dy = 0.5 * (logs[2, 3] - logs[2, 1]), 0.5 * (logs[3, 2] - logs[1, 2])
     dxx = 0.25 * (logs[2, 4] - 2 * logs[2, 2] + logs[2, 0])
     dyy = 0.25 * (logs[4, 2] - 2 * logs[2, 2] + logs[0, 2])
@@ -181,8 +182,8 @@ def _dark(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
 
 
 @jit
-def _blurred(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
-    """The map convolved with the separable kernel, at one cell; what is missing counts 0."""
+def _blurred_value(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
+    """Convolve the map with the separable kernel at one cell. Missing values count 0."""
     reach, total = len(blur) // 2, 0.0
     for r in range(max(row - reach, 0), min(row + reach + 1, heatmaps.shape[1])):
         line = 0.0
@@ -195,7 +196,7 @@ def _blurred(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
 
 
 def gaussian_kernel(size: int) -> Any:
-    """(size,) weights of a Gaussian, as wide as OpenCV's for a kernel of that size; size 1 is no blur."""
+    """Return the weights (size,) of a Gaussian, as wide as that of OpenCV for this kernel size. Size 1 = no blur."""
     sigma = 0.3 * ((size - 1) * 0.5 - 1) + 0.8
     weights = np.exp(-((np.arange(size) - size // 2) ** 2) / (2 * sigma**2))
     return weights / weights.sum()

@@ -1,8 +1,8 @@
-"""Tags (associative embedding): peaks with like tags are one person.
+"""Group keypoints by tags (associative embedding): peaks with similar tags are one person.
 
-The network gives each keypoint, beside its heatmap, a tag: a vector that is alike all over one person and differs
-between people. ``tag_groups`` deals the peaks out to people, ``tag_completion`` looks for keypoints that are missing,
-``tag_scales`` brings several runs of the network together beforehand.
+In addition to a heatmap, the network outputs a tag map for each keypoint. A tag is a vector that is similar within one
+person and differs between people. ``tag_groups`` assigns the peaks to people. ``tag_completion`` searches for missing
+keypoints. ``tag_scales`` combines several runs of the network before that.
 
 References:
     Newell et al., Associative Embedding: End-to-End Learning for Joint Detection and Grouping, arXiv:1611.05424.
@@ -27,10 +27,11 @@ TORSO_FIRST = (
     *("neck", "thorax", "pelvis", "shoulder", "hip", "nose", "head_top"),
     *("elbow", "knee", "wrist", "ankle", "eye", "ear"),
 )
+"""Keypoint names without side, in the order of grouping."""
 
 
 class TagDecoder:
-    """Groups keypoints by their tags. Immutable and safe in any thread."""
+    """Decoder of tags. Immutable and thread-safe."""
 
     def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
         self._spec = spec
@@ -44,19 +45,19 @@ class TagDecoder:
             fields: ``heatmaps`` (K or more, H, W) and ``tags`` (K D, H, W), any real type and memory layout.
 
         Returns:
-            The people, the best first, in network-input pixels.
+            The people in network-input pixels, sorted by score, the best first.
 
         Raises:
             ValueError: If a field is missing or of the wrong shape.
         """
         heatmaps = field_array("heatmaps", fields.heatmaps, len(self._order))
-        tags = _tags(fields.tags, len(self._order), heatmaps.shape[1:])
+        tags = _check_tags(fields.tags, len(self._order), heatmaps.shape[1:])
         config = self._config
         peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
         members, person_tags = group_peaks(
             tags, peaks.xy, peaks.scores, peaks.counts, self._order, config.tag_threshold, config.tag_spatial
         )
-        keypoints, scores, person_scores, kept = self._best(peaks, members)
+        keypoints, scores, person_scores, kept = self._select_best(peaks, members)
         if config.complete:
             complete(
                 *(heatmaps, tags, person_tags[kept], keypoints, scores),
@@ -65,8 +66,8 @@ class TagDecoder:
         keypoints = keypoints * np.float32(self._spec.stride) + np.float32(self._spec.origin)
         return People(np.where(scores[..., None] > 0, keypoints, 0), scores, person_scores)
 
-    def _best(self, peaks: Peaks, members: LongArray) -> tuple[FloatArray, FloatArray, FloatArray, LongArray]:
-        """Keypoints in cells, scores and person scores of the likely people, the best first, and their indices."""
+    def _select_best(self, peaks: Peaks, members: LongArray) -> tuple[FloatArray, FloatArray, FloatArray, LongArray]:
+        """Return keypoints in cells, scores, person scores and indices of the likely people, the best first."""
         config = self._config
         present = members >= 0
         columns = np.arange(members.shape[1])
@@ -79,14 +80,17 @@ class TagDecoder:
 
 
 def keypoint_order(skeleton: Skeleton) -> tuple[int, ...]:
-    """The keypoints in the order of grouping: those that are seen best and most often first, unknown names last."""
-    parts = [name.removeprefix("left_").removeprefix("right_") for name in skeleton.keypoint_names]
-    ranks = [TORSO_FIRST.index(part) if part in TORSO_FIRST else len(TORSO_FIRST) for part in parts]
-    return tuple(sorted(range(len(parts)), key=lambda k: ranks[k]))
+    """Return the keypoints in the order of grouping.
+
+    The keypoints that are visible best and most often come first, unknown names last.
+    """
+    names = [name.removeprefix("left_").removeprefix("right_") for name in skeleton.keypoint_names]
+    ranks = [TORSO_FIRST.index(name) if name in TORSO_FIRST else len(TORSO_FIRST) for name in names]
+    return tuple(sorted(range(len(names)), key=lambda k: ranks[k]))
 
 
-def _tags(tags: AnyArray | None, keypoint_count: int, shape_hw: tuple[int, ...]) -> FloatArray:
-    """The tags as C-contiguous float32, held against the heatmaps."""
+def _check_tags(tags: AnyArray | None, keypoint_count: int, shape_hw: tuple[int, ...]) -> FloatArray:
+    """Return the tags as C-contiguous float32, after checking them against the heatmaps."""
     channels = keypoint_count if tags is None else max(len(np.atleast_1d(tags)), keypoint_count)
     array = field_array("tags", tags, channels)
     if channels % keypoint_count:
@@ -97,9 +101,10 @@ def _tags(tags: AnyArray | None, keypoint_count: int, shape_hw: tuple[int, ...])
 
 
 def _person_scores(scores: FloatArray, present: BoolArray) -> FloatArray:
-    """Confidence of each person: the geometric mean of its mean score over all keypoints and over those it has.
+    """Return the confidence of each person: the geometric mean of two mean scores.
 
-    By the first alone a single sure keypoint would be as good as none; by the second alone, better than a whole person.
+    The first mean is over all keypoints. It alone would rate a single certain keypoint close to 0. The second mean is
+    over the present keypoints. It alone would rate that keypoint better than a whole person.
     """
     total = scores.sum(axis=1)
     return np.minimum(total / np.sqrt(scores.shape[1] * np.maximum(present.sum(axis=1), 1)), 1).astype(np.float32)

@@ -1,8 +1,8 @@
-"""Grouping by tags: keypoint after keypoint, the peaks are dealt out to the people found so far.
+"""Group peaks by tags: assign the peaks of one keypoint after another to the people found so far.
 
-A person's tag is the mean over its keypoints, weighted by their scores. Each person gets at most one peak of a keypoint
-and each peak goes to at most one person, so that the sum of the costs is least; a peak that is left begins a new
-person. People are numbered, never known by their tag, so any number of them may have the same one.
+A person's tag is the mean over its keypoints, weighted by their scores. Each person gets at most one peak of a
+keypoint, and each peak goes to at most one person. The assignment has the lowest sum of costs. A peak that remains
+starts a new person. People are identified by number and not by tag, so any number of them may have the same tag.
 
 References:
     Newell et al., Associative Embedding, arXiv:1611.05424, section 3.3 (order of keypoints, mean tag, threshold,
@@ -21,30 +21,30 @@ import numpy as np
 from pose_ros.decoder.assignment import assign
 from pose_ros.decoder.jit import jit
 
-ALONE = 100.0
-"""Cost of a peak that joins nobody: more than that of any person it may join."""
+NEW_PERSON_COST = 100.0
+"""Cost of a peak that starts a new person. It is higher than the cost of joining any person."""
 SCORE_WEIGHT = 1e-2
-"""What a score of 1 counts in thresholds of tag distance: the papers' 1 to 100."""
-ALIKE, NEAR, FAR = 0.2, 0.01, 9.0
-"""Spatial re-weighting: tags nearer than ALIKE thresholds say nothing, nor does nearness below NEAR of the larger side
-of the field; and no tag distance grows beyond FAR thresholds."""
+"""Weight of a score of 1, in thresholds of tag distance: the ratio 1 to 100 of the papers."""
+MIN_TAG_DISTANCE, MIN_IMAGE_DISTANCE, MAX_TAG_DISTANCE = 0.2, 0.01, 9.0
+"""Limits of the spatial weighting. Tag distances are in thresholds. Image distances are relative to the larger side of
+the field."""
 
 
 @jit
 def group_peaks(tags: Any, xy: Any, scores: Any, counts: Any, order: Any, threshold: Any, spatial: Any) -> Any:
-    """Deal the peaks out to people.
+    """Assign the peaks to people.
 
     Args:
-        tags: (K D, H, W); a peak whose tag is not finite belongs to nobody.
-        xy: (K, M, 2) the peaks, in cells.
-        scores: (K, M) their scores.
-        counts: (K,) their numbers.
-        order: (K,) all keypoints, in the order of grouping.
-        threshold: A peak joins a person whose tag is nearer than this.
-        spatial: Whether distances in the image stretch those of the tags.
+        tags: (K D, H, W). A peak with a tag that is not finite belongs to no person.
+        xy: (K, M, 2) peaks, cells.
+        scores: (K, M) scores of the peaks.
+        counts: (K,) number of peaks of each keypoint.
+        order: (K,) all keypoints in the order of grouping.
+        threshold: Tag distance below which a peak can join a person.
+        spatial: Whether image distances scale tag distances.
 
     Returns:
-        members (N, K), the peak of each keypoint or -1; and the people's tags (N, D).
+        members (N, K), the peak of each keypoint or -1, and the tags (N, D) of the people.
     """
     dims, most, found = tags.shape[0] // len(order), np.int64(0), np.int64(0)
     for k in range(len(counts)):
@@ -53,17 +53,17 @@ def group_peaks(tags: Any, xy: Any, scores: Any, counts: Any, order: Any, thresh
     people = np.zeros((most, dims + 3))  # mean tag, mean x, mean y, sum of scores / K
     for k in order:
         peaks = np.empty((counts[k], dims + 2))  # tag, x, y
-        costs = np.full((counts[k], max(counts[k], found)), ALONE)
+        costs = np.full((counts[k], max(counts[k], found)), NEW_PERSON_COST)
         for i in range(counts[k]):
             _read_peak(tags, xy, k, i, peaks)
             _fill_costs(peaks, i, scores[k, i], people, found, threshold, spatial, costs)
-        found = _deal_out(peaks, scores, k, assign(costs), costs, members, people, found)
+        found = _assign_peaks(peaks, scores, k, assign(costs), costs, members, people, found)
     return members[:found], people[:found, :dims]
 
 
 @jit
 def _read_peak(tags: Any, xy: Any, k: Any, i: Any, peaks: Any) -> None:
-    """Fill a peak's tag, that of the nearest cell, and its x and y, as shares of the larger side of the field."""
+    """Fill the tag of a peak, from the nearest cell, and its x and y, relative to the larger side of the field."""
     x, y, dims = xy[k, i, 0], xy[k, i, 1], peaks.shape[1] - 2
     row, col, side = int(y + 0.5), int(x + 0.5), max(tags.shape[1], tags.shape[2])
     for d in range(dims):
@@ -73,7 +73,7 @@ def _read_peak(tags: Any, xy: Any, k: Any, i: Any, peaks: Any) -> None:
 
 @jit
 def _distance(peaks: Any, i: Any, people: Any, n: Any, first: Any, last: Any) -> Any:
-    """Euclidean distance of a peak and a person in the columns from first to last, last excluded."""
+    """Return the Euclidean distance of a peak and a person in the columns from first to last, last excluded."""
     total = 0.0
     for d in range(first, last):
         total += (peaks[i, d] - people[n, d]) ** 2
@@ -84,30 +84,33 @@ def _distance(peaks: Any, i: Any, people: Any, n: Any, first: Any, last: Any) ->
 def _fill_costs(
     peaks: Any, i: Any, score: Any, people: Any, found: Any, threshold: Any, spatial: Any, costs: Any
 ) -> None:
-    """Costs of a peak at the people whose tag is within the threshold: rounded tag distance, less a bit of the score.
+    """Fill the costs of a peak for all people within the threshold: rounded tag distance, minus a small score term.
 
-    Rounded, because within half a threshold the stronger peak is the likelier one, not that of the more exact tag.
-    Strong peaks go to sure and near people first: a keypoint of an odd tag begins a person of its own, which would
-    otherwise go on to take half of another.
+    The distance is rounded because, within half a threshold, a stronger peak is more likely than a closer tag. Strong
+    peaks go to certain and near people first. Without this, a keypoint with a wrong tag would start a person that takes
+    half the keypoints of another.
     """
     dims, nearest = peaks.shape[1] - 2, np.inf
     for n in range(found):
         if _distance(peaks, i, people, n, 0, dims) < threshold:
             nearest = min(nearest, _distance(peaks, i, people, n, dims, dims + 2))
     for n in range(found):
-        apart = _distance(peaks, i, people, n, 0, dims) / threshold
-        if apart < 1:
-            away = _distance(peaks, i, people, n, dims, dims + 2)
+        tag_gap = _distance(peaks, i, people, n, 0, dims) / threshold
+        if tag_gap < 1:
+            xy_gap = _distance(peaks, i, people, n, dims, dims + 2)
             if spatial:
-                apart = min(max(apart, ALIKE) * max(away, NEAR) / max(nearest, NEAR), FAR)
-            costs[i, n] = math.floor(apart + 0.5) - SCORE_WEIGHT * score * (1.0 + people[n, dims + 2] - away)
+                tag_gap = min(
+                    max(tag_gap, MIN_TAG_DISTANCE) * max(xy_gap, MIN_IMAGE_DISTANCE) / max(nearest, MIN_IMAGE_DISTANCE),
+                    MAX_TAG_DISTANCE,
+                )
+            costs[i, n] = math.floor(tag_gap + 0.5) - SCORE_WEIGHT * score * (1.0 + people[n, dims + 2] - xy_gap)
 
 
 @jit
-def _deal_out(
+def _assign_peaks(
     peaks: Any, scores: Any, k: Any, person_of: Any, costs: Any, members: Any, people: Any, found: Any
 ) -> Any:
-    """Add each peak of a keypoint to its person, or to a new one; returns the new number of people."""
+    """Add each peak of a keypoint to its person, or to a new one. Return the new number of people."""
     columns = peaks.shape[1]
     for i in range(len(peaks)):
         usable = True
@@ -116,7 +119,7 @@ def _deal_out(
         if not usable:
             continue
         n = person_of[i]
-        if costs[i, n] >= ALONE:
+        if costs[i, n] >= NEW_PERSON_COST:
             n, found = found, found + 1
         members[n, k] = i
         weight = scores[k, i] / members.shape[1]

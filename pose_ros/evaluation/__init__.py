@@ -1,1 +1,1 @@
-"""How good a network is: its people held against labelled ones, in numbers, errors and pictures."""
+"""Evaluate detected people against labels: scores, kinds of errors, and a report."""

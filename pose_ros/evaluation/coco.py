@@ -1,4 +1,4 @@
-"""Average precision and recall of people, by pycocotools; for CrowdPose also by how crowded the images are.
+"""Compute average precision and recall with pycocotools, for CrowdPose also by crowd level.
 
 References:
     COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval.
@@ -19,40 +19,42 @@ from pose_ros.evaluation.detections import CATEGORY, Detections
 
 Scores = dict[str, float | None]
 METRICS = ("AP", "AP50", "AP75", "AP_medium", "AP_large", "AR", "AR50", "AR75", "AR_medium", "AR_large")
-"""In COCO's order. None stands where the data set has nobody of that kind."""
+"""Names in COCO's order. The score is None if the data set has no people of that size."""
 CROWDS = {"AP_easy": (0.0, 0.2), "AP_medium": (0.2, 0.8), "AP_hard": (0.8, np.inf)}
-"""CrowdPose: from and below which crowd index an image counts, as in the program that published numbers come from."""
-MOST_PEOPLE = 20
-"""So many people of an image count, the best of them."""
+"""Range of the crowd index (low <= index < high) per CrowdPose level, as in the program of the published scores."""
+MAX_PEOPLE = 20
+"""Maximum number of detections per image that are evaluated, those with the highest scores."""
 
 
-def average_precision(data: DataSet, found: Sequence[Detections]) -> Scores:
-    """AP and AR of METRICS; for CrowdPose AP and AR without medium and large, and then AP by CROWDS.
+def average_precision(data: DataSet, detections: Sequence[Detections]) -> Scores:
+    """Compute AP and AR, one value for each name in METRICS.
+
+    For CrowdPose, medium and large are left out, and the AP of each level in CROWDS is added.
 
     Args:
-        data: The labelled people.
-        found: Who was found in each of its images.
+        data: Labelled images.
+        detections: Detections in each image of ``data``.
 
     Raises:
         ImportError: If pycocotools is missing.
     """
-    evaluation = _evaluation(data, found)
+    evaluation = _build_evaluation(data, detections)
     numbers = range(1, len(data) + 1)
-    scores = dict(zip(METRICS, _stats(evaluation, numbers), strict=True))
+    scores = dict(zip(METRICS, _compute_stats(evaluation, numbers), strict=True))
     if all(image.crowd_index is None for image in data.images):
         return scores
     scores = {name: score for name, score in scores.items() if not name.endswith(("medium", "large"))}
     for name, (low, high) in CROWDS.items():
-        crowd = [n for n in numbers if low <= (data.images[n - 1].crowd_index or 0.0) < high]
-        scores[name] = _stats(evaluation, crowd)[0]
+        level = [n for n in numbers if low <= (data.images[n - 1].crowd_index or 0.0) < high]
+        scores[name] = _compute_stats(evaluation, level)[0]
     return scores
 
 
 def cocoeval() -> Any:
-    """The module of pycocotools.
+    """Import the module ``cocoeval`` of pycocotools.
 
     Raises:
-        ImportError: If it is missing.
+        ImportError: If pycocotools is missing.
     """
     try:
         from pycocotools import cocoeval as module
@@ -61,20 +63,20 @@ def cocoeval() -> Any:
     return module
 
 
-def _evaluation(data: DataSet, found: Sequence[Detections]) -> Any:
-    """A COCOeval of all images, which are numbered from 1, as are people: its matches take 0 for nobody."""
-    truth = [entry for n, image in enumerate(data.images, 1) for entry in _labelled(n, image)]
-    results = [entry for n, people in enumerate(found, 1) for entry in _found(n, people)]
+def _build_evaluation(data: DataSet, detections: Sequence[Detections]) -> Any:
+    """Build a COCOeval of all images. Images and people are numbered from 1: in COCOeval, 0 means no match."""
+    truth = [entry for n, image in enumerate(data.images, 1) for entry in _label_entries(n, image)]
+    results = [entry for n, people in enumerate(detections, 1) for entry in _result_entries(n, people)]
     images = [{"id": n} for n in range(1, len(data) + 1)]
     module = cocoeval()
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = module.COCOeval(_indexed(images, truth), _indexed(images, results), "keypoints")
+        evaluation = module.COCOeval(_build_index(images, truth), _build_index(images, results), "keypoints")
     evaluation.params.kpt_oks_sigmas = np.array(data.skeleton.sigmas)
-    evaluation.params.maxDets = [MOST_PEOPLE]
+    evaluation.params.maxDets = [MAX_PEOPLE]
     return evaluation
 
 
-def _indexed(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> Any:
+def _build_index(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> Any:
     from pycocotools.coco import COCO
 
     content = COCO()
@@ -87,7 +89,7 @@ def _indexed(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) ->
     return content
 
 
-def _labelled(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
+def _label_entries(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
     for n, keypoints in enumerate(flat_triples(image.keypoints, image.labelled)):
         yield {
             "image_id": number,
@@ -99,14 +101,14 @@ def _labelled(number: int, image: LabelledImage) -> Iterator[dict[str, Any]]:
         }
 
 
-def _found(number: int, people: Detections) -> Iterator[dict[str, Any]]:
+def _result_entries(number: int, people: Detections) -> Iterator[dict[str, Any]]:
     triples = flat_triples(people.keypoints, people.present)
     for keypoints, score, area in zip(triples, people.scores.tolist(), people.areas.tolist(), strict=True):
         yield {"image_id": number, "keypoints": keypoints, "score": score, "area": area}
 
 
-def _stats(evaluation: Any, numbers: Sequence[int]) -> list[float | None]:
-    """METRICS over some of the images."""
+def _compute_stats(evaluation: Any, numbers: Sequence[int]) -> list[float | None]:
+    """Compute METRICS over the images with these numbers."""
     if not numbers:
         return [None] * len(METRICS)
     evaluation.params.imgIds = list(numbers)

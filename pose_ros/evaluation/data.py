@@ -1,4 +1,4 @@
-"""Labelled people, with all that scoring asks of them."""
+"""Read labelled people with the data that the scores need."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
-from pose_ros.datasets.coco import by_image, load_coco, person_category
-from pose_ros.datasets.labels import keypoint_names
+from pose_ros.datasets.coco import group_by_image, load_coco, person_category
+from pose_ros.datasets.labels import normalise_names
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
 
 _HEAD_AND_NECK = (
@@ -24,18 +24,18 @@ _HEAD_AND_NECK = (
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """The N labelled people of an image, of K keypoints.
+    """The N labelled people of an image, with K keypoints each.
 
     Attributes:
-        id: As results name it.
-        file: The image; it need not exist to score stored results.
-        keypoints: (N, K, 2) px.
-        labelled: (N, K) which of them count.
-        areas: (N,) px², the scale of OKS.
-        boxes: (N, 4) x, y, width, height, px.
-        crowds: (N,) areas of many people without keypoints of each.
-        crowd_index: CrowdPose's measure of how crowded the image is.
-        lengths_px: Sizes of the people that their keypoints do not tell, by name, (N,) each; NaN where unknown.
+        id: Image id, as used in result files.
+        file: Image file. It need not exist to score stored results.
+        keypoints: (N, K, 2), x and y, px.
+        labelled: (N, K), whether each keypoint is labelled and counts.
+        areas: (N,), area of each person, px²: the scale of OKS.
+        boxes: (N, 4), x, y, width, height, px.
+        crowds: (N,), whether an entry is a region of many people without individual keypoints.
+        crowd_index: Crowd index of CrowdPose. None = not CrowdPose.
+        lengths_px: Lengths that cannot be computed from the keypoints, by name, (N,) each, px. NaN = unknown.
     """
 
     id: int | str
@@ -53,19 +53,19 @@ class LabelledImage:
 
     @property
     def ignored(self) -> BoolArray:
-        """(N,) crowds, and people without keypoints: to find them is neither right nor wrong."""
+        """(N,), crowds and people without keypoints: detections there are neither correct nor false positives."""
         return np.asarray(self.crowds | ~self.labelled.any(axis=1))
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Labelled images of one skeleton.
+    """Labelled images with one skeleton.
 
     Attributes:
-        name: For reports.
-        skeleton: Of the labels.
-        images: In the order of their ids.
-        complete: Whether everybody is labelled. If not, nobody found is a false person, and there is no AP.
+        name: Name in reports.
+        skeleton: Skeleton of the labels.
+        images: Images in the order of their ids.
+        complete: Whether all people are labelled. If not, false positives and AP are not computed.
     """
 
     name: str
@@ -76,35 +76,40 @@ class DataSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def only(self, first: int = 0, names: Collection[str] = ()) -> DataSet:
-        """Some of the images: those of these file names, and of them so many from the first; 0 and () are all.
+    def select(self, first: int = 0, names: Collection[str] = ()) -> DataSet:
+        """Select images.
+
+        Args:
+            first: Number of images to keep, from the first. 0 = all.
+            names: File names to keep. Empty = all.
 
         Raises:
-            ValueError: If none is left.
+            ValueError: If no image is left.
         """
         images = [image for image in self.images if not names or image.file.name in names][: first or None]
         if not images:
-            raise ValueError(f"data {self.name}: expected images among those chosen, got none of {len(self)}")
+            raise ValueError(f"data {self.name}: expected at least one selected image, got none of {len(self)}")
         return replace(self, images=tuple(images))
 
 
 def read_coco(labels: Path, images: Path | None = None) -> DataSet:
-    """Read a COCO keypoint file, or CrowdPose's, whose areas are taken from the boxes.
+    """Read a COCO keypoint file, or one of CrowdPose, where areas are computed from the boxes.
 
     Args:
-        labels: The JSON file.
-        images: Folder that its ``file_name`` start from; by default that of the labels, or its folder ``images``.
+        labels: JSON file of the labels.
+        images: Folder that the entries ``file_name`` are relative to. Default: the folder of the labels, or its
+            subfolder ``images``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a keypoint file.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a keypoint file.
     """
     content = load_coco(labels)
     category = person_category(content["categories"], str(labels))
     skeleton = skeleton_of(category.get("keypoints") or COCO_17.keypoint_names)
-    people = by_image(content, category)
-    folder = images or _image_folder(labels.parent, content["images"])
-    read = [_image(entry, people[entry.get("id")], folder, len(skeleton)) for entry in content["images"]]
+    people = group_by_image(content, category)
+    folder = images or _find_image_folder(labels.parent, content["images"])
+    read = [_to_labelled_image(entry, people[entry.get("id")], folder, len(skeleton)) for entry in content["images"]]
     try:
         read.sort(key=lambda image: image.id)
     except TypeError as error:
@@ -113,31 +118,32 @@ def read_coco(labels: Path, images: Path | None = None) -> DataSet:
 
 
 def skeleton_of(names: Sequence[str]) -> Skeleton:
-    """The skeleton of these keypoints: a known one, or one whose limbs are found by name."""
-    plain = keypoint_names(names)
-    known = [skeleton for skeleton in SKELETONS.values() if skeleton.keypoint_names == plain]
+    """Return the known skeleton with these keypoints, or build one whose limbs are chosen by name."""
+    normalised = normalise_names(names)
+    known = [skeleton for skeleton in SKELETONS.values() if skeleton.keypoint_names == normalised]
     if known:
         return known[0]
     coco = [tuple(COCO_17.keypoint_names[end] for end in limb) for limb in COCO_17.drawn_limbs]
-    limbs = [(a, b) for a, b in (*coco, *_HEAD_AND_NECK) if a in plain and b in plain]
-    return Skeleton(f"labels_{len(plain)}", plain, tuple((plain.index(a), plain.index(b)) for a, b in limbs))
+    limbs = [(a, b) for a, b in (*coco, *_HEAD_AND_NECK) if a in normalised and b in normalised]
+    limb_indices = tuple((normalised.index(a), normalised.index(b)) for a, b in limbs)
+    return Skeleton(f"labels_{len(normalised)}", normalised, limb_indices)
 
 
 def flat_triples(keypoints: DoubleArray, present: BoolArray) -> DoubleArray:
-    """(N, 3 K) x, y and 1 or 0 of each keypoint, as COCO writes them."""
+    """Return (N, 3 K): x, y and 1 (present) or 0 of each keypoint, as in COCO files."""
     triples = np.concatenate([keypoints, present[..., None]], axis=2)
     return triples.reshape(len(triples), 3 * triples.shape[1])
 
 
-def _image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
-    beside = not entries or (folder / entries[0].get("file_name", "")).is_file()
-    return folder if beside or not (folder / "images").is_dir() else folder / "images"
+def _find_image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
+    next_to_labels = not entries or (folder / entries[0].get("file_name", "")).is_file()
+    return folder if next_to_labels or not (folder / "images").is_dir() else folder / "images"
 
 
-def _image(
+def _to_labelled_image(
     entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], folder: Path, count: int
 ) -> LabelledImage:
-    triples = np.array([_triples(annotation, count) for annotation in annotations]).reshape(-1, count, 3)
+    triples = np.array([_read_triples(annotation, count) for annotation in annotations]).reshape(-1, count, 3)
     labelled = triples[..., 2] > 0
     boxes = np.array([annotation.get("bbox", (0, 0, 0, 0)) for annotation in annotations], float).reshape(-1, 4)
     crowd_index = entry.get("crowdIndex")
@@ -150,7 +156,7 @@ def _image(
     return LabelledImage(entry["id"], file, triples[..., :2], labelled, measured, boxes, crowds, crowd_index)
 
 
-def _triples(annotation: Mapping[str, Any], count: int) -> DoubleArray:
+def _read_triples(annotation: Mapping[str, Any], count: int) -> DoubleArray:
     values = np.asarray(annotation.get("keypoints") or np.zeros(3 * count), float)
     if values.shape != (3 * count,):
         where = f"annotation {annotation.get('id')}"

@@ -1,4 +1,4 @@
-"""Labelled people of the data sets and samples that networks are trained with."""
+"""Read the labelled people of data sets and of training samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose_ros.datasets.images import AnnotatedImage, ImageSet
 from pose_ros.datasets.lsp import LSP_NAMES
 from pose_ros.datasets.mpii import MPII_NAMES
 from pose_ros.datasets.sample import LABELLED, Sample
-from pose_ros.datasets.sets import DataConfig, open_pictures
+from pose_ros.datasets.sets import DataConfig, open_data_set
 from pose_ros.evaluation.data import DataSet, LabelledImage, read_coco, skeleton_of
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
@@ -23,17 +23,17 @@ _NAMES = {"lsp": LSP_NAMES, "mpii": MPII_NAMES}
 
 
 def read_data(labels: Path, images: Path | None = None, format: str = "coco") -> DataSet:
-    """Read a data set to be held against.
+    """Read a data set for evaluation.
 
     Args:
-        labels: File of labels.
-        images: Folder of the images; by default that of the labels.
-        format: One of FORMATS; CrowdPose is ``"coco"``. LSP labels one person of each image.
+        labels: Label file.
+        images: Folder of the images. Default: the folder of the labels.
+        format: One of FORMATS. Use ``"coco"`` for CrowdPose. LSP labels one person per image.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If it is a ``.mat`` and scipy is missing.
-        ValueError: If it has another form.
+        FileNotFoundError: If the file does not exist.
+        ImportError: If it is a ``.mat`` file and scipy is missing.
+        ValueError: If the file has a different format.
     """
     if format not in FORMATS:
         raise ValueError(f"--format: expected one of {', '.join(FORMATS)}, got {format!r}")
@@ -41,22 +41,22 @@ def read_data(labels: Path, images: Path | None = None, format: str = "coco") ->
         return read_coco(labels, images)
     skeleton = skeleton_of(_NAMES[format])
     config = DataConfig(format=format, labels=str(labels), images=str(images or labels.parent))
-    pictures = open_pictures(config, skeleton)
-    if not isinstance(pictures, ImageSet):
-        raise ValueError(f"data {labels}: expected image files, got {type(pictures).__name__}")
-    read = tuple(_image(picture) for picture in pictures.pictures)
+    image_set = open_data_set(config, skeleton)
+    if not isinstance(image_set, ImageSet):
+        raise ValueError(f"data {labels}: expected image files, got {type(image_set).__name__}")
+    read = tuple(_to_labelled_image(image) for image in image_set.images)
     return DataSet(str(labels), skeleton, read, complete=format != "lsp")
 
 
 def data_of(samples: Sequence[Sample], skeleton: Skeleton) -> DataSet:
-    """Samples as a data set, in their own pixels; ids are their numbers, and ignored areas are crowds."""
-    people = [_people(i, Path(f"{i}"), s.keypoints, s.states, s.boxes) for i, s in enumerate(samples)]
-    images = [_with_crowds(image, s.ignored) for image, s in zip(people, samples, strict=True)]
+    """Convert samples to a data set, in pixels of the samples. Ids are indices, and ignored areas become crowds."""
+    people = [_make_labelled_image(i, Path(f"{i}"), s.keypoints, s.states, s.boxes) for i, s in enumerate(samples)]
+    images = [_add_crowds(image, s.ignored) for image, s in zip(people, samples, strict=True)]
     return DataSet("samples", skeleton, tuple(images))
 
 
-def _with_crowds(image: LabelledImage, area: BoolArray | None) -> LabelledImage:
-    """The same with a crowd for every connected part of an area (H, W)."""
+def _add_crowds(image: LabelledImage, area: BoolArray | None) -> LabelledImage:
+    """Add a crowd for every connected component of an area (H, W)."""
     if area is None:
         return image
     boxes = cv2.connectedComponentsWithStats(area.astype(np.uint8))[2][1:, :4].astype(float)
@@ -71,12 +71,14 @@ def _with_crowds(image: LabelledImage, area: BoolArray | None) -> LabelledImage:
     )
 
 
-def _image(picture: AnnotatedImage) -> LabelledImage:
-    people = _people(picture.file.name, picture.file, picture.keypoints, picture.states, picture.boxes)
-    return replace(people, lengths_px=picture.lengths_px)
+def _to_labelled_image(image: AnnotatedImage) -> LabelledImage:
+    people = _make_labelled_image(image.file.name, image.file, image.keypoints, image.states, image.boxes)
+    return replace(people, lengths_px=image.lengths_px)
 
 
-def _people(number: int | str, file: Path, keypoints: AnyArray, states: AnyArray, boxes: AnyArray) -> LabelledImage:
+def _make_labelled_image(
+    number: int | str, file: Path, keypoints: AnyArray, states: AnyArray, boxes: AnyArray
+) -> LabelledImage:
     sizes = (boxes[:, 2:] - boxes[:, :2]).astype(float)
     areas, crowds = BOX_FILL * sizes.prod(axis=1), np.zeros(len(boxes), bool)
     boxes = np.concatenate([boxes[:, :2], sizes], axis=1)

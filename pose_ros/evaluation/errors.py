@@ -1,4 +1,4 @@
-"""What goes wrong: every labelled keypoint of those found is good, jitter, inversion, swap or miss.
+"""Classify each labelled keypoint of the detected people as good, jitter, inversion, swap or miss.
 
 References:
     Ronchi and Perona, Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation, arXiv:1707.05388.
@@ -14,34 +14,35 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.arrays import BoolArray, DoubleArray, IndexArray, LongArray
-from pose_ros.evaluation.coco import MOST_PEOPLE
+from pose_ros.evaluation.coco import MAX_PEOPLE
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections
-from pose_ros.evaluation.oks import NOBODY, matched, oks
+from pose_ros.evaluation.oks import NO_MATCH, match_people, oks
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import Skeleton
 
 KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
 NOT_JUDGED = -1
+"""Kind of keypoints that are not labelled, or whose detection matches no person."""
 NEAR, EXACT = 0.5, 0.85
-"""Keypoint similarity from which a place is near a keypoint, and from which people would not label it better."""
-LEAST_OKS = 0.1
-"""Who is less alike has not been found."""
+"""Minimum keypoint similarity of a position near a keypoint, and of one as accurate as human labels."""
+MIN_OKS = 0.1
+"""Minimum OKS of a detection and the person that it matches."""
 IGNORED_OKS = 0.5
-"""Who is as like someone ignored, is ignored."""
+"""Minimum OKS with an ignored person at which a detection is ignored."""
 
 
 @dataclass(frozen=True)
 class ImageErrors:
-    """What went wrong in an image where D people were found, and N labelled.
+    """Errors in an image with D detections and N labelled people.
 
     Attributes:
-        partners: (D,) whom each found one is, NOBODY for false people.
-        false: (D,) who is nobody, not even someone ignored.
-        missed: (N,) who was not found.
-        kinds: (D, K) index into KINDS, or NOT_JUDGED.
-        absent: (D, K) misses that are no wrong places but none at all.
+        partners: (D,), index of the matched labelled person, or NO_MATCH.
+        false: (D,), whether a detection is a false positive: it matches no person and no ignored person.
+        missed: (N,), whether a labelled person is missed.
+        kinds: (D, K), index into KINDS, or NOT_JUDGED.
+        absent: (D, K), misses whose keypoint is absent, not at a wrong position.
     """
 
     partners: IndexArray
@@ -51,45 +52,51 @@ class ImageErrors:
     absent: BoolArray
 
 
-def diagnose(data: DataSet, found: Sequence[Detections]) -> list[ImageErrors]:
-    """Judge the best people of every image."""
-    return [_judged(image, people, data) for image, people in zip(data.images, found, strict=True)]
+def diagnose(data: DataSet, detections: Sequence[Detections]) -> list[ImageErrors]:
+    """Classify the errors of the best MAX_PEOPLE detections in every image."""
+    return [_diagnose_image(image, people, data) for image, people in zip(data.images, detections, strict=True)]
 
 
-def counted(errors: Sequence[ImageErrors], keypoints: int) -> LongArray:
-    """(K, 5) how often each of KINDS is at each keypoint."""
+def count_kinds(errors: Sequence[ImageErrors], keypoints: int) -> LongArray:
+    """Count each of KINDS at each keypoint: (K, 5)."""
     kinds = np.concatenate([np.zeros((0, keypoints), np.int8), *(image.kinds for image in errors)])
     return np.stack([(kinds == kind).sum(axis=0) for kind in range(len(KINDS))], axis=1)
 
 
-def corrected(data: DataSet, found: Sequence[Detections], errors: Sequence[ImageErrors], kind: int) -> list[Detections]:
-    """Those found, with every keypoint of one kind moved to its label."""
-    return [_corrected(*each, kind) for each in zip(data.images, found, errors, strict=True)]
+def correct_kind(
+    data: DataSet, detections: Sequence[Detections], errors: Sequence[ImageErrors], kind: int
+) -> list[Detections]:
+    """Return the detections with every keypoint of one kind moved to its label."""
+    return [_correct_image(*each, kind) for each in zip(data.images, detections, errors, strict=True)]
 
 
-def without_false(found: Sequence[Detections], errors: Sequence[ImageErrors]) -> list[Detections]:
-    """Those found, without false people."""
-    return [people[: len(image.false)][~image.false] for people, image in zip(found, errors, strict=True)]
+def drop_false_positives(detections: Sequence[Detections], errors: Sequence[ImageErrors]) -> list[Detections]:
+    """Return the detections without false positives."""
+    return [people[: len(image.false)][~image.false] for people, image in zip(detections, errors, strict=True)]
 
 
-def _judged(image: LabelledImage, people: Detections, data: DataSet) -> ImageErrors:
-    people, sigmas = people[:MOST_PEOPLE], np.array(data.skeleton.sigmas)
-    likeness = oks(people, image, sigmas)
-    partners = matched(np.where(image.ignored, -1, likeness), LEAST_OKS)
-    ignored = (likeness[:, image.ignored] >= IGNORED_OKS).any(axis=1)
-    false = (partners == NOBODY) & ~ignored & data.complete
+def _diagnose_image(image: LabelledImage, people: Detections, data: DataSet) -> ImageErrors:
+    people, sigmas = people[:MAX_PEOPLE], np.array(data.skeleton.sigmas)
+    similarity = oks(people, image, sigmas)
+    partners = match_people(np.where(image.ignored, -1, similarity), MIN_OKS)
+    ignored = (similarity[:, image.ignored] >= IGNORED_OKS).any(axis=1)
+    false = (partners == NO_MATCH) & ~ignored & data.complete
     missed = ~image.ignored & ~np.isin(np.arange(len(image)), partners)
-    kinds = _kinds(image, people, partners, data.skeleton)
+    kinds = _classify_keypoints(image, people, partners, data.skeleton)
     return ImageErrors(partners, false, missed, kinds, (kinds == MISS) & ~people.present)
 
 
-def _kinds(image: LabelledImage, people: Detections, partners: IndexArray, skeleton: Skeleton) -> npt.NDArray[np.int8]:
-    """(D, K); section 3.1 of the paper. What could be inversion or swap, is what it is nearer to."""
+def _classify_keypoints(
+    image: LabelledImage, people: Detections, partners: IndexArray, skeleton: Skeleton
+) -> npt.NDArray[np.int8]:
+    """Classify keypoints (D, K), section 3.1 of the paper. Between inversion and swap, the more similar one wins."""
     kinds = np.full(people.keypoints.shape[:2], NOT_JUDGED, np.int8)
     mirror = list(skeleton.flip_order)
-    same, mirrored = (_near(people, image, skeleton, order) for order in (list(range(len(skeleton))), mirror))
+    same, mirrored = (
+        _keypoint_similarities(people, image, skeleton, order) for order in (list(range(len(skeleton))), mirror)
+    )
     mirrored[:, :, [k == other for k, other in enumerate(mirror)]] = 0
-    for d in np.flatnonzero(partners != NOBODY):
+    for d in np.flatnonzero(partners != NO_MATCH):
         n = partners[d]
         own, inverted = same[d, n], mirrored[d, n]
         others = np.delete(np.maximum(same[d], mirrored[d]), n, axis=0).max(axis=0, initial=0)
@@ -99,15 +106,17 @@ def _kinds(image: LabelledImage, people: Detections, partners: IndexArray, skele
     return kinds
 
 
-def _near(people: Detections, image: LabelledImage, skeleton: Skeleton, order: list[int]) -> DoubleArray:
-    """(D, N, K) similarity of each keypoint found to the labelled one that ``order`` names; absent ones have 0."""
+def _keypoint_similarities(
+    people: Detections, image: LabelledImage, skeleton: Skeleton, order: list[int]
+) -> DoubleArray:
+    """Compute the similarity (D, N, K) of detected keypoints to the labelled ones in ``order``. Absent: 0."""
     offsets = people.keypoints[:, None] - image.keypoints[None][:, :, order]
     both = people.present[:, None] & image.labelled[None][:, :, order]
     squared = np.where(both, (offsets**2).sum(axis=3), np.inf)
     return keypoint_similarity(squared, image.areas[None, :, None], np.array(skeleton.sigmas)[order])
 
 
-def _corrected(image: LabelledImage, people: Detections, errors: ImageErrors, kind: int) -> Detections:
+def _correct_image(image: LabelledImage, people: Detections, errors: ImageErrors, kind: int) -> Detections:
     keypoints = people.keypoints.copy()
     for d, n in enumerate(errors.partners):
         wrong = errors.kinds[d] == kind

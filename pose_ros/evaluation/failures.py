@@ -1,4 +1,4 @@
-"""ImageSet of what went wrong: for each failure the labels on the left, and what was found on the right."""
+"""Draw contact sheets of failures: labels on the left, detections on the right."""
 
 from __future__ import annotations
 
@@ -21,106 +21,122 @@ from pose_ros.skeleton import Skeleton
 Indexes = IndexArray
 
 SIDE_PX = 220
+"""Side of the square crops, px."""
 _MARGIN = 0.3
 _WHITE = (255, 255, 255)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Something that went wrong in an image.
+    """Failure in an image.
 
     Attributes:
-        image: Where.
-        weight: How bad it is, beside others of its kind.
-        text: What to write above it.
-        labelled: Which labelled people to show.
-        found: Who to show of those found.
-        box: (4,) x, y, width, height of what to show, px.
-        marks: (M, 2) places to ring, px.
+        image: Image of the failure.
+        weight: Severity, to sort failures of one kind. The highest comes first.
+        text: Title of the drawing.
+        labelled: Indices of the labelled people to draw.
+        detections: Detections to draw.
+        box: (4,), x, y, width, height of the region to show, px.
+        marks: (M, 2), positions to mark with a ring, px.
     """
 
     image: LabelledImage
     weight: float
     text: str
     labelled: Indexes
-    found: Detections
+    detections: Detections
     box: DoubleArray
     marks: DoubleArray
 
 
-Listed = Callable[[LabelledImage, Detections, ImageErrors], Iterator[Failure]]
+FailureFinder = Callable[[LabelledImage, Detections, ImageErrors], Iterator[Failure]]
 
 
 def failure_sheets(
-    data: DataSet, found: Sequence[Detections], errors: Sequence[ImageErrors], most: int = 9, columns: int = 3
+    data: DataSet, detections: Sequence[Detections], errors: Sequence[ImageErrors], most: int = 9, columns: int = 3
 ) -> dict[str, Image]:
-    """The worst failures of every kind that occurs, by title.
+    """Draw the worst failures of every kind that occurs.
+
+    Args:
+        data: Labelled images.
+        detections: Detections in each image.
+        errors: Errors in each image.
+        most: Maximum number of failures per sheet.
+        columns: Columns of a sheet.
+
+    Returns:
+        Sheets by title.
 
     Raises:
         FileNotFoundError: If an image is missing.
-        ValueError: If it cannot be read.
+        ValueError: If an image cannot be read.
     """
-    kinds: dict[str, Listed] = {
-        "people not found, the largest": _missed,
-        "false people, the surest": _false,
-        "left and right exchanged": _wrong(INVERSION),
-        "keypoints of other people": _wrong(SWAP),
-        "keypoints missed": _wrong(MISS),
+    kinds: dict[str, FailureFinder] = {
+        "missed people, largest first": _find_missed_people,
+        "false positives, highest score first": _find_false_positives,
+        "left and right exchanged": _find_errors(INVERSION),
+        "keypoints on another person": _find_errors(SWAP),
+        "missed keypoints": _find_errors(MISS),
     }
     sheets = {}
-    for title, listed in kinds.items():
-        failures = [one for each in zip(data.images, found, errors, strict=True) for one in listed(*each)]
+    for title, find_failures in kinds.items():
+        images = zip(data.images, detections, errors, strict=True)
+        failures = [failure for image in images for failure in find_failures(*image)]
         worst = sorted(failures, key=lambda failure: -failure.weight)[:most]
         if worst:
-            sheets[title] = arrange([picture(failure, data.skeleton) for failure in worst], columns)
+            sheets[title] = arrange([draw_failure(failure, data.skeleton) for failure in worst], columns)
     return sheets
 
 
-def picture(failure: Failure, skeleton: Skeleton) -> Image:
-    """A failure: two squares of SIDE_PX side by side, and a line of text above; BGR."""
-    crop, to_crop = _cropped(read_image(failure.image.file), failure.box)
+def draw_failure(failure: Failure, skeleton: Skeleton) -> Image:
+    """Draw a failure as a BGR image: two squares of SIDE_PX side by side, and the title above."""
+    crop, to_crop = _crop(read_image(failure.image.file), failure.box)
     labelled = failure.image.labelled[failure.labelled]
-    truth = _people(to_crop(failure.image.keypoints[failure.labelled]), labelled)
-    seen = _people(to_crop(failure.found.keypoints), failure.found.present)
-    right = draw(crop, seen, skeleton)
+    truth = _to_people(to_crop(failure.image.keypoints[failure.labelled]), labelled)
+    detected = _to_people(to_crop(failure.detections.keypoints), failure.detections.present)
+    right = draw(crop, detected, skeleton)
     for x, y in np.rint(to_crop(failure.marks)).astype(int).tolist():
         cv2.circle(right, (x, y), 8, _WHITE, 1, cv2.LINE_AA)
     gap = np.full((SIDE_PX, 2, 3), 255, np.uint8)
     return add_title(np.hstack([draw(crop, truth, skeleton), gap, right]), failure.text)
 
 
-def _missed(image: LabelledImage, found: Detections, errors: ImageErrors) -> Iterator[Failure]:
+def _find_missed_people(image: LabelledImage, detections: Detections, errors: ImageErrors) -> Iterator[Failure]:
     for n in np.flatnonzero(errors.missed).tolist():
         text = f"{image.file.name}: {image.areas[n] ** 0.5:.0f} px, {image.labelled[n].sum()} keypoints"
-        yield Failure(image, image.areas[n], text, np.array([n]), found, image.boxes[n], np.zeros((0, 2)))
+        yield Failure(image, image.areas[n], text, np.array([n]), detections, image.boxes[n], np.zeros((0, 2)))
 
 
-def _false(image: LabelledImage, found: Detections, errors: ImageErrors) -> Iterator[Failure]:
+def _find_false_positives(image: LabelledImage, detections: Detections, errors: ImageErrors) -> Iterator[Failure]:
     for d in np.flatnonzero(errors.false).tolist():
-        text = f"{image.file.name}: score {found.scores[d]:.2f}"
-        everybody = np.flatnonzero(~image.ignored)
-        yield Failure(image, found.scores[d], text, everybody, found[d : d + 1], _box(found, d), np.zeros((0, 2)))
+        text = f"{image.file.name}: score {detections.scores[d]:.2f}"
+        labelled, box = np.flatnonzero(~image.ignored), _detection_box(detections, d)
+        yield Failure(image, detections.scores[d], text, labelled, detections[d : d + 1], box, np.zeros((0, 2)))
 
 
-def _wrong(kind: int) -> Listed:
-    def listed(image: LabelledImage, found: Detections, errors: ImageErrors) -> Iterator[Failure]:
+def _find_errors(kind: int) -> FailureFinder:
+    def find_failures(image: LabelledImage, detections: Detections, errors: ImageErrors) -> Iterator[Failure]:
         for d in np.flatnonzero((errors.kinds == kind).any(axis=1)).tolist():
             wrong, n = errors.kinds[d] == kind, errors.partners[d]
             text = f"{image.file.name}: {wrong.sum()} of {image.labelled[n].sum()} keypoints"
-            marks = found.keypoints[d, wrong & found.present[d]]
-            yield Failure(image, wrong.sum(), text, np.array([n]), found[d : d + 1], image.boxes[n], marks)
+            marks = detections.keypoints[d, wrong & detections.present[d]]
+            yield Failure(image, wrong.sum(), text, np.array([n]), detections[d : d + 1], image.boxes[n], marks)
 
-    return listed
+    return find_failures
 
 
-def _box(found: Detections, d: int) -> DoubleArray:
-    points = found.keypoints[d][found.present[d]]
+def _detection_box(detections: Detections, d: int) -> DoubleArray:
+    points = detections.keypoints[d][detections.present[d]]
     low = points.min(axis=0, initial=np.inf)
     return np.concatenate([low, points.max(axis=0, initial=-np.inf) - low]) if len(points) else np.zeros(4)
 
 
-def _cropped(image: Image, box: DoubleArray) -> tuple[Image, Callable[[DoubleArray], DoubleArray]]:
-    """A square around a box, SIDE_PX wide, inside the image if it fits, and the map from the image's pixels to its."""
+def _crop(image: Image, box: DoubleArray) -> tuple[Image, Callable[[DoubleArray], DoubleArray]]:
+    """Cut out a square around a box, SIDE_PX wide, inside the image if possible.
+
+    Returns:
+        The square, and the function that maps pixels of the image to pixels of the square.
+    """
     size_wh = np.array(image.shape[1::-1], float)
     side = min(max(float(box[2:].max()) * (1 + 2 * _MARGIN), 32.0), float(size_wh.max()))
     room, scale = size_wh - side, SIDE_PX / side
@@ -130,6 +146,6 @@ def _cropped(image: Image, box: DoubleArray) -> tuple[Image, Callable[[DoubleArr
     return crop, lambda xy: (xy - corner) * scale
 
 
-def _people(keypoints: DoubleArray, present: BoolArray) -> People:
-    places = np.where(present[..., None], keypoints, 0).astype(np.float32)
-    return People(places, present.astype(np.float32), np.ones(len(places), np.float32))
+def _to_people(keypoints: DoubleArray, present: BoolArray) -> People:
+    positions = np.where(present[..., None], keypoints, 0).astype(np.float32)
+    return People(positions, present.astype(np.float32), np.ones(len(positions), np.float32))

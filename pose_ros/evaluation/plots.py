@@ -1,4 +1,4 @@
-"""The plots of a report, as PNG files in memory."""
+"""Draw the plots of a report as PNG data."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pose_ros.arrays import LongArray
 from pose_ros.evaluation.errors import KINDS
 
 COLOURS = {"good": "#009e73", "jitter": "#56b4e9", "inversion": "#e69f00", "swap": "#cc79a7", "miss": "#999999"}
-"""Okabe and Ito's, which stay apart under every common colour blindness."""
+"""Palette of Okabe and Ito, which is distinguishable with every common form of colour blindness."""
 _OTHER = "#0072b2"
+_LABELS = {"false people": "false positives"}  # the key is part of the format of evaluation.json
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure, in inches.
+    """Make an empty figure of this size, inches.
 
     Raises:
         ImportError: If matplotlib is missing.
@@ -30,11 +31,11 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def errors_plot(counts: LongArray, names: Sequence[str]) -> bytes:
-    """Shares of KINDS, of all keypoints and of each.
+    """Plot the percentage of each of KINDS, for all keypoints and for each one.
 
     Args:
-        counts: (K, 5).
-        names: K.
+        counts: (K, 5), number of keypoints of each kind.
+        names: K keypoint names.
     """
     rows = np.concatenate([counts.sum(axis=0, keepdims=True), counts])
     totals = rows.sum(axis=1)
@@ -46,25 +47,26 @@ def errors_plot(counts: LongArray, names: Sequence[str]) -> bytes:
     for index, kind in enumerate(KINDS):
         axes.barh(labels, shares[:, index], left=starts[:, index], color=COLOURS[kind], label=kind, height=0.8)
     axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="share of the labelled keypoints of people found, %")
+    axes.set(xlim=(0, 100), xlabel="labelled keypoints of detected people, %")
     figure.legend(loc="outside upper center", ncols=len(KINDS), frameon=False)
-    return _png(figure)
+    return _encode_png(figure)
 
 
 def gains_plot(gains: Mapping[str, float | None]) -> bytes:
-    """What AP would gain without each kind of error."""
+    """Plot how much AP would increase without each kind of error."""
     known = {kind: 100 * gain for kind, gain in gains.items() if gain is not None}
     figure = new_figure(8, 0.9 + 0.3 * len(known))
     axes = figure.subplots()
-    bars = axes.barh(list(known), list(known.values()), color=[COLOURS.get(kind, _OTHER) for kind in known])
+    names = [_LABELS.get(kind, kind) for kind in known]
+    bars = axes.barh(names, list(known.values()), color=[COLOURS.get(kind, _OTHER) for kind in known])
     axes.bar_label(bars, fmt="%+.1f", padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set(xlabel="AP gained if it were right, points")
-    return _png(figure)
+    axes.set(xlabel="AP gain if this kind of error were corrected, points")
+    return _encode_png(figure)
 
 
-def _png(figure: Any) -> bytes:
+def _encode_png(figure: Any) -> bytes:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A report of evaluations: one HTML file with everything in it, and the numbers as JSON."""
+"""Write evaluation reports: one self-contained HTML file, and the numbers as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from pose_ros.arrays import Image
 from pose_ros.evaluation.detections import coco_entries
-from pose_ros.evaluation.errors import KINDS, counted
+from pose_ros.evaluation.errors import KINDS, count_kinds
 from pose_ros.evaluation.failures import failure_sheets
 from pose_ros.evaluation.plots import errors_plot, gains_plot
 from pose_ros.evaluation.scores import Evaluation
@@ -25,23 +25,35 @@ table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .8em; 
 td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
 img { max-width: 100%; display: block; margin: .5em 0 1.5em } h2 { margin-top: 2em; border-top: 2px solid #222 }
 """
+_COUNTS = {
+    "images": "images",
+    "labelled people": "labelled_people",
+    "detections": "found_people",
+    "missed people": "missed_people",
+    "false positives": "false_people",
+}
+"""Rows of counts in the main table, and their keys in ``evaluation.json``."""
 _LEGEND = (
-    "Left: labels. Right: what was found. The person's own left side is orange, the right one sky blue; "
-    "rings mark the keypoints in question."
+    "Left: labels. Right: detections. The left side of a person is orange, the right side is sky blue. "
+    "Rings mark the wrong keypoints."
 )
 
 
 def write_report(
-    folder: Path, title: str, evaluations: Mapping[str, Evaluation], pictures: bool = True, notes: Sequence[str] = ()
+    folder: Path,
+    title: str,
+    evaluations: Mapping[str, Evaluation],
+    show_failures: bool = True,
+    notes: Sequence[str] = (),
 ) -> Path:
-    """Write ``report.html``, ``evaluation.json``, and the results in COCO's form, ``results_<name>.json``.
+    """Write ``report.html``, ``evaluation.json``, and COCO results ``results_<name>.json``.
 
     Args:
-        folder: Where to; it is made where it is missing.
-        title: Above the report.
-        evaluations: By name.
-        pictures: Whether to show failures, which needs the images.
-        notes: To write below the title.
+        folder: Output folder. It is created if missing.
+        title: Title of the report.
+        evaluations: Evaluations by name.
+        show_failures: Whether to show failures, which requires the images.
+        notes: Lines of text below the title.
 
     Returns:
         The HTML file.
@@ -54,15 +66,15 @@ def write_report(
     content = {"title": title, "notes": list(notes), "evaluations": {n: e.numbers() for n, e in evaluations.items()}}
     (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for name, evaluation in evaluations.items():
-        entries = json.dumps(coco_entries(evaluation.data, evaluation.found))
+        entries = json.dumps(coco_entries(evaluation.data, evaluation.detections))
         (folder / f"results_{name}.json").write_text(entries + "\n", encoding="utf-8")
     html = folder / "report.html"
-    html.write_text("\n".join(_page(title, evaluations, pictures, notes)) + "\n", encoding="utf-8")
+    html.write_text("\n".join(_page(title, evaluations, show_failures, notes)) + "\n", encoding="utf-8")
     return html
 
 
 def main_table(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
-    """The main numbers, a row of names first: in percent, and ms."""
+    """Return the main numbers as rows of text, header first. Scores are in percent, times in ms."""
     columns = {name: dict(_main_numbers(evaluation)) for name, evaluation in evaluations.items()}
     rows = dict.fromkeys(row for column in columns.values() for row in column)
     return [["scores in %", *columns], *([row, *(column.get(row, "–") for column in columns.values())] for row in rows)]
@@ -71,48 +83,53 @@ def main_table(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:
 def _main_numbers(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
     numbers = evaluation.numbers()
     for name, score in numbers["scores"].items():
-        yield name, _percent(score)
+        yield name, _format_percent(score)
     for name, pck in numbers["pck"].items():
-        yield name, _percent(pck["all"])
+        yield name, _format_percent(pck["all"])
     judged = max(sum(numbers["errors"].values()), 1)
     for kind, count in numbers["errors"].items():
-        yield kind, _percent(count / judged)
-    for what in ("images", "labelled_people", "found_people", "missed_people", "false_people"):
-        yield what.replace("_", " "), str(numbers[what])
+        yield kind, _format_percent(count / judged)
+    for row, key in _COUNTS.items():
+        yield row, str(numbers[key])
     for stage, times in numbers["times_ms"].items():
         yield f"{stage}, ms (median, p95)", f"{times['median']:.1f}, {times['p95']:.1f}"
 
 
-def _page(title: str, evaluations: Mapping[str, Evaluation], pictures: bool, notes: Sequence[str]) -> Iterator[str]:
+def _page(
+    title: str, evaluations: Mapping[str, Evaluation], show_failures: bool, notes: Sequence[str]
+) -> Iterator[str]:
     yield f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
     yield f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
     yield from (f"<p>{escape(note)}</p>" for note in notes)
     yield _table(main_table(evaluations))
     for name, evaluation in evaluations.items():
         yield f"<h2>{escape(name)}</h2>"
-        yield from _section(evaluation, pictures)
+        yield from _section(evaluation, show_failures)
     yield "</body></html>"
 
 
-def _section(evaluation: Evaluation, pictures: bool) -> Iterator[str]:
+def _section(evaluation: Evaluation, show_failures: bool) -> Iterator[str]:
     names = evaluation.data.skeleton.keypoint_names
-    counts = counted(evaluation.errors, len(names))
-    if evaluation.lacking:
-        yield f"<p>The model has no {escape(', '.join(evaluation.lacking))}: absent in all results.</p>"
-    yield "<h3>Errors by keypoint</h3>" + _picture(errors_plot(counts, names), "png")
-    yield _table([["keypoint", *KINDS, *evaluation.pck], *_by_keypoint(evaluation, counts)])
+    counts = count_kinds(evaluation.errors, len(names))
+    if evaluation.unknown_keypoints:
+        unknown = escape(", ".join(evaluation.unknown_keypoints))
+        yield f"<p>The model does not detect {unknown}. These keypoints are absent in all results.</p>"
+    yield "<h3>Errors by keypoint</h3>" + _embed_image(errors_plot(counts, names), "png")
+    yield _table([["keypoint", *KINDS, *evaluation.pck], *_keypoint_rows(evaluation, counts)])
     if any(gain is not None for gain in evaluation.gains.values()):
-        yield "<h3>What the errors cost</h3>" + _picture(gains_plot(evaluation.gains), "png")
-    if pictures:
+        yield "<h3>AP gain without each kind of error</h3>" + _embed_image(gains_plot(evaluation.gains), "png")
+    if show_failures:
         yield f"<h3>Failures</h3><p>{_LEGEND}</p>"
-        sheets = failure_sheets(evaluation.data, evaluation.found, evaluation.errors)
-        yield from (f"<h4>{escape(kind)}</h4>" + _picture(_jpeg(sheet), "jpeg") for kind, sheet in sheets.items())
+        sheets = failure_sheets(evaluation.data, evaluation.detections, evaluation.errors)
+        yield from (
+            f"<h4>{escape(kind)}</h4>" + _embed_image(_encode_jpeg(sheet), "jpeg") for kind, sheet in sheets.items()
+        )
 
 
-def _by_keypoint(evaluation: Evaluation, counts: Any) -> Iterator[list[str]]:
+def _keypoint_rows(evaluation: Evaluation, counts: Any) -> Iterator[list[str]]:
     shares = [pck.by_keypoint for pck in evaluation.pck.values()]
     for k, name in enumerate(evaluation.data.skeleton.keypoint_names):
-        yield [name.replace("_", " "), *map(str, counts[k]), *(_percent(share[k]) for share in shares)]
+        yield [name.replace("_", " "), *map(str, counts[k]), *(_format_percent(share[k]) for share in shares)]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -121,14 +138,14 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _picture(data: bytes, format: str) -> str:
+def _embed_image(data: bytes, format: str) -> str:
     return f'<img alt="" src="data:image/{format};base64,{base64.b64encode(data).decode()}">'
 
 
-def _jpeg(image: Image) -> bytes:
+def _encode_jpeg(image: Image) -> bytes:
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])
     return data.tobytes()
 
 
-def _percent(share: float | None) -> str:
+def _format_percent(share: float | None) -> str:
     return "–" if share is None or np.isnan(share) else f"{100 * share:.1f}"

@@ -1,4 +1,4 @@
-"""All numbers of one evaluation."""
+"""Evaluate a model or stored results: scores, errors and times."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose_ros.evaluation.coco import Scores, average_precision
 from pose_ros.evaluation.data import DataSet
 from pose_ros.evaluation.data_sets import data_of
 from pose_ros.evaluation.detections import Detections, to_detections
-from pose_ros.evaluation.errors import KINDS, ImageErrors, corrected, counted, diagnose, without_false
+from pose_ros.evaluation.errors import KINDS, ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
 from pose_ros.evaluation.model import ModelResults, PoseModel, SeveralViews, SharedPass, Track, run_model
 from pose_ros.evaluation.pck import Pck, correct_keypoints
 from pose_ros.people import People
@@ -23,36 +23,36 @@ from pose_ros.skeleton import Skeleton
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good results are.
+    """Evaluation of the detections in a data set.
 
     Attributes:
-        data: What they are held against.
-        found: The results, by image.
-        scores: AP and AR; empty for a data set where not everybody is labelled.
-        pck: By measure.
-        errors: By image.
-        gains: What AP would gain if the errors of a kind, or false people, were not there.
-        lacking: Keypoints of the data set that the model does not know: they are wrong everywhere.
-        times_ms: By stage, one number for each image.
+        data: Labelled images.
+        detections: Detections in each image.
+        scores: AP and AR. Empty if not all people of the data set are labelled.
+        pck: Correct keypoints, by name of the measure.
+        errors: Errors in each image.
+        gains: AP gain if the errors of one kind, or the false positives, were corrected.
+        unknown_keypoints: Keypoints of the data set that the model does not detect. They count as wrong everywhere.
+        times_ms: Time of each stage, one number per image, ms.
     """
 
     data: DataSet
-    found: Sequence[Detections]
+    detections: Sequence[Detections]
     scores: Scores
     pck: Mapping[str, Pck]
     errors: Sequence[ImageErrors]
     gains: Scores
-    lacking: tuple[str, ...] = ()
+    unknown_keypoints: tuple[str, ...] = ()
     times_ms: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def numbers(self) -> dict[str, Any]:
-        """Everything as plain data, for JSON."""
+        """Return all numbers as plain data for JSON."""
         names = self.data.skeleton.keypoint_names
-        kinds = counted(self.errors, len(names))
+        kinds = count_kinds(self.errors, len(names))
         return {
             "images": len(self.data),
             "labelled_people": sum(int((~image.ignored).sum()) for image in self.data.images),
-            "found_people": sum(len(people) for people in self.found),
+            "found_people": sum(len(people) for people in self.detections),
             "missed_people": sum(int(image.missed.sum()) for image in self.errors),
             "false_people": sum(int(image.false.sum()) for image in self.errors),
             "scores": dict(self.scores),
@@ -63,13 +63,13 @@ class Evaluation:
                 name: dict(zip(KINDS, row, strict=True)) for name, row in zip(names, kinds.tolist(), strict=True)
             },
             "gains": dict(self.gains),
-            "keypoints_unknown_to_model": list(self.lacking),
-            "times_ms": {stage: summary(times) for stage, times in self.times_ms.items()},
+            "keypoints_unknown_to_model": list(self.unknown_keypoints),
+            "times_ms": {stage: summarise_times(times) for stage, times in self.times_ms.items()},
         }
 
 
-def summary(times_ms: Sequence[float]) -> dict[str, float]:
-    """Median and 95th percentile, without the first image, on which libraries warm up."""
+def summarise_times(times_ms: Sequence[float]) -> dict[str, float]:
+    """Compute median and 95th percentile without the first image, where libraries warm up."""
     times = np.asarray(times_ms[1:] or times_ms)
     return {"median": float(np.median(times)), "p95": float(np.percentile(times, 95))}
 
@@ -83,15 +83,18 @@ def evaluate_model(
     short_sides: Sequence[int] = (),
     track: Track = iter,
 ) -> dict[str, Evaluation]:
-    """Evaluate a model, by way of grouping. Several share one pass of the network, unless there are several views.
+    """Evaluate a model with each grouping. Groupings share one run of the network per image, unless views are merged.
 
     Args:
-        estimator: The model.
-        data: What to hold it against.
-        groupings: Ways of grouping; by default the estimator's.
-        flip: Ask about mirrored images, too.
-        short_sides: Sizes to ask at, px; by default the model's.
-        track: Shows how far it is.
+        estimator: Model to evaluate.
+        data: Labelled images.
+        groupings: Names of the groupings. Default: the grouping of the estimator.
+        flip: Whether to add the mirrored image as a view.
+        short_sides: Shorter sides of the input, one view each, px. Default: as configured in the estimator.
+        track: Function that yields the images and shows the progress.
+
+    Returns:
+        Evaluations by grouping.
 
     Raises:
         FileNotFoundError: If an image is missing.
@@ -102,40 +105,48 @@ def evaluate_model(
     model: PoseModel = (
         SeveralViews(estimator, groupings, short_sides, flip) if several else SharedPass(estimator, groupings)
     )
-    return {name: evaluate_answers(data, answer) for name, answer in run_model(model, data, track).items()}
+    return {name: evaluate_results(data, results) for name, results in run_model(model, data, track).items()}
 
 
-def evaluate_answers(data: DataSet, answer: ModelResults) -> Evaluation:
-    """Evaluate what a model has found."""
-    unknown = tuple(name for name in data.skeleton.keypoint_names if not _finds(answer.skeleton, name))
-    return evaluate_found(data, answer.found, unknown, answer.times_ms)
+def evaluate_results(data: DataSet, results: ModelResults) -> Evaluation:
+    """Evaluate the results of a model."""
+    unknown = tuple(name for name in data.skeleton.keypoint_names if not _has_keypoint(results.skeleton, name))
+    return evaluate_detections(data, results.detections, unknown, results.times_ms)
 
 
-def evaluate_found(
+def evaluate_detections(
     data: DataSet,
-    found: Sequence[Detections],
-    lacking: tuple[str, ...] = (),
+    detections: Sequence[Detections],
+    unknown_keypoints: tuple[str, ...] = (),
     times_ms: Mapping[str, Sequence[float]] = {},
 ) -> Evaluation:
-    """Evaluate results, one entry for each image.
+    """Evaluate detections.
+
+    Args:
+        data: Labelled images.
+        detections: Detections in each image of ``data``.
+        unknown_keypoints: Keypoints of the data set that the model does not detect.
+        times_ms: Time of each stage, one number per image, ms.
 
     Raises:
         ImportError: If pycocotools is missing.
     """
-    errors = diagnose(data, found)
-    scores, gains = (average_precision(data, found), {}) if data.complete else ({}, {})
+    errors = diagnose(data, detections)
+    scores, gains = (average_precision(data, detections), {}) if data.complete else ({}, {})
     if data.complete:
-        gains = _gains(data, found, errors, scores["AP"])
-    return Evaluation(data, found, scores, correct_keypoints(data, found), errors, gains, lacking, times_ms)
+        gains = _compute_gains(data, detections, errors, scores["AP"])
+    return Evaluation(
+        data, detections, scores, correct_keypoints(data, detections), errors, gains, unknown_keypoints, times_ms
+    )
 
 
 def evaluate_samples(samples: Sequence[Sample], people: Sequence[People], skeleton: Skeleton) -> Scores:
-    """AP and AR of the people that a network in training found in its samples, in their pixels.
+    """Compute AP and AR of the people that a network in training detects, in pixels of the samples.
 
     Args:
-        samples: All of a validation set.
-        people: Of each of them.
-        skeleton: Of both.
+        samples: All samples of a validation set.
+        people: Detected people of each sample.
+        skeleton: Skeleton of samples and people.
 
     Raises:
         ImportError: If pycocotools is missing.
@@ -144,14 +155,16 @@ def evaluate_samples(samples: Sequence[Sample], people: Sequence[People], skelet
     return average_precision(data, [to_detections(each, skeleton, skeleton) for each in people])
 
 
-def _gains(data: DataSet, found: Sequence[Detections], errors: Sequence[ImageErrors], now: float | None) -> Scores:
-    better = {kind: corrected(data, found, errors, index) for index, kind in enumerate(KINDS) if index}
-    better["false people"] = without_false(found, errors)
-    aps = {kind: average_precision(data, people)["AP"] for kind, people in better.items()}
-    return {kind: None if ap is None or now is None else ap - now for kind, ap in aps.items()}
+def _compute_gains(
+    data: DataSet, detections: Sequence[Detections], errors: Sequence[ImageErrors], baseline: float | None
+) -> Scores:
+    corrected = {kind: correct_kind(data, detections, errors, index) for index, kind in enumerate(KINDS) if index}
+    corrected["false people"] = drop_false_positives(detections, errors)
+    aps = {kind: average_precision(data, people)["AP"] for kind, people in corrected.items()}
+    return {kind: None if ap is None or baseline is None else ap - baseline for kind, ap in aps.items()}
 
 
-def _finds(skeleton: Skeleton, name: str) -> bool:
+def _has_keypoint(skeleton: Skeleton, name: str) -> bool:
     of_shoulders = name == "neck" and {"left_shoulder", "right_shoulder"} <= set(skeleton.keypoint_names)
     return of_shoulders or name in skeleton.keypoint_names
 

@@ -1,9 +1,9 @@
-"""bfloat16 in ONNX files: the opset that has it, and a stand-in for runtimes that have not.
+"""Write bfloat16 ONNX files, and float32 stand-ins for runtimes without bfloat16.
 
-ONNX has convolutions and pooling in bfloat16 since opset 22; ONNX Runtime has neither on a CPU. Hardware multiplies
-bfloat16 exactly, adds in float32 and rounds the sum. So does the stand-in: each operator computes in float32 on the
-file's own weights, and its result is rounded to bfloat16. Hardware may add in another order, and round less often where
-a runtime joins operators.
+ONNX supports bfloat16 convolutions and pooling since opset 22. ONNX Runtime supports neither on a CPU. Hardware
+multiplies bfloat16 exactly, adds in float32 and rounds the sum. The stand-in does the same: each operator computes in
+float32 with the weights of the file, and its result is rounded to bfloat16. Hardware may add in a different order. It
+may also round less often if a runtime fuses operators.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 OPSET = 22
 IR_VERSION = 10
-"""The one that belongs to the opset's first release, ONNX 1.17."""
+"""IR version of ONNX 1.17, the first release with this opset."""
 
 
 def check_onnx() -> None:
@@ -28,10 +28,10 @@ def check_onnx() -> None:
 
 
 def upgrade(path: Path) -> None:
-    """Bring an ONNX file of an older opset, in place, to the one that has bfloat16.
+    """Convert an ONNX file in place to the opset that supports bfloat16.
 
     Raises:
-        ValueError: If an operator has changed in a way that onnx cannot bridge.
+        ValueError: If onnx cannot convert an operator.
     """
     import onnx
     from onnx import version_converter
@@ -39,17 +39,17 @@ def upgrade(path: Path) -> None:
     try:
         model = version_converter.convert_version(onnx.load(str(path)), OPSET)
     except version_converter.ConvertError as error:
-        raise ValueError(f"bf16: expected operators that onnx brings to opset {OPSET}, got: {error}") from error
+        raise ValueError(f"bf16: expected operators that onnx can convert to opset {OPSET}, got: {error}") from error
     model.ir_version = IR_VERSION
     onnx.save(model, str(path))
 
 
 def write_stand_in(path: Path, target: Path) -> Path:
-    """Write a file of float32 that computes what a file of bfloat16 does, and says the same of itself.
+    """Write a float32 file that computes the same as a bfloat16 file and has the same description.
 
     Args:
-        path: The file of bfloat16.
-        target: The stand-in: for checks only, as it is slower than either precision.
+        path: bfloat16 file.
+        target: Stand-in to write. Use it only for checks: it is slower than float32 and bfloat16.
 
     Returns:
         ``target``.
@@ -61,14 +61,14 @@ def write_stand_in(path: Path, target: Path) -> Path:
     rounded = {value.name for value in graph.value_info if value.type.tensor_type.elem_type == bfloat16}
     for tensor in graph.initializer:
         _widen(tensor)
-    nodes = [part for node in graph.node for part in _in_float32(node, rounded)]
+    nodes = [new_node for node in graph.node for new_node in _to_float32(node, rounded)]
     model.graph.CopyFrom(onnx.helper.make_graph(nodes, graph.name, graph.input, graph.output, graph.initializer))
     onnx.save(model, str(target))
     return target
 
 
-def _in_float32(node: Any, rounded: set[str]) -> Iterator[Any]:
-    """A node in float32, and behind it the rounding of those outputs that are bfloat16."""
+def _to_float32(node: Any, rounded: set[str]) -> Iterator[Any]:
+    """Yield a node in float32, and after it the rounding of its bfloat16 outputs."""
     from onnx import TensorProto, helper
 
     for attribute in node.attribute:
@@ -85,7 +85,7 @@ def _in_float32(node: Any, rounded: set[str]) -> Iterator[Any]:
 
 
 def _widen(tensor: Any) -> None:
-    """Make a constant of bfloat16 one of float32, which holds the same number."""
+    """Convert a bfloat16 constant to float32 in place. The value stays the same."""
     from onnx import TensorProto, numpy_helper
 
     if tensor.data_type == TensorProto.BFLOAT16:

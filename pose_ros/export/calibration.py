@@ -1,4 +1,4 @@
-"""Images on which a network is calibrated or compared: some of a source, spread evenly over it."""
+"""Select images for calibration and comparison, spread evenly over a source."""
 
 from __future__ import annotations
 
@@ -15,54 +15,60 @@ from pose_ros.runtime.runner import BuildProgress
 
 
 def images_of(path: str | Path, most: int) -> Iterator[Image]:
-    """At most so many images of a file, folder, video or bag, from its beginning to its end, read one by one.
+    """Iterate over images of a file, folder, video or bag, spread evenly from its beginning to its end.
+
+    The images are read one by one.
+
+    Args:
+        path: File, folder, video or bag.
+        most: Maximum number of images.
 
     Raises:
-        FileNotFoundError: If there is nothing of that name.
-        ValueError: If it holds no images, or one that cannot be read.
+        FileNotFoundError: If the path does not exist.
+        ValueError: If there are no images, or one cannot be read.
     """
     if most < 1:
         raise ValueError(f"images: expected 1 or more, got {most}")
-    return (frame.image_bgr for frame in _some(open_source(path), most))
+    return (frame.image_bgr for frame in _select_frames(open_source(path), most))
 
 
-def _some(source: Source, most: int) -> Iterable[Frame]:
+def _select_frames(source: Source, most: int) -> Iterable[Frame]:
     if source.count is None or source.count <= most:
         return islice(source, most)
     places = {place * source.count // most for place in range(most)}
-    if isinstance(source, ImageFiles):  # the others need not even be read
+    if isinstance(source, ImageFiles):  # skip reading the other files
         return ImageFiles([source.files[place] for place in sorted(places)], source.path)
     return (frame for frame in source if frame.index in places)
 
 
 class Calibration:
-    """What ONNX Runtime's quantiser reads its inputs from: images, prepared as they always are.
+    """Calibration data reader for the quantiser of ONNX Runtime. It prepares images as for estimation.
 
     Args:
-        input: The image tensor of the network.
-        images: (H, W, 3) BGR or (H, W) grey.
-        progress: Told the share of the images that the network has seen.
+        input: Image tensor of the network.
+        images: Images, (H, W, 3) BGR or (H, W) grey.
+        progress: Called with the share of the images that the network has processed.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there are no images.
     """
 
     def __init__(self, input: InputSpec, images: Iterable[Image], progress: BuildProgress | None = None) -> None:
         prepare = Preprocessor(input, PreprocessConfig())
         self.feeds = [{input.tensor: prepare(image)[0]} for image in images]
         if not self.feeds:
-            raise ValueError("calibration: expected images such as the network will see, got none")
+            raise ValueError("calibration: expected one image or more, got none")
         self._next, self._end, self._progress = 0, len(self), progress
 
     def __len__(self) -> int:
         return len(self.feeds)
 
     def set_range(self, start_index: int, end_index: int) -> None:
-        """Choose the images that ``get_next`` goes through."""
+        """Select the images that ``get_next`` returns."""
         self._next, self._end = start_index, end_index
 
     def get_next(self) -> dict[str, AnyArray] | None:
-        """The next input; None at the end."""
+        """Return the next network input, or None at the end."""
         if self._next >= self._end:
             return None
         self._next += 1

@@ -1,10 +1,12 @@
-"""An ONNX network becomes one of 8-bit integers, by what its layers see on given images. No torch is needed.
+"""Quantise an ONNX network to 8-bit integers, calibrated on images. Needs no torch.
 
-What is quantised is written down in the file (QuantizeLinear and DequantizeLinear, "Q/DQ"), so that every runtime
-computes the same, and none needs images of its own. It is the inputs and the weights of convolutions and matrix
-products: weights channel by channel, sums in full precision. In float32 stay the normalisation, the layers that give
-the fields, the decode front, and depthwise convolutions: they sum over few values, so that rounding does not average
-out, and are a small part of the work; with signed integers also what reads a Concat, where OpenVINO would be wrong.
+The quantisation is stored in the file as QuantizeLinear and DequantizeLinear ("Q/DQ"). So every runtime computes the
+same, and no runtime needs calibration images. The inputs and the weights of convolutions and matrix products are
+quantised. Weights are quantised per channel, sums have full precision.
+
+These stay in float32: the normalisation, the last layers before the fields, the decode front, and depthwise
+convolutions. A depthwise convolution sums over few values, so rounding errors do not average out, and it is a small
+part of the work. With signed integers, layers that read a Concat also stay, because OpenVINO computes them wrongly.
 
 References:
     Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference,
@@ -32,9 +34,9 @@ from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.export import tensorrt_operators
 from pose_ros.export.calibration import Calibration
-from pose_ros.export.quantised_nodes import OPERATORS, choose, prepare
+from pose_ros.export.quantised_nodes import OPERATORS, choose_nodes, prepare
 from pose_ros.fields import METADATA_KEY, InputSpec, ModelSpec
-from pose_ros.files import appears_whole
+from pose_ros.files import atomic_write
 from pose_ros.models.model_file import read_spec
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import BuildProgress
@@ -45,15 +47,15 @@ PERCENTILE = 99.99
 
 @dataclass(frozen=True)
 class QuantiseOptions:
-    """How a network is quantised.
+    """Options of quantisation.
 
     Attributes:
-        method: What of a layer's values is covered: ``"percentile"`` all but the most extreme one in 10,000,
-            ``"minmax"`` all, ``"entropy"`` what keeps most of what they tell.
-        unsigned: Values from 0 to 255 with a zero of their own instead of -127 to 127: half the error behind a ReLU,
-            and what ONNX Runtime is fast at; but TensorRT cannot read it.
-        depthwise: Quantise depthwise convolutions, too.
-        keep: Names of further nodes that stay in float32, with wildcards.
+        method: Range of a layer's values to cover. ``"percentile"``: all but the most extreme one in 10,000.
+            ``"minmax"``: all. ``"entropy"``: the range that loses the least information.
+        unsigned: Use values from 0 to 255 with a zero point instead of -127 to 127. This has half the error after a
+            ReLU and is fast in ONNX Runtime, but TensorRT cannot read it.
+        depthwise: Also quantise depthwise convolutions.
+        keep: Names of more nodes that stay in float32. Wildcards allowed.
     """
 
     method: str = "percentile"
@@ -68,18 +70,18 @@ class QuantiseOptions:
 
 @dataclass(frozen=True)
 class QuantiseReport:
-    """What has been written.
+    """Result of a quantisation.
 
     Attributes:
-        path: The file.
-        spec: The description in it, that of the model it was made of.
+        path: File that was written.
+        spec: Description in the file, the same as that of the model.
         quantised: Names of the quantised nodes.
-        kept: Names of those of the same operators that stay in float32.
-        images: How many images it was calibrated on.
-        bytes_before: Size of the model it was made of.
-        bytes_after: Its size.
-        remarks: What stands between it and TensorRT.
-        seconds: How long it took.
+        kept: Names of the nodes with the same operators that stay in float32.
+        images: Number of calibration images.
+        bytes_before: Size of the model, bytes.
+        bytes_after: Size of the file, bytes.
+        remarks: Problems with TensorRT, one sentence each.
+        seconds: Duration, seconds.
     """
 
     path: Path
@@ -100,37 +102,37 @@ def quantise(
     options: QuantiseOptions | None = None,
     progress: BuildProgress | None = None,
 ) -> QuantiseReport:
-    """Write a network in 8-bit integers.
+    """Quantise a network to 8-bit integers and write it to a file.
 
-    The file appears whole, and only after ONNX Runtime has run it. The same images give the same file.
+    The file is written atomically, and only after ONNX Runtime ran it. The same images give the same file.
 
     Args:
-        model: An ONNX file in float32, with a description. Not modified.
-        target: The file to write; its folder exists.
-        images: (H, W, 3) BGR or (H, W) grey, such as the network will see; some dozens. They go the way of every image.
-        options: How.
-        progress: Told what is under way, and the share of it that is done.
+        model: ONNX file in float32, with a description. Not modified.
+        target: File to write. Its folder must exist.
+        images: Some dozens of typical images, (H, W, 3) BGR or (H, W) grey. They are preprocessed like every image.
+        options: Options of quantisation. None = the defaults.
+        progress: Called with the current task and the share of it that is done.
 
     Raises:
-        FileNotFoundError: If there is no such model or folder.
+        FileNotFoundError: If the model or the folder does not exist.
         ImportError: If the package onnx or onnxruntime is missing.
-        ValueError: If the model has no description or nothing to quantise, or there are no images.
+        ValueError: If the model has no description or no layer to quantise, or there are no images.
     """
     model, target, options, start = Path(model), Path(target), options or QuantiseOptions(), time.perf_counter()
     _check_target(model, target)
     import onnx
 
-    input, network = _input(model), onnx.load(str(model))
+    input, network = _read_input(model), onnx.load(str(model))
     entries = {entry.key: entry.value for entry in network.metadata_props}
     spec = read_spec(model, entries)
     prepare(network)
-    quantised, kept = choose(network, options.keep, options.depthwise, options.unsigned)
+    quantised, kept = choose_nodes(network, options.keep, options.depthwise, options.unsigned)
     calibration = Calibration(input, images, progress)
-    with appears_whole(target) as unfinished:
-        written = _quantised(network, quantised, calibration, options)
-        onnx.helper.set_model_props(written, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})
-        onnx.save(written, str(unfinished))
-        _check(unfinished, calibration)
+    with atomic_write(target) as unfinished:
+        quantised_network = _quantise_nodes(network, quantised, calibration, options)
+        onnx.helper.set_model_props(quantised_network, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})
+        onnx.save(quantised_network, str(unfinished))
+        _check_file(unfinished, calibration)
     return QuantiseReport(
         target,
         spec,
@@ -139,17 +141,17 @@ def quantise(
         len(calibration),
         model.stat().st_size,
         target.stat().st_size,
-        tuple(tensorrt_operators.remarks(written)),
+        tuple(tensorrt_operators.list_remarks(quantised_network)),
         time.perf_counter() - start,
     )
 
 
-def _quantised(network: Any, names: Iterable[str], calibration: Calibration, options: QuantiseOptions) -> Any:
-    """The network with Q/DQ before the nodes of these names, which is where TensorRT and OpenVINO want them."""
+def _quantise_nodes(network: Any, names: Iterable[str], calibration: Calibration, options: QuantiseOptions) -> Any:
+    """Return the network with Q/DQ before the named nodes. TensorRT and OpenVINO expect Q/DQ there."""
     import onnx
     from onnxruntime import quantization
 
-    # The quantiser warns of networks without this mark; ours were folded when they were exported.
+    # The quantiser warns about networks without this mark. Our networks are folded by the export already.
     onnx.helper.set_model_props(network, {"onnx.quant.pre_process": "onnxruntime.quant"})
     methods = {"entropy": "Entropy", "percentile": "Percentile", "minmax": "MinMax"}
     activations = quantization.QuantType.QUInt8 if options.unsigned else quantization.QuantType.QInt8
@@ -168,7 +170,7 @@ def _quantised(network: Any, names: Iterable[str], calibration: Calibration, opt
             extra_options={
                 "ActivationSymmetric": not options.unsigned,
                 "CalibPercentile": PERCENTILE,
-                "CalibStridedMinMax": 1,  # one image at a time, of any size; else all their values are held at once
+                "CalibStridedMinMax": 1,  # one image at a time, of any size: less memory
                 "OpTypesToExcludeOutputQuantization": list(OPERATORS),
                 "QuantizeBias": False,  # TensorRT has no DequantizeLinear of int32
             },
@@ -176,18 +178,18 @@ def _quantised(network: Any, names: Iterable[str], calibration: Calibration, opt
         return onnx.load(str(path))
 
 
-def _input(model: Path) -> InputSpec:
-    """What a model takes, its fixed size included.
+def _read_input(model: Path) -> InputSpec:
+    """Read the input specification of a model, including its fixed size.
 
     Raises:
-        ValueError: If it takes several images at a time.
+        ValueError: If the model has a batch size above 1.
     """
     config = EstimatorConfig(runtime=RuntimeConfig(backend="onnx", provider="cpu", warm_up=False))
     estimator = PoseEstimator.load(model, config=config)
     batch = estimator.runner.inputs[0].shape[0]
     estimator.close()
     if batch not in (None, 1):
-        raise ValueError(f"quantise: expected a model of one image at a time, or any number, got {batch}")
+        raise ValueError(f"quantise: expected a model with batch size 1 or any, got {batch}")
     return estimator.spec.input
 
 
@@ -196,19 +198,21 @@ def _check_target(model: Path, target: Path) -> None:
     if missing:
         raise ImportError(f"quantise: expected the package {missing[0]}, got none; pip install {missing[0]}")
     if not target.parent.is_dir() or target.is_dir():
-        raise FileNotFoundError(f"quantise: expected a file to write in a folder that exists, got {target}")
+        raise FileNotFoundError(f"quantise: expected a file in an existing folder, got {target}")
     if target.exists() and model.exists() and target.samefile(model):
-        raise ValueError(f"quantise: expected another file than the model, got {target}")
+        raise ValueError(f"quantise: expected a file other than the model, got {target}")
 
 
-def _check(path: Path, calibration: Calibration) -> None:
+def _check_file(path: Path, calibration: Calibration) -> None:
     """Run a file on the first image.
 
     Raises:
-        ValueError: If ONNX Runtime cannot load it, or it gives something that is not a number.
+        ValueError: If ONNX Runtime cannot load the file, or an output is not finite.
     """
     with OnnxRunner(path) as runner:
         outputs = runner.run(calibration.feeds[0])
     wrong = [name for name, output in outputs.items() if not np.isfinite(output).all()]
     if wrong:
-        raise ValueError(f"quantise: expected finite numbers, got others in {', '.join(wrong)}; take other images")
+        raise ValueError(
+            f"quantise: expected finite outputs, got NaN or infinity in {', '.join(wrong)}; use other images"
+        )

@@ -1,4 +1,4 @@
-"""Which layers of an ONNX network become integers, by what they are and where they stand."""
+"""Choose the layers of an ONNX network to quantise, by operator and position."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
-"""What is quantised. Transposed convolutions are not: ONNX Runtime is slower at them in integers."""
+"""Operators to quantise. Transposed convolutions are not among them: in integers ONNX Runtime is slower at them."""
 SCALINGS = ("Add", "BatchNormalization", "Div", "Mul", "Sub")
 OLDEST_OPSET = 13
-"""Before, weights cannot be quantised channel by channel."""
+"""Older opsets cannot quantise weights per channel."""
 
 
 def prepare(network: Any) -> None:
-    """Give every node of an ``onnx.ModelProto`` a name, and its constants without an Identity between.
+    """Name every node of an ``onnx.ModelProto`` and remove each Identity between a constant and a node.
 
-    Exporters write one tensor for equal constants, and an Identity for every further use.
+    Exporters write one tensor for equal constants, and an Identity for every additional use.
     """
     constants = {tensor.name for tensor in network.graph.initializer}
     outputs = {output.name for output in network.graph.output}
@@ -31,40 +31,42 @@ def prepare(network: Any) -> None:
         network.graph.node.remove(node)
 
 
-def choose(
+def choose_nodes(
     network: Any, keep: Iterable[str] = (), depthwise: bool = False, unsigned: bool = False
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the nodes to quantise, and of those of the same operators that stay in float32.
+    """Return the names of the nodes to quantise, and of the nodes with the same operators that stay in float32.
 
     Args:
-        network: An ``onnx.ModelProto`` whose nodes have names.
-        keep: Names of nodes that stay, with wildcards.
-        depthwise: Whether depthwise convolutions are quantised.
-        unsigned: Whether the integers are, so that those behind a Concat can be.
+        network: ``onnx.ModelProto``. Its nodes must have names.
+        keep: Names of nodes that stay in float32. Wildcards allowed.
+        depthwise: Whether to quantise depthwise convolutions.
+        unsigned: Whether the integers are unsigned. Only then can nodes behind a Concat be quantised.
 
     Raises:
-        ValueError: If a name fits none, or none is left to quantise.
+        ValueError: If a name matches no node, or no node is left to quantise.
     """
     candidates = [node.name for node in network.graph.node if node.op_type in OPERATORS]
-    able = _with_weights(network, depthwise) - _last(network)
-    able -= set() if unsigned else _behind_concat(network)
+    chosen = _nodes_with_weights(network, depthwise) - _last_nodes(network)
+    chosen -= set() if unsigned else _nodes_behind_concat(network)
     for pattern in keep:
-        fitting = fnmatch.filter(candidates, pattern)
-        if not fitting:
-            raise ValueError(f"keep: expected names of {', '.join(OPERATORS)} nodes, got {pattern!r}, which fits none")
-        able -= set(fitting)
+        matches = fnmatch.filter(candidates, pattern)
+        if not matches:
+            raise ValueError(
+                f"keep: expected names of {', '.join(OPERATORS)} nodes, got {pattern!r}, which matches none"
+            )
+        chosen -= set(matches)
     opset = next(entry.version for entry in network.opset_import if entry.domain in ("", "ai.onnx"))
-    if not able or opset < OLDEST_OPSET:
+    if not chosen or opset < OLDEST_OPSET:
         raise ValueError(
             f"quantise: expected a network with {', '.join(OPERATORS)} in float32 before its last layers, and opset "
-            f"{OLDEST_OPSET} or later, got {len(able)} such nodes and opset {opset}; "
-            "take the file that was exported without --half and --int8"
+            f"{OLDEST_OPSET} or later, got {len(chosen)} such nodes and opset {opset}; "
+            "use a file that was exported without --half and --int8"
         )
-    return tuple(n for n in candidates if n in able), tuple(n for n in candidates if n not in able)
+    return tuple(n for n in candidates if n in chosen), tuple(n for n in candidates if n not in chosen)
 
 
-def _with_weights(network: Any, depthwise: bool) -> set[str]:
-    """Names of the nodes whose weights stand in the file, in float32."""
+def _nodes_with_weights(network: Any, depthwise: bool) -> set[str]:
+    """Return the names of the nodes with weights that are float32 constants in the file."""
     from onnx import TensorProto
 
     weights = {tensor.name: tensor for tensor in network.graph.initializer if tensor.data_type == TensorProto.FLOAT}
@@ -77,35 +79,35 @@ def _is_depthwise(node: Any, weight: Any) -> bool:
     return node.op_type == "Conv" and bool(groups) and groups[0] > 1 and weight.dims[1] == 1
 
 
-def _behind_concat(network: Any) -> set[str]:
-    """Names of the nodes that read a Concat, perhaps scaled, perhaps through a ReLU.
+def _nodes_behind_concat(network: Any) -> set[str]:
+    """Return the names of the nodes that read a Concat, also through scaling and a ReLU.
 
-    OpenVINO (2026.4, on a CPU) moves Q/DQ of such a place before the Concat and there cuts signed integers at 0.
+    OpenVINO (2026.4, on a CPU) moves the Q/DQ of such nodes before the Concat and then clips signed integers at 0.
     """
-    makers = {name: node for node in network.graph.node for name in node.output}
+    producers = {name: node for node in network.graph.node for name in node.output}
     behind = set()
     for node in network.graph.node:
-        source = makers.get(node.input[0]) if node.op_type in OPERATORS else None
+        source = producers.get(node.input[0]) if node.op_type in OPERATORS else None
         while source is not None and source.op_type in SCALINGS:
-            source = makers.get(source.input[0])
+            source = producers.get(source.input[0])
         if source is not None and source.op_type == "Relu":
-            source = makers.get(source.input[0])
+            source = producers.get(source.input[0])
         if source is not None and source.op_type == "Concat":
             behind.add(node.name)
     return behind
 
 
-def _last(network: Any) -> set[str]:
-    """Names of the nodes of OPERATORS that no other stands between and an output: the layers that give the fields."""
-    makers = {name: node for node in network.graph.node for name in node.output}
-    ahead, seen, last = [output.name for output in network.graph.output], set(), set()
-    while ahead:
-        node = makers.get(ahead.pop())
+def _last_nodes(network: Any) -> set[str]:
+    """Return the names of the last nodes of OPERATORS before each output: the layers that compute the fields."""
+    producers = {name: node for node in network.graph.node for name in node.output}
+    pending, seen, last = [output.name for output in network.graph.output], set(), set()
+    while pending:
+        node = producers.get(pending.pop())
         if node is None or node.output[0] in seen:
             continue
         seen.add(node.output[0])
         if node.op_type in OPERATORS:
             last.add(node.name)
         else:
-            ahead += node.input
+            pending += node.input
     return last

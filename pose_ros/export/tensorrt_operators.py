@@ -1,7 +1,7 @@
-"""Which ONNX operators TensorRT's parser takes: a table, so that a network can be judged where there is no GPU.
+"""Table of the ONNX operators that the TensorRT parser supports, to check a network without a GPU.
 
-The names are those of the parser's support matrix; it says nothing about speed, and a parser may still object to how an
-operator is used.
+The names are those of the support matrix of the parser. The matrix does not cover speed. A parser may still reject
+the way in which an operator is used.
 
 References:
     onnx-tensorrt, docs/operators.md of the releases 8.2, 8.4, 8.5, 8.6, 9.0, 10.0, 10.1 and 10.15.
@@ -26,7 +26,7 @@ _NAMES = (
     "Upsample Where"
 )
 ALWAYS = frozenset(_NAMES.split())
-"""Taken by every TensorRT since 8.2."""
+"""Supported by every TensorRT since 8.2."""
 
 SINCE = {
     "Shrink": "8.4",
@@ -51,64 +51,64 @@ SINCE = {
     "Mish": "10.0",
     "DeformConv": "10.1",
 }
-"""The first TensorRT that takes an operator; what is in neither table is taken by none."""
+"""First TensorRT that supports an operator. Operators in neither table are not supported."""
 
 NOT_IN_BFLOAT16 = frozenset({"DeformConv", "GridSample", "Mish", "NonMaxSuppression", "NonZero", "RoiAlign"})
-"""Operators that are taken in float32 and half precision alone."""
+"""Operators that are supported only in float32 and half precision."""
 
 UINT8_SINCE = "8.6"
 TOPK_LIMIT = 3840
 
 
-def operators(model: Any) -> Counter[str]:
-    """How often an ONNX model (``onnx.ModelProto``) has each operator, constants left out."""
+def count_operators(model: Any) -> Counter[str]:
+    """Count the operators of an ONNX model (``onnx.ModelProto``), without constants."""
     return Counter(node.op_type for node in _nodes(model.graph) if node.op_type != "Constant")
 
 
-def remarks(model: Any) -> list[str]:
-    """What stands between an ONNX model and TensorRT, one sentence each; empty where nothing is known to."""
-    names = sorted(operators(model))
-    said = [f"TensorRT has no {name}" for name in names if name not in ALWAYS and name not in SINCE]
-    said += [f"{name} needs TensorRT {SINCE[name]} or later" for name in names if name in SINCE]
+def list_remarks(model: Any) -> list[str]:
+    """List the known problems of an ONNX model with TensorRT, one sentence each."""
+    names = sorted(count_operators(model))
+    found = [f"TensorRT has no {name}" for name in names if name not in ALWAYS and name not in SINCE]
+    found += [f"{name} needs TensorRT {SINCE[name]} or later" for name in names if name in SINCE]
     if any(tensor.type.tensor_type.elem_type == _UINT8 for tensor in model.graph.input):
-        said.append(
-            f"an input of bytes needs TensorRT {UINT8_SINCE} or later; export with --float-input for older ones"
+        found.append(
+            f"a uint8 input needs TensorRT {UINT8_SINCE} or later; export with --float-input for older versions"
         )
     if any(tensor.data_type == _BFLOAT16 for tensor in model.graph.initializer):
-        said.append("bfloat16 needs TensorRT 10 or later, and a GPU of the generation Ampere or later")
-        said += [f"TensorRT has no {name} in bfloat16" for name in names if name in NOT_IN_BFLOAT16]
-    return [*said, *_unsuited(model)]
+        found.append("bfloat16 needs TensorRT 10 or later and an Ampere GPU or later")
+        found += [f"TensorRT has no {name} in bfloat16" for name in names if name in NOT_IN_BFLOAT16]
+    return [*found, *_usage_remarks(model)]
 
 
 _UINT8 = 2  # onnx.TensorProto.UINT8
 _BFLOAT16 = 16
 
 
-def _unsuited(model: Any) -> Iterator[str]:
-    """Operators used in a way that the parser refuses."""
+def _usage_remarks(model: Any) -> Iterator[str]:
+    """Yield a remark for each operator that is used in a way that the parser rejects."""
     constants = _constants(model.graph)
     for node in _nodes(model.graph):
         if node.op_type == "TopK":
             count = constants.get(node.input[1])
             if count is None:
-                yield "TopK of a number that is computed needs TensorRT 8.6 or later"
+                yield "TopK with a computed count needs TensorRT 8.6 or later"
             elif count >= TOPK_LIMIT:
-                yield f"TopK: TensorRT takes fewer than {TOPK_LIMIT}, here are {count}"
+                yield f"TopK: TensorRT supports counts below {TOPK_LIMIT}, got {count}"
         if node.op_type == "Resize" and any(a.name == "mode" and a.s == b"cubic" for a in node.attribute):
             yield "TensorRT has no cubic Resize"
-    if _UINT8 in _quantised_types(model.graph):
+    if _UINT8 in _qdq_types(model.graph):
         yield "TensorRT has no unsigned Q/DQ; quantise without --unsigned"
 
 
-def _quantised_types(graph: Any) -> set[int]:
-    """The types of the numbers that Q/DQ make and take, as their zero points tell."""
+def _qdq_types(graph: Any) -> set[int]:
+    """Return the integer types of Q/DQ, read from their zero points."""
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     pairs = [node for node in _nodes(graph) if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
     return {types[name] for node in pairs for name in node.input[2:] if name in types}
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
-    """The nodes of a graph and of the graphs inside them."""
+    """Yield the nodes of a graph and of its subgraphs."""
     for node in graph.node:
         yield node
         for attribute in node.attribute:
@@ -117,7 +117,7 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 
 def _constants(graph: Any) -> dict[str, int]:
-    """The whole numbers that stand in a graph, by name."""
+    """Return the constant integers of a graph, by name."""
     from onnx import numpy_helper
 
     tensors = {tensor.name: tensor for tensor in graph.initializer}

@@ -1,8 +1,8 @@
-"""A torch network becomes one self-describing ONNX file, and is held against itself before the file appears.
+"""Export a torch network to one self-describing ONNX file, and compare both before the file appears.
 
-The file takes a plain image (bytes, no normalisation) and gives float32 fields; its description stands in its metadata.
-Opset 17 in IR version 8 is read by old and new ONNX Runtime, OpenVINO and TensorRT alike (bytes since TensorRT 8.6).
-A file of bfloat16 needs a newer one: see ``bfloat16``.
+The file takes a plain uint8 image without normalisation and returns float32 fields. Its description is in its metadata.
+Old and new versions of ONNX Runtime, OpenVINO and TensorRT read opset 17 in IR version 8 (uint8 input since TensorRT
+8.6). A bfloat16 file needs a newer opset: see ``bfloat16``.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from pose_ros.export import bfloat16, tensorrt_operators
 from pose_ros.export import check as export_check
 from pose_ros.fields import FRONT_HEADS, ModelSpec
 from pose_ros.models.model_file import write_spec
-from pose_ros.network.deploy import INPUT, Deployed, Narrowed, make_front
+from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork, make_front
 from pose_ros.network.front import MAX_PEAKS
 from pose_ros.network.model import PoseNetwork
 
 OPSET = 17
-_NARROW = {"fp16": torch.float16, "bf16": torch.bfloat16}
+_LOW_PRECISION = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the file shall be.
+    """Options of an export.
 
     Attributes:
-        size_wh: Width and height of its input, px; None takes the network's own, else 4:3 at its short side.
-        batch: Images at a time; None leaves it free.
-        dynamic: Leave width and height free, too; ``size_wh`` is then only what it is checked at.
-        half: Compute in half precision.
+        size_wh: Width and height of the input, px. None = the size of the network, or 4:3 at its short side.
+        batch: Batch size. None = any.
+        dynamic: Allow any width and height. ``size_wh`` is then only used for the check.
+        half: Compute in half precision (float16).
         bf16: Compute in bfloat16.
-        float_input: Take normalised float32 NCHW instead of bytes NHWC, for TensorRT before 8.6.
+        float_input: Take normalised float32 NCHW instead of uint8 NHWC, for TensorRT before 8.6.
         front: Find peaks and limb scores in the graph.
-        max_peaks: The peaks of each keypoint that the front finds.
-        name: Name of the model; empty keeps the network's.
+        max_peaks: Maximum number of peaks per keypoint in the front.
+        name: Name of the model. Empty = the name of the network.
     """
 
     size_wh: SizeWH | None = None
@@ -68,23 +68,23 @@ class ExportOptions:
 
     @property
     def precision(self) -> str:
-        """What the network computes in: ``"fp32"``, ``"fp16"`` or ``"bf16"``."""
+        """Precision of the network: ``"fp32"``, ``"fp16"`` or ``"bf16"``."""
         return "fp16" if self.half else "bf16" if self.bf16 else "fp32"
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What has been written, and how near it is to the network.
+    """Result of an export.
 
     Attributes:
-        path: The file.
-        spec: The description in it.
-        size_wh: Width and height that it was checked at, px.
-        shapes: Shape of each output there.
-        differences: Of each output, the largest difference between ONNX Runtime and torch in float32.
-        operators: How often it has each operator.
-        remarks: What stands between it and TensorRT.
-        seconds: How long it took.
+        path: File that was written.
+        spec: Description in the file.
+        size_wh: Width and height of the check, px.
+        shapes: Shape of each output at this size.
+        differences: Largest difference of each output between ONNX Runtime and torch in float32.
+        operators: Number of nodes of each operator.
+        remarks: Problems with TensorRT, one sentence each.
+        seconds: Duration, seconds.
     """
 
     path: Path
@@ -98,64 +98,68 @@ class ExportReport:
 
 
 def export(network: PoseNetwork, target: str | Path, options: ExportOptions | None = None) -> ExportReport:
-    """Write a network as ONNX.
+    """Export a network to an ONNX file.
 
-    The file appears whole, and only after it has given in ONNX Runtime what the network gives in torch. For a file of
-    bfloat16, which ONNX Runtime cannot run, its stand-in has.
+    The file is written atomically, and only after its results in ONNX Runtime matched those of the network in torch.
+    ONNX Runtime cannot run a bfloat16 file, so the stand-in of the file is checked instead.
 
     Args:
-        network: Not modified.
-        target: The file; its folder exists.
-        options: What it shall be.
+        network: Network to export. Not modified.
+        target: File to write. Its folder must exist.
+        options: Options of the export. None = the defaults.
 
     Raises:
         ImportError: If the package onnx or onnxruntime is missing, or too old for bfloat16.
-        FileNotFoundError: If there is no such folder.
-        ValueError: If the options do not fit the network, it cannot be written in ONNX, or its file computes
-            something else.
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If the options do not match the network, ONNX cannot express the network, or the results of the
+            file differ from those of the network.
     """
     options, target, start = options or ExportOptions(), Path(target), time.perf_counter()
     _check_packages(options)
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"export: expected a folder for {target.name}, got {target.parent}, which is none")
+        raise FileNotFoundError(
+            f"export: expected a folder for {target.name}, got {target.parent}, which is not a folder"
+        )
     if target.is_dir():
         raise ValueError(f"export: expected a file to write, got the folder {target}")
     size_wh = input_size(network.spec, options)
     _check_front(network.spec, size_wh, options)
-    deployed = _deployed(network, options)
-    in_float32 = replace(options, half=False, bf16=False)
-    reference = deployed if options == in_float32 else _deployed(network, in_float32)
+    deployed = _deploy(network, options)
+    float32_options = replace(options, half=False, bf16=False)
+    reference = deployed if options == float32_options else _deploy(network, float32_options)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
         traced, described = Path(folder) / "traced.onnx", Path(folder) / target.name
         _trace(deployed, traced, size_wh, options)
         write_spec(traced, deployed.spec, described)
-        model = _checked(described, deployed.spec, options)
+        model = _check_file(described, deployed.spec, options)
         runs = bfloat16.write_stand_in(described, Path(folder) / "runs.onnx") if options.bf16 else described
         check = partial(export_check.compare, runs, deployed, reference, options.batch, options.precision)
         shapes, differences = check(size_wh)
         if options.dynamic:
-            check(_other(size_wh, network.spec))
+            check(_other_size(size_wh, network.spec))
         described.replace(target)
-    operators, remarks = tensorrt_operators.operators(model), tuple(tensorrt_operators.remarks(model))
+    operators, remarks = tensorrt_operators.count_operators(model), tuple(tensorrt_operators.list_remarks(model))
     seconds = time.perf_counter() - start
     return ExportReport(target, deployed.spec, size_wh, shapes, differences, operators, remarks, seconds)
 
 
 def input_size(spec: ModelSpec, options: ExportOptions) -> SizeWH:
-    """Width and height to export a network at.
+    """Return the width and height for the export of a network.
 
     Raises:
-        ValueError: If its multiple does not divide them, or they are to be free and the network's are fixed.
+        ValueError: If a side is not a multiple of the network's multiple, or ``dynamic`` is set for a fixed size.
     """
-    given, multiple = spec.input, spec.input.multiple
-    if options.dynamic and given.size_wh is not None:
-        raise ValueError(f"dynamic: expected a network of any size, got {spec.name}, whose size is {given.size_wh}")
-    short = -(-given.short_side // multiple) * multiple
-    size_wh = options.size_wh or given.size_wh or (-(-4 * short // (3 * multiple)) * multiple, short)
+    network_input, multiple = spec.input, spec.input.multiple
+    if options.dynamic and network_input.size_wh is not None:
+        raise ValueError(
+            f"dynamic: expected a network of any size, got {spec.name} with the fixed size {network_input.size_wh}"
+        )
+    short = -(-network_input.short_side // multiple) * multiple
+    size_wh = options.size_wh or network_input.size_wh or (-(-4 * short // (3 * multiple)) * multiple, short)
     if any(side % multiple for side in size_wh) or min(size_wh) < multiple:
         raise ValueError(
             f"size: expected multiples of {multiple} for {spec.name}, got {size_wh[1]}x{size_wh[0]} (height x width); "
-            f"the nearest are {' and '.join(_nearest(size_wh, multiple))}"
+            f"the nearest are {' and '.join(_nearest_sizes(size_wh, multiple))}"
         )
     return size_wh
 
@@ -163,65 +167,65 @@ def input_size(spec: ModelSpec, options: ExportOptions) -> SizeWH:
 def _check_front(spec: ModelSpec, size_wh: SizeWH, options: ExportOptions) -> None:
     cells = int(size_wh[0] / spec.stride) * int(size_wh[1] / spec.stride)
     if options.front and not 1 <= options.max_peaks <= cells:
-        raise ValueError(f"max_peaks: expected 1 to the {cells} cells of the field, got {options.max_peaks}")
+        raise ValueError(f"max_peaks: expected 1 to {cells} (cells of the field), got {options.max_peaks}")
 
 
-def _nearest(size_wh: SizeWH, multiple: int) -> list[str]:
+def _nearest_sizes(size_wh: SizeWH, multiple: int) -> list[str]:
     smaller = [max(side // multiple, 1) * multiple for side in size_wh]
     larger = [-(-side // multiple) * multiple for side in size_wh]
     return list(dict.fromkeys(f"{height}x{width}" for width, height in (smaller, larger)))
 
 
-def _deployed(network: PoseNetwork, options: ExportOptions) -> Deployed:
-    """A copy of the network, wrapped."""
+def _deploy(network: PoseNetwork, options: ExportOptions) -> DeployedNetwork:
+    """Return a copy of the network, wrapped for deployment."""
     front = make_front(network.spec, options.max_peaks) if options.front else None
     network = copy.deepcopy(network)
     network.spec = replace(network.spec, name=options.name or network.spec.name)
-    if options.precision in _NARROW:
-        network = Narrowed(network, _NARROW[options.precision])
-    return Deployed(network, float_input=options.float_input, front=front).cpu().eval()
+    if options.precision in _LOW_PRECISION:
+        network = LowPrecisionNetwork(network, _LOW_PRECISION[options.precision])
+    return DeployedNetwork(network, float_input=options.float_input, front=front).cpu().eval()
 
 
-def _trace(deployed: Deployed, path: Path, size_wh: SizeWH, options: ExportOptions) -> None:
-    """Run the network once and write down what it does, in the opset that has its precision.
+def _trace(deployed: DeployedNetwork, path: Path, size_wh: SizeWH, options: ExportOptions) -> None:
+    """Trace the network and write it in the opset that supports its precision.
 
     Raises:
-        ValueError: If it does something that ONNX has no operator for.
+        ValueError: If ONNX has no operator for a part of the network.
     """
-    example = torch.from_numpy(export_check.image(deployed, size_wh, options.batch or 1))
-    # torch before 2.5 has but this exporter, and no name for it.
-    older = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    example = torch.from_numpy(export_check.noise_image(deployed, size_wh, options.batch or 1))
+    # torch before 2.5 has only this exporter, and no option to select it.
+    legacy_exporter = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     try:
-        with _quiet(), torch.inference_mode():
+        with _silence_warnings(), torch.inference_mode():
             torch.onnx.export(
                 deployed,
                 (example,),
                 str(path),
                 input_names=[INPUT],
                 output_names=list(deployed.names),
-                dynamic_axes=_free_axes(deployed, options),
+                dynamic_axes=_dynamic_axes(deployed, options),
                 opset_version=OPSET,
                 do_constant_folding=True,
-                **older,
+                **legacy_exporter,
             )
     except RuntimeError as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise _inexpressible(deployed.spec, reason, options) from error
+        raise _operator_error(deployed.spec, reason, options) from error
     if options.bf16:
         bfloat16.upgrade(path)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings of constants in the trace: the checks at other sizes find those that matter."""
-    # Where an export fails, torch (2.13, for one) prints its whole graph, whatever it is told.
+def _silence_warnings() -> Iterator[None]:
+    """Silence warnings about constants in the trace. The check at a second size finds the ones that matter."""
+    # If an export fails, torch (for example 2.13) prints its whole graph. No option prevents it.
     with warnings.catch_warnings(), mock.patch.object(torch._C, "_jit_onnx_log", lambda *_: None, create=True):
         warnings.simplefilter("ignore")
         yield
 
 
-def _free_axes(deployed: Deployed, options: ExportOptions) -> dict[str, dict[int, str]]:
-    """The axes of each tensor that are not of one size, by name."""
+def _dynamic_axes(deployed: DeployedNetwork, options: ExportOptions) -> dict[str, dict[int, str]]:
+    """Return the names of the dynamic axes of each tensor."""
     batch = {} if options.batch else {0: "batch"}
     first = 2 if deployed.spec.input.layout == "NCHW" else 1
     sides = {first: "height", first + 1: "width"} if options.dynamic else {}
@@ -230,31 +234,31 @@ def _free_axes(deployed: Deployed, options: ExportOptions) -> dict[str, dict[int
     return {INPUT: {**batch, **sides}, **outputs}
 
 
-def _checked(path: Path, spec: ModelSpec, options: ExportOptions) -> Any:
-    """The model in a file.
+def _check_file(path: Path, spec: ModelSpec, options: ExportOptions) -> Any:
+    """Validate a file and load its model.
 
     Raises:
-        ValueError: If it is not valid ONNX: torch also writes operators that ONNX does not have in a narrow type.
+        ValueError: If it is not valid ONNX. torch also writes operators that ONNX does not support in a 16-bit type.
     """
     import onnx
 
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise _inexpressible(spec, str(error), options) from error
+        raise _operator_error(spec, str(error), options) from error
     return onnx.load(str(path))
 
 
-def _inexpressible(spec: ModelSpec, reason: str, options: ExportOptions) -> ValueError:
-    opset, is_narrow = bfloat16.OPSET if options.bf16 else OPSET, options.precision in _NARROW
+def _operator_error(spec: ModelSpec, reason: str, options: ExportOptions) -> ValueError:
+    opset, is_low_precision = bfloat16.OPSET if options.bf16 else OPSET, options.precision in _LOW_PRECISION
     return ValueError(
-        f"network {spec.name}: expected operators that ONNX opset {opset} has in {options.precision}, got: {reason}"
-        + "; export it in float32" * is_narrow
+        f"network {spec.name}: expected operators that ONNX opset {opset} supports in {options.precision}, "
+        f"got: {reason}" + "; export it in float32" * is_low_precision
     )
 
 
-def _other(size_wh: SizeWH, spec: ModelSpec) -> SizeWH:
-    """Another size of another shape."""
+def _other_size(size_wh: SizeWH, spec: ModelSpec) -> SizeWH:
+    """Return a different size with a different aspect ratio."""
     return size_wh[1], size_wh[0] + 2 * spec.input.multiple
 
 

@@ -1,1 +1,1 @@
-"""The live web page of a node."""
+"""Live web page of a node."""

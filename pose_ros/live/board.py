@@ -1,6 +1,6 @@
-"""What a live page knows of each camera: its newest picture, and its numbers second by second.
+"""Data of a live page: the newest image of each camera, and its statistics per second.
 
-Nothing here is locked. What a camera knows belongs to one thread; another may let cameras come and go.
+There are no locks. The data of a camera belong to one thread. Another thread may add and remove cameras.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from dataclasses import dataclass
 from typing import Any
 
 HISTORY_S = 120
-"""Seconds that are kept, and plotted."""
+"""Length of the history that is kept and plotted, seconds."""
 SILENT_S = 3.0
-"""A camera that is there and has no answer for so long is silent."""
-_RATE_S = 5  # the rate shown as a number is that of so many seconds
+"""A camera with a publisher but without a result for this time is silent, seconds."""
+_RATE_S = 5  # the displayed rate is the mean over this time, seconds
 
 PoseRow = tuple[int, int, int, int | None, float | None, float | None]
-"""One second: its number, images answered, images dropped, most people, median latency and median work, ms."""
+"""One second: number of the second, processed images, dropped images, largest number of people, median latency and
+median computing time, ms."""
 
 
 @dataclass(frozen=True)
 class PoseSample:
-    """What the node said of one image.
+    """Result of the node for one image.
 
     Attributes:
-        people: How many it found.
-        dropped: Images that it skipped before this one.
-        latency_ms: From the stamp to publishing; NaN where that is unknown.
-        preprocess_ms: Scaling.
-        network_ms: Forward pass.
-        decode_ms: Fields to people.
-        size_wh: Of the image, pixels.
-        model: Its name.
+        people: Number of people.
+        dropped: Number of images dropped before this one.
+        latency_ms: Time from the stamp to publishing. NaN = unknown.
+        preprocess_ms: Time to scale the image.
+        network_ms: Time of the forward pass.
+        decode_ms: Time to convert fields to people.
+        size_wh: Width and height of the image, pixels.
+        model: Name of the model.
     """
 
     people: int
@@ -49,78 +50,78 @@ class PoseSample:
 
     @property
     def work_ms(self) -> float:
-        """What the node itself needed."""
+        """Computing time of the node."""
         return self.preprocess_ms + self.network_ms + self.decode_ms
 
 
 class CameraBoard:
-    """One camera of a node.
+    """Data of one camera of a node.
 
     Attributes:
-        name: What the page calls it.
-        publishers: How many publish its people now.
-        note: Why there is no picture; empty while there is.
-        picture: The newest, as JPEG or another format of browsers; empty before the first.
-        pictures: How many there have been.
-        is_wanted: Whether some page waits for a picture: no other need be made. Any thread may read it.
+        name: Name on the page.
+        publishers: Number of publishers of its people.
+        note: Reason why there is no image. Empty = there is an image.
+        image: Newest image, as JPEG or another format that browsers support. Empty before the first image.
+        image_count: Number of images so far.
+        is_wanted: Whether a page waits for an image. Otherwise no image needs to be encoded. Any thread may read it.
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.publishers = 0
         self.note = ""
-        self.picture = b""
-        self.pictures = 0
+        self.image = b""
+        self.image_count = 0
         self.is_wanted = False
         self._clock = clock
         self._newest: PoseSample | None = None
         self._dropped = 0
-        self._heard_s = math.nan  # when the newest sample came, or listening began; NaN while nobody listens
-        self._second = 0  # the one that is going on
-        self._samples: list[PoseSample] = []  # of that second
+        self._last_sample_s = math.nan  # time of the newest sample, or start of listening (NaN = not listening)
+        self._second = 0  # current second
+        self._samples: list[PoseSample] = []  # of the current second
         self._rows: deque[PoseRow] = deque(maxlen=HISTORY_S)
 
     def listen(self) -> None:
-        """From now on, silence counts."""
-        if math.isnan(self._heard_s):
-            self._heard_s = self._clock()
-            self._second = int(self._heard_s)
+        """Start listening: from now on a camera without results becomes silent."""
+        if math.isnan(self._last_sample_s):
+            self._last_sample_s = self._clock()
+            self._second = int(self._last_sample_s)
 
-    def rest(self) -> None:
-        """Nobody listens any more: what is known gets old, and silence says nothing."""
-        self._heard_s = math.nan
+    def stop_listening(self) -> None:
+        """Stop listening. Deletes the newest result and image. The camera no longer becomes silent."""
+        self._last_sample_s = math.nan
         self._samples.clear()
-        self._newest, self.picture, self.note = None, b"", ""
+        self._newest, self.image, self.note = None, b"", ""
 
     def add(self, sample: PoseSample) -> None:
-        """Take what the node said of one image."""
+        """Add the result for one image."""
         self.listen()
         self._close_seconds()
         self._samples.append(sample)
-        self._newest, self._heard_s = sample, self._clock()
+        self._newest, self._last_sample_s = sample, self._clock()
         self._dropped += sample.dropped
 
-    def show(self, picture: bytes) -> None:
-        """Take the newest picture."""
-        self.picture, self.note, self.is_wanted = picture, "", False
-        self.pictures += 1
+    def set_image(self, image: bytes) -> None:
+        """Set the newest image."""
+        self.image, self.note, self.is_wanted = image, "", False
+        self.image_count += 1
 
     @property
     def state(self) -> str:
-        """``"gone"``, ``"waiting"`` for a first answer, ``"live"`` or ``"silent"``."""
+        """State of the camera: ``"gone"``, ``"waiting"`` for the first result, ``"live"`` or ``"silent"``."""
         if self.publishers == 0:
             return "gone"
-        if self._clock() - self._heard_s > SILENT_S:
+        if self._clock() - self._last_sample_s > SILENT_S:
             return "silent"
         return "live" if self._newest else "waiting"
 
     def rows_after(self, second: int) -> list[PoseRow]:
-        """The finished seconds after that one; some are missing where nobody listened."""
+        """Return the complete seconds after this one. Seconds without listening are missing."""
         self._close_seconds()
         return [row for row in self._rows if row[0] > second]
 
     def describe(self) -> dict[str, Any]:
-        """Its numbers now, fit for JSON: what is unknown is None."""
+        """Return the current statistics for JSON. None = unknown."""
         self._close_seconds()
         recent = [row[1] for row in self._rows if row[0] >= self._second - _RATE_S]
         newest = self._newest
@@ -128,20 +129,20 @@ class CameraBoard:
             "name": self.name,
             "state": self.state,
             "note": self.note,
-            "rate_hz": statistics.fmean(recent) if recent and not math.isnan(self._heard_s) else None,
+            "rate_hz": statistics.fmean(recent) if recent and not math.isnan(self._last_sample_s) else None,
             "dropped": self._dropped,
             "people": newest.people if newest else None,
             "size_wh": newest.size_wh if newest else None,
             "model": newest.model if newest else "",
-            "latency_ms": _finite(newest.latency_ms) if newest else None,
-            "times_ms": [_finite(t) for t in (newest.preprocess_ms, newest.network_ms, newest.decode_ms)]
+            "latency_ms": _finite_or_none(newest.latency_ms) if newest else None,
+            "times_ms": [_finite_or_none(t) for t in (newest.preprocess_ms, newest.network_ms, newest.decode_ms)]
             if newest
             else None,
         }
 
     def _close_seconds(self) -> None:
-        """Make rows of the seconds that are over, also of those without an answer."""
-        if math.isnan(self._heard_s):
+        """Make rows of the complete seconds, including those without a result."""
+        if math.isnan(self._last_sample_s):
             return
         now = int(self._clock())
         while self._second < now:
@@ -151,12 +152,12 @@ class CameraBoard:
 
 
 class Board:
-    """The cameras of a page, by name.
+    """Cameras of a page, by name.
 
     Attributes:
-        topics: What is looked for, in words.
-        cameras: Those that are shown, in the order of their appearance. It is replaced, never changed.
-        clock: Seconds that never go back.
+        topics: Topics to look for, to display on the page.
+        cameras: Cameras on the page, in the order in which they appeared. The dict is replaced, never modified.
+        clock: Returns monotonic time, seconds.
     """
 
     def __init__(self, topics: Sequence[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
@@ -165,13 +166,13 @@ class Board:
         self.cameras: dict[str, CameraBoard] = {}
 
     def camera(self, name: str) -> CameraBoard:
-        """The camera of that name; a new one if there is none."""
+        """Return the camera with this name. Adds it if it is missing."""
         if name not in self.cameras:
             self.cameras = {**self.cameras, name: CameraBoard(name, self.clock)}
         return self.cameras[name]
 
-    def forget(self, name: str) -> None:
-        """Show that camera no longer, if it is there."""
+    def remove_camera(self, name: str) -> None:
+        """Remove a camera from the page, if it exists."""
         self.cameras = {other: camera for other, camera in self.cameras.items() if other != name}
 
 
@@ -186,5 +187,5 @@ def _median(values: list[float]) -> float | None:
     return round(statistics.median(known), 3) if known else None
 
 
-def _finite(value: float) -> float | None:
+def _finite_or_none(value: float) -> float | None:
     return round(value, 3) if math.isfinite(value) else None

@@ -1,8 +1,9 @@
-"""A web page that shows a board of cameras while it changes.
+"""Serve a live web page of the cameras on a board.
 
-A page asks for news over a WebSocket. The answer is one text message, JSON with the numbers and the names of the
-cameras whose pictures follow, and one binary message for each of those. The page draws them, and asks again. So at
-most one answer is under way: a slow page sees fewer pictures and no old ones, a hidden page asks for nothing.
+The page requests an update over a WebSocket. The answer is one text message, followed by binary messages. The text is
+JSON with the statistics and the names of the cameras with a new image. Each binary message is one of these images. The
+page draws the update and requests the next one. So at most one update is in progress: a slow page gets fewer images
+but no old ones, and a hidden page requests nothing.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
 }
-MOST_PAGES = 64
+MAX_PAGES = 64
 PERIOD_S = 0.25
-"""A page that asks has an answer after that long, also without a new picture."""
+"""Longest time until a request is answered, also without a new image, seconds."""
 WATCHED_S = 10.0
-"""A page that has not asked for so long is not watched."""
+"""A page without a request for this time is not watched, seconds."""
 
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -45,50 +46,50 @@ _HEADERS = {
 _CLOSE_S = 1.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _SentCounts = dict[CameraBoard, tuple[int, int]]
-"""What a page has seen of each camera: its last second, its last picture."""
+"""Last second and last image count of each camera that a page received."""
 
 
 class LivePage:
-    """Serves a board. It, and the board, belong to the event loop that serves; other threads use ``call``.
+    """Server of a live page. The page and its board belong to the event loop of the server. Other threads use ``call``.
 
     Attributes:
-        board: What is shown.
+        board: Cameras to show.
     """
 
     def __init__(self, board: Board, heartbeat_s: float = 20.0) -> None:
-        """Prepare the page; in its event loop.
+        """Prepare the page. Call this in its event loop.
 
         Args:
-            board: What is shown.
-            heartbeat_s: How often a browser is asked whether it is still there, and how long it may take to receive an
-                answer; one that does not react is cut off.
+            board: Cameras to show.
+            heartbeat_s: Interval of the WebSocket pings, and longest time to receive an update, seconds. A browser that
+                does not respond is disconnected.
         """
         self.board = board
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
+        self._update_event = asyncio.Event()
         self._sockets: set[web.WebSocketResponse] = set()
-        self._asked_s = -math.inf
+        self._request_s = -math.inf
         self._host = ""
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody looks at it. Any thread may ask."""
-        return self.board.clock() - self._asked_s < WATCHED_S
+        """Whether a browser shows the page. Any thread may read it."""
+        return self.board.clock() - self._request_s < WATCHED_S
 
     @asynccontextmanager
-    async def served(self, host: str = "127.0.0.1", port: int = 8080) -> AsyncIterator[str]:
-        """Serve until the block ends; the value is the address of the page.
+    async def serve(self, host: str = "127.0.0.1", port: int = 8080) -> AsyncIterator[str]:
+        """Serve the page until the ``with`` block ends. The value of the block is the address of the page.
 
         Args:
-            host: Name or address to listen at; 0.0.0.0 is every network of this machine.
-            port: TCP port; 0 takes a free one.
+            host: Name or address to listen on. 0.0.0.0 = all networks of this machine.
+            port: TCP port. 0 = any free port.
 
         Raises:
-            OSError: If there is no such address, or the port is taken.
+            OSError: If the address does not exist, or the port is in use.
         """
         self._host = host
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSE_S)
+        runner = web.AppRunner(self._make_application(), access_log=None, shutdown_timeout=_CLOSE_S)
         await runner.setup()
         try:
             await _listen(runner, host, port)
@@ -97,57 +98,59 @@ class LivePage:
             await runner.cleanup()
 
     def call(self, function: Callable[..., object], *arguments: object) -> None:
-        """Have the loop call a function that changes the board. For other threads; after the end it does nothing."""
+        """Call a function that changes the board in the event loop. For other threads. No effect after the end."""
         with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._change, function, arguments)
+            self._loop.call_soon_threadsafe(self._run_change, function, arguments)
 
-    def _change(self, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    def _run_change(self, function: Callable[..., object], arguments: tuple[object, ...]) -> None:
         function(*arguments)
-        self._news.set()
-        self._news = asyncio.Event()
+        self._update_event.set()
+        self._update_event = asyncio.Event()
 
-    def _application(self) -> web.Application:
-        application = web.Application(middlewares=[self._for_this_machine])
-        application.router.add_get("/live", self._live)
+    def _make_application(self) -> web.Application:
+        application = web.Application(middlewares=[self._check_host])
+        application.router.add_get("/live", self._handle_live)
         for path in FILES:
-            application.router.add_get(path, _file)
+            application.router.add_get(path, _send_file)
         application.on_response_prepare.append(_add_headers)
-        application.on_shutdown.append(self._say_goodbye)
+        application.on_shutdown.append(self._close_sockets)
         return application
 
     @web.middleware
-    async def _for_this_machine(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _check_host(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if not names_this_machine(request.headers.get("Host", ""), self._host):
-            raise web.HTTPForbidden(text="Host: expected a name of this machine, got another; open it by its number\n")
+            raise web.HTTPForbidden(text="Host: expected a name of this machine, got another one; use its IP address\n")
         return await handler(request)
 
-    async def _live(self, request: web.Request) -> web.StreamResponse:
+    async def _handle_live(self, request: web.Request) -> web.StreamResponse:
         if not is_same_origin(request.headers.get("Origin", ""), request.headers.get("Host", "")):
-            raise web.HTTPForbidden(text="Origin: expected a page of this server, got another\n")
-        if len(self._sockets) >= MOST_PAGES:
-            raise web.HTTPServiceUnavailable(text=f"expected at most {MOST_PAGES} open pages, got one more\n")
+            raise web.HTTPForbidden(text="Origin: expected a page of this server, got another one\n")
+        if len(self._sockets) >= MAX_PAGES:
+            raise web.HTTPServiceUnavailable(
+                text=f"pages: expected at most {MAX_PAGES} open pages, got one more; close one\n"
+            )
         connection = web.WebSocketResponse(heartbeat=self._heartbeat_s, max_msg_size=64, timeout=_CLOSE_S)
         self._sockets.add(connection)
         try:
             await connection.prepare(request)
-            await self._converse(connection)
-        except (ConnectionError, asyncio.TimeoutError):  # the browser has gone, or takes nothing any more
+            await self._answer_messages(connection)
+        except (ConnectionError, asyncio.TimeoutError):  # the browser is gone or does not respond
             if request.transport is not None:
                 request.transport.abort()
         finally:
             self._sockets.discard(connection)
         return connection
 
-    async def _converse(self, connection: web.WebSocketResponse) -> None:
-        """Answer every message, whatever it says, with the news since the last."""
+    async def _answer_messages(self, connection: web.WebSocketResponse) -> None:
+        """Answer every message, whatever its content, with the changes since the last answer."""
         seen: _SentCounts = {}
         async for _ in connection:
-            self._asked_s = self.board.clock()
-            await self._until_news(seen)
-            await asyncio.wait_for(_send(connection, *self._news_for(seen)), self._heartbeat_s)
+            self._request_s = self.board.clock()
+            await self._wait_for_update(seen)
+            await asyncio.wait_for(_send(connection, *self._make_update(seen)), self._heartbeat_s)
 
-    async def _until_news(self, seen: _SentCounts) -> None:
-        """Wait for a picture that this page has not seen, or the end of the period."""
+    async def _wait_for_update(self, seen: _SentCounts) -> None:
+        """Wait for an image that this page has not received, or for the end of the period."""
         end_s = self._loop.time() + PERIOD_S
         while (left_s := end_s - self._loop.time()) > 0:
             if any(_is_new(camera, seen) for camera in self.board.cameras.values()):
@@ -155,31 +158,31 @@ class LivePage:
             for camera in self.board.cameras.values():
                 camera.is_wanted = True
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._news.wait(), left_s)
+                await asyncio.wait_for(self._update_event.wait(), left_s)
 
-    def _news_for(self, seen: _SentCounts) -> tuple[str, list[bytes]]:
-        """What a page has not seen: the numbers as JSON, and pictures."""
-        shown = list(self.board.cameras.values())
-        new = [camera for camera in shown if _is_new(camera, seen)]
-        for camera in seen.keys() - set(shown):
+    def _make_update(self, seen: _SentCounts) -> tuple[str, list[bytes]]:
+        """Make the next update of a page: the statistics as JSON, and the new images."""
+        current = list(self.board.cameras.values())
+        new = [camera for camera in current if _is_new(camera, seen)]
+        for camera in seen.keys() - set(current):
             del seen[camera]
         cameras = []
-        for camera in shown:
+        for camera in current:
             second, _ = seen.get(camera, (-1, 0))
             rows = camera.rows_after(second)
-            seen[camera] = (rows[-1][0] if rows else second, camera.pictures)
+            seen[camera] = (rows[-1][0] if rows else second, camera.image_count)
             cameras.append({**camera.describe(), "rows": rows})
-        news: dict[str, Any] = {
+        update: dict[str, Any] = {
             "topics": self.board.topics,
             "second": int(self.board.clock()),
             "history_s": HISTORY_S,
             "cameras": cameras,
             "pictures": [camera.name for camera in new],
         }
-        return json.dumps(news, allow_nan=False), [camera.picture for camera in new]
+        return json.dumps(update, allow_nan=False), [camera.image for camera in new]
 
-    async def _say_goodbye(self, _: web.Application) -> None:
-        closing = [s.close(code=WSCloseCode.GOING_AWAY, message=b"the server ends") for s in self._sockets]
+    async def _close_sockets(self, _: web.Application) -> None:
+        closing = [s.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops") for s in self._sockets]
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _CLOSE_S)
 
@@ -188,18 +191,18 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        number = error.errno or 0  # negative where it is the look-up of a name that has failed
+        number = error.errno or 0  # negative if a name lookup failed
         why = os.strerror(number).lower() if number > 0 else str(error.strerror)
-        raise OSError(f"address: expected a free one of this machine, got {host} port {port}: {why}") from error
+        raise OSError(f"address: expected a free address of this machine, got {host} port {port}: {why}") from error
 
 
-async def _send(connection: web.WebSocketResponse, text: str, pictures: list[bytes]) -> None:
+async def _send(connection: web.WebSocketResponse, text: str, images: list[bytes]) -> None:
     await connection.send_str(text)
-    for picture in pictures:
-        await connection.send_bytes(picture)
+    for image in images:
+        await connection.send_bytes(image)
 
 
-async def _file(request: web.Request) -> web.Response:
+async def _send_file(request: web.Request) -> web.Response:
     name, content_type = FILES[request.path]
     return web.Response(body=(PAGE / name).read_bytes(), content_type=content_type, charset="utf-8")
 
@@ -209,7 +212,7 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _is_new(camera: CameraBoard, seen: _SentCounts) -> bool:
-    return bool(camera.picture) and camera.pictures > seen.get(camera, (0, 0))[1]
+    return bool(camera.image) and camera.image_count > seen.get(camera, (0, 0))[1]
 
 
 def _address(host: str, port: int) -> str:

@@ -1,1 +1,1 @@
-"""Images, videos and bags in. Annotated images, videos and tables out."""
+"""Read images, videos and bags. Write annotated images, videos and result files."""

@@ -1,4 +1,4 @@
-"""Compressed image messages to arrays.
+"""Decode compressed image messages.
 
 References:
     sensor_msgs/CompressedImage and compressed_image_transport (the words in ``format``); ITU T.81 (jpeg markers);
@@ -19,83 +19,83 @@ from pose_ros.arrays import AnyArray, Image
 from pose_ros.media.encodings import DEPTH, ENCODINGS, SHADES_16_TO_8
 
 MAX_PIXELS = 2**26
-"""The largest picture that is decoded: 8192 × 8192, or 200 MB. What claims to be larger is refused by its header."""
+"""Maximum image size: 8192 × 8192 px, 200 MB decoded. An image with a larger size in its header is rejected."""
 
 JPEG_START = b"\xff\xd8\xff"
-_MOST_SEGMENTS = 1000  # of a jpeg before its size: cameras write ten
-_FILL = re.compile(rb"\xff+")  # in front of a marker
+_MAX_SEGMENTS = 1000  # segments of a jpeg before its size (cameras write about ten)
+_FILL = re.compile(rb"\xff+")  # fill bytes before a marker
 _STAND_ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a segment
-_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers
+_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers
 _TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
 def decode_compressed(message: Any) -> tuple[Image, str]:
-    """The picture in a compressed image message, as it is stored: no orientation tag is followed.
+    """Decode a compressed image message. Orientation tags are ignored.
 
-    The data say which format they are, not the message's ``format``; that says how colours were stored.
+    The image format is detected from the data. The ``format`` of the message only gives the colour encoding.
 
     Args:
-        message: A ``sensor_msgs/CompressedImage`` of jpeg, png or tiff, or anything with its fields.
+        message: ``sensor_msgs/CompressedImage`` with jpeg, png or tiff data, or an object with its fields.
 
     Returns:
-        The picture, (H, W, 3) or grey (H, W) uint8, and its channel order, ``"bgr"`` or ``"rgb"``. 16 bits are scaled
-        to 8, transparency is ignored.
+        The image, (H, W, 3) or grey (H, W) uint8, and its channel order, ``"bgr"`` or ``"rgb"``. 16 bits are scaled
+        to 8. Transparency is ignored.
 
     Raises:
-        ValueError: If the data are empty, damaged, cut off, too large, of another format, or a depth image.
+        ValueError: If the data are empty, damaged, truncated, too large, of another format, or a depth image.
     """
     encoding, _, codec = message.format.partition(";")
     if encoding in DEPTH or "compressedDepth" in codec:
-        raise ValueError("format: expected a picture, got a depth image: remap 'image' to the colour image")
+        raise ValueError("format: expected a colour image, got a depth image; remap 'image' to the colour image")
     data = bytes(message.data)
     width, height = image_size_wh(data)
     if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(f"data: expected a picture of 1 to {MAX_PIXELS} px, got {width} x {height}")
-    return _picture(_decoded(data), encoding, codec.rpartition("compressed")[2].strip())
+        raise ValueError(f"data: expected an image of 1 to {MAX_PIXELS} px, got {width} x {height}")
+    return _to_8_bit(_decode(data), encoding, codec.rpartition("compressed")[2].strip())
 
 
-def _decoded(data: bytes) -> AnyArray:
+def _decode(data: bytes) -> AnyArray:
     try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # it complains of some damage, and is silent on other
-        picture = None
-    if picture is None:
-        raise ValueError(f"data: expected a whole picture, got {len(data)} bytes that are damaged or cut off")
-    return np.asarray(picture)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # raised for some kinds of damage, the result is None for others
+        image = None
+    if image is None:
+        raise ValueError(f"data: expected a complete image, got {len(data)} bytes that are damaged or truncated")
+    return np.asarray(image)
 
 
-def _picture(stored: AnyArray, encoding: str, stored_as: str) -> tuple[Image, str]:
-    """8 bits and at most 3 channels.
+def _to_8_bit(stored: AnyArray, encoding: str, stored_as: str) -> tuple[Image, str]:
+    """Convert a decoded image to 8 bits and at most 3 channels.
 
     Args:
-        stored: What the decoder found.
-        encoding: Of the image that was compressed; empty where the message does not say.
-        stored_as: The encoding that it was stored in, likewise. Tiff and old publishers keep the channels as they were.
+        stored: Decoded image.
+        encoding: Encoding of the image before compression. Empty = unknown.
+        stored_as: Encoding of the compressed data. Empty = unknown. Tiff and old publishers keep the original channels.
     """
     if stored.dtype not in (np.uint8, np.uint16) or (stored.ndim == 3 and stored.shape[2] not in (3, 4)):
         raise ValueError(f"data: expected 8 or 16 bits in 1, 3 or 4 channels, got {stored.dtype} {stored.shape}")
     if stored.ndim == 2 and encoding.startswith("bayer_") and not stored_as and encoding in ENCODINGS:
-        return _from_mosaic(stored, encoding), "bgr"
-    picture = cv2.convertScaleAbs(stored, alpha=SHADES_16_TO_8) if stored.dtype == np.uint16 else stored
+        return _demosaic(stored, encoding), "bgr"
+    image = cv2.convertScaleAbs(stored, alpha=SHADES_16_TO_8) if stored.dtype == np.uint16 else stored
     colour = "rgb" if (stored_as or encoding).startswith("rgb") else "bgr"
-    is_opaque = picture.ndim == 2 or picture.shape[2] == 3
-    return (picture if is_opaque else cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)), colour
+    is_opaque = image.ndim == 2 or image.shape[2] == 3
+    return (image if is_opaque else cv2.cvtColor(image, cv2.COLOR_BGRA2BGR)), colour
 
 
-def _from_mosaic(stored: AnyArray, encoding: str) -> Image:
+def _demosaic(stored: AnyArray, encoding: str) -> Image:
     height, width = stored.shape
-    wanted_bits, bits = ENCODINGS[encoding].bits, 8 * stored.itemsize
-    if bits != wanted_bits:
-        raise ValueError(f"data: expected {wanted_bits} bits for {encoding}, got {bits}")
+    expected_bits, bits = ENCODINGS[encoding].bits, 8 * stored.itemsize
+    if bits != expected_bits:
+        raise ValueError(f"data: expected {expected_bits} bits for {encoding}, got {bits}")
     stored = np.ascontiguousarray(stored)
-    return ENCODINGS[encoding].image(stored, (width, height), stored.strides[0], sys.byteorder == "big")
+    return ENCODINGS[encoding].to_image(stored, (width, height), stored.strides[0], sys.byteorder == "big")
 
 
 def image_size_wh(data: bytes) -> tuple[int, int]:
-    """Width and height that the header of a jpeg, png or tiff claims; nothing is decoded.
+    """Read the width and height from the header of a jpeg, png or tiff, without decoding the image.
 
     Raises:
-        ValueError: If there is no such header, or a jpeg has no end.
+        ValueError: If there is no such header, or a jpeg has no end marker.
     """
     readers = {JPEG_START: _jpeg_wh, b"\x89PNG\r\n\x1a\n": _png_wh, b"II*\0": _tiff_wh, b"MM\0*": _tiff_wh}
     for start, read in readers.items():
@@ -103,24 +103,26 @@ def image_size_wh(data: bytes) -> tuple[int, int]:
             try:
                 return read(data)
             except (struct.error, IndexError) as error:
-                raise ValueError(f"data: expected a whole picture, got a broken header in {len(data)} bytes") from error
-    got = f"{len(data)} bytes that begin with {data[:8]!r}" if data else "no data"
-    raise ValueError(f"data: expected a jpeg, png or tiff picture, got {got}")
+                raise ValueError(
+                    f"data: expected a complete image, got a broken header in {len(data)} bytes"
+                ) from error
+    got = f"{len(data)} bytes that start with {data[:8]!r}" if data else "no data"
+    raise ValueError(f"data: expected a jpeg, png or tiff image, got {got}")
 
 
 def _jpeg_wh(data: bytes) -> tuple[int, int]:
-    """Walks from marker to marker to the first SOF (T.81, B.1.1.4 and B.2.2); the end marker must be there, too."""
+    """Go through the markers to the first SOF (T.81, B.1.1.4 and B.2.2), and check that there is an end marker."""
     at = 2
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         fill = _FILL.match(data, at)
         if fill is None:
             break
         at = fill.end() - 1
         marker = data[at + 1]
-        if marker in _SIZES:
+        if marker in _SIZE_MARKERS:
             height, width = struct.unpack_from(">HH", data, at + 5)
             if data.rfind(b"\xff\xd9") < at:
-                raise ValueError(f"data: expected a whole jpeg, got {len(data)} bytes without its end")
+                raise ValueError(f"data: expected a complete jpeg, got {len(data)} bytes without an end marker")
             return width, height
         at += 2 if marker in _STAND_ALONE else 2 + struct.unpack_from(">H", data, at + 2)[0]
     raise IndexError("no size")
@@ -132,7 +134,7 @@ def _png_wh(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_wh(data: bytes) -> tuple[int, int]:
-    """Of the first directory: 12 bytes an entry, with tag, type, count and value (TIFF 6.0, section 2)."""
+    """Read the first directory: 12 bytes per entry, with tag, type, count and value (TIFF 6.0, section 2)."""
     order = "<" if data.startswith(b"II") else ">"
     (at,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, at)

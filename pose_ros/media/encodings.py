@@ -1,7 +1,7 @@
-"""The encodings of sensor_msgs/Image: how each lies in memory, and what makes a picture of it.
+"""Encodings of sensor_msgs/Image: memory layout and conversion to an image.
 
 References:
-    sensor_msgs/image_encodings.hpp (the names); REP-118 (why 16UC1 and 32FC1 are depth, not pictures).
+    sensor_msgs/image_encodings.hpp (the names); REP-118 (why 16UC1 and 32FC1 are depth images).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ DEPTH = ("16UC1", "32FC1")
 
 @dataclass(frozen=True)
 class Encoding:
-    """One encoding.
+    """Memory layout of one encoding and its conversion to an image.
 
     Attributes:
-        samples: Numbers per pixel of the buffer.
-        code: OpenCV's conversion to BGR; None where the samples are the picture.
-        bits: Bits per number, 8 or 16.
-        colour: Channel order of the picture, ``"bgr"`` or ``"rgb"``.
-        block_wh: Width and height are multiples of this, pixels.
-        planes: Rows of the buffer per two rows of the picture: 3 with a half-size colour plane below the grey one.
+        samples: Values per pixel of the buffer.
+        code: OpenCV conversion code to BGR. None = the samples are the image.
+        bits: Bits per value, 8 or 16.
+        colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+        block_wh: Width and height must be multiples of this, pixels.
+        planes: Rows of the buffer per two rows of the image. 3 = a half-size colour plane below the grey plane.
     """
 
     samples: int
@@ -39,21 +39,21 @@ class Encoding:
     planes: int = 2
 
     def row_bytes(self, width: int) -> int:
-        """Bytes of one row of the buffer, without padding."""
+        """Return the bytes of one row of the buffer, without padding."""
         return width * self.samples * self.bits // 8
 
     def rows(self, height: int) -> int:
-        """Rows of the buffer."""
+        """Return the number of rows of the buffer."""
         return height * self.planes // 2
 
-    def image(self, buffer: Any, size_wh: tuple[int, int], step: int, is_bigendian: bool) -> Image:
-        """The picture in a buffer: (H, W, 3), or (H, W) if grey.
+    def to_image(self, buffer: Any, size_wh: tuple[int, int], step: int, is_bigendian: bool) -> Image:
+        """Convert a buffer to an image, (H, W, 3) or grey (H, W).
 
         Args:
-            buffer: Bytes, at least ``rows`` times ``step`` of them.
-            size_wh: Width and height of the picture, pixels.
+            buffer: At least ``rows`` times ``step`` bytes.
+            size_wh: Width and height of the image, pixels.
             step: Bytes from one row to the next.
-            is_bigendian: Order of the bytes of 16-bit numbers.
+            is_bigendian: Whether 16-bit values are big-endian.
         """
         width, height = size_wh
         item = self.bits // 8
@@ -64,13 +64,13 @@ class Encoding:
             shape, strides = (*shape, self.samples), (*strides, item)
         array: AnyArray = np.ndarray(shape, dtype, buffer, 0, strides)
         if item == 2:
-            array = np.ascontiguousarray(array, np.uint16)  # OpenCV reads neither swapped nor unaligned numbers
+            array = np.ascontiguousarray(array, np.uint16)  # OpenCV cannot read swapped or unaligned values
         if self.code is not None:
             array = cv2.cvtColor(array, self.code)
         return cv2.convertScaleAbs(array, alpha=SHADES_16_TO_8) if item == 2 else array
 
 
-# OpenCV names a Bayer pattern after the second and third pixel of the second row: its "BG" begins with R G.
+# OpenCV names a Bayer pattern after the second and third pixel of the second row: its "BG" starts with R G.
 _BAYER = {
     "rggb": cv2.COLOR_BayerBG2BGR,
     "bggr": cv2.COLOR_BayerRG2BGR,
@@ -101,4 +101,4 @@ ENCODINGS: dict[str, Encoding] = {
     **{f"bayer_{pattern}8": Encoding(1, code) for pattern, code in _BAYER.items()},
     **{f"bayer_{pattern}16": Encoding(1, code, bits=16) for pattern, code in _BAYER.items()},
 }
-"""Every encoding that the node reads, by the name in the message."""
+"""All supported encodings, by their name in the message."""

@@ -1,4 +1,4 @@
-"""Image messages to arrays, for the node, recordings and the live page alike. Needs no ROS.
+"""Decode image messages, for the node, bags and the live page. Needs no ROS.
 
 A message is any object with the fields of ``sensor_msgs/Image`` or ``sensor_msgs/CompressedImage``.
 """
@@ -15,31 +15,31 @@ from pose_ros.media.compressed_images import decode_compressed
 from pose_ros.media.encodings import DEPTH, ENCODINGS, Encoding
 
 Converter = Callable[[Any], Image | None]
-"""Returns the image in a raw message as (H, W, 3) BGR, or None if it cannot."""
+"""Returns the image of a raw message as (H, W, 3) BGR, or None if it cannot convert it."""
 
 CONVERTER_FIRST = frozenset(
     ["rgba8", "bgra8", "yuv422", "yuv422_yuy2", "bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8"]
 )
-"""Encodings for which the converter is asked first if rows are not padded: some converters overlook padding."""
+"""Encodings that the converter handles first, unless rows are padded: some converters ignore padding."""
 
 
 def no_converter(message: Any) -> None:
-    """Convert nothing: only the encodings of this package are read."""
+    """Convert nothing, so that only the encodings of this package are supported."""
 
 
 def decode_message(message: Any, convert: Converter = no_converter) -> tuple[Image, str]:
     """Decode a raw or compressed image message.
 
     Args:
-        message: A ``sensor_msgs/Image`` or ``sensor_msgs/CompressedImage``, or an object with its fields.
-        convert: Asked about raw messages in encodings that this package does not know, and first about those of
-            ``CONVERTER_FIRST``.
+        message: ``sensor_msgs/Image`` or ``sensor_msgs/CompressedImage``, or an object with its fields.
+        convert: Called for raw messages with an encoding that this package does not support, and first for those
+            of ``CONVERTER_FIRST``.
 
     Returns:
         The image, (H, W, 3) or grey (H, W), and its channel order, ``"bgr"`` or ``"rgb"``.
 
     Raises:
-        ValueError: If it is damaged, of an unknown encoding, or a depth image.
+        ValueError: If the message is damaged, has an unknown encoding, or is a depth image.
     """
     return decode_compressed(message) if hasattr(message, "format") else decode_raw(message, convert)
 
@@ -48,12 +48,12 @@ def decode_raw(message: Any, convert: Converter = no_converter) -> tuple[Image, 
     """Decode a ``sensor_msgs/Image``.
 
     Args:
-        message: The message.
+        message: ``sensor_msgs/Image``, or an object with its fields.
         convert: As for ``decode_message``.
 
     Returns:
         The image, (H, W, 3) or grey (H, W), and its channel order, ``"bgr"`` or ``"rgb"``. For rgb8, bgr8, 8UC3,
-        mono8 and 8UC1 the image is a view of the message, also where rows are padded.
+        mono8 and 8UC1 the image is a view of the message, even if rows are padded.
 
     Raises:
         ValueError: If the encoding is unknown, or the sizes contradict each other.
@@ -66,11 +66,11 @@ def decode_raw(message: Any, convert: Converter = no_converter) -> tuple[Image, 
     if message.encoding in CONVERTER_FIRST and not is_padded and (image := convert(message)) is not None:
         return image, "bgr"
     size_wh = (message.width, message.height)
-    return encoding.image(message.data, size_wh, message.step, bool(message.is_bigendian)), encoding.colour
+    return encoding.to_image(message.data, size_wh, message.step, bool(message.is_bigendian)), encoding.colour
 
 
 def to_bgr(image: Image, colour: str) -> Image:
-    """Return an image in channel order B, G, R. Grey stays grey. Copies only if it must."""
+    """Convert an image to channel order BGR. Grey stays grey. Copies only if necessary."""
     return cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if colour == "rgb" and image.ndim == 3 else image
 
 
@@ -81,7 +81,7 @@ def _convert_unknown(message: Any, convert: Converter) -> Image:
     advice = (
         "this is a depth image: remap 'image' to the colour image"
         if message.encoding in DEPTH
-        else "convert it with image_proc, or set the driver to one of these"
+        else "convert it with image_proc, or configure the driver for one of these"
     )
     raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {message.encoding!r}; {advice}")
 

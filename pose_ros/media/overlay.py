@@ -1,8 +1,8 @@
-"""Skeletons drawn over an image.
+"""Draw skeletons over an image.
 
-Colours tell the person's own left from right: left is orange, right is sky blue, the middle is bluish green; three
-colours that stay apart under every common colour blindness. The less certain a keypoint, the fainter it is.
-Everything drawn is a convex polygon: limbs are bars of any width, keypoints are discs, each over a dark rim.
+Colours mark the sides of a person: left is orange, right is sky blue, the centre is bluish green. People with a common
+colour blindness can distinguish these colours. A keypoint with a lower score is more transparent.
+All shapes are convex polygons: limbs are bars of any width, keypoints are discs, each with a dark rim.
 
 References:
     Okabe and Ito, Color Universal Design, https://jfly.uni-koeln.de/color/ (the palette).
@@ -32,21 +32,21 @@ _SIDES = tuple(SIDE_COLOURS)
 _RIM: Colour = (32, 32, 32)
 _LIGHT: Colour = (235, 235, 235)
 _OPACITIES = (0.35, 0.65, 1.0)  # from uncertain to certain
-_CERTAIN = 0.4  # a score from which on a keypoint is opaque
-_SHIFT = 4  # fractional bits of the coordinates given to OpenCV
-_FAR_PX = 1e5  # coordinates are clipped here, so that they fit OpenCV's integers: far beyond any image
+_CERTAIN = 0.4  # a keypoint with this score or more is opaque
+_SHIFT = 4  # fractional bits of the coordinates passed to OpenCV
+_FAR_PX = 1e5  # limit of coordinates, so that they fit OpenCV's integers, far outside any image
 _CIRCLE = np.stack([np.cos(np.arange(16) * np.pi / 8), np.sin(np.arange(16) * np.pi / 8)], axis=1)
 
 
 @dataclass(frozen=True)
 class _Strokes:
-    """S limbs (P = 2 points each) or keypoints (P = 1).
+    """S limbs (P = 2 points each) or keypoints (P = 1) to draw.
 
     Attributes:
-        points: (S, P, 2) x and y, pixels.
-        width: (S,) pixels.
-        level: (S,) index into _OPACITIES.
-        side: (S,) index into _SIDES.
+        points: (S, P, 2), x and y, pixels.
+        width: (S,), pixels.
+        level: (S,), index into _OPACITIES.
+        side: (S,), index into _SIDES.
     """
 
     points: AnyArray
@@ -54,19 +54,19 @@ class _Strokes:
     level: AnyArray
     side: AnyArray
 
-    def of_level(self, level: int) -> _Strokes:
-        """Those of one opacity."""
-        chosen = self.level == level
-        return _Strokes(self.points[chosen], self.width[chosen], self.level[chosen], self.side[chosen])
+    def select_level(self, level: int) -> _Strokes:
+        """Select the strokes of one opacity."""
+        mask = self.level == level
+        return _Strokes(self.points[mask], self.width[mask], self.level[mask], self.side[mask])
 
 
 def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayConfig | None = None) -> Image:
     """Draw people over an image.
 
     Args:
-        image_bgr: (H, W, 3) or grey (H, W). Not modified.
-        people: In pixels of this image; keypoints outside it are fine.
-        skeleton: Names of the keypoints.
+        image_bgr: Image, (H, W, 3) or grey (H, W). Not modified.
+        people: People in pixels of this image. Keypoints may be outside the image.
+        skeleton: Skeleton of the people.
         config: Line width, threshold, boxes and ids.
 
     Returns:
@@ -74,7 +74,7 @@ def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayCo
 
     Raises:
         TypeError: If the image is not an array.
-        ValueError: If it is not uint8 of that shape, or the people have another number of keypoints.
+        ValueError: If the image is not uint8 of that shape, or the number of keypoints does not match the skeleton.
     """
     config = config or OverlayConfig()
     check_image(image_bgr)
@@ -94,23 +94,23 @@ def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: O
     ends = np.array(skeleton.drawn_limbs, int).reshape(-1, 2)
     line_sides, dot_sides = limb_sides(skeleton), [_SIDES.index(skeleton.side(k)) for k in range(len(skeleton))]
     keypoints, scores, threshold = people.keypoints, people.scores, config.score_threshold
-    lines = _strokes(keypoints[:, ends], scores[:, ends].min(axis=2), line_sides, widths, threshold)
-    dots = _strokes(keypoints[:, :, None], scores, dot_sides, 2 * widths, threshold)
+    lines = _make_strokes(keypoints[:, ends], scores[:, ends].min(axis=2), line_sides, widths, threshold)
+    dots = _make_strokes(keypoints[:, :, None], scores, dot_sides, 2 * widths, threshold)
     layer = np.empty_like(canvas)
     for level, opacity in enumerate(_OPACITIES):
-        here = (_bars, lines.of_level(level)), (_discs, dots.of_level(level))
-        if not any(len(strokes.points) for _, strokes in here):
+        groups = (_bars, lines.select_level(level)), (_discs, dots.select_level(level))
+        if not any(len(strokes.points) for _, strokes in groups):
             continue
         if opacity == 1:
-            _paint(canvas, here)
-        else:  # by way of a layer: strokes that cross each other do not add up
+            _paint(canvas, groups)
+        else:  # one layer per opacity, so that crossing strokes do not add up
             np.copyto(layer, canvas)
-            _paint(layer, here)
+            _paint(layer, groups)
             cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
 
 
 def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> AnyArray:
-    """(N,) pixels: fitted to the image, finer for people who are small in it."""
+    """Compute the line width of each person, (N,) pixels, from the size of the image and of the person."""
     boxes = people.boxes()
     of_image = min(canvas.shape[:2]) / 110
     of_person = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) / 45
@@ -118,21 +118,23 @@ def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> AnyArr
 
 
 def limb_sides(skeleton: Skeleton) -> list[int]:
-    """The side that each limb touches, as a place in ``SIDE_COLOURS``; from side to side is the middle."""
+    """Return the side of each limb as an index into ``SIDE_COLOURS``. A limb from left to right is in the centre."""
     touched = [{skeleton.side(keypoint) for keypoint in limb} - {"centre"} for limb in skeleton.drawn_limbs]
     return [_SIDES.index(sides.pop() if len(sides) == 1 else "centre") for sides in touched]
 
 
-def _strokes(points: AnyArray, scores: AnyArray, sides: Sequence[int], widths: AnyArray, threshold: float) -> _Strokes:
-    """Flatten (N, S) strokes, and keep those that are to be seen."""
-    drawn = (scores > 0) & (scores >= threshold)
+def _make_strokes(
+    points: AnyArray, scores: AnyArray, sides: Sequence[int], widths: AnyArray, threshold: float
+) -> _Strokes:
+    """Flatten (N, S) strokes and keep the visible ones."""
+    visible = (scores > 0) & (scores >= threshold)
     level = np.minimum(scores / _CERTAIN * (len(_OPACITIES) - 1), len(_OPACITIES) - 1).astype(int)
-    width, side = (np.broadcast_to(values, scores.shape)[drawn] for values in (widths[:, None], sides))
-    return _Strokes(np.clip(points[drawn], -_FAR_PX, _FAR_PX), width, level[drawn], side)
+    width, side = (np.broadcast_to(values, scores.shape)[visible] for values in (widths[:, None], sides))
+    return _Strokes(np.clip(points[visible], -_FAR_PX, _FAR_PX), width, level[visible], side)
 
 
 def _bars(ends: AnyArray, width: AnyArray) -> AnyArray:
-    """(S, 4, 2) corners."""
+    """Compute the corners of bars, (S, 4, 2)."""
     first, last = ends[:, 0], ends[:, 1]
     length = np.maximum(np.linalg.norm(last - first, axis=1), 1e-6)
     across = (last - first)[:, ::-1] * [-1, 1] * (width / 2 / length)[:, None]
@@ -140,7 +142,7 @@ def _bars(ends: AnyArray, width: AnyArray) -> AnyArray:
 
 
 def _discs(centres: AnyArray, width: AnyArray) -> AnyArray:
-    """(S, 16, 2) corners."""
+    """Compute the corners of discs, (S, 16, 2)."""
     return centres + width[:, None, None] / 2 * _CIRCLE
 
 
@@ -166,7 +168,7 @@ def _draw_boxes(canvas: Image, people: People) -> None:
 
 
 def _write_ids(canvas: Image, people: People) -> None:
-    """Write id (if tracked) and score above each person, moved into the image where needed."""
+    """Write id (if tracked) and score above each person, but inside the image."""
     for box, person_id, score in zip(people.boxes(), people.ids, people.person_scores, strict=True):
         text = f"{score:.2f}" if person_id == NOT_TRACKED else f"#{person_id} {score:.2f}"
         _write(canvas, text, box)

@@ -1,4 +1,4 @@
-"""ImageSet of what a network says and what a decoder makes of it: one panel each for fields, peaks and people."""
+"""Draw the fields of a network and the result of a decoder: one panel each for fields, peaks and people."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ PANEL_HEIGHT = 480
 _STRENGTH = 0.75
 
 
-def panels(
+def draw_panels(
     fields: Fields, people: People, spec: ModelSpec, config: DecoderConfig, background: Image | None = None
 ) -> Image:
     """Draw fields, peaks and people side by side.
 
     Args:
-        fields: Of one image.
-        people: What a decoder made of them, in network-input pixels.
-        spec: The model.
-        config: Its thresholds find the peaks.
-        background: (H, W, 3) BGR, the network input; None is a dark plane of the fields' extent.
+        fields: Fields of one image.
+        people: People that a decoder found in the fields, in network-input pixels.
+        spec: Description of the model.
+        config: Settings of the peak search.
+        background: Network input, (H, W, 3) BGR. None = a dark image of the size of the fields.
 
     Returns:
-        (PANEL_HEIGHT, any, 3) BGR.
+        The panels, (PANEL_HEIGHT, any, 3) BGR.
     """
-    canvas = _plane(fields, spec) if background is None else background
-    pictures = {name: _field_picture(name, array, fields) for name, array in vars(fields).items() if array is not None}
-    named = {name: _laid_over(canvas, picture, spec) for name, picture in pictures.items() if picture is not None}
+    canvas = _plain_background(fields, spec) if background is None else background
+    images = {name: _field_image(name, array, fields) for name, array in vars(fields).items() if array is not None}
+    named = {name: _blend(canvas, image, spec) for name, image in images.items() if image is not None}
     if fields.heatmaps is not None:
-        named["peaks"] = _with_peaks(canvas, fields, spec, config)
+        named["peaks"] = _draw_peaks(canvas, fields, spec, config)
     named["people"] = draw(canvas, people, spec.skeleton, OverlayConfig(ids=True))
-    return np.hstack([_titled(name.replace("_", " "), picture) for name, picture in named.items()])
+    return np.hstack([_add_title(name.replace("_", " "), panel) for name, panel in named.items()])
 
 
-def _plane(fields: Fields, spec: ModelSpec) -> Image:
+def _plain_background(fields: Fields, spec: ModelSpec) -> Image:
     rows, cols = next(np.shape(array)[1:] for array in vars(fields).values() if array is not None)
     return np.full((round(rows * spec.stride), round(cols * spec.stride), 3), 40, np.uint8)
 
 
-def _field_picture(name: str, array: AnyArray, fields: Fields) -> Image | None:
-    """(H, W, 4) BGR and opacity of one field; None for those that say little to the eye."""
+def _field_image(name: str, array: AnyArray, fields: Fields) -> Image | None:
+    """Make an image of one field, (H, W, 4) BGR and opacity. None for fields that are not useful to look at."""
     array = np.nan_to_num(np.asarray(array, np.float32), posinf=0, neginf=0)
     if name in ("heatmaps", "centres", "segmentation"):
         value = np.clip(array[:-1] if name == "heatmaps" and _has_background(array) else array, 0, 1).max(axis=0)
@@ -56,19 +56,19 @@ def _field_picture(name: str, array: AnyArray, fields: Fields) -> Image | None:
         pairs = array.reshape(-1, 2, *array.shape[1:])
         strongest = np.linalg.norm(pairs, axis=1).argmax(axis=0)
         x, y = np.take_along_axis(pairs, strongest[None, None], axis=0)[0]
-        return _directions(x, y, 1.0)
+        return _direction_image(x, y, 1.0)
     if name == "tags" and fields.heatmaps is not None:
-        return _tag_colours(array, np.clip(np.asarray(fields.heatmaps, np.float32), 0, 1))
+        return _tag_image(array, np.clip(np.asarray(fields.heatmaps, np.float32), 0, 1))
     return None
 
 
 def _has_background(heatmaps: FloatArray) -> bool:
-    """Whether the last channel is high nearly everywhere, as 1 - max is."""
+    """Whether the last channel is a background channel (1 - max), so high nearly everywhere."""
     return bool(np.median(heatmaps[-1]) > 0.5)
 
 
-def _directions(x: AnyArray, y: AnyArray, full: float) -> Image:
-    """Vectors as hue and opacity."""
+def _direction_image(x: AnyArray, y: AnyArray, full: float) -> Image:
+    """Make an image of vectors: direction as hue, length as opacity."""
     length = np.minimum(np.hypot(x, y) / full, 1)
     hue = np.uint8((np.arctan2(y, x) / np.pi + 1) * 89.5)
     solid = np.full_like(hue, 255)
@@ -76,42 +76,42 @@ def _directions(x: AnyArray, y: AnyArray, full: float) -> Image:
     return np.dstack([colours, np.uint8(255 * length)])
 
 
-def _tag_colours(tags: FloatArray, heatmaps: FloatArray) -> Image:
-    """The first tag of the likeliest keypoint as hue, its confidence as opacity."""
+def _tag_image(tags: FloatArray, heatmaps: FloatArray) -> Image:
+    """Make an image of tags: first tag of the most likely keypoint as colour, its confidence as opacity."""
     first = tags[:: max(1, len(tags) // len(heatmaps))][: len(heatmaps)]
-    likeliest = heatmaps[: len(first)].argmax(axis=0)[None]
-    tag = np.take_along_axis(first, likeliest, axis=0)[0]
-    value = np.take_along_axis(heatmaps, likeliest, axis=0)[0]
+    most_likely = heatmaps[: len(first)].argmax(axis=0)[None]
+    tag = np.take_along_axis(first, most_likely, axis=0)[0]
+    value = np.take_along_axis(heatmaps, most_likely, axis=0)[0]
     low, high = np.percentile(tag[value > 0.1], [2, 98]) if (value > 0.1).any() else (0, 1)
     scaled = np.clip((tag - low) / max(high - low, 1e-6), 0, 1)
     colours = cv2.applyColorMap(np.uint8(255 * scaled), cv2.COLORMAP_TURBO)
     return np.dstack([colours, np.uint8(255 * np.sqrt(value))])
 
 
-def _laid_over(canvas: Image, picture: Image, spec: ModelSpec) -> Image:
-    """Blend a field picture over the canvas, each cell where the model says that it lies."""
+def _blend(canvas: Image, field_image: Image, spec: ModelSpec) -> Image:
+    """Blend a field image over the canvas. Each cell is drawn at the position that the model defines."""
     scale = np.array([[spec.stride, 0, spec.origin], [0, spec.stride, spec.origin]], np.float64)
     size_wh = (canvas.shape[1], canvas.shape[0])
-    warped = cv2.warpAffine(picture, scale, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.warpAffine(field_image, scale, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     opacity = warped[..., 3:] / np.float32(255) * _STRENGTH
     blended = canvas * (1 - opacity) + warped[..., :3] * opacity
     return np.rint(blended).astype(np.uint8)
 
 
-def _with_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderConfig) -> Image:
+def _draw_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderConfig) -> Image:
     heatmaps = field_array("heatmaps", fields.heatmaps, len(spec.skeleton))
     peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
-    picture = canvas.copy()
+    image = canvas.copy()
     for k, count in enumerate(peaks.counts):
         colour = SIDE_COLOURS[spec.skeleton.side(k)]
         for x, y in np.rint(peaks.xy[k, :count] * spec.stride + spec.origin).astype(int).tolist():
-            cv2.circle(picture, (x, y), max(2, canvas.shape[0] // 120), colour, -1, cv2.LINE_AA)
-    return picture
+            cv2.circle(image, (x, y), max(2, canvas.shape[0] // 120), colour, -1, cv2.LINE_AA)
+    return image
 
 
-def _titled(title: str, picture: Image) -> Image:
-    width = max(1, round(picture.shape[1] * PANEL_HEIGHT / picture.shape[0]))
-    panel = cv2.resize(picture, (width, PANEL_HEIGHT), interpolation=cv2.INTER_AREA)
+def _add_title(title: str, image: Image) -> Image:
+    width = max(1, round(image.shape[1] * PANEL_HEIGHT / image.shape[0]))
+    panel = cv2.resize(image, (width, PANEL_HEIGHT), interpolation=cv2.INTER_AREA)
     cv2.rectangle(panel, (0, 0), (14 + 10 * len(title), 26), (32, 32, 32), cv2.FILLED)
     cv2.putText(panel, title, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
     return panel

@@ -1,4 +1,4 @@
-"""Contact sheets: images of one size in rows, with titles."""
+"""Draw contact sheets: images of one size in rows, with titles."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _WHITE = (255, 255, 255)
 
 
 def arrange(images: Sequence[Image], columns: int) -> Image:
-    """Lay out images of one size row by row, with white gaps.
+    """Arrange images of one size row by row, with white gaps.
 
     Args:
-        images: (H, W, 3) each, at least one.
+        images: At least one image, (H, W, 3) each.
         columns: Images per row.
     """
     columns = min(columns, len(images))
@@ -33,14 +33,14 @@ def arrange(images: Sequence[Image], columns: int) -> Image:
 
 
 def add_title(image: Image, text: str) -> Image:
-    """Return the image below a dark bar with a line of text."""
+    """Add a dark bar with a line of text above an image."""
     barred: Image = cv2.copyMakeBorder(image, BAR_PX, 0, 0, 0, cv2.BORDER_CONSTANT, value=(32, 32, 32))
     cv2.putText(barred, text, (4, BAR_PX - 6), *_FONT, _WHITE, 1, cv2.LINE_AA)
     return barred
 
 
 def write_caption(image: Image, text: str) -> None:
-    """Write a line of text on the darkened lower left corner, in place."""
+    """Write a line of text on the darkened lower left corner of an image, in place."""
     (width, height), _ = cv2.getTextSize(text, *_FONT, 1)
     image[-height - 12 :, : width + 12] //= 3
     cv2.putText(image, text, (6, image.shape[0] - 7), *_FONT, _WHITE, 1, cv2.LINE_AA)

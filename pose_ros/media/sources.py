@@ -1,4 +1,4 @@
-"""Where frames come from: a video, a camera, an image, a folder of images, a rosbag2. None needs ROS."""
+"""Read frames from videos, cameras, images, folders of images and rosbag2. Needs no ROS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pose_ros.media.image_messages import Converter, decode_message, no_converte
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FOLDER_RATE_HZ = 10.0
-"""Rate of a folder of images, which has none of its own."""
+"""Frame rate of a folder of images, frames per second."""
 _FALLBACK_RATE_HZ = 30.0
 _NS = 1_000_000_000
 
@@ -30,11 +30,11 @@ class Frame:
     """One image of a source.
 
     Attributes:
-        image_bgr: (H, W, 3), or (H, W) grey.
-        index: Place in the source, from 0.
-        name: Name of the file, or ``<source>_<index>``.
-        stamp_ns: Of a bag, the stamp in the message's header; otherwise the time since the first frame.
-        frame_id: Of a bag, that of the message's header.
+        image_bgr: Image, (H, W, 3) BGR or grey (H, W).
+        index: Position in the source, from 0.
+        name: File name, or ``<source>_<index>``.
+        stamp_ns: Stamp of the message header in a bag, otherwise time since the first frame, ns.
+        frame_id: Frame id of the message header in a bag, otherwise empty.
     """
 
     image_bgr: Image
@@ -45,11 +45,11 @@ class Frame:
 
 
 class Source(ABC):
-    """A sequence of frames that can be read again and again; a bad file raises ValueError, which names it.
+    """Sequence of frames that can be read several times. A broken file raises a ValueError with its name.
 
     Attributes:
-        path: The file or folder.
-        count: Number of frames; None if unknown. Of a video it is what the file promises.
+        path: File or folder.
+        count: Number of frames, None = unknown. For a video, the number in the file header.
         rate_hz: Frames per second.
     """
 
@@ -62,16 +62,16 @@ class Source(ABC):
 
 
 def open_source(path: str | Path, *, topic: str | None = None, convert: Converter = no_converter) -> Source:
-    """Open whatever a path is.
+    """Open a source of frames.
 
     Args:
-        path: A video, an image, a folder of images, a rosbag2 (folder, .mcap or .db3), or the number of a camera.
-        topic: Image topic of a bag; not needed if it has only one.
-        convert: Asked about images of a bag whose encoding this package does not know; see ``decode_message``.
+        path: Video, image, folder of images, rosbag2 (folder, .mcap or .db3) or camera number.
+        topic: Image topic of a bag. Not needed if the bag has only one.
+        convert: Called for images of a bag with an unsupported encoding, see ``decode_message``.
 
     Raises:
-        FileNotFoundError: If there is nothing of that name.
-        ValueError: If it cannot be read or holds no images.
+        FileNotFoundError: If the path does not exist.
+        ValueError: If the source cannot be read or has no images.
     """
     is_camera = str(path).isdecimal() and not Path(path).exists()
     path = Path(path)
@@ -87,7 +87,7 @@ def open_source(path: str | Path, *, topic: str | None = None, convert: Converte
 
 
 class Video(Source):
-    """A video file, or a camera by its number.
+    """Video file, or camera with a number.
 
     Raises:
         ValueError: If OpenCV cannot read it.
@@ -96,14 +96,14 @@ class Video(Source):
     def __init__(self, path: Path, device: int | None = None) -> None:
         self.path = path
         self._device = device
-        capture = self._opened()
-        promised, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        capture = self._open_capture()
+        frame_count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
         capture.release()
-        self.count = int(promised) if promised > 0 and device is None else None
+        self.count = int(frame_count) if frame_count > 0 and device is None else None
         self.rate_hz = rate if math.isfinite(rate) and 0 < rate <= 1000 else _FALLBACK_RATE_HZ
 
     def __iter__(self) -> Iterator[Frame]:
-        capture, index = self._opened(), 0
+        capture, index = self._open_capture(), 0
         try:
             first_ns = last_ns = -1
             for index in count():
@@ -112,18 +112,18 @@ class Video(Source):
                     break
                 time_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
                 first_ns = time_ns if index == 0 else first_ns
-                last_ns = self._later(time_ns - first_ns, last_ns)
+                last_ns = self._frame_time(time_ns - first_ns, last_ns)
                 yield Frame(image, index, f"{self.path.stem}_{index:06d}", last_ns)
         finally:
             capture.release()
         if index == 0:
             raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
 
-    def _later(self, time_ns: int, last_ns: int) -> int:
-        """The time of a frame; one interval after the last where the file does not tell."""
+    def _frame_time(self, time_ns: int, last_ns: int) -> int:
+        """Return the time of a frame. If the file gives none, return one interval after the last frame."""
         return time_ns if time_ns > last_ns else last_ns + round(_NS / self.rate_hz)
 
-    def _opened(self) -> Any:
+    def _open_capture(self) -> Any:
         capture = cv2.VideoCapture(str(self.path) if self._device is None else self._device)
         if not capture.isOpened():
             raise ValueError(f"video {self.path}: expected a video that OpenCV can read, got an unreadable one")
@@ -131,7 +131,7 @@ class Video(Source):
 
 
 class ImageFiles(Source):
-    """Image files, as frames at a fixed rate."""
+    """Image files as frames at a fixed rate."""
 
     def __init__(self, files: Sequence[Path], path: Path, rate_hz: float = FOLDER_RATE_HZ) -> None:
         self.path = path
@@ -145,7 +145,7 @@ class ImageFiles(Source):
 
 
 class BagImages(Source):
-    """The images of a rosbag2."""
+    """Images of a rosbag2."""
 
     def __init__(self, bag: Bag, convert: Converter = no_converter) -> None:
         self.bag = bag
@@ -156,11 +156,11 @@ class BagImages(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         for index, recorded in enumerate(self.bag.messages([self.bag.image_topic])):
-            message = self.bag.deserialised(recorded)
-            image, name = self._image(recorded, message, index), f"{self.path.stem}_{index:06d}"
+            message = self.bag.deserialise(recorded)
+            image, name = self._decode_image(recorded, message, index), f"{self.path.stem}_{index:06d}"
             yield Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
 
-    def _image(self, recorded: RecordedMessage, message: Any, index: int) -> Image:
+    def _decode_image(self, recorded: RecordedMessage, message: Any, index: int) -> Image:
         where = f"bag {self.path}, image {index} of {recorded.topic}"
         try:
             return to_bgr(*decode_message(message, self._convert))
@@ -169,47 +169,47 @@ class BagImages(Source):
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files of a folder, ``2.png`` before ``10.png``.
+    """List the image files of a folder, ``2.png`` before ``10.png``.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If there are none.
+        FileNotFoundError: If the folder does not exist.
+        ValueError: If the folder has no images.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"folder: expected a folder of images, got {folder}, which is none")
+        raise FileNotFoundError(f"folder: expected a folder of images, got {folder}, which is not a folder")
     files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
     if not files:
         raise ValueError(f"folder {folder}: expected images ({', '.join(IMAGE_SUFFIXES)}), got none")
-    return sorted(files, key=_natural)
+    return sorted(files, key=_natural_key)
 
 
 def read_image(file: Path) -> Image:
     """Read an image file as (H, W, 3) BGR, upright.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a whole image.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a complete image.
     """
     if not file.is_file():
         raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
-    return _decoded(file.read_bytes(), f"image {file}")
+    return _decode(file.read_bytes(), f"image {file}")
 
 
-def _natural(file: Path) -> list[tuple[str, int]]:
+def _natural_key(file: Path) -> list[tuple[str, int]]:
     return [(text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", file.name.lower())]
 
 
-def _decoded(data: bytes, where: str) -> Image:
+def _decode(data: bytes, where: str) -> Image:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None or (data.startswith(b"\xff\xd8") and not _is_whole_jpeg(data)):
-        raise ValueError(f"{where}: expected a whole image, got {len(data)} bytes, damaged or of another format")
+    if image is None or (data.startswith(b"\xff\xd8") and not _is_complete_jpeg(data)):
+        raise ValueError(f"{where}: expected a complete image, got {len(data)} bytes, damaged or of another format")
     return image
 
 
-def _is_whole_jpeg(data: bytes) -> bool:
-    """Whether the picture ends; OpenCV 4 fills the rest of one that does not with grey."""
+def _is_complete_jpeg(data: bytes) -> bool:
+    """Whether a jpeg has its end marker. OpenCV 4 fills the rest of a truncated image with grey."""
     position = 2
-    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # over the segments, thumbnails among them
+    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # skip the segments, including thumbnails
         is_filler = data[position + 1] == 0xFF
         position += 1 if is_filler else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return data.find(b"\xff\xd9", position) >= 0

@@ -1,1 +1,1 @@
-"""Model files: the default model, the catalogue of public models, and their download."""
+"""The default model, the catalogue of public models, and their download."""

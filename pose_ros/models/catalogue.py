@@ -1,6 +1,6 @@
-"""The catalogue of public models: what each is, where its publisher offers it, and under which licence.
+"""Read the catalogue of public models: facts about each model, where to download it, and its licence.
 
-It stands in ``models/catalogue.yaml``. Nothing in it was measured by us; AP and speed are the publishers' own.
+The catalogue is ``models/catalogue.yaml``. AP and speed are the publishers' figures, not our measurements.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _CHECKSUM = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """An accuracy that the publisher states.
+    """Accuracy that the publisher states.
 
     Attributes:
         ap: Average precision of COCO keypoints, percent.
-        data: The images.
-        test: How they were shown: scales, flip, what ran before or after the network.
+        data: Images of the test.
+        test: Test method: scales, flip, and programs before or after the network.
     """
 
     ap: float
@@ -45,26 +45,26 @@ class Entry:
     """One public model.
 
     Attributes:
-        name: Its name here.
-        network: The network that its weights fill, a name of ``network/zoo.py``.
-        grouping: How its people are formed, a key of ``fields.GROUPING_HEADS``.
-        skeleton: Its keypoints, a name of ``skeleton.SKELETONS``.
-        input: The size of image that it was published with.
-        paper: Title.
-        publisher: Its repository.
-        code_licence: Licence of the publisher's code, of which nothing is used here.
-        weights_licence: Licence of the weights; the repository's where the publisher states no other.
-        commercial: Whether the weights may be used commercially: "yes", "no" or "unclear".
-        file: Name of the file as published.
-        arxiv: Number of the paper.
-        url: Where a program can fetch the file; empty where only a person can.
-        page: Where a person can.
-        checksum: ``sha256:`` or ``md5:`` and hexadecimal digits, or ``not pinned`` where the publisher gives none and
-            we have not had the file. At least the first 8 digits of a SHA-256.
-        size_mb: Size of the file, MB; 0 where unknown.
-        results: What accuracy the publisher states.
-        speed: What speed the publisher states, and on what.
-        note: What else to know.
+        name: Name of the model in this package.
+        network: Network of the weights, a name of ``network/zoo.py``.
+        grouping: Grouping of keypoints into people, a key of ``fields.GROUPING_HEADS``.
+        skeleton: Skeleton of the model, a name of ``skeleton.SKELETONS``.
+        input: Image size of the publication.
+        paper: Title of the paper.
+        publisher: Repository of the publisher.
+        code_licence: Licence of the publisher's code. This package uses none of it.
+        weights_licence: Licence of the weights, or that of the repository if the publisher states no other.
+        commercial: Whether commercial use of the weights is permitted: "yes", "no" or "unclear".
+        file: Name of the published file.
+        arxiv: arXiv number of the paper.
+        url: Address for download by a program. Empty = only in a browser.
+        page: Web page for download in a browser.
+        checksum: ``sha256:`` or ``md5:`` and hexadecimal digits, or ``not pinned`` if the publisher states none and
+            we do not have the file. At least the first 8 digits of a SHA-256.
+        size_mb: Size of the file, MB. 0 = unknown.
+        results: Accuracy that the publisher states.
+        speed: Speed that the publisher states, with the hardware.
+        note: Further information.
     """
 
     name: str
@@ -89,25 +89,25 @@ class Entry:
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9_]+", self.name):
-            self._fail("name", "small letters, digits and _", self.name)
+            self._fail("name", "lower-case letters, digits and _", self.name)
         if Path(self.file).name != self.file or self.file.startswith("."):
-            self._fail("file", "the name of a file", self.file)
+            self._fail("file", "a file name without folders", self.file)
         for name, choices in {"grouping": tuple(GROUPING_HEADS), "commercial": COMMERCIAL}.items():
             if getattr(self, name) not in choices:
                 self._fail(name, f"one of {', '.join(choices)}", getattr(self, name))
         if self.checksum != NOT_PINNED and not _CHECKSUM.fullmatch(self.checksum):
-            self._fail("checksum", f"sha256:… or md5:… in small hexadecimal digits, or {NOT_PINNED!r}", self.checksum)
+            self._fail("checksum", f"sha256:… or md5:… in lower-case hexadecimal, or {NOT_PINNED!r}", self.checksum)
         if self.url and not self.url.startswith(("https://", "http://")):
             self._fail("url", "https://… or http://…", self.url)
 
     @property
     def is_ours(self) -> bool:
-        """Whether its file comes with this package."""
+        """Whether the file is part of this package."""
         return not self.url and not self.page
 
     @property
     def path(self) -> Path:
-        """Where its file lies, or will lie once it is fetched."""
+        """Path of the file, also before its download."""
         return FILE.parent / self.file if self.is_ours else user_cache("models") / self.name / self.file
 
     def _fail(self, field: str, expected: str, got: object) -> None:
@@ -116,11 +116,11 @@ class Entry:
 
 @cache
 def entries(file: Path = FILE) -> tuple[Entry, ...]:
-    """All entries, in the order of the file: the default model first.
+    """Read all entries, in the order of the file: the default model first.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a valid catalogue; the entry and its fault are named.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the catalogue is invalid. The error names the entry and its fault.
     """
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -129,20 +129,20 @@ def entries(file: Path = FILE) -> tuple[Entry, ...]:
     if not isinstance(data, list):
         raise ValueError(f"catalogue {file}: expected a list of entries, got {type(data).__name__}")
     try:
-        found = tuple(build_config(Entry, entry, _name(entry, number)) for number, entry in enumerate(data, 1))
+        catalogue = tuple(build_config(Entry, entry, _name(entry, number)) for number, entry in enumerate(data, 1))
     except (ValueError, TypeError) as error:
         raise ValueError(f"catalogue {file}: {error}") from error
-    names = [entry.name for entry in found]
+    names = [entry.name for entry in catalogue]
     if len(set(names)) < len(names):
         raise ValueError(f"catalogue {file}: expected each name once, got {sorted(names)}")
-    return found
+    return catalogue
 
 
 def find(name: str, file: Path = FILE) -> Entry:
-    """The entry of a name.
+    """Find the entry of a name.
 
     Raises:
-        ValueError: If there is none; the nearest names are given.
+        ValueError: If no entry has the name. The error suggests the nearest names.
     """
     known = {entry.name: entry for entry in entries(file)}
     if name not in known:

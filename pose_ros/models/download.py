@@ -1,6 +1,6 @@
-"""Fetching one file over HTTP: resumed where it stopped, verified, and there whole or not at all.
+"""Download one file over HTTP: resumed after an interruption, verified, and saved completely or not at all.
 
-What arrives is never executed, unpacked or read as anything but bytes.
+The received bytes are never executed, unpacked or parsed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 DownloadProgress = Callable[[int, int], None]
-"""Called with the bytes so far and the bytes in all, 0 where the server does not tell."""
+"""Called with received bytes and total bytes. If the server sends no length, the total is the bytes at the start."""
 
 CHUNK_BYTES = 1 << 18
 PARTIAL_CONTENT = 206
 RANGE_NOT_SATISFIABLE = 416
 ADVICE = {
-    401: "it asks for a log-in",
-    403: "it refuses programs, or asks for a log-in",
-    404: "the publisher has moved or withdrawn it",
-    429: "too many people want it now: try again later",
+    401: "the server requires a login",
+    403: "the server rejects programs, or requires a login",
+    404: "the publisher has moved or removed the file",
+    429: "too many downloads at the moment: try again later",
 }
 
 
@@ -40,28 +40,28 @@ def download(
     progress: DownloadProgress | None = None,
     timeout_s: float = 30.0,
 ) -> None:
-    """Fetch a file. What is there of an interrupted download, ``TARGET.part``, is continued if the server can.
+    """Download a file. An interrupted download, ``TARGET.part``, is resumed if the server supports it.
 
-    Several processes may ask for the same file: one fetches it, the others wait for it.
+    Several processes can download the same file at the same time. One downloads it, and the others wait.
 
     Args:
-        url: http or https.
-        target: Where it goes; a file that is already there is verified and kept.
+        url: Address of the file, http or https.
+        target: Path of the result. An existing file is verified and kept.
         checksum: ``sha256:`` or ``md5:`` and its first or all digits, or ``not pinned``.
-        progress: Told of every piece.
-        timeout_s: Longest silence of the server.
+        progress: Called after every received piece.
+        timeout_s: Longest wait for data from the server, seconds.
 
     Raises:
-        ValueError: If the file has another checksum (it is then removed), or a web page came instead of a file.
-        OSError: If the server cannot be reached, has no such file or stops half-way, or the disk is full.
+        ValueError: If the checksum differs (a downloaded file is then removed), or the server sent a web page.
+        OSError: If the server is not reachable, does not have the file or stops early, or the disk is full.
     """
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"download: expected an address of http or https, got {url}")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    with _locked(part) as file, _explained(url, part):
-        if target.exists():  # it was here before, or the process that we waited for has fetched it
-            _forget(part)
+    with _lock_part(part) as file, _explain_errors(url, part):
+        if target.exists():  # it existed before, or the process that we waited for has downloaded it
+            _remove_part(part)
             verify(target, checksum)
             return
         try:
@@ -70,17 +70,17 @@ def download(
             os.fsync(file.fileno())
             verify(part, checksum)
         except ValueError as error:
-            _forget(part)
-            raise ValueError(f"download {url}: {error}; what came has been removed") from error
+            _remove_part(part)
+            raise ValueError(f"download {url}: {error}; the received data was removed") from error
         part.replace(target)
-        _forget(part)
+        _remove_part(part)
 
 
 def verify(path: Path, checksum: str) -> None:
     """Compare a file with its checksum.
 
     Raises:
-        ValueError: If it has another one.
+        ValueError: If the checksum differs.
     """
     algorithm, colon, digits = checksum.partition(":")
     got = digest(path, algorithm) if colon else digits
@@ -89,7 +89,7 @@ def verify(path: Path, checksum: str) -> None:
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:
-    """The checksum of a file, in hexadecimal digits."""
+    """Compute the checksum of a file, in hexadecimal digits."""
     total = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while piece := file.read(CHUNK_BYTES):
@@ -98,64 +98,64 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 
 def is_web_page(head: bytes) -> bool:
-    """Whether the first bytes of a file are those of a web page."""
+    """Return whether the first bytes of a file are those of a web page."""
     return head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[IO[bytes]]:
-    """The unfinished file, open for appending, ours alone."""
+def _lock_part(part: Path) -> Iterator[IO[bytes]]:
+    """Open the unfinished file for appending, with an exclusive lock."""
     while True:
         with part.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                same = os.path.samestat(os.fstat(file.fileno()), part.stat())
+                is_current = os.path.samestat(os.fstat(file.fileno()), part.stat())
             except FileNotFoundError:
-                same = False  # whom we waited for has finished and renamed it
-            if same:
+                is_current = False  # the process that we waited for has finished and renamed it
+            if is_current:
                 try:
                     yield file
                 finally:
                     if not os.fstat(file.fileno()).st_size:
-                        _forget(part)
+                        _remove_part(part)
                 return
 
 
 def _fetch(url: str, file: IO[bytes], progress: DownloadProgress | None, timeout_s: float) -> None:
     tag = _tag_of(Path(file.name))
-    start = os.fstat(file.fileno()).st_size if tag.is_file() else 0  # not tell(): we may have waited for another
+    start = os.fstat(file.fileno()).st_size if tag.is_file() else 0  # tell() is wrong if another process has written
     resume = {"Range": f"bytes={start}-", "If-Range": tag.read_text()} if start else {}
     try:
         answer = urlopen(Request(url, headers={"User-Agent": "pose_ros", **resume}), timeout=timeout_s)
     except HTTPError as error:
         if error.code != RANGE_NOT_SATISFIABLE or not start:
             raise
-        tag.unlink()  # all of it is here, or too much: without its tag it is fetched again
+        tag.unlink()  # the part has all bytes or too many: without its tag, the download starts again
         _fetch(url, file, progress, timeout_s)
         return
     with answer:
         if url.startswith("https:") and not answer.url.startswith("https:"):
-            raise ValueError(f"expected to stay on https, got sent to {answer.url}")
-        if answer.status != PARTIAL_CONTENT:  # the server cannot resume, or has another file by now
+            raise ValueError(f"expected to stay on https, got a redirect to {answer.url}")
+        if answer.status != PARTIAL_CONTENT:  # the server does not support resuming, or has a different file now
             start = 0
             file.truncate(0)
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise ValueError(f"expected the bytes from {start}, got {answer.headers.get('Content-Range')}")
+            raise ValueError(f"expected the bytes from {start} on, got {answer.headers.get('Content-Range')}")
         _receive(answer, file, start, progress)
 
 
 def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress | None) -> None:
-    """Write the body, which begins at byte ``got``."""
+    """Write the body, which starts at byte ``got``."""
     part = Path(file.name)
     total = got + int(answer.headers.get("Content-Length") or 0)
     if total - got > (free := shutil.disk_usage(part.parent).free):
-        raise OSError(errno.ENOSPC, f"{total - got} bytes do not fit into the {free} that are free", str(part.parent))
+        raise OSError(errno.ENOSPC, f"{total - got} bytes do not fit into {free} free bytes", str(part.parent))
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
-    if tag and not tag.startswith("W/"):  # a weak tag does not promise the same bytes
+    if tag and not tag.startswith("W/"):  # a weak tag does not guarantee identical bytes
         _tag_of(part).write_text(tag)
     while piece := answer.read(CHUNK_BYTES):
         if got == 0 and (is_web_page(piece) or answer.headers.get_content_type() == "text/html"):
-            raise ValueError(_page_instead(answer.url))
+            raise ValueError(_web_page_message(answer.url))
         file.write(piece)
         got += len(piece)
         if progress:
@@ -164,45 +164,45 @@ def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress 
         raise http.client.IncompleteRead(b"", total - got)
 
 
-def _page_instead(url: str) -> str:
-    why = "Google Drive asks people to confirm" if "google.com" in url else "a log-in, or a confirmation?"
-    return f"expected a file, got a web page ({why}): open it in a browser and save the file yourself"
+def _web_page_message(url: str) -> str:
+    reason = "Google Drive requires a confirmation" if "google.com" in url else "a login or confirmation page?"
+    return f"expected a file, got a web page ({reason}): open it in a browser and save the file yourself"
 
 
 @contextmanager
-def _explained(url: str, part: Path) -> Iterator[None]:
-    """Turn what can go wrong into one sentence."""
+def _explain_errors(url: str, part: Path) -> Iterator[None]:
+    """Raise errors of the network and the disk again, with a message of one sentence."""
     try:
         yield
     except HTTPError as error:
         advice = f"; {ADVICE[error.code]}" if error.code in ADVICE else ""
         raise OSError(f"download {url}: expected a file, got HTTP {error.code} {error.reason}{advice}") from error
     except URLError as error:
-        raise OSError(f"download {url}: expected an answer, got {_said(error.reason)}") from error
+        raise OSError(f"download {url}: expected an answer, got {_describe_reason(error.reason)}") from error
     except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
         raise OSError(
-            f"download {url}: expected the whole file, got {part.stat().st_size} bytes and then silence; "
-            "the same command goes on from there"
+            f"download {url}: expected the whole file, got {part.stat().st_size} bytes and then no more data; "
+            "repeat the command to resume"
         ) from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise OSError(f"download {url}: expected room in {part.parent}, got a full disk") from error
+            raise OSError(f"download {url}: expected free space in {part.parent}, got a full disk") from error
         raise
 
 
-def _said(reason: object) -> str:
+def _describe_reason(reason: object) -> str:
     if isinstance(reason, socket.gaierror):
-        return "no such host (is this machine online?)"
+        return "an unknown host (is this machine online?)"
     if isinstance(reason, TimeoutError):
-        return "silence (is this machine online?)"
+        return "a timeout (is this machine online?)"
     return f"{reason} (is this machine online?)"
 
 
 def _tag_of(part: Path) -> Path:
-    """Where the server's name for these very bytes is kept."""
+    """Return the path of the server's entity tag, which identifies the received bytes."""
     return part.with_name(f"{part.name}.tag")
 
 
-def _forget(part: Path) -> None:
+def _remove_part(part: Path) -> None:
     part.unlink(missing_ok=True)
     _tag_of(part).unlink(missing_ok=True)

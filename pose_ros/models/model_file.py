@@ -1,6 +1,6 @@
-"""Model files: where the default one lies, and the description that each carries.
+"""Read and write the description of a model file, and find the default model.
 
-The description stands in the ONNX metadata, or in a YAML file of the same name beside it.
+The description is in the ONNX metadata, or in a YAML file of the same name next to the model.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
 
 def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | None = None) -> ModelSpec:
-    """The description of a model.
+    """Read the description of a model.
 
     Args:
-        model: The ONNX file.
-        metadata: Its metadata.
-        sidecar: A YAML file that overrides what the model says of itself.
+        model: ONNX file.
+        metadata: Metadata of the file.
+        sidecar: YAML file that overrides the description in the model.
 
     Raises:
         FileNotFoundError: If the sidecar does not exist.
-        ValueError: If there is no description, or it is not a valid one.
+        ValueError: If the description is missing or invalid.
     """
     if sidecar is not None:
         return read_sidecar(Path(sidecar))
     if METADATA_KEY in metadata:
-        return _parsed(metadata[METADATA_KEY], str(model))
-    beside = model.with_suffix(".yaml")
-    if beside.is_file():
-        return read_sidecar(beside)
+        return _parse_spec(metadata[METADATA_KEY], str(model))
+    neighbour = model.with_suffix(".yaml")
+    if neighbour.is_file():
+        return read_sidecar(neighbour)
     raise ValueError(
-        f"model {model}: expected a description in its metadata or in {beside.name}, got neither; "
-        "docs/models.md says how to write one"
+        f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither; "
+        "write one as described in docs/models.md"
     )
 
 
@@ -46,14 +46,14 @@ def read_sidecar(path: Path) -> ModelSpec:
     """Read a description from a YAML file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a valid description.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the description is invalid.
     """
-    return _parsed(read_yaml_text(path, "model description"), str(path))
+    return _parse_spec(read_yaml_text(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
-    """Copy an ONNX file and store the description in the copy's metadata. Needs the package ``onnx``."""
+    """Copy an ONNX file with the description in its metadata. Requires the package ``onnx``."""
     import onnx
 
     network = onnx.load(str(model))
@@ -62,7 +62,7 @@ def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
     onnx.save(network, str(target))
 
 
-def _parsed(text: str, source: str) -> ModelSpec:
+def _parse_spec(text: str, source: str) -> ModelSpec:
     try:
         data = yaml.safe_load(text)  # JSON is YAML
     except yaml.YAMLError as error:

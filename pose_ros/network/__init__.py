@@ -1,1 +1,1 @@
-"""The networks of the field, in torch: a backbone, a neck and named heads, one file per paper. `zoo` lists them."""
+"""Pose networks in torch, one file per paper: a backbone, a neck and named heads. `zoo` lists them."""

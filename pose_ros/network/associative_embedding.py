@@ -1,7 +1,7 @@
-"""Associative Embedding: four stacked hourglasses give heatmaps and tags.
+"""Associative Embedding: four stacked hourglasses that predict heatmaps and tags.
 
-Half of what an hourglass says has no target: the publisher's 68 channels are 17 heatmaps, 17 tags and 34 more. They are
-no output, but the next hourglass reads them, so the network keeps them.
+Half of the channels of an hourglass have no target: the publisher's 68 channels are 17 heatmaps, 17 tags and 34 others.
+These 34 are not part of the output. The network keeps them because the next hourglass reads them.
 
 References:
     Newell et al., Associative Embedding: End-to-End Learning for Joint Detection and Grouping, arXiv:1611.05424.
@@ -18,17 +18,17 @@ from pose_ros.skeleton import COCO_17, Skeleton
 
 RESOLUTIONS = 5
 INPUT = InputSpec("image", "NCHW", "float32", "rgb", std=(255.0, 255.0, 255.0), multiple=64, short_side=512)
-ORIGIN = 2.0  # trained on keypoints cut down to whole cells: those drawn at cell c lie within 4 c … 4 c + 4
+ORIGIN = 2.0  # training rounds keypoints down to whole cells: those drawn at cell c lie within 4 c … 4 c + 4
 
 
 class AssociativeEmbedding(PoseNetwork):
-    """Hourglasses of plain convolutions that widen as they go down, without normalisation.
+    """Stacked hourglasses of plain convolutions, wider at coarser resolutions, without normalisation.
 
     Args:
-        skeleton: The keypoints.
-        stacks: Hourglasses.
-        channels: At stride 4.
-        growth: Channels more at each coarser resolution.
+        skeleton: Keypoints to predict.
+        stacks: Number of hourglasses.
+        channels: Channels at stride 4.
+        growth: Additional channels at each coarser resolution.
     """
 
     def __init__(self, skeleton: Skeleton, stacks: int = 4, channels: int = 256, growth: int = 128) -> None:
@@ -49,15 +49,15 @@ class AssociativeEmbedding(PoseNetwork):
         self.stack = HourglassStack(_stem(channels), towers, channels, 4 * self.keypoints)
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Heatmaps and tags of each hourglass."""
-        return [self._named(said) for said in self.stack(images)]
+        """Compute the heatmaps and tags of each hourglass."""
+        return [self._split_channels(prediction) for prediction in self.stack(images)]
 
-    def _named(self, said: Tensor) -> FieldTensors:
-        return {"heatmaps": said[:, : self.keypoints], "tags": said[:, self.keypoints : 2 * self.keypoints]}
+    def _split_channels(self, prediction: Tensor) -> FieldTensors:
+        return {"heatmaps": prediction[:, : self.keypoints], "tags": prediction[:, self.keypoints : 2 * self.keypoints]}
 
 
 def conv(cin: int, cout: int, size: int = 3, stride: int = 1) -> nn.Sequential:
-    """A convolution and ReLU, same padding."""
+    """Make a convolution with same padding, followed by ReLU."""
     return nn.Sequential(nn.Conv2d(cin, cout, size, stride, size // 2), nn.ReLU(inplace=True))
 
 
@@ -72,7 +72,7 @@ def _stem(channels: int) -> nn.Sequential:
 
 
 def associative_embedding_4hg(skeleton: Skeleton = COCO_17) -> PoseNetwork:
-    """The publisher's network: 4 hourglasses of 256 … 768 channels."""
+    """Build the publisher's network: 4 hourglasses of 256 … 768 channels."""
     return AssociativeEmbedding(skeleton)
 
 

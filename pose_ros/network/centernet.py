@@ -1,4 +1,4 @@
-"""CenterNet: people as points, with their keypoints as offsets from there and as peaks of heatmaps.
+"""CenterNet: each person is a centre point, with keypoints as offsets from it and as peaks of heatmaps.
 
 References:
     Zhou et al., Objects as Points, arXiv:1904.07850, section 3 and 4.2 (heads), section 5 and appendix A (networks).
@@ -23,21 +23,21 @@ from pose_ros.skeleton import COCO_17, Skeleton
 STRIDE = 4
 LOGITS = ("centres", "heatmaps")
 PRIOR = 0.1
-"""How likely a cell is a peak before anything has been learnt."""
+"""Probability that a cell is a peak, before training."""
 
 
 class CenterNetHourglass(PoseNetwork):
-    """CenterNet on stacked hourglasses, each of which has its heads.
+    """CenterNet on stacked hourglasses, each with its own heads.
 
     Args:
-        skeleton: Its keypoints.
-        stacks: How many hourglasses there are.
+        skeleton: Keypoints to predict.
+        stacks: Number of hourglasses.
     """
 
     def __init__(self, skeleton: Skeleton, stacks: int = 2) -> None:
         super().__init__()
         self.backbone = HourglassBackbone(stacks)
-        self.heads = nn.ModuleList(heads(channels, 256, skeleton) for channels in self.backbone.channels)
+        self.heads = nn.ModuleList(make_heads(channels, 256, skeleton) for channels in self.backbone.channels)
         self.spec = with_heads(spec_of("centernet_hourglass", skeleton, multiple=128), tuple(self.heads[-1]))
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
@@ -46,34 +46,34 @@ class CenterNetHourglass(PoseNetwork):
         return [{name: head(features) for name, head in heads.items()} for features, heads in stages]
 
     def fields(self, images: Tensor) -> FieldTensors:
-        """Run the network for use: the fields of the last hourglass."""
+        """Compute the fields of the last hourglass, for inference."""
         features = self.backbone(images)[-1]
         return with_probabilities({name: head(features) for name, head in self.heads[-1].items()}, LOGITS)
 
 
 def centernet_hourglass(skeleton: Skeleton = COCO_17) -> PoseNetwork:
-    """CenterNet on two large hourglasses."""
+    """Build CenterNet on two large hourglasses."""
     return CenterNetHourglass(skeleton)
 
 
 def centernet_dla34(skeleton: Skeleton = COCO_17) -> HeadedNetwork:
-    """CenterNet on DLA-34 with deformable convolutions."""
+    """Build CenterNet on DLA-34 with deformable convolutions."""
     backbone = DLA34()
     neck = AggregationNeck(backbone.channels)
     spec = spec_of("centernet_dla34", skeleton)
-    return HeadedNetwork(spec, backbone, neck, heads(backbone.channels[0], 256, skeleton), LOGITS)
+    return HeadedNetwork(spec, backbone, neck, make_heads(backbone.channels[0], 256, skeleton), LOGITS)
 
 
 def centernet_resnet(skeleton: Skeleton = COCO_17, depth: int = 18) -> HeadedNetwork:
-    """CenterNet on a ResNet and three transposed convolutions."""
+    """Build CenterNet on a ResNet and three transposed convolutions."""
     backbone = ResNet(depth)
     neck = Deconvolutions(backbone.channels[-1])
     spec = spec_of(f"centernet_resnet{depth}", skeleton)
-    return HeadedNetwork(spec, backbone, neck, heads(CHANNELS, 64, skeleton), LOGITS)
+    return HeadedNetwork(spec, backbone, neck, make_heads(CHANNELS, 64, skeleton), LOGITS)
 
 
-def heads(cin: int, hidden: int, skeleton: Skeleton) -> nn.ModuleDict:
-    """A 3 × 3 and a 1 × 1 convolution for each field; everything is measured in cells."""
+def make_heads(cin: int, hidden: int, skeleton: Skeleton) -> nn.ModuleDict:
+    """Make a head of one 3 × 3 and one 1 × 1 convolution for each field. Sizes and offsets are in cells."""
     keypoints = len(skeleton)
     sizes = {
         "centres": 1,
@@ -87,15 +87,15 @@ def heads(cin: int, hidden: int, skeleton: Skeleton) -> nn.ModuleDict:
 
 
 def spec_of(name: str, skeleton: Skeleton, multiple: int = 32) -> ModelSpec:
-    """The description of a CenterNet; a cell's index times the stride is a pixel, as the publisher counts."""
+    """Make the description of a CenterNet. A cell's index times the stride is its pixel, as in the publisher's code."""
     mean, std = (0.408 * 255, 0.447 * 255, 0.470 * 255), (0.289 * 255, 0.274 * 255, 0.278 * 255)
     pixels = InputSpec("image", "NCHW", "float32", "bgr", mean, std, multiple, short_side=512)
     return ModelSpec(name, skeleton, STRIDE, input=pixels, grouping="centernet", licence="MIT")
 
 
-def _head(cin: int, hidden: int, cout: int, rare: bool) -> nn.Sequential:
+def _head(cin: int, hidden: int, cout: int, has_prior: bool) -> nn.Sequential:
     last = nn.Conv2d(hidden, cout, 1)
-    if rare:
+    if has_prior:
         nn.init.constant_(last.bias, math.log(PRIOR / (1 - PRIOR)))
     return nn.Sequential(nn.Conv2d(cin, hidden, 3, padding=1), nn.ReLU(inplace=True), last)
 

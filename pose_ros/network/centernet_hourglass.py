@@ -1,4 +1,4 @@
-"""The large hourglass of CornerNet and CenterNet: residual layers, strides in place of pooling, two stacks.
+"""The large hourglass of CornerNet and CenterNet: residual layers, strides instead of pooling, two stacks.
 
 References:
     Law and Deng, CornerNet: Detecting Objects as Paired Keypoints, arXiv:1808.01244, section 3.5.
@@ -15,19 +15,19 @@ from torch.nn import functional
 from pose_ros.network.resnet import BasicBlock
 
 CHANNELS = (256, 256, 384, 384, 384, 512)
-"""Of the resolutions from 1/4 to 1/128."""
+"""Channels of the resolutions from 1/4 to 1/128."""
 MIDDLE_BLOCKS = 4
 
 
 class HourglassBackbone(nn.Module):
-    """A trunk that gives one feature map of stride 4 per stack.
+    """Backbone with one feature map of stride 4 per stack.
 
     Args:
-        stacks: How many hourglasses follow each other.
+        stacks: Number of hourglasses in sequence.
 
     Attributes:
-        channels: Of each feature map.
-        strides: Of each feature map, px.
+        channels: Channels of each feature map.
+        strides: Stride of each feature map, px.
     """
 
     def __init__(self, stacks: int = 2) -> None:
@@ -42,34 +42,34 @@ class HourglassBackbone(nn.Module):
         self.between = nn.ModuleList(_block(channels, channels) for _ in range(stacks - 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to (B, C, H / 4, W / 4) of each stack; H and W are multiples of 128."""
-        features, found = self.stem(images), []
+        """Map (B, 3, H, W) to (B, C, H / 4, W / 4) of each stack. H and W are multiples of 128."""
+        features, maps = self.stem(images), []
         for index, hourglass in enumerate(self.hourglasses):
-            found.append(self.ends[index](hourglass(features)).relu())
+            maps.append(self.ends[index](hourglass(features)).relu())
             if index < len(self.between):
-                features = (self.past[index](features) + self.back[index](found[-1])).relu()
+                features = (self.past[index](features) + self.back[index](maps[-1])).relu()
                 features = self.between[index](features)
-        return tuple(found)
+        return tuple(maps)
 
 
 class CenterNetHourglassModule(nn.Module):
-    """Down to the coarsest grid and up again, with a way around at each resolution.
+    """One hourglass: down to the coarsest grid and up again, with a skip connection at each resolution.
 
     Args:
-        channels: Of each resolution, fine to coarse; two or more.
+        channels: Channels of each resolution, fine to coarse. Two or more.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        here, below = channels[:2]
-        self.around = nn.Sequential(_block(here, here), _block(here, here))
-        self.down = nn.Sequential(_block(here, below, 2), _block(below, below))
-        middle = nn.Sequential(*(_block(below, below) for _ in range(MIDDLE_BLOCKS)))
+        fine, coarse = channels[:2]
+        self.around = nn.Sequential(_block(fine, fine), _block(fine, fine))
+        self.down = nn.Sequential(_block(fine, coarse, 2), _block(coarse, coarse))
+        middle = nn.Sequential(*(_block(coarse, coarse) for _ in range(MIDDLE_BLOCKS)))
         self.inner = CenterNetHourglassModule(channels[1:]) if len(channels) > 2 else middle
-        self.up = nn.Sequential(_block(below, below), _block(below, here))
+        self.up = nn.Sequential(_block(coarse, coarse), _block(coarse, fine))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         coarse = self.up(self.inner(self.down(features)))
         return self.around(features) + functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
 

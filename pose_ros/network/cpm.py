@@ -1,7 +1,7 @@
-"""Convolutional Pose Machines: one person, in six stages that each look at the image and at the stage before.
+"""Convolutional Pose Machines: one person, in six stages that each read the image and the previous stage.
 
-The person stands in the middle of the image: a map of that place, put beside what the first stage said, tells it from
-its neighbours. Cell c lies at x = 8 c + 3.5, the middle of the 8 pixels that three poolings leave to it.
+The person is in the centre of the image. The later stages also read a map of that centre, which separates the person
+from people nearby. Cell c lies at x = 8 c + 3.5, the middle of the 8 pixels that three poolings merge into it.
 
 References:
     Wei et al., Convolutional Pose Machines, arXiv:1602.00134, figure 2.
@@ -35,11 +35,11 @@ MPII_14 = Skeleton(
 
 
 class ConvolutionalPoseMachine(PoseNetwork):
-    """The network; its heatmaps end with the background.
+    """Convolutional Pose Machine. The last channel of its heatmaps is the background.
 
     Args:
-        skeleton: Keypoints.
-        stages: How many, the first included.
+        skeleton: Keypoints to predict.
+        stages: Number of stages, including the first.
     """
 
     def __init__(self, skeleton: Skeleton, stages: int = 6) -> None:
@@ -64,11 +64,11 @@ class ConvolutionalPoseMachine(PoseNetwork):
 
 
 def centre_map(features: Tensor, sigma: float) -> Tensor:
-    """A gaussian around the middle of a grid.
+    """Make a Gaussian around the middle of a grid.
 
     Args:
-        features: (B, C, H, W), whose size, type and device it takes.
-        sigma: Standard deviation, in cells.
+        features: (B, C, H, W). The result has its size, type and device.
+        sigma: Standard deviation, cells.
 
     Returns:
         (B, 1, H, W) in [0, 1].
@@ -81,7 +81,7 @@ def centre_map(features: Tensor, sigma: float) -> Tensor:
 
 
 def _features(cout: int) -> nn.Sequential:
-    """What both the first stage and the later ones see of the image, by weights of their own."""
+    """Make the image layers. The first stage and the later stages use the same layers with separate weights."""
     layers, cin = [], 3
     for _ in range(3):
         layers += [*_convs(cin, (9, 128)), nn.MaxPool2d(2)]
@@ -94,7 +94,7 @@ def _stage(cin: int, beliefs: int) -> nn.Sequential:
 
 
 def _convs(cin: int, *rows: tuple[int, int]) -> list[nn.Module]:
-    """Rectified convolutions of a size and a number of channels each."""
+    """Make convolutions with ReLU. Each row is a kernel size and a number of channels."""
     layers: list[nn.Module] = []
     for size, cout in rows:
         layers += [nn.Conv2d(cin, cout, size, padding=size // 2), nn.ReLU(inplace=True)]
@@ -103,7 +103,7 @@ def _convs(cin: int, *rows: tuple[int, int]) -> list[nn.Module]:
 
 
 def cpm(skeleton: Skeleton = MPII_14) -> PoseNetwork:
-    """The network of six stages."""
+    """Build the network of six stages."""
     return ConvolutionalPoseMachine(skeleton)
 
 

@@ -1,4 +1,4 @@
-"""Cascaded Pyramid Network: a feature pyramid finds the easy keypoints of a crop, a second network the hard ones.
+"""Cascaded Pyramid Network: a feature pyramid for the easy keypoints of a crop, a second network for the hard ones.
 
 References:
     Chen et al., Cascaded Pyramid Network for Multi-Person Pose Estimation, arXiv:1711.07319, section 3.2, fig. 1.
@@ -12,21 +12,21 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from pose_ros.network.hrnet import finer, on_finest
+from pose_ros.network.hrnet import upsample, upsample_to_finest
 from pose_ros.network.model import FieldTensors, PoseNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import Bottleneck, ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
 
 CHANNELS = 256
-ORIGIN = 1.5  # the cells tile the image, so that the mirrored image has the mirrored fields
+ORIGIN = 1.5  # the cells tile the image, so a mirrored image has mirrored fields
 
 
 class CPN(PoseNetwork):
     """GlobalNet and RefineNet on a ResNet.
 
     Args:
-        skeleton: The keypoints.
-        depth: Of the ResNet.
+        skeleton: Keypoints to predict.
+        depth: Depth of the ResNet.
     """
 
     def __init__(self, skeleton: Skeleton, depth: int) -> None:
@@ -38,43 +38,47 @@ class CPN(PoseNetwork):
         self.fine = RefineNet(len(self.backbone.channels), len(skeleton))
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Heatmaps of the four levels of GlobalNet, coarse to fine, and of RefineNet; all at stride 4."""
+        """Compute the heatmaps of GlobalNet's four levels, coarse to fine, then of RefineNet. All at stride 4."""
         pyramid, heatmaps = self.coarse(self.backbone(images))
-        return [{"heatmaps": said} for said in (*heatmaps, self.fine(pyramid))]
+        return [{"heatmaps": level} for level in (*heatmaps, self.fine(pyramid))]
 
 
 class GlobalNet(nn.Module):
-    """A feature pyramid whose every level gives heatmaps.
+    """Feature pyramid that predicts heatmaps at every level.
 
     Args:
-        channels: Of the feature maps, fine to coarse.
-        cout: Of the heatmaps.
+        channels: Channels of the feature maps, fine to coarse.
+        cout: Channels of the heatmaps.
     """
 
     def __init__(self, channels: Sequence[int], cout: int) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Sequential(*normed(cin, CHANNELS), nn.ReLU(inplace=True)) for cin in channels)
-        self.downward = nn.ModuleList(nn.Sequential(*normed(CHANNELS, CHANNELS)) for _ in channels[1:])
+        self.lateral = nn.ModuleList(
+            nn.Sequential(*conv_norm(cin, CHANNELS), nn.ReLU(inplace=True)) for cin in channels
+        )
+        self.downward = nn.ModuleList(nn.Sequential(*conv_norm(CHANNELS, CHANNELS)) for _ in channels[1:])
         self.predict = nn.ModuleList(
-            nn.Sequential(*normed(CHANNELS, CHANNELS), nn.ReLU(inplace=True), nn.Conv2d(CHANNELS, cout, 3, padding=1))
+            nn.Sequential(
+                *conv_norm(CHANNELS, CHANNELS), nn.ReLU(inplace=True), nn.Conv2d(CHANNELS, cout, 3, padding=1)
+            )
             for _ in channels
         )
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-        """The pyramid, fine to coarse, and the heatmaps of its levels on the finest grid, coarse to fine."""
+        """Compute the pyramid, fine to coarse, and the heatmaps of its levels on the finest grid, coarse to fine."""
         pyramid = [lateral(features) for lateral, features in zip(self.lateral, maps, strict=True)]
         for level in reversed(range(len(pyramid) - 1)):
-            pyramid[level] = pyramid[level] + self.downward[level](finer(pyramid[level + 1], 2))
-        said = [predict(level) for predict, level in zip(self.predict, pyramid, strict=True)]
-        return pyramid, on_finest(said)[::-1]
+            pyramid[level] = pyramid[level] + self.downward[level](upsample(pyramid[level + 1], 2))
+        heatmaps = [predict(level) for predict, level in zip(self.predict, pyramid, strict=True)]
+        return pyramid, upsample_to_finest(heatmaps)[::-1]
 
 
 class RefineNet(nn.Module):
-    """All levels together; the coarser a level, the more residual blocks it passes first.
+    """Prediction from all levels together. Coarser levels pass through more residual blocks first.
 
     Args:
-        levels: Of the pyramid.
-        cout: Of the heatmaps.
+        levels: Number of levels of the pyramid.
+        cout: Channels of the heatmaps.
     """
 
     def __init__(self, levels: int, cout: int) -> None:
@@ -84,13 +88,13 @@ class RefineNet(nn.Module):
         self.predict = nn.Conv2d(CHANNELS, cout, 3, padding=1)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
-        """The pyramid, fine to coarse, to heatmaps on its finest grid."""
+        """Map the pyramid, fine to coarse, to heatmaps on its finest grid."""
         levels = [blocks(level) for blocks, level in zip(self.levels, pyramid, strict=True)]
-        return self.predict(self.together(torch.cat(on_finest(levels), dim=1)))
+        return self.predict(self.together(torch.cat(upsample_to_finest(levels), dim=1)))
 
 
-def normed(cin: int, cout: int) -> list[nn.Module]:
-    """A 1 × 1 convolution and its normalisation."""
+def conv_norm(cin: int, cout: int) -> list[nn.Module]:
+    """Make a 1 × 1 convolution and its normalisation."""
     return [nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout)]
 
 
@@ -99,7 +103,7 @@ def _block(cin: int) -> Bottleneck:
 
 
 def cpn(skeleton: Skeleton = COCO_17, depth: int = 50) -> PoseNetwork:
-    """CPN on a ResNet of 50 or more layers."""
+    """Build CPN on a ResNet of 50 or more layers."""
     return CPN(skeleton, depth)
 
 

@@ -1,9 +1,9 @@
-"""Deformable convolution: each point of the kernel reads the features at a place of its own.
+"""Deformable convolution: each point of the kernel reads the features at its own displaced position.
 
     y(p) = sum_k w_k x(p + p_k + offset_k(p)) mask_k(p)
 
-x is read bilinearly and is 0 outside of the map. Sampling is one ``grid_sample`` (GridSample of ONNX opset 16), so
-that there is nothing to compile and the network exports like any other.
+x is sampled bilinearly and is 0 outside the map. Sampling is one ``grid_sample`` (GridSample of ONNX opset 16), so the
+layer needs no compiled extension and exports like any other network.
 
 References:
     Zhu et al., Deformable ConvNets v2: More Deformable, Better Results, arXiv:1811.11168, eq. 1.
@@ -32,13 +32,13 @@ def deformable_conv2d(
 
     Args:
         features: (B, C, H, W).
-        offsets: (B, 2 P, H', W') cells, for the P points of the kernel row by row: channel 2 k is the displacement of
-            point k in y, 2 k + 1 that in x.
+        offsets: (B, 2 P, H', W') cells, for the P points of the kernel, row by row. Channel 2 k is the displacement of
+            point k in y, channel 2 k + 1 in x.
         weight: (O, C, rows, columns), rows x columns = P.
         bias: (O,).
-        mask: (B, P, H', W') how much each point counts; None is 1.
+        mask: (B, P, H', W') weight of each point. None = 1.
         stride: Cells from one output to the next.
-        padding: Cells by which the kernel begins before the first cell.
+        padding: Cells by which the kernel starts before the first cell.
         dilation: Cells from one point of the kernel to the next.
 
     Returns:
@@ -58,24 +58,24 @@ def deformable_conv2d(
 
 
 def kernel_points(rows: int, columns: int, like: Tensor) -> Tensor:
-    """(2, P) y and x of the points of a kernel, row by row, from its first one; of the type of ``like``."""
+    """Compute (2, P) y and x of a kernel's points, relative to the first, row by row. The type is that of ``like``."""
     y = torch.arange(rows, dtype=like.dtype, device=like.device).repeat_interleave(columns)
     return torch.stack([y, torch.arange(columns, dtype=like.dtype, device=like.device).repeat(rows)])
 
 
 def sample(features: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Features (B, C, H, W) at cells x, y (B, H', W'), bilinear, 0 outside: (B, C, H', W')."""
+    """Sample features (B, C, H, W) at cells x, y (B, H', W'), bilinear, 0 outside. Returns (B, C, H', W')."""
     height, width = features.shape[2:]
-    # Of the two ways to count, the one from the cells' outer edges is also defined for maps of one row or column.
+    # Coordinates relative to the cells' outer edges (align_corners=False) also work for maps of one row or column.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], dim=-1)
     return F.grid_sample(features, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def affine_offsets(matrices: Tensor, translations: Tensor) -> Tensor:
-    """The offsets of a 3 x 3 kernel that each cell turns, stretches and shifts: A G + t - G (DEKR, sec. 3.1).
+    """Compute the offsets of a 3 x 3 kernel with one affine map per cell: A G + t - G (DEKR, sec. 3.1).
 
     Args:
-        matrices: (B, 4, H, W) A of each cell, row by row; it acts on (y, x).
+        matrices: (B, 4, H, W) A of each cell, row by row. It acts on (y, x).
         translations: (B, 2, H, W) t of each cell: y, x.
 
     Returns:
@@ -89,11 +89,11 @@ def affine_offsets(matrices: Tensor, translations: Tensor) -> Tensor:
 
 
 class DeformableConv2d(nn.Module):
-    """A deformable convolution whose offsets and mask are themselves convolved from the features.
+    """Deformable convolution that computes its offsets and mask from the features by a convolution.
 
     Args:
-        in_channels: C.
-        out_channels: O.
+        in_channels: Input channels C.
+        out_channels: Output channels O.
         kernel: Rows and columns of the kernel.
         stride: Cells from one output to the next.
         dilation: Cells from one point of the kernel to the next.
@@ -108,11 +108,11 @@ class DeformableConv2d(nn.Module):
         self.points = kernel**2
         self.stride, self.padding, self.dilation = stride, dilation * (kernel // 2), dilation
         self.conv_offset_mask = nn.Conv2d(in_channels, 3 * self.points, kernel, stride, self.padding, dilation)
-        nn.init.zeros_(self.conv_offset_mask.weight)  # it begins as a plain convolution of half the strength
+        nn.init.zeros_(self.conv_offset_mask.weight)  # before training, it is half of a plain convolution
         nn.init.zeros_(self.conv_offset_mask.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, O, H', W')."""
+        """Map (B, C, H, W) to (B, O, H', W')."""
         offsets, mask = self.conv_offset_mask(features).split([2 * self.points, self.points], dim=1)
         return deformable_conv2d(
             features, offsets, self.weight, self.bias, mask.sigmoid(), self.stride, self.padding, self.dilation

@@ -1,4 +1,4 @@
-"""DEKR: from a person's centre to each keypoint by a branch of its own, whose convolutions look where it is.
+"""DEKR: one branch per keypoint, with adaptive convolutions, predicts the offsets from a person's centre to it.
 
 The publisher does not round keypoints to cells, so this model is decoded with ``half_cell`` off.
 
@@ -15,40 +15,40 @@ from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
 from pose_ros.network.deformable import affine_offsets, deformable_conv2d
-from pose_ros.network.hrnet import Concatenated, HRNet, whole_image_input
+from pose_ros.network.hrnet import Concatenate, HRNet, whole_image_input
 from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.resnet import BasicBlock
 from pose_ros.skeleton import COCO_17, Skeleton
 
 CHANNELS = 15
-"""Features of each keypoint's branch."""
+"""Feature channels of each keypoint's branch."""
 
 
 class DEKR(PoseNetwork):
-    """HRNet's four resolutions together; heatmaps and centres by one head, offsets by a branch for each keypoint.
+    """DEKR on all four resolutions of HRNet. One head for heatmaps and centres, one branch per keypoint for offsets.
 
     Args:
-        spec: The description.
-        width: Of the trunk.
+        spec: Model description.
+        width: Channels of HRNet's finest resolution.
     """
 
     def __init__(self, spec: ModelSpec, width: int) -> None:
         super().__init__()
         self.spec = with_heads(spec, ("heatmaps", "centres", "keypoint_offsets"))
         self.keypoints = len(spec.skeleton)
-        self.backbone, self.neck = HRNet(width, scales=4), Concatenated()
+        self.backbone, self.neck = HRNet(width, scales=4), Concatenate()
         features = sum(self.backbone.channels)
         self.heatmaps = nn.Sequential(
-            *_normed(features, width), BasicBlock(width, width), nn.Conv2d(width, self.keypoints + 1, 1)
+            *_conv_norm_relu(features, width), BasicBlock(width, width), nn.Conv2d(width, self.keypoints + 1, 1)
         )
-        self.shares = nn.Sequential(*_normed(features, self.keypoints * CHANNELS))
+        self.shares = nn.Sequential(*_conv_norm_relu(features, self.keypoints * CHANNELS))
         self.branches = nn.ModuleList(
             nn.Sequential(AdaptiveBlock(CHANNELS), AdaptiveBlock(CHANNELS), nn.Conv2d(CHANNELS, 2, 1))
             for _ in range(self.keypoints)
         )
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Heatmaps, centres, and offsets from a centre to its keypoints in cells; one stage."""
+        """Compute one stage: heatmaps, centres, and offsets from a centre to its keypoints in cells."""
         features = self.neck(self.backbone(images))
         heatmaps, centres = self.heatmaps(features).split([self.keypoints, 1], dim=1)
         shares = self.shares(features).chunk(self.keypoints, dim=1)
@@ -57,10 +57,10 @@ class DEKR(PoseNetwork):
 
 
 class AdaptiveBlock(nn.Module):
-    """A residual 3 × 3 convolution whose kernel each cell turns, stretches and shifts (section 3.1).
+    """Residual 3 × 3 convolution with one affine map of its kernel per cell (section 3.1).
 
     Args:
-        channels: In and out.
+        channels: Input and output channels.
     """
 
     def __init__(self, channels: int) -> None:
@@ -69,15 +69,15 @@ class AdaptiveBlock(nn.Module):
         self.translation = nn.Conv2d(channels, 2, 3, padding=1)
         self.weight = nn.Conv2d(channels, channels, 3, bias=False).weight
         self.norm = nn.BatchNorm2d(channels)
-        self._begin_plain()
+        self._init_identity()
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, channels, H, W) to the same shape."""
+        """Map (B, channels, H, W) to the same shape."""
         offsets = affine_offsets(self.matrix(features), self.translation(features))
         return (self.norm(deformable_conv2d(features, offsets, self.weight)) + features).relu()
 
-    def _begin_plain(self) -> None:
-        """The kernel as it is, until training moves it."""
+    def _init_identity(self) -> None:
+        """Start with the identity map, so that the kernel is a plain one before training."""
         for conv in (self.matrix, self.translation):
             nn.init.zeros_(conv.weight)
             nn.init.zeros_(conv.bias)
@@ -85,14 +85,14 @@ class AdaptiveBlock(nn.Module):
             self.matrix.bias[[0, 3]] = 1
 
 
-def _normed(cin: int, cout: int) -> list[nn.Module]:
+def _conv_norm_relu(cin: int, cout: int) -> list[nn.Module]:
     return [nn.Conv2d(cin, cout, 1, bias=False), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
 
 
 def dekr(skeleton: Skeleton = COCO_17, width: int = 32) -> PoseNetwork:
-    """DEKR of the publisher's size: shorter side 512 px of width 32, else 640 px."""
+    """Build DEKR for the publisher's input size: shorter side 512 px for width 32, else 640 px."""
     spec = ModelSpec(
-        *(f"dekr_w{width}", skeleton, 4),  # origin 0: trained on keypoints that are not rounded to cells
+        *(f"dekr_w{width}", skeleton, 4),  # origin 0: training does not round keypoints to cells
         input=whole_image_input(width),
         grouping="centernet",
         licence="MIT",

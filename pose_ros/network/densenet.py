@@ -1,6 +1,6 @@
 """Densely connected networks 121, 161, 169 and 201, as backbones.
 
-The keys are torchvision's, so that its ImageNet weights load; the classifier is left out.
+The keys are those of torchvision, so its ImageNet weights load. There is no classifier.
 
 References:
     Huang et al., Densely Connected Convolutional Networks, arXiv:1608.06993, table 1.
@@ -17,11 +17,11 @@ VARIANTS = {
     169: (32, 64, (6, 12, 32, 32)),
     201: (32, 64, (6, 12, 48, 32)),
 }
-"""Depth to the growth rate, the channels of the first convolution and the layers of each of the four blocks."""
+"""Depth to growth rate, channels of the first convolution, and number of layers of each of the four blocks."""
 
 
 class DenseLayer(nn.Module):
-    """Normalised 1 × 1 and 3 × 3 convolutions, whose output is put beside their input."""
+    """Normalised 1 × 1 and 3 × 3 convolutions. Their output is concatenated with their input."""
 
     def __init__(self, cin: int, growth: int) -> None:
         super().__init__()
@@ -32,13 +32,13 @@ class DenseLayer(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, cin + growth, H, W)."""
+        """Map (B, cin, H, W) to (B, cin + growth, H, W)."""
         inner = self.conv1(self.relu(self.norm1(features)))
         return torch.cat([features, self.conv2(self.relu(self.norm2(inner)))], dim=1)
 
 
 class DenseBlock(nn.Sequential):
-    """Layers each of which sees the output of all before."""
+    """Dense layers. Each reads the output of all previous layers."""
 
     def __init__(self, cin: int, growth: int, count: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class DenseBlock(nn.Sequential):
 
 
 class DenseTransition(nn.Sequential):
-    """Half the channels, on a grid half as fine."""
+    """Transition to half the channels and half the resolution."""
 
     def __init__(self, cin: int) -> None:
         super().__init__()
@@ -58,17 +58,17 @@ class DenseTransition(nn.Sequential):
 
 
 class DenseNet(nn.Module):
-    """A densely connected network without its classifier.
+    """Densely connected network without its classifier.
 
     Args:
         depth: 121, 161, 169 or 201.
 
     Attributes:
-        channels: Of each feature map.
-        strides: Of each feature map, px.
+        channels: Channels of each feature map.
+        strides: Stride of each feature map, px.
 
     Raises:
-        ValueError: If there is no such depth.
+        ValueError: If the depth is another one.
     """
 
     strides = (4, 8, 16, 32)
@@ -95,10 +95,10 @@ class DenseNet(nn.Module):
         self.channels = tuple(channels)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to the output of the four blocks, fine to coarse; the last is normalised but not rectified."""
-        found, features = [], images
+        """Map (B, 3, H, W) to the outputs of the four blocks, fine to coarse. The last is normalised, without ReLU."""
+        outputs, features = [], images
         for name, layer in self.features.named_children():
             features = layer(features)
             if name.startswith("denseblock"):
-                found.append(features)
-        return (*found[:3], features)
+                outputs.append(features)
+        return (*outputs[:3], features)

@@ -1,7 +1,7 @@
-"""Deep Layer Aggregation: DLA-34, and the upsampling of its levels by deformable convolutions that CenterNet has.
+"""Deep Layer Aggregation: the backbone DLA-34, and CenterNet's neck, which upsamples by deformable convolutions.
 
-The trunk merges its blocks as a tree does its leaves; the neck merges resolutions step by step, each step with the
-result of the one before.
+The backbone merges its blocks in a tree. The neck merges resolutions step by step. Each step reads the result of the
+previous one.
 
 References:
     Yu et al., Deep Layer Aggregation, arXiv:1707.06484, sections 3.1 (iterative) and 3.2 (hierarchical), fig. 3 and 4.
@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from pose_ros.network.deformable import DeformableConv2d
 
 CHANNELS = (16, 32, 64, 128, 256, 512)
-"""Of the levels 0 to 5, whose strides are 1, 2, 4, 8, 16 and 32."""
+"""Channels of the levels 0 to 5. Their strides are 1, 2, 4, 8, 16 and 32."""
 
 
 class DLA34(nn.Module):
-    """The trunk.
+    """The backbone.
 
     Attributes:
-        channels: Of each feature map.
-        strides: Of each feature map, px.
+        channels: Channels of each feature map.
+        strides: Stride of each feature map, px.
     """
 
     def __init__(self) -> None:
@@ -42,58 +42,58 @@ class DLA34(nn.Module):
         self.level5 = Tree(1, CHANNELS[4], CHANNELS[5], stride=2, keeps_input=True)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to the feature maps of levels 2 to 5, fine to coarse."""
+        """Map (B, 3, H, W) to the feature maps of levels 2 to 5, fine to coarse."""
         features = self.level1(self.level0(self.base_layer(images)))
-        found = []
+        maps = []
         for level in (self.level2, self.level3, self.level4, self.level5):
             features = level(features)
-            found.append(features)
-        return tuple(found)
+            maps.append(features)
+        return tuple(maps)
 
 
 class Tree(nn.Module):
-    """Blocks merged hierarchically (eq. 2): two halves, the second of which ends in the root of the tree.
+    """Blocks merged hierarchically (eq. 2). The tree has two halves, and the second half ends in the root.
 
     Args:
-        levels: The tree has 2^levels blocks.
+        levels: Depth of the tree, which has 2^levels blocks.
         cin: Channels of the input.
         cout: Channels of the output.
-        stride: Of the first block.
-        keeps_input: The root also sees the tree's input, pooled.
-        cmore: Channels of what else the root sees.
+        stride: Stride of the first block.
+        keeps_input: Whether the root also reads the tree's input, pooled.
+        cextra: Channels of the additional maps that the root reads.
     """
 
     def __init__(
-        self, levels: int, cin: int, cout: int, stride: int = 1, keeps_input: bool = False, cmore: int = 0
+        self, levels: int, cin: int, cout: int, stride: int = 1, keeps_input: bool = False, cextra: int = 0
     ) -> None:
         super().__init__()
         self.levels = levels
         self.keeps_input = keeps_input
         self.pool = nn.MaxPool2d(stride, stride) if stride > 1 else nn.Identity()
-        cmore += cin if keeps_input else 0
+        cextra += cin if keeps_input else 0
         if levels > 1:
             self.tree1 = Tree(levels - 1, cin, cout, stride)
-            self.tree2 = Tree(levels - 1, cout, cout, cmore=cmore + cout)
+            self.tree2 = Tree(levels - 1, cout, cout, cextra=cextra + cout)
         else:
             self.tree1 = Block(cin, cout, stride)
             self.tree2 = Block(cout, cout)
             self.project = _convolution(cin, cout, 1) if cin != cout else nn.Identity()
-            self.root = Root(2 * cout + cmore, cout)
+            self.root = Root(2 * cout + cextra, cout)
 
-    def forward(self, features: Tensor, more: Sequence[Tensor] = ()) -> Tensor:
-        """(B, cin, H, W) and more maps for the root to (B, cout, H / stride, W / stride)."""
-        below = self.pool(features)
+    def forward(self, features: Tensor, extra: Sequence[Tensor] = ()) -> Tensor:
+        """Map (B, cin, H, W), with additional maps for the root, to (B, cout, H / stride, W / stride)."""
+        pooled = self.pool(features)
         if self.keeps_input:
-            more = (*more, below)
+            extra = (*extra, pooled)
         if self.levels > 1:
             first = self.tree1(features)
-            return self.tree2(first, (*more, first))
-        first = self.tree1(features, self.project(below))
-        return self.root((self.tree2(first, first), first, *more))
+            return self.tree2(first, (*extra, first))
+        first = self.tree1(features, self.project(pooled))
+        return self.root((self.tree2(first, first), first, *extra))
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions, added to what is given beside their input."""
+    """Two 3 × 3 convolutions. The caller passes the shortcut that is added to their output."""
 
     def __init__(self, cin: int, cout: int, stride: int = 1) -> None:
         super().__init__()
@@ -103,12 +103,12 @@ class Block(nn.Module):
         self.bn2 = nn.BatchNorm2d(cout)
 
     def forward(self, features: Tensor, shortcut: Tensor) -> Tensor:
-        """(B, cin, H, W) and the shortcut of the output's shape to (B, cout, H / stride, W / stride)."""
+        """Map (B, cin, H, W) to (B, cout, H / stride, W / stride). The shortcut has the shape of the output."""
         return (self.bn2(self.conv2(self.bn1(self.conv1(features)).relu())) + shortcut).relu()
 
 
 class Root(nn.Module):
-    """All its maps merged by one 1 × 1 convolution."""
+    """Root of a tree: one 1 × 1 convolution that merges all maps."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
@@ -116,29 +116,29 @@ class Root(nn.Module):
         self.bn = nn.BatchNorm2d(cout)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps of one size to one map."""
+        """Merge maps of the same size into one map."""
         return self.bn(self.conv(torch.cat(list(maps), dim=1))).relu()
 
 
 class AggregationNeck(nn.Module):
-    """All levels made one map on the grid of the finest: each coarser level is merged into all finer ones in turn.
+    """Neck that merges all levels into one map on the finest grid. Each coarser level is merged into all finer ones.
 
     Args:
-        channels: Of each level, fine to coarse; each has half the resolution of the one before.
+        channels: Channels of each level, fine to coarse. Each level has half the resolution of the previous one.
     """
 
     def __init__(self, channels: Sequence[int] = CHANNELS[2:]) -> None:
         super().__init__()
         finer = channels[:-1]
         self.steps = nn.ModuleList()
-        seen = [channels[-1]]
+        widths = [channels[-1]]
         for channel in reversed(finer):
-            self.steps.append(IterativeAggregation(channel, seen, [2] * len(seen)))
-            seen = [channel] * (len(seen) + 1)
+            self.steps.append(IterativeAggregation(channel, widths, [2] * len(widths)))
+            widths = [channel] * (len(widths) + 1)
         self.last = IterativeAggregation(finer[0], finer[1:], [2**level for level in range(1, len(finer))])
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """Feature maps, fine to coarse, to one of the finest's shape."""
+        """Merge feature maps, fine to coarse, into one of the finest's shape."""
         *finer, coarsest = levels
         merged, results = [coarsest], []
         for step, level in zip(self.steps, reversed(finer), strict=True):
@@ -148,12 +148,12 @@ class AggregationNeck(nn.Module):
 
 
 class IterativeAggregation(nn.Module):
-    """Maps merged one after the other into the first (eq. 1).
+    """Merge of several maps into the first, one after the other (eq. 1).
 
     Args:
-        cout: Channels of the first map, and of all results.
-        channels: Of the other maps.
-        scales: How much coarser than the first each other map is.
+        cout: Channels of the first map and of all results.
+        channels: Channels of the other maps.
+        scales: Ratio of the resolution of the first map to that of each other map.
     """
 
     def __init__(self, cout: int, channels: Sequence[int], scales: Sequence[int]) -> None:
@@ -163,7 +163,7 @@ class IterativeAggregation(nn.Module):
         self.nodes = nn.ModuleList(DeformableLayer(cout, cout) for _ in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The first map, and after each other map what is merged so far."""
+        """Return the first map, then the merged map after each other map."""
         merged = [maps[0]]
         for features, project, up, node in zip(maps[1:], self.projections, self.upsamplings, self.nodes, strict=True):
             merged.append(node(up(project(features)) + merged[-1]))
@@ -179,12 +179,12 @@ class DeformableLayer(nn.Module):
         self.norm = nn.BatchNorm2d(cout)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, cout, H, W)."""
+        """Map (B, cin, H, W) to (B, cout, H, W)."""
         return self.norm(self.conv(features)).relu()
 
 
 def _upsampling(channels: int, scale: int) -> nn.ConvTranspose2d:
-    """A transposed convolution of each channel that begins as bilinear interpolation."""
+    """Make a transposed convolution per channel, initialised as bilinear interpolation."""
     layer = nn.ConvTranspose2d(channels, channels, 2 * scale, scale, scale // 2, groups=channels, bias=False)
     distance = (torch.arange(2 * scale, device=layer.weight.device) - (scale - 0.5)).abs()
     tent = (1 - distance / scale).clamp(min=0)

@@ -1,4 +1,4 @@
-"""HigherHRNet: HRNet with one resolution more, heatmaps on both of its finest, and tags on the coarser.
+"""HigherHRNet: HRNet with one more resolution, heatmaps on its two finest resolutions, and tags on the coarser of them.
 
 References:
     Cheng et al., HigherHRNet: Scale-Aware Representation Learning for Bottom-Up Human Pose Estimation,
@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.hrnet import HRNet, basic_blocks, finer, whole_image_input
+from pose_ros.network.hrnet import HRNet, basic_blocks, upsample, whole_image_input
 from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import COCO_17, Skeleton
 
-ORIGIN = 1.0  # trained on keypoints cut down to whole cells: those drawn at cell c lie within 2 c … 2 c + 2
+ORIGIN = 1.0  # training rounds keypoints down to whole cells: those drawn at cell c lie within 2 c … 2 c + 2
 
 
 class HigherHRNet(PoseNetwork):
-    """HRNet, heatmaps and tags at 1/4, heatmaps at 1/2 (fig. 2).
+    """HRNet with heatmaps and tags at 1/4, and heatmaps at 1/2 (fig. 2).
 
     Args:
-        spec: The description, of the grid at 1/2.
-        width: Of the trunk.
+        spec: Model description, for the grid at 1/2.
+        width: Channels of HRNet's finest resolution.
     """
 
     def __init__(self, spec: ModelSpec, width: int) -> None:
@@ -43,7 +43,7 @@ class HigherHRNet(PoseNetwork):
         self.fine = nn.Conv2d(width, keypoints, 1)
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Heatmaps and tags at 1/4, heatmaps at 1/2."""
+        """Compute heatmaps and tags at 1/4, then heatmaps at 1/2."""
         (features,) = self.backbone(images)
         coarse = self.coarse(features)
         fine = self.fine(self.doubled(torch.cat([features, coarse], dim=1)))
@@ -51,14 +51,14 @@ class HigherHRNet(PoseNetwork):
         return [{"heatmaps": heatmaps, "tags": tags}, {"heatmaps": fine}]
 
     def fields(self, images: Tensor) -> FieldTensors:
-        """The mean of the heatmaps (section 3.4), and the tags, all at 1/2."""
+        """Compute the mean of both heatmaps (section 3.4) and the tags, all at 1/2."""
         coarse, fine = self(images)
-        doubled = {name: finer(field, 2) for name, field in coarse.items()}
+        doubled = {name: upsample(field, 2) for name, field in coarse.items()}
         return {"heatmaps": (doubled["heatmaps"] + fine["heatmaps"]) / 2, "tags": doubled["tags"]}
 
 
 def higherhrnet(skeleton: Skeleton = COCO_17, width: int = 32) -> PoseNetwork:
-    """HigherHRNet of the publisher's size: shorter side 512 px of width 32, else 640 px."""
+    """Build HigherHRNet for the publisher's input size: shorter side 512 px for width 32, else 640 px."""
     spec = ModelSpec(
         *(f"higherhrnet_w{width}", skeleton, 2, ORIGIN),
         input=whole_image_input(width),

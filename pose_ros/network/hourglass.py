@@ -1,6 +1,6 @@
-"""Hourglasses: down to a coarse grid and up again, several times in a row, each time with an answer.
+"""Stacked hourglasses: down to a coarse grid and up again, several times in sequence, with a prediction each time.
 
-The layers between are free: Associative Embedding has plain convolutions, the single-person network residual ones.
+The caller chooses the layers. Associative Embedding uses plain convolutions, the single-person network residual blocks.
 
 References:
     Newell et al., Stacked Hourglass Networks for Human Pose Estimation, arXiv:1603.06937, section 3.
@@ -14,43 +14,43 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 HourglassBlock = Callable[[int, int], nn.Module]
-"""Makes a layer that keeps the grid, of so many channels in and out."""
+"""Function from the numbers of input and output channels to a layer that keeps the grid."""
 
 
 class Hourglass(nn.Module):
-    """One hourglass (fig. 3): each resolution has a way around the coarser ones.
+    """One hourglass (fig. 3), with a skip connection at each resolution.
 
     Args:
-        channels: Of each resolution, fine to coarse; two or more.
-        block: Makes each layer.
+        channels: Channels of each resolution, fine to coarse. Two or more.
+        block: Factory of each layer.
     """
 
     def __init__(self, channels: Sequence[int], block: HourglassBlock) -> None:
         super().__init__()
-        here, below = channels[:2]
-        self.around = block(here, here)
-        self.down = block(here, below)
-        self.inner = Hourglass(channels[1:], block) if len(channels) > 2 else block(below, below)
-        self.up = block(below, here)
+        fine, coarse = channels[:2]
+        self.around = block(fine, fine)
+        self.down = block(fine, coarse)
+        self.inner = Hourglass(channels[1:], block) if len(channels) > 2 else block(coarse, coarse)
+        self.up = block(coarse, fine)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape; H and W are multiples of 2^(resolutions - 1)."""
+        """Map (B, C, H, W) to the same shape. H and W are multiples of 2^(resolutions - 1)."""
         coarse = self.up(self.inner(self.down(functional.max_pool2d(features, 2))))
         return self.around(features) + functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
 
 
 class HourglassStack(nn.Module):
-    """Hourglasses in a row, each supervised and each seeing what the one before said (section 3.3, fig. 4).
+    """Hourglasses in sequence. Each is supervised, and each reads the previous prediction (section 3.3, fig. 4).
 
         x_(s+1) = x_s + W_s f_s + V_s p_s
 
     with the features f_s of hourglass s and its prediction p_s.
 
     Args:
-        stem: Images to features x_1.
-        towers: Features to features f_s, an hourglass and what follows it.
-        channels: Of the features.
-        cout: Of each prediction.
+        stem: Module from images to features x_1.
+        towers: Modules from features to features f_s: an hourglass and the layers after it.
+        channels: Channels of the features.
+        cout: Channels of each prediction.
     """
 
     def __init__(self, stem: nn.Module, towers: Sequence[nn.Module], channels: int, cout: int) -> None:
@@ -62,12 +62,12 @@ class HourglassStack(nn.Module):
         self.merge_predictions = nn.ModuleList(nn.Conv2d(cout, channels, 1) for _ in towers[1:])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) to the prediction (B, cout, H / 4, W / 4) of each hourglass."""
+        """Map (B, 3, H, W) to the prediction (B, cout, H / 4, W / 4) of each hourglass."""
         features = self.stem(images)
-        said = []
+        outputs = []
         for stage, (tower, predict) in enumerate(zip(self.towers, self.predictions, strict=True)):
             inner = tower(features)
-            said.append(predict(inner))
+            outputs.append(predict(inner))
             if stage < len(self.merge_features):
-                features = features + self.merge_features[stage](inner) + self.merge_predictions[stage](said[-1])
-        return said
+                features = features + self.merge_features[stage](inner) + self.merge_predictions[stage](outputs[-1])
+        return outputs

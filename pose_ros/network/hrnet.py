@@ -1,6 +1,6 @@
-"""HRNet: four resolutions side by side, which exchange what they know again and again; the finest is never left.
+"""HRNet: four parallel resolutions that exchange features repeatedly. The finest is kept through the whole network.
 
-Attributes bear the publisher's names (``stage3.0.fuse_layers.1.2``), so that its weights fit.
+Attributes have the publisher's names (``stage3.0.fuse_layers.1.2``), so its weights load.
 
 References:
     Sun et al., Deep High-Resolution Representation Learning for Human Pose Estimation, arXiv:1902.09212, section 3.
@@ -22,19 +22,19 @@ from pose_ros.network.resnet import BasicBlock, Bottleneck
 from pose_ros.skeleton import COCO_17, Skeleton
 
 Maps = list[Tensor]
-"""Features of several resolutions, fine to coarse, each half as fine as the one before."""
+"""Features of several resolutions, fine to coarse. Each has half the resolution of the previous one."""
 
 
 class HRNet(nn.Module):
-    """The trunk.
+    """The backbone.
 
     Args:
-        width: Channels of the finest resolution; each coarser one has twice as many.
-        scales: How many resolutions come out, 1 to 4, the finest first.
+        width: Channels of the finest resolution. Each coarser resolution has twice as many.
+        scales: Number of resolutions to return, finest first, 1 to 4.
 
     Attributes:
-        channels: Of each map that comes out.
-        strides: Of each map that comes out, px.
+        channels: Channels of each returned map.
+        strides: Stride of each returned map, px.
     """
 
     def __init__(self, width: int, scales: int = 1) -> None:
@@ -52,7 +52,7 @@ class HRNet(nn.Module):
         self.stage4 = _stage(widths, 3, scales)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W), H and W multiples of 32, to maps of the strides 4, 8, …."""
+        """Map (B, 3, H, W), H and W multiples of 32, to maps of the strides 4, 8, …."""
         stem = self.bn2(self.conv2(self.bn1(self.conv1(images)).relu())).relu()
         maps = self.stage2(self.transition1([self.layer1(stem)]))
         maps = self.stage3(self.transition2(maps))
@@ -60,35 +60,35 @@ class HRNet(nn.Module):
 
 
 class BranchTransition(nn.ModuleList):
-    """A new resolution, made from the coarsest one; the others stay, but for their channels."""
+    """Transition that makes one more resolution from the coarsest one. The others only change their channels."""
 
     def __init__(self, before: Sequence[int], after: Sequence[int]) -> None:
-        kept = (nn.Identity() if b == a else _conv(b, a) for b, a in zip(before, after[:-1], strict=True))
-        super().__init__([*kept, nn.Sequential(_conv(before[-1], after[-1], stride=2))])
+        existing = (nn.Identity() if b == a else _conv(b, a) for b, a in zip(before, after[:-1], strict=True))
+        super().__init__([*existing, nn.Sequential(_conv(before[-1], after[-1], stride=2))])
 
     def forward(self, maps: Maps) -> Maps:
-        """One map more."""
+        """Return the maps and one coarser map."""
         return [layer(features) for layer, features in zip(self, [*maps, maps[-1]], strict=True)]
 
 
-class Exchange(nn.Module):
-    """Each resolution by itself, and then all into all (fig. 3).
+class ExchangeUnit(nn.Module):
+    """One branch per resolution, then a fusion of all resolutions into each (fig. 3).
 
     Args:
         widths: Channels of each resolution.
-        outputs: How many resolutions are made, the finest first.
+        outputs: Number of resolutions to return, finest first.
     """
 
     def __init__(self, widths: Sequence[int], outputs: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(basic_blocks(width) for width in widths)
         self.fuse_layers = nn.ModuleList(
-            nn.ModuleList(_resampled(widths, source, target) for source in range(len(widths)))
+            nn.ModuleList(_resample_layer(widths, source, target) for source in range(len(widths)))
             for target in range(outputs)
         )
 
     def forward(self, maps: Maps) -> Maps:
-        """The first ``outputs`` resolutions, each the sum of all."""
+        """Return the first ``outputs`` resolutions. Each is the sum of all resolutions."""
         maps = [branch(features) for branch, features in zip(self.branches, maps, strict=True)]
         return [
             reduce(torch.add, [layer(features) for layer, features in zip(layers, maps, strict=True)]).relu()
@@ -96,36 +96,36 @@ class Exchange(nn.Module):
         ]
 
 
-class Concatenated(nn.Module):
-    """All feature maps on the finest grid, one after the other; a single one as it is."""
+class Concatenate(nn.Module):
+    """Concatenation of all feature maps on the finest grid. A single map stays unchanged."""
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps of halving resolutions to (B, sum of channels, H, W) of the first."""
-        return torch.cat(on_finest(maps), dim=1)
+        """Concatenate maps of halving resolutions to (B, sum of channels, H, W) of the first."""
+        return torch.cat(upsample_to_finest(maps), dim=1)
 
 
 def basic_blocks(width: int) -> nn.Sequential:
-    """The four residual blocks that HRNet has everywhere."""
+    """Make the four residual blocks of which all branches of HRNet consist."""
     return nn.Sequential(*(BasicBlock(width, width) for _ in range(4)))
 
 
-def on_finest(maps: Sequence[Tensor]) -> list[Tensor]:
-    """Maps of halving resolutions, all on the grid of the first."""
-    return [maps[0], *(finer(coarse, 2**scale) for scale, coarse in enumerate(maps[1:], start=1))]
+def upsample_to_finest(maps: Sequence[Tensor]) -> list[Tensor]:
+    """Upsample maps of halving resolutions to the grid of the first."""
+    return [maps[0], *(upsample(coarse, 2**scale) for scale, coarse in enumerate(maps[1:], start=1))]
 
 
-def finer(features: Tensor, times: int) -> Tensor:
-    """On a grid so many times as fine that covers the same image, edge to edge."""
+def upsample(features: Tensor, times: int) -> Tensor:
+    """Upsample by a factor, bilinear. Both grids cover the same image from edge to edge."""
     return functional.interpolate(features, scale_factor=float(times), mode="bilinear", align_corners=False)
 
 
 def _stage(widths: Sequence[int], exchanges: int, outputs: int | None = None) -> nn.Sequential:
-    made = [len(widths)] * (exchanges - 1) + [outputs or len(widths)]
-    return nn.Sequential(*(Exchange(widths, count) for count in made))
+    counts = [len(widths)] * (exchanges - 1) + [outputs or len(widths)]
+    return nn.Sequential(*(ExchangeUnit(widths, count) for count in counts))
 
 
-def _resampled(widths: Sequence[int], source: int, target: int) -> nn.Module:
-    """From one resolution to another: 1 × 1 and nearest cell upwards, strided 3 × 3 downwards."""
+def _resample_layer(widths: Sequence[int], source: int, target: int) -> nn.Module:
+    """Make a layer between two resolutions: 1 × 1 and nearest cell to a finer one, strided 3 × 3 to a coarser one."""
     cin, cout = widths[source], widths[target]
     if source == target:
         return nn.Identity()
@@ -141,21 +141,21 @@ def _conv(cin: int, cout: int, stride: int = 1) -> nn.Sequential:
 
 
 def hrnet(skeleton: Skeleton = COCO_17, width: int = 32, size_wh: tuple[int, int] = (192, 256)) -> HeadedNetwork:
-    """The single-person network: one 1 × 1 on the finest resolution.
+    """Build the single-person network: one 1 × 1 convolution on the finest resolution.
 
     Args:
-        skeleton: Its keypoints.
-        width: Of the trunk.
-        size_wh: Of the crops, px.
+        skeleton: Keypoints to predict.
+        width: Channels of HRNet's finest resolution.
+        size_wh: Size of the crops, px.
     """
     backbone = HRNet(width)
     heads = {"heatmaps": nn.Conv2d(width, len(skeleton), 1)}
-    spec = crop_spec(f"hrnet_w{width}", skeleton, size_wh)  # origin 0: trained on keypoints rounded to the nearest cell
-    return HeadedNetwork(spec, backbone, Concatenated(), heads)
+    spec = crop_spec(f"hrnet_w{width}", skeleton, size_wh)  # origin 0: training rounds keypoints to the nearest cell
+    return HeadedNetwork(spec, backbone, Concatenate(), heads)
 
 
 def whole_image_input(width: int) -> InputSpec:
-    """Whole images on a trunk of this width, of the publisher's size: shorter side 512 px of width 32, else 640 px."""
+    """Describe the publisher's input of whole images: shorter side 512 px for HRNet of width 32, else 640 px."""
     return replace(IMAGENET_INPUT, multiple=64, short_side=512 if width == 32 else 640)
 
 

@@ -1,6 +1,6 @@
-"""Lightweight OpenPose: a dilated MobileNet V1, one trunk for both fields, and stages that refine them.
+"""Lightweight OpenPose: a dilated MobileNet V1, shared layers for both fields, and stages that refine them.
 
-The field's cells are half-pixel, as in OpenPose: the targets of cell c are those of x = 8 c + 3.5.
+Cells are half-pixel, as in OpenPose: the targets of cell c are those of x = 8 c + 3.5.
 
 References:
     Osokin, Real-time 2D Multi-Person Pose Estimation on CPU: Lightweight OpenPose, arXiv:1811.12004.
@@ -23,16 +23,16 @@ PAIRS = (
     *((64, 1, 1), (128, 2, 1), (128, 1, 1), (256, 2, 1), (256, 1, 1), (512, 1, 1), (512, 1, 2)),
     *4 * ((512, 1, 1),),
 )
-"""Channels, stride and dilation of each depthwise and pointwise pair: MobileNet up to conv5_5, kept at stride 8."""
+"""Channels, stride and dilation of each depthwise and pointwise pair: MobileNet to conv5_5, with stride at most 8."""
 
 
 class LightweightOpenPose(PoseNetwork):
-    """The network; its heatmaps end with the background.
+    """The network. The last channel of its heatmaps is the background.
 
     Args:
         skeleton: Keypoints, and limbs of the part affinity fields.
-        refinements: How many stages follow the first.
-        channels: Of the features that the stages read.
+        refinements: Number of stages after the first.
+        channels: Channels of the features that the stages read.
     """
 
     def __init__(self, skeleton: Skeleton, refinements: int, channels: int = 128) -> None:
@@ -43,14 +43,14 @@ class LightweightOpenPose(PoseNetwork):
             ),
             ("heatmaps", "pafs"),
         )
-        said = (len(skeleton) + 1, 2 * len(skeleton.limbs))
-        self.backbone = _mobilenet()
+        sizes = (len(skeleton) + 1, 2 * len(skeleton.limbs))
+        self.backbone = _mobilenet_backbone()
         self.neck = Neck(PAIRS[-1][0], channels)
         first = nn.Sequential(*(_conv(channels, channels) for _ in range(3)))
-        self.stages = nn.ModuleList([LightweightStage(first, channels, 512, *said)])
+        self.stages = nn.ModuleList([LightweightStage(first, channels, 512, *sizes)])
         for _ in range(refinements):
-            blocks = [RefinementBlock(channels + sum(said) if not index else channels, channels) for index in range(5)]
-            self.stages.append(LightweightStage(nn.Sequential(*blocks), channels, channels, *said))
+            blocks = [RefinementBlock(channels + sum(sizes) if not index else channels, channels) for index in range(5)]
+            self.stages.append(LightweightStage(nn.Sequential(*blocks), channels, channels, *sizes))
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
@@ -62,45 +62,45 @@ class LightweightOpenPose(PoseNetwork):
 
 
 class Neck(nn.Module):
-    """The trunk's features made narrow, and smoothed by separable convolutions beside a shortcut."""
+    """Neck that reduces the channels of the backbone, then adds separable convolutions with a shortcut."""
 
     def __init__(self, cin: int, channels: int) -> None:
         super().__init__()
         self.align = _conv(cin, channels, 1)
-        self.trunk = nn.Sequential(*(_separable(channels) for _ in range(3)))
+        self.trunk = nn.Sequential(*(_separable_conv(channels) for _ in range(3)))
         self.conv = _conv(channels, channels)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, channels, H, W)."""
+        """Map (B, cin, H, W) to (B, channels, H, W)."""
         narrow = self.align(features)
         return self.conv(narrow + self.trunk(narrow))
 
 
 class LightweightStage(nn.Module):
-    """A trunk, and both fields read from it.
+    """One stage: shared layers, and one head for each of the two fields.
 
     Args:
-        trunk: Features to features.
-        channels: That the trunk gives.
-        inner: Channels between the trunk and the fields.
+        shared: Shared layers, features to features.
+        channels: Channels that the shared layers return.
+        inner: Channels between the shared layers and the fields.
         heatmaps: Channels of the heatmaps.
         pafs: Channels of the part affinity fields.
     """
 
-    def __init__(self, trunk: nn.Module, channels: int, inner: int, heatmaps: int, pafs: int) -> None:
+    def __init__(self, shared: nn.Module, channels: int, inner: int, heatmaps: int, pafs: int) -> None:
         super().__init__()
-        self.trunk = trunk
+        self.trunk = shared
         self.heatmaps = _head(channels, inner, heatmaps)
         self.pafs = _head(channels, inner, pafs)
 
     def forward(self, features: Tensor) -> FieldTensors:
-        """Features to fields."""
+        """Map features to fields."""
         features = self.trunk(features)
         return {"heatmaps": self.heatmaps(features), "pafs": self.pafs(features)}
 
 
 class RefinementBlock(nn.Module):
-    """A 1 × 1 convolution, and two 3 × 3, the second dilated, beside a shortcut: it sees as far as a 7 × 7."""
+    """A 1 × 1 convolution, then two 3 × 3 with a shortcut. The second is dilated. The receptive field is 7 × 7."""
 
     def __init__(self, cin: int, channels: int) -> None:
         super().__init__()
@@ -110,32 +110,32 @@ class RefinementBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, channels, H, W)."""
+        """Map (B, cin, H, W) to (B, channels, H, W)."""
         narrow = self.initial(features)
         return narrow + self.trunk(narrow)
 
 
-def _mobilenet(stem: int = 32) -> nn.Sequential:
-    layers = [nn.Sequential(*_normalised(nn.Conv2d(3, stem, 3, 2, 1, bias=False)))]
+def _mobilenet_backbone(stem: int = 32) -> nn.Sequential:
+    layers = [nn.Sequential(*_conv_norm_relu(nn.Conv2d(3, stem, 3, 2, 1, bias=False)))]
     cin = stem
     for cout, stride, dilation in PAIRS:
         depthwise = nn.Conv2d(cin, cin, 3, stride, dilation, dilation, groups=cin, bias=False)
         pointwise = nn.Conv2d(cin, cout, 1, bias=False)
-        layers.append(nn.Sequential(*_normalised(depthwise), *_normalised(pointwise)))
+        layers.append(nn.Sequential(*_conv_norm_relu(depthwise), *_conv_norm_relu(pointwise)))
         cin = cout
     return nn.Sequential(*layers)
 
 
-def _normalised(conv: nn.Module) -> list[nn.Module]:
+def _conv_norm_relu(conv: nn.Module) -> list[nn.Module]:
     return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU(inplace=True)]
 
 
 def _conv(cin: int, cout: int, size: int = 3, dilation: int = 1, norm: bool = False) -> nn.Sequential:
     conv = nn.Conv2d(cin, cout, size, padding=dilation * (size // 2), dilation=dilation)
-    return nn.Sequential(*(_normalised(conv) if norm else (conv, nn.ReLU(inplace=True))))
+    return nn.Sequential(*(_conv_norm_relu(conv) if norm else (conv, nn.ReLU(inplace=True))))
 
 
-def _separable(channels: int) -> nn.Sequential:
+def _separable_conv(channels: int) -> nn.Sequential:
     depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
     pointwise = nn.Conv2d(channels, channels, 1, bias=False)
     return nn.Sequential(depthwise, nn.ELU(inplace=True), pointwise, nn.ELU(inplace=True))
@@ -146,7 +146,7 @@ def _head(cin: int, inner: int, cout: int) -> nn.Sequential:
 
 
 def lightweight_openpose(skeleton: Skeleton = OPENPOSE_18, refinements: int = 1) -> PoseNetwork:
-    """The network with so many refinement stages; the paper's has one."""
+    """Build the network with a number of refinement stages. The paper has one."""
     return LightweightOpenPose(skeleton, refinements)
 
 

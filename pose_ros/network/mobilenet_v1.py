@@ -1,4 +1,4 @@
-"""MobileNet V1: depthwise and pointwise convolutions in turn.
+"""MobileNet V1: alternating depthwise and pointwise convolutions, as a backbone.
 
 References:
     Howard et al., MobileNets, arXiv:1704.04861, table 1.
@@ -17,28 +17,28 @@ LayerRow = tuple[int, int, int]
 ROWS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *5 * ((512, 1),), (1024, 2), (1024, 1))
 
 
-def rows(width: float = 1.0, output_stride: int = 32) -> tuple[LayerRow, ...]:
-    """The 13 pairs of the paper, thinned to a width; beyond the output stride, dilation takes the place of stride."""
-    table, reached, dilation = [], 2, 1
+def layer_rows(width: float = 1.0, output_stride: int = 32) -> tuple[LayerRow, ...]:
+    """Return the paper's 13 pairs, channels times ``width``. Beyond the output stride, dilation replaces stride."""
+    table, total_stride, dilation = [], 2, 1
     for channels, stride in ROWS:
-        kept = stride if reached * stride <= output_stride else 1
-        table.append((int(channels * width), kept, dilation))
-        reached, dilation = reached * kept, dilation * stride // kept
+        step = stride if total_stride * stride <= output_stride else 1
+        table.append((int(channels * width), step, dilation))
+        total_stride, dilation = total_stride * step, dilation * stride // step
     return tuple(table)
 
 
 class MobileNetV1(nn.Module):
-    """The trunk of MobileNet V1, as a backbone.
+    """MobileNet V1 without its classifier.
 
     Args:
-        pairs: Channels, stride and dilation of each pair; ``rows`` gives those of the paper.
-        stem: Channels of the first convolution, of stride 2.
-        norm: Batch normalisation; without it the convolutions have biases.
-        taps: The pairs whose output is returned, -1 for the last; by default the last ones of strides 8, 16, ….
+        pairs: Channels, stride and dilation of each pair. ``layer_rows`` returns those of the paper.
+        stem: Channels of the first convolution, which has stride 2.
+        norm: Whether to normalise batches. Without it, the convolutions have biases.
+        taps: Indices of the pairs to return the output of, -1 = last. Default: the last of each stride 8, 16, ….
 
     Attributes:
-        channels: Of each feature map.
-        strides: Of each feature map, px.
+        channels: Channels of each feature map.
+        strides: Stride of each feature map, px.
     """
 
     def __init__(
@@ -52,18 +52,18 @@ class MobileNetV1(nn.Module):
             self.layers.append(MobileNetV1Layer(cin, cout, 1, norm=norm))
             cin, stride = cout, stride * step
             strides.append(stride)
-        self.taps = tuple(tap % len(pairs) for tap in (taps or _last_of_each_stride(strides)))
+        self.taps = tuple(tap % len(pairs) for tap in (taps or _last_pair_of_each_stride(strides)))
         self.channels = tuple(pairs[tap][0] for tap in self.taps)
         self.strides = tuple(strides[tap] for tap in self.taps)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) to the feature maps, fine to coarse."""
-        features, found = images, []
+        """Map (B, 3, H, W) to the feature maps, fine to coarse."""
+        features, maps = images, []
         for index, layer in enumerate(self.layers):
             features = layer(features)
             if index and index % 2 == 0 and index // 2 - 1 in self.taps:
-                found.append(features)
-        return tuple(found)
+                maps.append(features)
+        return tuple(maps)
 
 
 class MobileNetV1Layer(nn.Sequential):
@@ -80,6 +80,6 @@ class MobileNetV1Layer(nn.Sequential):
         self.act = nn.ReLU6(inplace=True)
 
 
-def _last_of_each_stride(strides: Sequence[int]) -> list[int]:
+def _last_pair_of_each_stride(strides: Sequence[int]) -> list[int]:
     last = {stride: index for index, stride in enumerate(strides)}
     return [index for stride, index in last.items() if stride >= 8]

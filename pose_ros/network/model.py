@@ -1,4 +1,4 @@
-"""What every network of this package is: images in, named fields out, with a description of both."""
+"""The interface of all networks: images in, named fields out, and a description of both."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ IMAGENET_INPUT = InputSpec(
     mean=(123.675, 116.28, 103.53),
     std=(58.395, 57.12, 57.375),
 )
-"""The mean and spread of ImageNet's pixels, which torchvision's weights expect."""
+"""Mean and standard deviation of the pixels of ImageNet, which torchvision's weights expect."""
 
 
 class PoseNetwork(nn.Module):
-    """A pose network.
+    """Base class of pose networks.
 
     Attributes:
-        spec: Its description. ``spec.input`` tells how pixels become the (B, 3, H, W) float32 that ``forward`` takes:
-            value = (pixel - mean) / std, in the colour order of ``spec.input.colour``. ``spec.heads`` has one entry
-            per field of ``fields``, and the tensor of each bears the field's name.
+        spec: Model description. ``spec.input`` describes how to normalise pixels for ``forward``, which takes
+            (B, 3, H, W) float32: value = (pixel - mean) / std, in the colour order ``spec.input.colour``.
+            ``spec.heads`` has one entry per field of ``fields``. Its tensor has the name of the field.
     """
 
     spec: ModelSpec
@@ -39,28 +39,28 @@ class PoseNetwork(nn.Module):
         """Run the network for training.
 
         Args:
-            images: (B, 3, H, W), normalised; H and W are multiples of ``spec.input.multiple``.
+            images: (B, 3, H, W), normalised. H and W are multiples of ``spec.input.multiple``.
 
         Returns:
-            What each supervised stage says, the last stage last; heatmaps, centres and segmentation are logits where
-            the publisher's loss takes logits.
+            The outputs of each supervised stage, in order. Heatmaps, centres and segmentation are logits if the
+            publisher's loss takes logits.
         """
         raise NotImplementedError
 
     def fields(self, images: Tensor) -> FieldTensors:
-        """Run the network for use: the fields of ``spec.heads``, confidences in [0, 1], all on the last grid."""
+        """Compute the fields of ``spec.heads`` for inference: confidences in [0, 1], all on the last grid."""
         return self(images)[-1]
 
 
 class HeadedNetwork(PoseNetwork):
-    """A backbone, a neck and named heads, each free to be exchanged.
+    """Network of a backbone, a neck and named heads, all replaceable.
 
     Args:
-        spec: The description; its heads are made of the names of ``heads``.
-        backbone: Images to a tuple of feature maps, fine to coarse, or to one feature map.
-        neck: What the backbone gives to the one feature map that the heads read; ``nn.Identity()`` for none.
+        spec: Model description. Its heads are replaced by the names of ``heads``.
+        backbone: Module from images to a tuple of feature maps, fine to coarse, or to one feature map.
+        neck: Module from the backbone's output to the one feature map that the heads read. ``nn.Identity()`` = no neck.
         heads: Field name to module.
-        logits: The fields whose heads give logits.
+        logits: Names of the fields whose heads return logits.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class HeadedNetwork(PoseNetwork):
         return [{name: head(features) for name, head in self.heads.items()}]
 
     def fields(self, images: Tensor) -> FieldTensors:
-        """Run the network for use."""
+        """Run the network for inference."""
         return with_probabilities(self(images)[-1], self.logits)
 
 
-class Coarsest(nn.Module):
-    """The last of a backbone's feature maps."""
+class CoarsestMap(nn.Module):
+    """Neck that selects the last feature map of a backbone."""
 
     def forward(self, features: tuple[Tensor, ...]) -> Tensor:
-        """Feature maps, fine to coarse, to one."""
+        """Select the last of the feature maps, which go from fine to coarse."""
         return features[-1]
 
 
@@ -103,24 +103,24 @@ def crop_spec(
     origin: float = 0.0,
     licence: str = "MIT",
 ) -> ModelSpec:
-    """The description, but for the heads, of a network of stride 4 for the crop of one person, with ImageNet's pixels.
+    """Describe a network of stride 4 for crops of one person, normalised as for ImageNet. The heads are not set.
 
     Args:
-        name: Of the network.
-        skeleton: Its keypoints.
-        size_wh: Of the crop, px.
-        origin: See ``ModelSpec``.
-        licence: Of the publisher's weights.
+        name: Name of the network.
+        skeleton: Keypoints to predict.
+        size_wh: Size of the crop, px.
+        origin: Origin of the field. See ``ModelSpec``.
+        licence: Licence of the publisher's weights.
     """
     crop = replace(IMAGENET_INPUT, multiple=32, short_side=min(size_wh), size_wh=size_wh)
     return ModelSpec(name, skeleton, 4, origin, input=crop, grouping="single", licence=licence)
 
 
 def with_heads(spec: ModelSpec, names: Mapping[str, object] | tuple[str, ...]) -> ModelSpec:
-    """A description whose outputs are tensors of the fields' own names."""
+    """Return a copy of a description, with one output tensor per name. Each has the name of its field."""
     return replace(spec, heads=tuple(HeadSpec(name, name) for name in names))
 
 
 def with_probabilities(outputs: FieldTensors, logits: tuple[str, ...]) -> FieldTensors:
-    """The outputs with some fields' logits made confidences."""
+    """Return the outputs with the logits of the named fields converted to confidences."""
     return {name: output.sigmoid() if name in logits else output for name, output in outputs.items()}

@@ -1,4 +1,4 @@
-"""MSPN: pyramid networks in a row; each stage is told, at every resolution, what the stage before it knew.
+"""MSPN: pyramid networks in sequence. Each stage reads the features of the previous stage at every resolution.
 
 References:
     Li et al., Rethinking on Multi-Stage Networks for Human Pose Estimation, arXiv:1901.00148, section 3: single-stage
@@ -12,7 +12,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from pose_ros.network.cpn import CHANNELS, ORIGIN, GlobalNet, normed
+from pose_ros.network.cpn import CHANNELS, ORIGIN, GlobalNet, conv_norm
 from pose_ros.network.model import FieldTensors, PoseNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
@@ -21,11 +21,11 @@ DEPTH, STEM = 50, 64
 
 
 class MSPN(PoseNetwork):
-    """Stages, each a ResNet-50 without its stem and a pyramid.
+    """Stages in sequence. Each is a ResNet-50 without its stem, and a pyramid.
 
     Args:
-        skeleton: The keypoints.
-        stages: How many.
+        skeleton: Keypoints to predict.
+        stages: Number of stages.
     """
 
     def __init__(self, skeleton: Skeleton, stages: int) -> None:
@@ -38,22 +38,22 @@ class MSPN(PoseNetwork):
         self.bridges = nn.ModuleList(Bridge(resnet.channels) for _ in range(stages - 1))
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Four heatmaps of each stage, coarse to fine, all at stride 4."""
-        features, known = self.stem(images), None
-        said = []
+        """Compute four heatmaps of each stage, coarse to fine, all at stride 4."""
+        features, previous = self.stem(images), None
+        outputs = []
         for index, stage in enumerate(self.stages):
-            maps, pyramid, heatmaps = stage(features, known)
-            said += [{"heatmaps": level} for level in heatmaps]
+            maps, pyramid, heatmaps = stage(features, previous)
+            outputs += [{"heatmaps": level} for level in heatmaps]
             if index < len(self.bridges):
-                features, known = self.bridges[index](maps, pyramid)
-        return said
+                features, previous = self.bridges[index](maps, pyramid)
+        return outputs
 
 
 class MspnStage(nn.Module):
-    """Down as a ResNet, up as a pyramid.
+    """One stage: down through a ResNet, up through a pyramid.
 
     Args:
-        cout: Of the heatmaps.
+        cout: Channels of the heatmaps.
     """
 
     def __init__(self, cout: int) -> None:
@@ -63,28 +63,28 @@ class MspnStage(nn.Module):
         self.up = GlobalNet(resnet.channels, cout)
 
     def forward(
-        self, features: Tensor, known: Sequence[Tensor] | None
+        self, features: Tensor, previous: Sequence[Tensor] | None
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The maps of the way down, the pyramid, both fine to coarse, and the heatmaps, coarse to fine.
+        """Compute the downward maps and the pyramid, both fine to coarse, and the heatmaps, coarse to fine.
 
         Args:
             features: (B, 64, H, W).
-            known: What the stage before adds to each map of the way down; None in the first.
+            previous: Maps of the previous stage to add to each downward map. None in the first stage.
         """
         maps = []
         for level, layer in enumerate(self.down):
             features = layer(features)
-            if known is not None:
-                features = features + known[level]
+            if previous is not None:
+                features = features + previous[level]
             maps.append(features)
         return maps, *self.up(maps)
 
 
 class Bridge(nn.Module):
-    """What one stage hands to the next: its finest features, and both of its ways at each resolution.
+    """Connection from one stage to the next: the finest features, and the maps of each resolution.
 
     Args:
-        channels: Of the maps of the way down.
+        channels: Channels of the downward maps.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -94,17 +94,17 @@ class Bridge(nn.Module):
         self.up = nn.ModuleList(_conv(CHANNELS, cin) for cin in channels)
 
     def forward(self, maps: Sequence[Tensor], pyramid: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The next stage's features, and what it adds to each of its maps."""
+        """Compute the features of the next stage, and the maps that it adds to its downward maps."""
         levels = zip(self.down, self.up, maps, pyramid, strict=True)
-        return self.features(pyramid[0]), [down(fallen) + up(risen) for down, up, fallen, risen in levels]
+        return self.features(pyramid[0]), [down(down_map) + up(up_map) for down, up, down_map, up_map in levels]
 
 
 def _conv(cin: int, cout: int) -> nn.Sequential:
-    return nn.Sequential(*normed(cin, cout), nn.ReLU(inplace=True))
+    return nn.Sequential(*conv_norm(cin, cout), nn.ReLU(inplace=True))
 
 
 def mspn(skeleton: Skeleton = COCO_17, stages: int = 2) -> PoseNetwork:
-    """MSPN of so many stages."""
+    """Build MSPN with a number of stages."""
     return MSPN(skeleton, stages)
 
 

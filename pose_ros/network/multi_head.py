@@ -1,14 +1,15 @@
-"""Our own network: heatmaps, part affinity fields and tags from one small trunk, in refining stages at stride 8.
+"""The network of this package: heatmaps, part affinity fields and tags from a small backbone, refined at stride 8.
 
-A MobileNet's strides 8 and 16 are merged as in a feature pyramid; each stage sees what the stage before said, and looks
-around further than it (5 × 5 after 3 × 3), which tells left from right and one person from the next.
+The feature maps of strides 8 and 16 of a MobileNet are merged as in a feature pyramid. Each later stage reads the
+fields of the previous stage, with a larger receptive field (5 × 5 after 3 × 3). This helps to separate left from right,
+and one person from another.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050, section 2.2
     (stages that refine).
     Newell et al., Associative Embedding, arXiv:1611.05424 (tags).
     Lin et al., Feature Pyramid Networks, arXiv:1612.03144, section 3 (lateral connections).
-    Osokin, Lightweight OpenPose, arXiv:1811.12004 (one trunk for all heads).
+    Osokin, Lightweight OpenPose, arXiv:1811.12004 (shared layers for all heads).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.mobilenet_v1 import MobileNetV1, rows
+from pose_ros.network.mobilenet_v1 import MobileNetV1, layer_rows
 from pose_ros.network.mobilenet_v2 import MobileNetV2
 from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
@@ -30,16 +31,16 @@ INPUT = InputSpec("image", "NCHW", "float32", "rgb", (128.0, 128.0, 128.0), (128
 
 
 class MultiHeadNetwork(PoseNetwork):
-    """A trunk with feature maps of strides 8 and 16, and stages that each give all fields.
+    """Backbone with feature maps of strides 8 and 16, and stages that each predict all fields.
 
     Args:
         name: Name of the model.
-        backbone: The trunk; its last two feature maps have the strides 8 and 16.
+        backbone: Backbone. Its last two feature maps have the strides 8 and 16.
         skeleton: Keypoints, and limbs of the part affinity fields.
-        channels: Of all feature maps after the trunk.
-        stages: How often the fields are said, each time with a view of what was said before.
-        corrections: Further stages, each of which says what to add to the fields. They begin with nothing to add, so
-            that a trained network may be given more of them.
+        channels: Channels of all feature maps after the backbone.
+        stages: Number of stages that predict the fields. Each later stage reads the previous fields.
+        corrections: Number of additional stages that predict a correction to add to the fields. They start with a
+            correction of 0, so they can be added to a trained network.
     """
 
     def __init__(
@@ -57,31 +58,32 @@ class MultiHeadNetwork(PoseNetwork):
         self.spec = with_heads(spec, self.sizes)
         self.backbone = backbone
         self.neck = PyramidNeck(backbone.channels[-2:], channels)
-        total, taught = sum(self.sizes.values()), self.sizes["heatmaps"] + self.sizes["pafs"]
+        total, visible = sum(self.sizes.values()), self.sizes["heatmaps"] + self.sizes["pafs"]
         later = [
-            MultiHeadStage(2 * channels + taught, channels, total, size=5) for _ in range(stages - 1 + corrections)
+            MultiHeadStage(2 * channels + visible, channels, total, size=5) for _ in range(stages - 1 + corrections)
         ]
         for stage in later[stages - 1 :]:
             nn.init.zeros_(stage.leave.weight)
             nn.init.zeros_(stage.leave.bias)
-        self._said_anew = stages
+        self._full_stages = stages  # later stages add to the previous fields
         self.stages = nn.ModuleList([MultiHeadStage(0, channels, total, size=3), *later])
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
         features = self.neck(self.backbone(images)[-2:])
-        inner, said = self.stages[0](features)
-        results = [said]
+        inner, fields = self.stages[0](features)
+        results = [fields]
         for number, stage in enumerate(self.stages[1:], start=1):
-            seen = said[:, : self.sizes["heatmaps"] + self.sizes["pafs"]]
-            inner, says = stage(torch.cat([features, inner, seen], dim=1))
-            said = says if number < self._said_anew else said + says
-            results.append(said)
-        return [dict(zip(self.sizes, said.split(list(self.sizes.values()), dim=1), strict=True)) for said in results]
+            visible = fields[:, : self.sizes["heatmaps"] + self.sizes["pafs"]]
+            inner, output = stage(torch.cat([features, inner, visible], dim=1))
+            fields = output if number < self._full_stages else fields + output
+            results.append(fields)
+        sizes = list(self.sizes.values())
+        return [dict(zip(self.sizes, fields.split(sizes, dim=1), strict=True)) for fields in results]
 
 
 class PyramidNeck(nn.Module):
-    """Two feature maps, fine and half as fine, made one on the finer grid."""
+    """Neck that merges two feature maps, fine and half as fine, into one on the finer grid."""
 
     def __init__(self, channels: tuple[int, int], cout: int) -> None:
         super().__init__()
@@ -90,20 +92,20 @@ class PyramidNeck(nn.Module):
         self.norm = nn.BatchNorm2d(cout)
 
     def forward(self, features: tuple[Tensor, Tensor]) -> Tensor:
-        """(fine, coarse) to (B, C, H, W) of the fine one."""
+        """Merge (fine, coarse) into (B, C, H, W) on the grid of the fine map."""
         fine, coarse = features
         coarse = functional.interpolate(self.coarse(coarse), scale_factor=2, mode="bilinear", align_corners=False)
         return (self.norm(self.fine(fine) + coarse)).relu()
 
 
 class MultiHeadStage(nn.Module):
-    """Three residual separable convolutions, and all fields by one 1 × 1; gives its features and the fields.
+    """One stage: three residual separable convolutions, and one 1 × 1 for all fields. Returns features and fields.
 
     Args:
-        cin: Channels of the input, which are first made ``channels``; 0 where it has that many already.
-        channels: Of the features.
-        cout: Of the fields.
-        size: Of the depthwise convolutions.
+        cin: Channels of the input, which a 1 × 1 first changes to ``channels``. 0 = the input has ``channels`` already.
+        channels: Channels of the features.
+        cout: Channels of the fields.
+        size: Kernel size of the depthwise convolutions.
     """
 
     def __init__(self, cin: int, channels: int, cout: int, size: int) -> None:
@@ -116,7 +118,7 @@ class MultiHeadStage(nn.Module):
         self.leave = nn.Conv2d(channels, cout, 1)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """The features of this stage, and what they say."""
+        """Compute the features and the fields of this stage."""
         features = self.enter(features)
         for block in self.blocks:
             features = features + block(features)
@@ -129,15 +131,15 @@ def _conv(cin: int, cout: int, size: int, groups: int = 1) -> list[nn.Module]:
 
 
 def mobilenet_v1(skeleton: Skeleton = OPENPOSE_18, corrections: int = 0) -> PoseNetwork:
-    """On MobileNet V1 of width 0.75, as PoseNet has it: no normalisation, the last pairs as narrow as those before."""
+    """Build the network on PoseNet's MobileNet V1 of width 0.75: no normalisation, and no wider last pairs."""
     name = "pose_ros_mobilenet_v1_075" + (f"_{2 + corrections}" if corrections else "")
-    pairs = [(min(channels, 384), stride, 1) for channels, stride, _ in rows(0.75, output_stride=16)]
+    pairs = [(min(channels, 384), stride, 1) for channels, stride, _ in layer_rows(0.75, output_stride=16)]
     backbone = MobileNetV1(pairs, stem=24, norm=False)
     return MultiHeadNetwork(name, backbone, skeleton, corrections=corrections)
 
 
 def mobilenet_v2(skeleton: Skeleton = OPENPOSE_18, width: float = 1.0) -> PoseNetwork:
-    """On MobileNet V2 to stride 16, its normalisation folded."""
+    """Build the network on MobileNet V2 to stride 16, with folded normalisation."""
     backbone = MobileNetV2(width, norm=False, coarsest=16)
     return MultiHeadNetwork("pose_ros_mobilenet_v2", backbone, skeleton)
 

@@ -1,6 +1,6 @@
-"""OpenPose of 2017: six stages of two branches, each stage seeing what the one before said.
+"""OpenPose of 2017: six stages of two branches. Each stage reads the fields of the previous stage.
 
-Cell c lies at x = 8 c + 3.5: OpenPose's targets take the middle of the 8 pixels that a cell stands for.
+Cell c lies at x = 8 c + 3.5: OpenPose's targets use the middle of the 8 pixels of a cell.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050, figure 3.
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
-from pose_ros.network.vgg import OpenPoseTrunk
+from pose_ros.network.vgg import OpenPoseBackbone
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
 INPUT = InputSpec("image", "NCHW", "float32", "bgr", (128.0, 128.0, 128.0), (256.0, 256.0, 256.0), 8, 368)
@@ -21,15 +21,15 @@ LICENCE = "CMU academic, non-commercial"
 
 FIRST = ((3, 128), (3, 128), (3, 128), (1, 512))
 LATER = ((7, 128), (7, 128), (7, 128), (7, 128), (7, 128), (1, 128))
-"""Size and channels of a branch's convolutions, all but the last."""
+"""Kernel size and channels of the convolutions of a branch, without the last."""
 
 
 class OpenPose(PoseNetwork):
-    """The network; its heatmaps end with the background.
+    """The network. The last channel of its heatmaps is the background.
 
     Args:
         skeleton: Keypoints, and limbs of the part affinity fields.
-        stages: How many, the first included.
+        stages: Number of stages, including the first.
     """
 
     def __init__(self, skeleton: Skeleton, stages: int = 6) -> None:
@@ -37,7 +37,7 @@ class OpenPose(PoseNetwork):
         self.spec = with_heads(
             ModelSpec("openpose_coco", skeleton, 8, origin=3.5, input=INPUT, licence=LICENCE), ("heatmaps", "pafs")
         )
-        self.backbone = OpenPoseTrunk()
+        self.backbone = OpenPoseBackbone()
         features, pafs, heatmaps = 128, 2 * len(skeleton.limbs), len(skeleton) + 1
         self.stages = nn.ModuleList()
         for index in range(stages):
@@ -50,21 +50,21 @@ class OpenPose(PoseNetwork):
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training: one dictionary per stage."""
-        features = seen = self.backbone(images)
+        features = inputs = self.backbone(images)
         results = []
         for stage in self.stages:
-            said = {name: branch(seen) for name, branch in stage.items()}
-            results.append(said)
-            seen = torch.cat([said["pafs"], said["heatmaps"], features], dim=1)
+            fields = {name: branch(inputs) for name, branch in stage.items()}
+            results.append(fields)
+            inputs = torch.cat([fields["pafs"], fields["heatmaps"], features], dim=1)
         return results
 
 
 class OpenPoseBranch(nn.Sequential):
-    """Rectified convolutions, and a 1 × 1 that gives the field.
+    """Convolutions with ReLU, and a 1 × 1 that predicts the field.
 
     Args:
         cin: Channels of the input.
-        rows: Size and channels of the rectified convolutions.
+        rows: Kernel size and channels of each convolution with ReLU.
         cout: Channels of the field.
     """
 
@@ -78,7 +78,7 @@ class OpenPoseBranch(nn.Sequential):
 
 
 def openpose(skeleton: Skeleton = OPENPOSE_18) -> PoseNetwork:
-    """The network of six stages."""
+    """Build the network of six stages."""
     return OpenPose(skeleton)
 
 

@@ -1,7 +1,7 @@
 """OpenPose's BODY_25: four stages for the part affinity fields, then two for the heatmaps.
 
-Three 3 × 3 convolutions whose outputs are put side by side stand for each 7 × 7 of the older network. Cell c lies at
-x = 8 c + 3.5, as there.
+Three 3 × 3 convolutions with concatenated outputs replace each 7 × 7 of the older network. As in that network, cell c
+lies at x = 8 c + 3.5.
 
 References:
     Cao et al., OpenPose: Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1812.08008,
@@ -17,19 +17,19 @@ from torch import Tensor, nn
 from pose_ros.fields import ModelSpec
 from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.network.openpose import INPUT, LICENCE
-from pose_ros.network.vgg import OpenPoseTrunk
+from pose_ros.network.vgg import OpenPoseBackbone
 from pose_ros.skeleton import BODY_25, Skeleton
 
 NARROW, WIDE = (96, 256), (128, 512)
-"""Channels of each 3 × 3 convolution, and of the 1 × 1 before a field: of the first stage of each field, and later."""
+"""Channels of each 3 × 3 convolution, and of the 1 × 1 before a field. The first stage of each field is narrow."""
 
 
 class OpenPoseBody25(PoseNetwork):
-    """The network; its heatmaps end with the background.
+    """The network. The last channel of its heatmaps is the background.
 
     Args:
         skeleton: Keypoints, and limbs of the part affinity fields.
-        stages: How many for the part affinity fields, and how many for the heatmaps.
+        stages: Number of stages for the part affinity fields, and for the heatmaps.
     """
 
     def __init__(self, skeleton: Skeleton, stages: tuple[int, int] = (4, 2)) -> None:
@@ -37,7 +37,7 @@ class OpenPoseBody25(PoseNetwork):
         self.spec = with_heads(
             ModelSpec("openpose_body25", skeleton, 8, origin=3.5, input=INPUT, licence=LICENCE), ("heatmaps", "pafs")
         )
-        self.backbone = OpenPoseTrunk(prelu=True)
+        self.backbone = OpenPoseBackbone(prelu=True)
         features, pafs, heatmaps = 128, 2 * len(skeleton.limbs), len(skeleton) + 1
         self.pafs = _stages(features, pafs, stages[0])
         self.heatmaps = _stages(features + pafs, heatmaps, stages[1])
@@ -46,8 +46,8 @@ class OpenPoseBody25(PoseNetwork):
         """Run the network for training.
 
         Returns:
-            One field per stage, in the order in which they are found, but for the last part affinity fields, which
-            stand beside the last heatmaps: so every stage is there once, and the last entry has both.
+            One field per stage, in the order of computation. Only the last part affinity fields are moved to the last
+            heatmaps. So every stage appears once, and the last entry has both fields.
         """
         features = self.backbone(images)
         pafs: list[Tensor] = [self.pafs[0](features)]
@@ -61,7 +61,7 @@ class OpenPoseBody25(PoseNetwork):
 
 
 class Body25Stage(nn.Module):
-    """Five blocks, and a field read from the last.
+    """One stage: five blocks, and two 1 × 1 convolutions that predict the field from the last block.
 
     Args:
         cin: Channels of the input.
@@ -81,18 +81,18 @@ class Body25Stage(nn.Module):
         self.leave.conv7 = nn.Conv2d(inner, cout, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, cout, H, W)."""
+        """Map (B, cin, H, W) to (B, cout, H, W)."""
         return self.leave(self.blocks(features))
 
 
 class Body25DenseBlock(nn.ModuleList):
-    """Three 3 × 3 convolutions in a row; all three outputs are given, side by side."""
+    """Three 3 × 3 convolutions in sequence. Their three outputs are concatenated."""
 
     def __init__(self, cin: int, width: int) -> None:
         super().__init__(_conv(cin if not index else width, width) for index in range(3))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, 3 width, H, W)."""
+        """Map (B, cin, H, W) to (B, 3 width, H, W)."""
         outputs = [features]
         for conv in self:
             outputs.append(conv(outputs[-1]))
@@ -106,13 +106,13 @@ def _conv(cin: int, cout: int) -> nn.Sequential:
     return layer
 
 
-def _stages(seen: int, cout: int, count: int) -> nn.ModuleList:
-    later = (Body25Stage(seen + cout, WIDE, cout) for _ in range(count - 1))
-    return nn.ModuleList([Body25Stage(seen, NARROW, cout), *later])
+def _stages(cin: int, cout: int, count: int) -> nn.ModuleList:
+    later = (Body25Stage(cin + cout, WIDE, cout) for _ in range(count - 1))
+    return nn.ModuleList([Body25Stage(cin, NARROW, cout), *later])
 
 
 def openpose_body25(skeleton: Skeleton = BODY_25) -> PoseNetwork:
-    """The network of four and two stages."""
+    """Build the network of four and two stages."""
     return OpenPoseBody25(skeleton)
 
 

@@ -1,4 +1,4 @@
-"""PersonLab: heatmaps, offsets of three ranges and the segmentation of people from a ResNet at stride 16.
+"""PersonLab: heatmaps, offsets of three ranges, and a segmentation of people, from a ResNet at stride 16.
 
 References:
     Papandreou et al., PersonLab: Person Pose Estimation and Instance Segmentation with a Bottom-Up, Part-Based,
@@ -13,7 +13,7 @@ from functools import partial
 from torch import nn
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.model import IMAGENET_INPUT, Coarsest, HeadedNetwork
+from pose_ros.network.model import IMAGENET_INPUT, CoarsestMap, HeadedNetwork
 from pose_ros.network.posenet import tree
 from pose_ros.network.resnet import ResNet
 from pose_ros.skeleton import COCO_17, Skeleton
@@ -23,11 +23,11 @@ INPUT = replace(IMAGENET_INPUT, multiple=STRIDE, short_side=800)
 
 
 def personlab(skeleton: Skeleton = COCO_17, depth: int = 101) -> HeadedNetwork:
-    """PersonLab on a ResNet.
+    """Build PersonLab on a ResNet.
 
     Args:
-        skeleton: Its keypoints; the edges of the mid-range offsets are those of ``posenet.tree``.
-        depth: Of the ResNet.
+        skeleton: Keypoints to predict. The edges of the mid-range offsets are those of ``posenet.tree``.
+        depth: Depth of the ResNet.
     """
     backbone = ResNet(depth, output_stride=STRIDE)
     keypoints, limbs = len(skeleton), tree(skeleton)
@@ -40,7 +40,7 @@ def personlab(skeleton: Skeleton = COCO_17, depth: int = 101) -> HeadedNetwork:
     }
     heads = {name: nn.Conv2d(backbone.channels[-1], size, 1) for name, size in sizes.items()}
     spec = ModelSpec(f"personlab_resnet{depth}", skeleton, STRIDE, limbs=limbs, input=INPUT, grouping="personlab")
-    return HeadedNetwork(spec, backbone, Coarsest(), heads, logits=("heatmaps", "segmentation"))
+    return HeadedNetwork(spec, backbone, CoarsestMap(), heads, logits=("heatmaps", "segmentation"))
 
 
 NETWORKS = {f"personlab_resnet{depth}": partial(personlab, depth=depth) for depth in (50, 101, 152)}

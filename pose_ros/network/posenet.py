@@ -1,4 +1,4 @@
-"""PoseNet: the fields of PersonLab from a MobileNet V1 without normalisation, by 1 × 1 heads.
+"""PoseNet: the fields of PersonLab, by 1 × 1 heads, from a MobileNet V1 without normalisation.
 
 References:
     Papandreou et al., PersonLab, arXiv:1803.08225, section 3.1 (heatmaps, short-range and mid-range offsets).
@@ -12,8 +12,8 @@ from functools import partial
 from torch import nn
 
 from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.mobilenet_v1 import LayerRow, MobileNetV1, rows
-from pose_ros.network.model import Coarsest, HeadedNetwork
+from pose_ros.network.mobilenet_v1 import LayerRow, MobileNetV1, layer_rows
+from pose_ros.network.model import CoarsestMap, HeadedNetwork
 from pose_ros.skeleton import COCO_17, Limb, Skeleton
 
 STRIDE = 16
@@ -29,7 +29,7 @@ _TREE = (
 
 
 def tree(skeleton: Skeleton) -> tuple[Limb, ...]:
-    """The edges to walk along: for COCO's keypoints the 16 of PoseNet in their order, else the skeleton's limbs."""
+    """Return the edges to follow: PoseNet's 16 edges, in order, for COCO's keypoints, else the skeleton's limbs."""
     if skeleton != COCO_17:
         return skeleton.limbs
     edges = [edge.split() for edge in _TREE.split(", ")]
@@ -37,12 +37,12 @@ def tree(skeleton: Skeleton) -> tuple[Limb, ...]:
 
 
 def posenet(skeleton: Skeleton = COCO_17, width: float = 1.0, input_spec: InputSpec = INPUT) -> HeadedNetwork:
-    """PoseNet on MobileNet V1, at stride 16.
+    """Build PoseNet on MobileNet V1, at stride 16.
 
     Args:
-        skeleton: Its keypoints; its edges are those of ``tree``.
-        width: Of MobileNet.
-        input_spec: How pixels are normalised.
+        skeleton: Keypoints to predict. The edges are those of ``tree``.
+        width: Factor on the channels of MobileNet.
+        input_spec: Input of the network, with the normalisation of pixels.
     """
     backbone = MobileNetV1(pairs(width), stem=int(32 * width), norm=False, taps=[-1])
     sizes = {"heatmaps": len(skeleton), "short_offsets": 2 * len(skeleton), "mid_offsets": 4 * len(tree(skeleton))}
@@ -56,19 +56,19 @@ def posenet(skeleton: Skeleton = COCO_17, width: float = 1.0, input_spec: InputS
         grouping="personlab",
         licence="Apache-2.0",
     )
-    return HeadedNetwork(spec, backbone, Coarsest(), heads, logits=("heatmaps",))
+    return HeadedNetwork(spec, backbone, CoarsestMap(), heads, logits=("heatmaps",))
 
 
 def pairs(width: float) -> tuple[LayerRow, ...]:
-    """MobileNet's pairs; below width 1 the publisher's last two are as narrow as those before, and not dilated."""
-    table = rows(width, STRIDE)
+    """Return MobileNet's pairs. Below width 1, the publisher neither widens nor dilates the last two."""
+    table = layer_rows(width, STRIDE)
     if width == 1:
         return table
     return tuple((min(channels, int(512 * width)), stride, 1) for channels, stride, _ in table)
 
 
 def name_of(width: float) -> str:
-    """The network's name in the zoo."""
+    """Return the network's name in the zoo."""
     return f"posenet_mobilenet_v1_{round(100 * width):03d}"
 
 

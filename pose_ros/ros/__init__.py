@@ -1,1 +1,1 @@
-"""The door to ROS 2: the node, and what turns its messages into arrays and back."""
+"""ROS 2 interface: the node, its parameters and its messages."""

@@ -1,4 +1,4 @@
-"""The node of a command."""
+"""Create the ROS node of a command-line command."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rclpy.signals import SignalHandlerOptions
 
 @contextmanager
 def command_node(name: str, ros_args: Sequence[str]) -> Iterator[Node]:
-    """A node in a process that keeps Python's signal handling: an interrupt is a KeyboardInterrupt.
+    """Create a node and keep Python's signal handling: an interrupt raises KeyboardInterrupt.
 
     Args:
-        name: Of the node.
-        ros_args: Such as ``["--ros-args", "-r", "image:=camera/image"]``.
+        name: Name of the node.
+        ros_args: ROS arguments, such as ``["--ros-args", "-r", "image:=camera/image"]``.
     """
     rclpy.init(args=[name, *ros_args], signal_handler_options=SignalHandlerOptions.NO)
     try:

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 
 def describe_error(error: Exception) -> str:
-    """The library's own errors say what is wrong; of others the kind matters too."""
+    """Describe an exception. Its type is added, except for ValueError and FileNotFoundError, which are clear."""
     return str(error) if isinstance(error, (ValueError, FileNotFoundError)) else f"{type(error).__name__}: {error}"

@@ -1,7 +1,7 @@
-"""Who is at the other end of a topic, and what keeps the two ends apart.
+"""Describe the publishers and subscribers of a topic, and why they do not connect.
 
 References:
-    ROS 2 documentation, Quality of Service settings: which policies of a publisher and a subscriber fit.
+    ROS 2 documentation, Quality of Service settings: compatibility of publishers and subscribers.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+
+from pose_ros.runtime.runner import Notify
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -32,35 +34,40 @@ OVERRIDABLE = QoSOverridingOptions(
         QoSPolicyKind.LIVELINESS_LEASE_DURATION,
     )
 )
-"""Every policy that can keep two ends apart is a parameter ``qos_overrides.<topic>.<end>.<policy>``."""
+"""Policies that can be set with parameters ``qos_overrides.<topic>.<publisher or subscription>.<policy>``."""
 
 GRAPH_DELAY_S = 0.5
-"""A peer is known to DDS before its node's name is known to ROS."""
+"""Delay before a mismatch is reported: DDS discovers an endpoint before ROS knows the name of its node."""
 
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-MOST_NAMED = 5
-_NEVER_S = 1e9
+MAX_LISTED = 5
+_INFINITE_S = 1e9
 
 
-def publishers_in_words(node: Node, topic: str) -> str:
-    """Who publishes a topic, how, and what does not fit us; where nobody does, which topics carry images.
+def describe_publishers(node: Node, topic: str) -> str:
+    """Describe the publishers of a topic, their QoS and any incompatibility.
+
+    If the topic has no publisher, list the topics that have images.
 
     Args:
-        node: Its graph is asked, and what it asks for itself.
-        topic: As given to ``create_subscription``; remapping is applied.
+        node: Node that provides the graph and its own subscriptions.
+        topic: Name as given to ``create_subscription``. Remapping is applied.
     """
     name = node.resolve_topic_name(topic)
-    ours = _own_end(node.subscriptions, name)
+    own = _own_endpoint(node.subscriptions, name)
     publishers = node.get_publishers_info_by_topic(name)
     if not publishers:
-        return f"nobody publishes it; {_images_elsewhere(node)}"
-    described = [_publisher_in_words(info, name, ours) for info in publishers]
-    asked = f"; ours: {qos_in_words(ours.qos)}" if ours else "; this node has not subscribed"
-    return _listed(described) + asked
+        return f"no publisher; {_describe_image_topics(node)}"
+    descriptions = [_describe_publisher(info, name, own) for info in publishers]
+    request = f"this node requests ({describe_qos(own.qos)})" if own else "this node has not subscribed"
+    return f"{_join_items(descriptions)}; {request}"
 
 
-def qos_in_words(profile: QoSProfile) -> str:
-    """Reliability, durability and what else is known or unusual: ``"best effort, volatile, depth 5"``."""
+def describe_qos(profile: QoSProfile) -> str:
+    """Describe a QoS profile: reliability, durability, depth if known, and unusual policies.
+
+    Example: ``"best effort, volatile, depth 5"``.
+    """
     words = [policy.name.lower().replace("_", " ") for policy in (profile.reliability, profile.durability)]
     if profile.history == HistoryPolicy.KEEP_ALL:
         words.append("keep all")
@@ -73,49 +80,49 @@ def qos_in_words(profile: QoSProfile) -> str:
     return ", ".join(words)
 
 
-def qos_events(node: Node, topic: str, say: Callable[[str], None], *, is_publisher: bool) -> Any:
-    """For ``event_callbacks=`` of a publisher or subscription: tells each peer that does not fit, once, and why.
+def qos_events(node: Node, topic: str, notify: Notify, *, is_publisher: bool) -> Any:
+    """Make the ``event_callbacks=`` of a publisher or subscription: they report each incompatible peer once.
 
     Args:
         node: The node that publishes or subscribes.
-        topic: As given to ``create_publisher`` or ``create_subscription``.
-        say: Receives the sentences, with both sides' policies, in the executor's thread.
-        is_publisher: Which of the two it is.
+        topic: Name as given to ``create_publisher`` or ``create_subscription``.
+        notify: Called in the executor's thread with one line per peer: the policies of both sides and the fix.
+        is_publisher: True for a publisher, False for a subscription.
     """
     callbacks = PublisherEventCallbacks if is_publisher else SubscriptionEventCallbacks
-    return callbacks(incompatible_qos=_MismatchReporter(node, topic, say, is_publisher))
+    return callbacks(incompatible_qos=_MismatchReporter(node, topic, notify, is_publisher))
 
 
 @dataclass(frozen=True)
-class _End:
-    """Our own end of a topic."""
+class _Endpoint:
+    """This node's own publisher or subscription of a topic."""
 
     qos: QoSProfile
     type_name: str
 
 
-def _own_end(ends: Iterable[Any], name: str) -> _End | None:
-    """The node's own publisher or subscription of a topic; the graph knows no depth, this one does."""
-    for end in list(ends):
-        if end.topic_name == name:
-            package = end.msg_type.__module__.partition(".")[0]
-            return _End(end.qos_profile, f"{package}/msg/{end.msg_type.__name__}")
+def _own_endpoint(endpoints: Iterable[Any], name: str) -> _Endpoint | None:
+    """Find the node's own publisher or subscription of a topic. Its QoS has the depth, which the graph lacks."""
+    for endpoint in list(endpoints):
+        if endpoint.topic_name == name:
+            package = endpoint.msg_type.__module__.partition(".")[0]
+            return _Endpoint(endpoint.qos_profile, f"{package}/msg/{endpoint.msg_type.__name__}")
     return None
 
 
-def _publisher_in_words(info: Any, name: str, ours: _End | None) -> str:
-    words = f"{_node_name(info)} publishes it ({qos_in_words(info.qos_profile)})"
-    if ours is None:
-        return words
-    if info.topic_type != ours.type_name:
-        return f"{words} as {info.topic_type}, which is not {ours.type_name}"
-    policies = _misfits(info.qos_profile, ours.qos)
+def _describe_publisher(info: Any, name: str, own: _Endpoint | None) -> str:
+    publisher = f"{_node_name(info)} publishes it ({describe_qos(info.qos_profile)})"
+    if own is None:
+        return publisher
+    if info.topic_type != own.type_name:
+        return f"{publisher} with type {info.topic_type}, expected {own.type_name}"
+    policies = _incompatible_policies(info.qos_profile, own.qos)
     if policies:
-        return f"{words}, which does not fit: set {_overrides(name, 'subscription', policies)}"
-    return f"{words}, which fits: it sends nothing, or the network loses it"
+        return f"{publisher}, incompatible QoS: set {_override_names(name, 'subscription', policies)}"
+    return f"{publisher}, compatible QoS: it sends nothing, or the network loses its messages"
 
 
-def _images_elsewhere(node: Node) -> str:
+def _describe_image_topics(node: Node) -> str:
     own = {publisher.topic_name for publisher in list(node.publishers)}
     topics = [
         f"{name} ({kind.rpartition('/')[2]})"
@@ -124,13 +131,13 @@ def _images_elsewhere(node: Node) -> str:
         if kind in IMAGE_TYPES and name not in own and node.count_publishers(name)
     ]
     if not topics:
-        return "nor are there images on another topic"
-    return f"images are on {_listed(topics)}: remap this node's to one of them"
+        return "no other topic has images"
+    return f"images are published on {_join_items(topics)}: remap the image topic of this node to one of them"
 
 
-def _listed(words: list[str]) -> str:
-    more = len(words) - MOST_NAMED
-    return "; ".join(words[:MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+def _join_items(items: list[str]) -> str:
+    more = len(items) - MAX_LISTED
+    return "; ".join(items[:MAX_LISTED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _node_name(info: Any) -> str:
@@ -139,22 +146,22 @@ def _node_name(info: Any) -> str:
     return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
 
 
-def _misfits(offered: QoSProfile, requested: QoSProfile) -> list[str]:
-    """The policies for which nothing gets from one to the other."""
-    return [policy for policy, is_too_little in _TOO_LITTLE.items() if is_too_little(offered, requested)]
+def _incompatible_policies(offered: QoSProfile, requested: QoSProfile) -> list[str]:
+    """Return the policies that prevent a connection."""
+    return [policy for policy, is_incompatible in _IS_INCOMPATIBLE.items() if is_incompatible(offered, requested)]
 
 
-def _overrides(name: str, end: str, policies: list[str]) -> str:
-    return " and ".join(f"qos_overrides.{name}.{end}.{policy}" for policy in policies)
+def _override_names(name: str, endpoint: str, policies: list[str]) -> str:
+    return " and ".join(f"qos_overrides.{name}.{endpoint}.{policy}" for policy in policies)
 
 
 def _seconds(duration: Any) -> float:
-    """Of a deadline or a lease; none is infinite, which is 0 in a profile of Python and very long in the graph's."""
+    """Convert a deadline or lease. "No limit" is 0 in Python profiles and very long in the graph: both return inf."""
     seconds = duration.nanoseconds / 1e9
-    return seconds if 0 < seconds < _NEVER_S else math.inf
+    return seconds if 0 < seconds < _INFINITE_S else math.inf
 
 
-_TOO_LITTLE: dict[str, Callable[[QoSProfile, QoSProfile], bool]] = {
+_IS_INCOMPATIBLE: dict[str, Callable[[QoSProfile, QoSProfile], bool]] = {
     "reliability": lambda offered, requested: (
         (offered.reliability, requested.reliability) == (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE)
     ),
@@ -169,51 +176,51 @@ _TOO_LITTLE: dict[str, Callable[[QoSProfile, QoSProfile], bool]] = {
         _seconds(offered.liveliness_lease_duration) > _seconds(requested.liveliness_lease_duration)
     ),
 }
-"""Whether a publisher offers less than a subscriber asks for: the tables of the documentation."""
+"""By policy: whether a publisher offers less than a subscriber requests (tables of the ROS 2 documentation)."""
 
 
 class _MismatchReporter:
-    """Tells of each peer that does not fit, once, and a little late: when its name is known."""
+    """Reports each incompatible peer once, after ``GRAPH_DELAY_S``, when the name of its node is known."""
 
-    def __init__(self, node: Node, topic: str, say: Callable[[str], None], is_publisher: bool) -> None:
-        self._node, self._say, self._is_publisher = node, say, is_publisher
+    def __init__(self, node: Node, topic: str, notify: Notify, is_publisher: bool) -> None:
+        self._node, self._notify, self._is_publisher = node, notify, is_publisher
         self._name = node.resolve_topic_name(topic)
-        self._told: set[bytes] = set()
+        self._reported: set[bytes] = set()
         self._timer: Any = None
 
     def __call__(self, event: Any) -> None:
-        """The middleware's event: it says what does not fit, but not with whom."""
+        """Handle an event of the middleware. It names the policy, but not the peer."""
         if self._timer is None:
             clock = Clock(clock_type=ClockType.STEADY_TIME)
-            self._timer = self._node.create_timer(GRAPH_DELAY_S, self._tell, clock=clock)
+            self._timer = self._node.create_timer(GRAPH_DELAY_S, self._report, clock=clock)
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         self._node.destroy_timer(self._timer)
         self._timer = None
-        ours = _own_end(self._node.publishers if self._is_publisher else self._node.subscriptions, self._name)
-        if ours is None:
-            return  # no longer ours to complain of
-        peers = {bytes(info.endpoint_gid): (info, self._policies(info, ours)) for info in self._peers()}
-        misfits = {gid: peer for gid, peer in peers.items() if peer[1]}
-        for gid in misfits.keys() - self._told:
-            self._say(self._sentence(ours, *misfits[gid]))
-        self._told = set(misfits)
+        own = _own_endpoint(self._node.publishers if self._is_publisher else self._node.subscriptions, self._name)
+        if own is None:
+            return  # the publisher or subscription was destroyed
+        peers = {bytes(info.endpoint_gid): (info, self._check_peer(info, own)) for info in self._find_peers()}
+        incompatible = {gid: peer for gid, peer in peers.items() if peer[1]}
+        for gid in incompatible.keys() - self._reported:
+            self._notify(self._describe(own, *incompatible[gid]))
+        self._reported = set(incompatible)
 
-    def _peers(self) -> list[Any]:
+    def _find_peers(self) -> list[Any]:
         node = self._node
-        ask = node.get_subscriptions_info_by_topic if self._is_publisher else node.get_publishers_info_by_topic
-        peers: list[Any] = ask(self._name)
+        get_info = node.get_subscriptions_info_by_topic if self._is_publisher else node.get_publishers_info_by_topic
+        peers: list[Any] = get_info(self._name)
         return peers
 
-    def _policies(self, info: Any, ours: _End) -> list[str]:
-        ends = (ours.qos, info.qos_profile)
-        return _misfits(*(ends if self._is_publisher else reversed(ends)))
+    def _check_peer(self, info: Any, own: _Endpoint) -> list[str]:
+        profiles = (own.qos, info.qos_profile)
+        return _incompatible_policies(*(profiles if self._is_publisher else reversed(profiles)))
 
-    def _sentence(self, ours: _End, info: Any, policies: list[str]) -> str:
-        peer, theirs, own = _node_name(info), qos_in_words(info.qos_profile), qos_in_words(ours.qos)
+    def _describe(self, own: _Endpoint, info: Any, policies: list[str]) -> str:
+        peer, peer_qos, own_qos = _node_name(info), describe_qos(info.qos_profile), describe_qos(own.qos)
         if self._is_publisher:
-            what = f"{peer} subscribes and asks for {theirs}; we offer {own}: it receives nothing"
+            mismatch = f"{peer} requests ({peer_qos}), this node offers ({own_qos})"
         else:
-            what = f"{peer} publishes and offers {theirs}; we ask for {own}: we receive nothing"
-        overrides = _overrides(self._name, "publisher" if self._is_publisher else "subscription", policies)
-        return f"{self._name}: {what}; set {overrides}"
+            mismatch = f"{peer} offers ({peer_qos}), this node requests ({own_qos})"
+        overrides = _override_names(self._name, "publisher" if self._is_publisher else "subscription", policies)
+        return f"{self._name}: {mismatch}: incompatible QoS, no message arrives; set {overrides}"

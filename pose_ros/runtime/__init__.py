@@ -1,4 +1,4 @@
-"""What runs a network: one runner per library, chosen by name or by what works here."""
+"""Run networks: one runner per library, chosen by name or automatically."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which runtime runs a file: the one that is asked for, or the first that works here, with the reasons."""
+"""Choose the runtime for a model file: the configured one, or the first that works on this machine."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from pose_ros.config import RuntimeConfig
-from pose_ros.runtime.runner import BuildProgress, Notify, Runner, Unavailable, existing
+from pose_ros.runtime.runner import BuildProgress, Notify, Runner, Unavailable, require_model_file
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".npz", ".pb", ".tflite", ".caffemodel")
-"""Suffixes of weights, which torch runs; any other file is taken for an ONNX network."""
+"""Suffixes of weight files, which torch runs. Any other file is treated as an ONNX network."""
 
 AUTO = (("tensorrt", "auto"), ("onnx", "cuda"), ("openvino", "auto"), ("onnx", "cpu"))
-"""Backend and provider of the runtimes that ``auto`` tries for an ONNX file, the fastest first."""
+"""Backend and provider of the runtimes that ``auto`` tries for an ONNX file, fastest first."""
 
 _DEVICES = {"tensorrt": ("cuda",), "openvino": ("cpu", "gpu", "npu"), "torch": ("cpu", "cuda")}
 _PROVIDER_DEVICES = {
@@ -28,110 +28,113 @@ _PROVIDER_DEVICES = {
 }
 _FLOATS = ("fp32", "fp16", "bf16")
 _PRECISIONS = {"tensorrt": _FLOATS, "onnx": (), "openvino": _FLOATS, "torch": ("fp32", "fp16")}
-"""Of those, TensorRT has what the model holds, and OpenVINO what the device can: they look for themselves."""
+"""Precisions of each backend. TensorRT also checks the model, OpenVINO also checks the device."""
 
-Chosen = TypeVar("Chosen")
+Loaded = TypeVar("Loaded")
 
 
 def load_runner(
-    path: str | Path, config: RuntimeConfig, progress: BuildProgress | None = None, say: Notify | None = None
+    path: str | Path, config: RuntimeConfig, progress: BuildProgress | None = None, notify: Notify | None = None
 ) -> Runner:
-    """Load a model file into the configured runtime; ``auto`` takes the first that works here.
+    """Load a model file into the configured runtime. ``auto`` uses the first runtime that works on this machine.
 
-    The runner's ``reason`` says why it was taken: what was tried before, and what each lacks. What the settings
-    exclude is not tried.
+    The runner's ``reason`` says why it was chosen: which runtimes were tried before, and what each lacks. Runtimes
+    that the settings exclude are not tried.
 
     Args:
         path: An ONNX file, or a checkpoint, which torch runs.
-        config: What to run it with.
-        progress: Told how far the build of an engine is, perhaps from another thread.
-        say: Told in one line what a person should know, such as why an engine is built anew.
+        config: Runtime settings.
+        progress: Called with the progress of an engine build, possibly from another thread.
+        notify: Called with one line of text for people, such as why an engine is rebuilt.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        Unavailable: If what the settings ask for cannot work on this machine.
-        ValueError: If the settings do not go together, or the runtime cannot load the file.
+        FileNotFoundError: If the file does not exist.
+        Unavailable: If the configured runtime cannot work on this machine.
+        ValueError: If the settings conflict, or the runtime cannot load the file.
     """
-    runner, reason = _chosen(Path(path), config, lambda path, way: _load(path, way, progress, say))
+    runner, reason = _choose(Path(path), config, lambda path, candidate: _load(path, candidate, progress, notify))
     runner.reason = reason
     return runner
 
 
-def foresee(path: str | Path, config: RuntimeConfig) -> str:
-    """The ``reason`` that ``load_runner`` would give, or what it would raise, without building an engine."""
-    return _chosen(Path(path), config, _try)[1]
+def explain_choice(path: str | Path, config: RuntimeConfig) -> str:
+    """Return the ``reason`` that ``load_runner`` would give, without building an engine.
+
+    Raises the same errors as ``load_runner``.
+    """
+    return _choose(Path(path), config, _try_load)[1]
 
 
-def _chosen(path: Path, config: RuntimeConfig, attempt: Callable[[Path, RuntimeConfig], Chosen]) -> tuple[Chosen, str]:
-    """What the first runtime that works makes of a file, and why it is this one."""
-    ways = _ways(path, config)
-    existing(path, "an ONNX file or a checkpoint")
-    return _first(ways, lambda way: attempt(path, way))
+def _choose(path: Path, config: RuntimeConfig, attempt: Callable[[Path, RuntimeConfig], Loaded]) -> tuple[Loaded, str]:
+    """Return the result of the first runtime that works for a file, and why this runtime was chosen."""
+    candidates = _allowed_candidates(path, config)
+    require_model_file(path, "an ONNX file or a checkpoint")
+    return _take_first(candidates, lambda candidate: attempt(path, candidate))
 
 
-def _ways(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
-    """The settings of each runtime to try: those that the settings asked for leave.
+def _allowed_candidates(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
+    """Return the settings of each runtime to try, without those that conflict with the given settings.
 
     Raises:
-        ValueError: If they leave none.
+        ValueError: If no runtime is left.
     """
-    every = _candidates(path, config)
-    objections = {_name(way): _objection(way) for way in every}
-    ways = [way for way in every if not _objection(way)]
-    if not ways:
-        raise ValueError(f"runtime {_joined(objections)}")
-    return ways
+    candidates = _all_candidates(path, config)
+    conflicts = {_display_name(candidate): _find_conflict(candidate) for candidate in candidates}
+    allowed = [candidate for candidate in candidates if not _find_conflict(candidate)]
+    if not allowed:
+        raise ValueError(f"runtime {_join_reasons(conflicts)}")
+    return allowed
 
 
-def _candidates(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
+def _all_candidates(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
     if config.backend != "auto":
         return [config]
     if path.suffix.lower() in CHECKPOINTS:
         return [replace(config, backend="torch")]
-    asked = config.provider if config.provider != "auto" else ""
-    return list(dict.fromkeys(replace(config, backend=name, provider=asked or own) for name, own in AUTO))
+    provider = config.provider if config.provider != "auto" else ""
+    return list(dict.fromkeys(replace(config, backend=name, provider=provider or default) for name, default in AUTO))
 
 
-def _objection(config: RuntimeConfig) -> str:
-    """What does not go together in the settings of one runtime; empty if all does."""
+def _find_conflict(config: RuntimeConfig) -> str:
+    """Describe the first conflict in the settings of one runtime. Empty if there is none."""
     name = config.backend
     if name != "onnx" and config.provider != "auto":
         return f"expected provider auto, got {config.provider}, which is for onnx"
     devices = ("auto", *(_PROVIDER_DEVICES[config.provider] if name == "onnx" else _DEVICES[name]))
     if config.device not in devices:
         for_provider = f" for provider {config.provider}" if config.provider != "auto" else ""
-        return f"expected device {_alternatives(devices)}{for_provider}, got {config.device}"
+        return f"expected device {_join_alternatives(devices)}{for_provider}, got {config.device}"
     precisions = ("auto", *_PRECISIONS[name])
     if config.precision not in precisions:
-        return f"expected precision {_alternatives(precisions)}, got {config.precision}"
+        return f"expected precision {_join_alternatives(precisions)}, got {config.precision}"
     return ""
 
 
-def _first(
-    ways: list[RuntimeConfig],
-    attempt: Callable[[RuntimeConfig], Chosen],
-    refused: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Chosen, str]:
-    """The result of the first attempt that succeeds, and why it is this one."""
-    way, *others = ways
+def _take_first(
+    candidates: list[RuntimeConfig],
+    attempt: Callable[[RuntimeConfig], Loaded],
+    failures: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Loaded, str]:
+    """Return the result of the first attempt that succeeds, and why this runtime was chosen."""
+    candidate, *others = candidates
     try:
-        return attempt(way), _reason(way, refused)
+        return attempt(candidate), _describe_choice(candidate, failures)
     except InterruptedError:
-        raise  # a build that nobody wants any longer
+        raise  # the caller has cancelled the build
     except Exception as error:  # whatever a library raises here, the next one may work
-        refused = {**refused, _name(way): _short(error)}
-        if not others and len(refused) > 1 and isinstance(error, Unavailable):
-            raise Unavailable("auto", _joined(refused), "pose_ros doctor tells how to get each") from error
+        failures = {**failures, _display_name(candidate): _summarise_error(error)}
+        if not others and len(failures) > 1 and isinstance(error, Unavailable):
+            raise Unavailable("auto", _join_reasons(failures), "run pose_ros doctor to see how to fix each") from error
         if not others:
             raise
-    return _first(others, attempt, refused)
+    return _take_first(others, attempt, failures)
 
 
-def _load(path: Path, config: RuntimeConfig, progress: BuildProgress | None, say: Notify | None) -> Runner:
+def _load(path: Path, config: RuntimeConfig, progress: BuildProgress | None, notify: Notify | None) -> Runner:
     if config.backend == "tensorrt":
-        return _tensorrt_runner(path, config, progress, say)
+        return _load_tensorrt(path, config, progress, notify)
     if config.backend == "torch":
-        return _torch_runner(path, config)
+        return _load_torch(path, config)
     if config.backend == "openvino":
         from pose_ros.runtime.openvino import OpenVINORunner
 
@@ -141,7 +144,8 @@ def _load(path: Path, config: RuntimeConfig, progress: BuildProgress | None, say
     return OnnxRunner(path, config)
 
 
-def _try(path: Path, config: RuntimeConfig) -> None:
+def _try_load(path: Path, config: RuntimeConfig) -> None:
+    """Check that a runtime can load a file, without building an engine."""
     if config.backend == "tensorrt":
         from pose_ros.runtime.tensorrt.probe import probe_model
 
@@ -150,12 +154,12 @@ def _try(path: Path, config: RuntimeConfig) -> None:
         _load(path, config, None, None).close()
 
 
-def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: BuildProgress | None, say: Notify | None) -> Runner:
+def _load_tensorrt(path: Path, config: RuntimeConfig, progress: BuildProgress | None, notify: Notify | None) -> Runner:
     from pose_ros.runtime.tensorrt.probe import probe_model
     from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
     if config.while_building == "wait":
-        return TensorRTRunner(path, config, progress, say)
+        return TensorRTRunner(path, config, progress, notify)
     from pose_ros.runtime.onnx import OnnxRunner
     from pose_ros.runtime.while_building import WhileBuilding
 
@@ -163,48 +167,50 @@ def _tensorrt_runner(path: Path, config: RuntimeConfig, progress: BuildProgress 
     try:
         meanwhile = OnnxRunner(path, RuntimeConfig(backend="onnx", threads=config.threads))
     except Exception as error:  # the engine may still work
-        if say is not None:
-            say(f"nothing answers until the engine is there: {_short(error)}")
-        return TensorRTRunner(path, config, progress, say, probe)
-    return WhileBuilding(meanwhile, lambda report: TensorRTRunner(path, config, report, say, probe), progress, say)
+        if notify is not None:
+            notify(f"no runtime is available until the engine is ready: {_summarise_error(error)}")
+        return TensorRTRunner(path, config, progress, notify, probe)
+    return WhileBuilding(
+        meanwhile, lambda report: TensorRTRunner(path, config, report, notify, probe), progress, notify
+    )
 
 
-def _torch_runner(path: Path, config: RuntimeConfig) -> Runner:
+def _load_torch(path: Path, config: RuntimeConfig) -> Runner:
     try:
         from pose_ros.runtime.torch import TorchRunner
     except ImportError as error:
         raise ImportError(
             f"model {path}: expected the package torch to run a checkpoint, got: {error}; "
-            "pip install torch, or take an ONNX file"
+            "pip install torch, or use an ONNX file"
         ) from error
     return TorchRunner(path, config)
 
 
-def _name(config: RuntimeConfig) -> str:
-    """What a person calls a runtime; ``onnx`` is the one on the CPU unless a provider is named."""
+def _display_name(config: RuntimeConfig) -> str:
+    """Return the name of a runtime for people. Plain ``onnx`` means ONNX Runtime on the CPU."""
     if config.backend != "onnx":
         return config.backend
     provider = "cuda" if (config.provider, config.device) == ("auto", "cuda") else config.provider
     return "onnx" + f" with {provider}" * (provider not in ("auto", "cpu"))
 
 
-def _reason(config: RuntimeConfig, refusals: Mapping[str, str]) -> str:
-    """Why this one, in one line: what speaks against those before it."""
-    name = _name(config)
+def _describe_choice(config: RuntimeConfig, failures: Mapping[str, str]) -> str:
+    """Describe in one line which runtime was chosen, and why those before it failed."""
+    name = _display_name(config)
     device = "cpu" if config.device == "auto" else config.device
     place = f" on the {device.upper()}" * (name in ("onnx", "openvino"))
-    return f"{name}{place}" + f": {_joined(refusals)}" * bool(refusals)
+    return f"{name}{place}" + f": {_join_reasons(failures)}" * bool(failures)
 
 
-def _short(error: Exception) -> str:
-    """What is wrong, in one line."""
+def _summarise_error(error: Exception) -> str:
+    """Return an error as one line of text."""
     text = error.reason if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 
 
-def _joined(refusals: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {reason}" for name, reason in refusals.items())
+def _join_reasons(reasons: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
 
 
-def _alternatives(names: tuple[str, ...]) -> str:
+def _join_alternatives(names: tuple[str, ...]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

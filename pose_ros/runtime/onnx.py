@@ -1,4 +1,4 @@
-"""ONNX Runtime: runs everywhere, needs no GPU; where its build has more providers, on these, too."""
+"""Run networks in ONNX Runtime: on the CPU, and on the other providers that its build has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx_graph import read_graph
-from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, existing
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, require_model_file
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -28,29 +28,29 @@ _DTYPES = {
     "tensor(int64)": np.int64,
     "tensor(bool)": np.bool_,
 }
-_NAMES = {
+_PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
 }
-_REPLACE = "pip uninstall onnxruntime, then pip install {} (both are the module onnxruntime)"
-_PACKAGES = {
+_REPLACE = "pip uninstall onnxruntime, then pip install {} (both provide the module onnxruntime)"
+_PACKAGE_FIXES = {
     "cuda": _REPLACE.format("onnxruntime-gpu"),
     "tensorrt": _REPLACE.format("onnxruntime-gpu"),
-    "openvino": _REPLACE.format("onnxruntime-openvino") + ", or take runtime openvino",
-    "coreml": "only the onnxruntime of macOS has it",
+    "openvino": _REPLACE.format("onnxruntime-openvino") + ", or use runtime openvino",
+    "coreml": "only onnxruntime on macOS has it",
 }
-_LIBRARIES = {
-    "cuda": "its build needs a CUDA and a cuDNN of its own version: pip install onnxruntime-gpu[cuda,cudnn]",
-    "tensorrt": "its build needs TensorRT, CUDA and cuDNN of its own versions; runtime tensorrt needs TensorRT alone",
-    "openvino": "take device cpu, or install the driver of the device",
-    "coreml": "take provider cpu",
+_LIBRARY_FIXES = {
+    "cuda": "this build needs matching versions of CUDA and cuDNN: pip install onnxruntime-gpu[cuda,cudnn]",
+    "tensorrt": "this build needs matching versions of TensorRT, CUDA and cuDNN, or use runtime tensorrt",
+    "openvino": "use device cpu, or install the driver of the device",
+    "coreml": "use provider cpu",
 }
 
 _NO_BFLOAT16 = (
-    "expected fp32, fp16 or int8, got bf16, which ONNX Runtime cannot compute here; take runtime tensorrt or openvino, "
+    "expected fp32, fp16 or int8, got bf16, which ONNX Runtime cannot compute here; use runtime tensorrt or openvino, "
     "or export it without --bf16"
 )
 
@@ -60,142 +60,146 @@ class OnnxRunner(Runner):
 
     Args:
         path: An ONNX file.
-        config: ``provider`` (auto is cuda where ``device`` is, else cpu), ``gpu``, ``device`` and ``threads``.
+        config: Runtime settings. Used are ``provider`` (auto = cuda if ``device`` is cuda, else cpu), ``gpu``,
+            ``device`` and ``threads``.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        Unavailable: If ONNX Runtime is not installed, has no such provider, or cannot load it here.
+        FileNotFoundError: If the file does not exist.
+        Unavailable: If ONNX Runtime is not installed, lacks the provider, or cannot load the provider here.
         ValueError: If the file is not an ONNX network that this ONNX Runtime can load.
     """
 
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
-        path, config = existing(path), config or RuntimeConfig()
-        onnxruntime, provider = _library(), _provider(config)
+        path, config = require_model_file(path), config or RuntimeConfig()
+        onnxruntime, provider = _import_onnxruntime(), _choose_provider(config)
         _check_provider(onnxruntime, provider)
-        gpu = _gpu(provider, config)
-        session = _session(onnxruntime, path, provider, config)
-        self._session, self._cuda = session, _cuda(gpu)
+        gpu = _find_provider_gpu(provider, config)
+        session = _open_session(onnxruntime, path, provider, config)
+        self._session, self._cuda = session, _open_cuda_or_none(gpu)
         self.inputs = tuple(_tensor_spec(node) for node in session.get_inputs())
         self.outputs = tuple(_tensor_spec(node) for node in session.get_outputs())
         self.metadata = dict(session.get_modelmeta().custom_metadata_map)
-        self.device = gpu.name if gpu is not None else _device(provider, config)
-        by = f" with {provider}" * (provider != "cpu")
-        self.description = f"ONNX Runtime {onnxruntime.__version__}{by} on {self.device}"
+        self.device = gpu.name if gpu is not None else _describe_device(provider, config)
+        with_provider = f" with {provider}" * (provider != "cpu")
+        self.description = f"ONNX Runtime {onnxruntime.__version__}{with_provider} on {self.device}"
 
     def gpu_memory_bytes(self) -> tuple[int, int] | None:
-        """Used and total memory of the GPU, by all programs; None elsewhere, and where there is no library to ask."""
+        """Return used and total memory of the GPU, counting all programs. None without a GPU or a CUDA library."""
         return self._cuda.memory_bytes() if self._cuda is not None else None
 
     def close(self) -> None:
-        """Give back the session's memory; once more does nothing."""
+        """Release the session's memory. A second call does nothing."""
         self._session = None
         if self._cuda is not None:
             self._cuda.close()
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
-        session = self._session  # a run that has begun keeps it
+        session = self._session  # keeps it alive for a run in progress
         if session is None:
             raise ValueError(CLOSED)
         return dict(zip(names, session.run(list(names), dict(feeds)), strict=True))
 
 
-def _library() -> Any:
+def _import_onnxruntime() -> Any:
     """Import ONNX Runtime.
 
     Raises:
-        Unavailable: If it is not there, or broken.
+        Unavailable: If it is missing or broken.
     """
     try:
-        import onnxruntime  # 0.1 s; only who runs a network pays it
+        import onnxruntime  # takes 0.1 s, so only when a network is run
     except ImportError as error:
         raise Unavailable("onnx", f"ONNX Runtime cannot be imported: {error}", "pip install onnxruntime") from error
     return onnxruntime
 
 
-def _provider(config: RuntimeConfig) -> str:
+def _choose_provider(config: RuntimeConfig) -> str:
     if config.provider != "auto":
         return config.provider
     return "cuda" if config.device == "cuda" else "cpu"
 
 
 def _check_provider(onnxruntime: Any, provider: str) -> None:
-    """Raise Unavailable if this ONNX Runtime has it not."""
-    there = onnxruntime.get_available_providers()
-    if _NAMES[provider] not in there:
-        known = [name for name, full in _NAMES.items() if full in there]
+    """Raise Unavailable if this ONNX Runtime lacks the provider."""
+    available = onnxruntime.get_available_providers()
+    if _PROVIDERS[provider] not in available:
+        known = [name for name, full_name in _PROVIDERS.items() if full_name in available]
         reason = f"this ONNX Runtime {onnxruntime.__version__} has no provider {provider}, only {', '.join(known)}"
-        raise Unavailable("onnx", reason, _PACKAGES[provider])
+        raise Unavailable("onnx", reason, _PACKAGE_FIXES[provider])
 
 
-def _gpu(provider: str, config: RuntimeConfig) -> Gpu | None:
-    """The NVIDIA GPU that a provider computes on; None for the others.
+def _find_provider_gpu(provider: str, config: RuntimeConfig) -> Gpu | None:
+    """Find the NVIDIA GPU that a provider computes on. None for providers that use no NVIDIA GPU.
 
     Raises:
-        Unavailable: If there is none, or no driver for it.
+        Unavailable: If there is no such GPU, or no driver for it.
     """
     return find_gpu(config.gpu) if provider in ("cuda", "tensorrt") else None
 
 
-def _device(provider: str, config: RuntimeConfig) -> str:
-    """What a provider computes on that is not NVIDIA's, in words."""
+def _describe_device(provider: str, config: RuntimeConfig) -> str:
+    """Describe the device of a provider that uses no NVIDIA GPU."""
     if provider == "coreml":
-        return "what CoreML chooses"
+        return "a device chosen by CoreML"
     return CPU if config.device in ("auto", "cpu") else f"the {config.device.upper()}"
 
 
-def _cuda(gpu: Gpu | None) -> Cuda | None:
-    """What the GPU is asked for its memory through; None where no library can."""
+def _open_cuda_or_none(gpu: Gpu | None) -> Cuda | None:
+    """Open the GPU, to read its memory use. None without a GPU or a library that works."""
     if gpu is not None:
         with suppress(Unavailable):
             return open_cuda(gpu)
     return None
 
 
-def _session(onnxruntime: Any, path: Path, provider: str, config: RuntimeConfig) -> Any:
-    """Load a network, with this provider or not at all: ONNX Runtime itself would go on on the CPU."""
+def _open_session(onnxruntime: Any, path: Path, provider: str, config: RuntimeConfig) -> Any:
+    """Load a network with this provider only. By default, ONNX Runtime would fall back to the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = config.threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.enable_mem_pattern = False  # a tenth of the node's memory, and no time
-    said = _preloaded(onnxruntime) if provider in ("cuda", "tensorrt") else ""
+    options.enable_mem_pattern = False  # saves a tenth of the node's memory and costs no time
+    missing = _preload_cuda(onnxruntime) if provider in ("cuda", "tensorrt") else ""
     try:
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=_asked(provider, config), enable_fallback=0
+            str(path), options, providers=_provider_options(provider, config), enable_fallback=0
         )
     except Exception as error:  # ONNX Runtime has one exception class per error code, without a common base
         if "NOT_IMPLEMENTED" in str(error) and read_graph(path).precision == "bf16":
             raise ValueError(f"model {path}: {_NO_BFLOAT16}") from error
-        aim = "" if provider == "cpu" else f" that the provider {provider} can run"
-        raise ValueError(f"model {path}: expected a readable ONNX network{aim}, got: {error}") from error
-    if _NAMES[provider] not in session.get_providers():
-        reason = f"the provider {provider} cannot be loaded here" + f" ({said})" * bool(said)
-        raise Unavailable("onnx", reason, _LIBRARIES[provider])
+        condition = "" if provider == "cpu" else f" that the provider {provider} can run"
+        raise ValueError(f"model {path}: expected a readable ONNX network{condition}, got: {error}") from error
+    if _PROVIDERS[provider] not in session.get_providers():
+        reason = f"the provider {provider} cannot be loaded here" + f" ({missing})" * bool(missing)
+        raise Unavailable("onnx", reason, _LIBRARY_FIXES[provider])
     session.disable_fallback()  # ONNX Runtime before 1.20 does not know the argument
     return session
 
 
-def _preloaded(onnxruntime: Any) -> str:
-    """Load the CUDA that pip has installed; what is missing of it, in one line."""
-    preload, said = getattr(onnxruntime, "preload_dlls", None), io.StringIO()
-    with redirect_stdout(said):  # it prints
+def _preload_cuda(onnxruntime: Any) -> str:
+    """Load the CUDA libraries that pip has installed. Return in one line what is missing."""
+    preload, output = getattr(onnxruntime, "preload_dlls", None), io.StringIO()
+    with redirect_stdout(output):  # preload_dlls prints its errors
         if preload is not None:
             preload()
-    return said.getvalue().partition("\n")[0]
+    return output.getvalue().partition("\n")[0]
 
 
-def _asked(provider: str, config: RuntimeConfig) -> list[Any]:
-    """The providers of a session with their options; the last takes what the first cannot."""
+def _provider_options(provider: str, config: RuntimeConfig) -> list[Any]:
+    """Return the providers of a session with their options. Later ones run what the first cannot."""
     gpu = {"device_id": str(config.gpu)}
     if provider == "cuda":
-        return [(_NAMES["cuda"], gpu), _NAMES["cpu"]]
+        return [(_PROVIDERS["cuda"], gpu), _PROVIDERS["cpu"]]
     if provider == "tensorrt":
-        return [(_NAMES["tensorrt"], gpu), (_NAMES["cuda"], gpu), _NAMES["cpu"]]
+        return [(_PROVIDERS["tensorrt"], gpu), (_PROVIDERS["cuda"], gpu), _PROVIDERS["cpu"]]
     if provider == "openvino":
         device = "CPU" if config.device == "auto" else config.device.upper()
         threads = {"num_of_threads": str(config.threads)} if config.threads else {}
-        return [(_NAMES["openvino"], {"device_type": device, "precision": "ACCURACY", **threads}), _NAMES["cpu"]]
-    return list(dict.fromkeys((_NAMES[provider], _NAMES["cpu"])))
+        return [
+            (_PROVIDERS["openvino"], {"device_type": device, "precision": "ACCURACY", **threads}),
+            _PROVIDERS["cpu"],
+        ]
+    return list(dict.fromkeys((_PROVIDERS[provider], _PROVIDERS["cpu"])))
 
 
 def _tensor_spec(node: Any) -> TensorSpec:

@@ -1,4 +1,4 @@
-"""What an ONNX file says of its network, read without any library: names, shapes and types, but no weights.
+"""Read names, shapes and types of an ONNX network without any library. Weight values are not read.
 
 References:
     ONNX, onnx/onnx.proto of release 1.16 (numbers of the fields and of the element types).
@@ -14,7 +14,7 @@ from typing import Any
 
 from pose_ros.fields import FRONT_HEADS
 from pose_ros.protobuf import Kind, Schema, parse
-from pose_ros.runtime.runner import existing
+from pose_ros.runtime.runner import require_model_file
 
 _DIMENSION: Schema = {1: ("size", Kind.INTEGER)}
 _TENSOR_TYPE: Schema = {1: ("element", Kind.INTEGER), 2: ("shape", {1: ("dimensions", _DIMENSION)})}
@@ -32,12 +32,12 @@ PRECISIONS = {1: "fp32", 10: "fp16", 16: "bf16"}
 
 @dataclass(frozen=True)
 class GraphInput:
-    """One input.
+    """Input of an ONNX network.
 
     Attributes:
-        name: Its name.
-        shape: Its sizes; a free one is None.
-        is_bytes: Whether it takes uint8.
+        name: Name of the input.
+        shape: Size of each dimension. A free dimension is None.
+        is_bytes: Whether the input is uint8.
     """
 
     name: str
@@ -47,13 +47,13 @@ class GraphInput:
 
 @dataclass(frozen=True)
 class OnnxGraph:
-    """What is known of a network before any library has loaded it.
+    """Description of an ONNX network, read from its file.
 
     Attributes:
-        inputs: What it takes.
-        output_names: What it gives.
+        inputs: Inputs of the network.
+        output_names: Names of the outputs.
         nodes: Name and operator of each node, in the order of the file.
-        precision: ``"fp32"``, ``"fp16"`` or ``"bf16"``: the type of most of its weights.
+        precision: Type of most weights: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
         metadata: Text entries stored in the file.
     """
 
@@ -65,12 +65,12 @@ class OnnxGraph:
 
     @property
     def is_quantised(self) -> bool:
-        """Whether it holds explicit quantisation."""
+        """Whether the network has QuantizeLinear nodes."""
         return any(operator == "QuantizeLinear" for _, operator in self.nodes)
 
     @property
     def has_front(self) -> bool:
-        """Whether it finds peaks and limb scores itself."""
+        """Whether the network outputs peaks and limb scores itself."""
         return set(FRONT_HEADS) <= set(self.output_names)
 
 
@@ -78,28 +78,28 @@ def read_graph(path: Path) -> OnnxGraph:
     """Read an ONNX file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If the file does not exist.
         ValueError: If it is not an ONNX network.
     """
     try:
-        model = parse(existing(path).read_bytes(), _MODEL)
+        model = parse(require_model_file(path).read_bytes(), _MODEL)
         (graph,) = model["graph"]
-        return _graph(graph, {_text(entry, "key"): _text(entry, "value") for entry in model["metadata"]})
+        return _make_graph(graph, {_text(entry, "key"): _text(entry, "value") for entry in model["metadata"]})
     except (ValueError, IndexError) as error:
         raise ValueError(f"model {path}: expected a readable ONNX network, got: {error}") from error
 
 
-def _graph(graph: dict[str, list[Any]], metadata: dict[str, str]) -> OnnxGraph:
-    weights = {_text(weight, "name") for weight in graph["weights"]}  # old files name them among the inputs, too
-    inputs = tuple(_input(value) for value in graph["inputs"] if _text(value, "name") not in weights)
+def _make_graph(graph: dict[str, list[Any]], metadata: dict[str, str]) -> OnnxGraph:
+    weights = {_text(weight, "name") for weight in graph["weights"]}  # old files list them among the inputs too
+    inputs = tuple(_make_input(value) for value in graph["inputs"] if _text(value, "name") not in weights)
     outputs = tuple(_text(value, "name") for value in graph["outputs"])
     if not inputs or not outputs:
-        raise ValueError(f"a graph of {len(inputs)} inputs and {len(outputs)} outputs")
+        raise ValueError(f"a graph with {len(inputs)} inputs and {len(outputs)} outputs")
     nodes = tuple((_text(node, "name"), _text(node, "operator")) for node in graph["nodes"])
-    return OnnxGraph(inputs, outputs, nodes, _precision(graph["weights"]), metadata)
+    return OnnxGraph(inputs, outputs, nodes, _weight_precision(graph["weights"]), metadata)
 
 
-def _input(value: dict[str, list[Any]]) -> GraphInput:
+def _make_input(value: dict[str, list[Any]]) -> GraphInput:
     tensor = value["type"][0]["tensor"][0]
     dimensions = tensor["shape"][0]["dimensions"] if tensor["shape"] else []
     sizes = (next(iter(dimension["size"]), 0) for dimension in dimensions)
@@ -107,7 +107,7 @@ def _input(value: dict[str, list[Any]]) -> GraphInput:
     return GraphInput(_text(value, "name"), shape, tensor["element"] == [UINT8])
 
 
-def _precision(weights: list[dict[str, list[Any]]]) -> str:
+def _weight_precision(weights: list[dict[str, list[Any]]]) -> str:
     counts: Counter[str] = Counter({"fp32": 0})
     for weight in weights:
         element = weight["element"][0] if weight["element"] else 0

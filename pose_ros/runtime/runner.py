@@ -1,4 +1,4 @@
-"""The one interface of all runtimes: named arrays in, named arrays out."""
+"""Define the interface of all runtimes: named arrays in, named arrays out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from pose_ros.arrays import AnyArray
 
 Arrays = Mapping[str, AnyArray]
 BuildProgress = Callable[[str, float], None]
-"""Told what is under way, and how much of it is done: 0 to 1, or less than 0 where nobody knows."""
+"""Called with a short text and the fraction that is done: 0 to 1, or less than 0 if unknown."""
 Notify = Callable[[str], None]
-"""Told in one line what a person should know."""
+"""Called with one line of text for people."""
 CPU = "the CPU"
-CLOSED = "runner: expected an open one, got one that has been closed; load the model again"
+CLOSED = "runner: expected an open runner, got a closed one; load the model again"
 
 
-def existing(path: str | Path, kind: str = "an ONNX file") -> Path:
-    """The path of a model file, which is there.
+def require_model_file(path: str | Path, kind: str = "an ONNX file") -> Path:
+    """Return the path of a model file, after checking that the file exists.
+
+    Args:
+        path: The model file.
+        kind: Kind of file that is expected, for the error message.
 
     Raises:
-        FileNotFoundError: If it is not.
+        FileNotFoundError: If the file does not exist.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"model: expected {kind}, got {path}, which does not exist")
@@ -34,11 +38,11 @@ def existing(path: str | Path, kind: str = "an ONNX file") -> Path:
 
 
 class Unavailable(ImportError):
-    """A runtime cannot work on this machine.
+    """Error for a runtime that cannot work on this machine.
 
     Attributes:
         reason: What is missing, in a few words.
-        fix: What to do about it; empty where nothing helps.
+        fix: How to fix it. Empty if nothing helps.
     """
 
     def __init__(self, runtime: str, reason: str, fix: str = "") -> None:
@@ -48,18 +52,18 @@ class Unavailable(ImportError):
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Name, shape and type of one input or output; a free dimension is None."""
+    """Name, shape and type of one input or output. A free dimension is None."""
 
     name: str
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]
 
     def check(self, array: AnyArray) -> None:
-        """Raise unless the array fits.
+        """Check type and shape of an array.
 
         Raises:
             TypeError: If it is not an array of this type.
-            ValueError: If its shape differs.
+            ValueError: If it has another shape.
         """
         got = getattr(array, "dtype", type(array).__name__)
         if got != self.dtype:
@@ -76,13 +80,13 @@ class Runner(ABC):
     """A loaded network. Use it as a context manager, or call ``close``.
 
     Attributes:
-        inputs: What ``run`` takes.
-        outputs: What ``run`` gives.
+        inputs: Inputs of ``run``.
+        outputs: Outputs of ``run``.
         metadata: Text entries stored in the model file.
         description: Runtime and device, for people.
-        device: What computes, such as the name of a GPU.
-        reason: Why ``load_runner`` took this one, in one line; empty if it did not.
-        state: What is under way besides answering, such as the build of an engine; empty if nothing is.
+        device: Name of the device that computes, such as the name of a GPU.
+        reason: Why ``load_runner`` chose this runner, in one line. Empty if ``load_runner`` was not used.
+        state: Background work in progress, such as the build of an engine. Empty if there is none.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -98,13 +102,13 @@ class Runner(ABC):
 
         Args:
             feeds: One array per input, by name.
-            wanted: Names of the outputs to fetch; None fetches all.
+            wanted: Names of the outputs to fetch. None = all.
 
         Returns:
-            One array per wanted output, by name; they belong to the caller.
+            One array per wanted output, by name. The caller owns the arrays.
 
         Raises:
-            ValueError: If an input is missing, unknown or of the wrong shape, or there is no such output.
+            ValueError: If an input is missing, unknown or of the wrong shape, or if an output is unknown.
             TypeError: If an input has the wrong type.
         """
         expected = {spec.name for spec in self.inputs}
@@ -112,9 +116,9 @@ class Runner(ABC):
             raise ValueError(f"inputs: expected {sorted(expected)}, got {sorted(feeds)}")
         for spec in self.inputs:
             spec.check(feeds[spec.name])
-        return self._run(feeds, self._fetched(wanted))
+        return self._run(feeds, self._select_outputs(wanted))
 
-    def _fetched(self, wanted: Collection[str] | None) -> list[str]:
+    def _select_outputs(self, wanted: Collection[str] | None) -> list[str]:
         names = [spec.name for spec in self.outputs]
         if wanted is None:
             return names
@@ -127,14 +131,15 @@ class Runner(ABC):
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]: ...
 
     def gpu_memory_bytes(self) -> tuple[int, int] | None:
-        """Used and total memory of the GPU it runs on, by all programs; None where there is no GPU, or nobody knows.
+        """Return used and total memory of the GPU, counting all programs. None without a GPU, or if it is unknown.
 
-        Any thread may ask, at any time; a run in hand is not waited for. On a Jetson the memory is also the CPU's.
+        Any thread may call this at any time. It does not wait for a run in progress. On a Jetson, GPU and CPU share
+        this memory.
         """
         return None
 
-    def close(self) -> None:  # noqa: B027 - a runtime without memory of its own has nothing to do
-        """Give back memory and device; the runner is unusable afterwards."""
+    def close(self) -> None:  # noqa: B027 - a runtime that owns no memory has nothing to do
+        """Release memory and device. The runner is unusable afterwards."""
 
     def __enter__(self) -> Runner:
         return self

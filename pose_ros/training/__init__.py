@@ -1,1 +1,1 @@
-"""What a network is taught."""
+"""Train pose networks."""

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: written whole or not at all, the newest whole one found again."""
+"""Write the checkpoints of a training run, and load the newest complete one."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import CheckpointConfig
 
 STATE = "training"
-"""The entry of a checkpoint that holds what only the trainer needs."""
+"""Entry of a checkpoint that holds the state of the trainer."""
 
 
 class Checkpoints:
-    """The checkpoint files of a run.
+    """Checkpoint files of a run.
 
     Args:
-        folder: Where they lie.
-        config: How often they are written, and how many are kept.
+        folder: Folder of the checkpoint files.
+        config: Interval between checkpoints, and number of checkpoints to keep.
     """
 
     def __init__(self, folder: Path, config: CheckpointConfig) -> None:
         self.folder, self.config = folder, config
         self._last = time.monotonic()
 
-    def due(self, step: int) -> bool:
-        """Whether one is to be written after a step."""
+    def is_due(self, step: int) -> bool:
+        """Return whether a checkpoint is due after a step."""
         by_steps = self.config.steps > 0 and step % self.config.steps == 0
         minutes = (time.monotonic() - self._last) / 60
         return by_steps or 0 < self.config.minutes <= minutes
 
     def save(self, network: PoseNetwork, name: str, step: int, state: dict[str, Any]) -> Path:
-        """Write one, and drop those that are no longer kept."""
+        """Write a checkpoint, and delete the oldest ones beyond ``config.keep``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step_{step:08d}.pt"
         save_checkpoint(network, name, path, **{STATE: {**state, "step": step}})
@@ -48,35 +48,42 @@ class Checkpoints:
             old.unlink()
         return path
 
-    def newest(self, say: Callable[[str], None]) -> dict[str, Any] | None:
-        """The content of the newest checkpoint that is whole; None without any. ``say`` is told of damaged ones."""
-        return next((content for path in self.files() if (content := _whole_or_none(path, say))), None)
+    def load_newest(self, notify: Callable[[str], None]) -> dict[str, Any] | None:
+        """Load the newest complete checkpoint.
+
+        Args:
+            notify: Called with one line of text for each damaged file that is skipped.
+
+        Returns:
+            The content of the file, or None if there is no complete checkpoint.
+        """
+        return next((content for path in self.files() if (content := _read_or_skip(path, notify))), None)
 
     def files(self) -> list[Path]:
-        """The files, the newest first."""
+        """Return the checkpoint files, newest first."""
         return sorted(
             (path for path in self.folder.glob("*.pt") if re.match(r"step_\d+\.pt$", path.name)), reverse=True
         )
 
 
-def _whole_or_none(path: Path, say: Callable[[str], None]) -> dict[str, Any] | None:
+def _read_or_skip(path: Path, notify: Callable[[str], None]) -> dict[str, Any] | None:
     try:
-        return _whole(path)
+        return _read_checked(path)
     except (ValueError, OSError) as error:
-        say(f"passed over: {error}")
+        notify(f"skipped: {error}")
         return None
 
 
-def _whole(path: Path) -> dict[str, Any]:
-    """The content, its checksums compared: torch reads a file with wrong bytes without a word."""
+def _read_checked(path: Path) -> dict[str, Any]:
+    """Read a checkpoint and verify its checksums: torch does not report corrupted bytes."""
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except zipfile.BadZipFile as error:
         raise ValueError(f"checkpoint {path}: expected a complete file, got: {error}") from error
     if damaged:
-        raise ValueError(f"checkpoint {path}: expected the bytes that were written, got others in {damaged}")
+        raise ValueError(f"checkpoint {path}: expected matching checksums, got corrupted data in {damaged}")
     content = read_file(path)
     if not isinstance(content, Mapping) or STATE not in content:
-        raise ValueError(f"checkpoint {path}: expected one of a training run, got another")
+        raise ValueError(f"checkpoint {path}: expected a checkpoint of a training run, got another file")
     return dict(content)

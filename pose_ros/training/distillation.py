@@ -1,4 +1,6 @@
-"""Learning from the fields of a trained network, beside the labels: it says something of every cell, labelled or not.
+"""Learn from the fields of a trained network (teacher) in addition to the labels.
+
+The teacher provides a target for every cell, including cells without labels.
 
 References:
     Hinton et al., Distilling the Knowledge in a Neural Network, arXiv:1503.02531, section 2 (labels and a teacher's
@@ -21,19 +23,19 @@ from pose_ros.fields import ModelSpec
 from pose_ros.network.model import FieldTensors, PoseNetwork
 
 FIELDS = ("heatmaps", "pafs")
-"""What a teacher can teach: fields that mean the same in every network."""
+"""Fields that a teacher can provide: they have the same meaning in every network."""
 
 
 class FieldTeacher:
-    """A trained network that says what the fields of a picture should be.
+    """Trained network that provides target fields for an image.
 
     Args:
         teacher: Any network with heatmaps or part affinity fields of the student's keypoints.
-        student: Description of the network that learns.
-        device: Where both compute.
+        student: Model description of the network in training.
+        device: Device of both networks.
 
     Raises:
-        ValueError: If the two have no field in common.
+        ValueError: If teacher and student have no field in common.
     """
 
     def __init__(self, teacher: PoseNetwork, student: ModelSpec, device: Any) -> None:
@@ -48,11 +50,11 @@ class FieldTeacher:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor, shape_hw: tuple[int, ...]) -> dict[str, Tensor]:
-        """The teacher's fields, on the student's grid and in its channels.
+        """Predict the fields of the teacher on the grid and in the channels of the student.
 
         Args:
-            pixels: (B, H, W, 3) uint8, in the student's colour order.
-            shape_hw: Rows and columns of the student's fields.
+            pixels: (B, H, W, 3) uint8 images, in the colour order of the student.
+            shape_hw: Rows and columns of the fields of the student.
 
         Returns:
             Field name to (B, C, rows, columns).
@@ -62,15 +64,18 @@ class FieldTeacher:
         if spec.input.colour != self._student.input.colour:
             images = images.flip(1)
         mean, std = (images.new_tensor(value).view(1, 3, 1, 1) for value in (spec.input.mean, spec.input.std))
-        said = self._network.fields((images - mean) / std)
+        fields = self._network.fields((images - mean) / std)
         return {
-            name: _match_grid(said[name].float().index_select(1, index), spec, self._student, shape_hw)
+            name: _match_grid(fields[name].float().index_select(1, index), spec, self._student, shape_hw)
             for name, index in self._channels.items()
         }
 
 
 def distance(stages: list[FieldTensors], wanted: Mapping[str, Tensor]) -> Tensor:
-    """Squared distance of all stages from a teacher: summed over cells, mean over channels, half of it per picture."""
+    """Compute half the squared distance between all stages and the teacher, per image.
+
+    The squares are summed over the cells and averaged over the channels.
+    """
     terms = [
         (stage[name][:, : target.shape[1]].float() - target).square().sum() / target.shape[1]
         for stage in stages
@@ -81,31 +86,34 @@ def distance(stages: list[FieldTensors], wanted: Mapping[str, Tensor]) -> Tensor
 
 
 def load_teacher(path: Path, student: ModelSpec, device: Any) -> FieldTeacher:
-    """A teacher from a checkpoint of any publisher that this package knows.
+    """Load a teacher from a checkpoint in any format that this package can read.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is none, or has no field in common with the student.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a checkpoint, or has no field in common with the student.
     """
     return FieldTeacher(load_checkpoint(path), student, device)
 
 
 def common_channels(teacher: ModelSpec, student: ModelSpec) -> Mapping[str, Tensor]:
-    """For each field that the teacher can teach whole, the channels that are the student's, in the student's order."""
+    """Return the teacher channels of each common field, in channel order of the student.
+
+    A field is included only if the teacher has all channels of the student.
+    """
     found = {}
     names, heads = teacher.skeleton.keypoint_names, {head.field for head in teacher.heads}
     wanted = student.skeleton.keypoint_names
     if "heatmaps" in heads and set(wanted) <= set(names):
         found["heatmaps"] = torch.tensor([names.index(name) for name in wanted])
     limbs = [tuple(names[k] for k in limb) for limb in teacher.limbs]
-    wanted_limbs = [tuple(wanted[k] for k in limb) for limb in student.limbs]
-    if "pafs" in heads and set(wanted_limbs) <= set(limbs):
-        found["pafs"] = torch.tensor([2 * limbs.index(limb) + axis for limb in wanted_limbs for axis in (0, 1)])
+    student_limbs = [tuple(wanted[k] for k in limb) for limb in student.limbs]
+    if "pafs" in heads and set(student_limbs) <= set(limbs):
+        found["pafs"] = torch.tensor([2 * limbs.index(limb) + axis for limb in student_limbs for axis in (0, 1)])
     return {name: found[name] for name in FIELDS if name in found and name in {head.field for head in student.heads}}
 
 
 def _match_grid(field: Tensor, teacher: ModelSpec, student: ModelSpec, shape_hw: tuple[int, ...]) -> Tensor:
-    """The teacher's field where the student's cells lie, bilinear; beyond its border, what stands there."""
+    """Resample a field of the teacher at the cells of the student: bilinear, border values repeated outside."""
     rows, cols = field.shape[2:]
     if (teacher.stride, teacher.origin, (rows, cols)) == (student.stride, student.origin, tuple(shape_hw)):
         return field

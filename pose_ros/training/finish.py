@@ -1,4 +1,4 @@
-"""What a run leaves: the weights, the exported model, and its card."""
+"""Write the results of a run: the weights, the exported model, and its model card."""
 
 from __future__ import annotations
 
@@ -21,61 +21,61 @@ from pose_ros.training.config import TrainingConfig
 from pose_ros.training.run_inputs import RunInputs
 
 
-def finish(network: PoseNetwork, config: TrainingConfig, materials: RunInputs, step: int, skipped: int) -> list[str]:
+def finish(network: PoseNetwork, config: TrainingConfig, inputs: RunInputs, step: int, skipped: int) -> list[str]:
     """Write ``model.pt``, ``model.onnx`` and ``model.md`` into the output folder.
 
     Args:
-        network: The trained network, the averaged weights in it; it moves to the CPU.
-        config: Of the run.
-        materials: Of the run.
-        step: Steps done.
-        skipped: Steps left out for want of a finite loss.
+        network: Trained network with averaged weights. It is moved to the CPU.
+        config: Settings of the run.
+        inputs: Inputs of the run.
+        step: Number of completed steps.
+        skipped: Number of steps skipped because the loss was not finite.
 
     Returns:
-        What was written, in words.
+        Lines of text that name the written files.
     """
     network.to("cpu").eval()
     folder = config.output
     save_checkpoint(network, config.network, folder / "model.pt")
-    notes = [f"weights: {folder / 'model.pt'}", _exported(network, folder / "model.onnx")]
-    (folder / "model.md").write_text(model_card(network, config, materials, step, skipped), encoding="utf-8")
+    notes = [f"weights: {folder / 'model.pt'}", _export(network, folder / "model.onnx")]
+    (folder / "model.md").write_text(model_card(network, config, inputs, step, skipped), encoding="utf-8")
     return [*notes, f"card: {folder / 'model.md'}"]
 
 
-def model_card(network: PoseNetwork, config: TrainingConfig, materials: RunInputs, step: int, skipped: int) -> str:
-    """How a network came about, in Markdown."""
+def model_card(network: PoseNetwork, config: TrainingConfig, inputs: RunInputs, step: int, skipped: int) -> str:
+    """Describe how a network was trained, as Markdown text."""
     spec = network.spec
     facts = {
         "network": f"{config.network}, {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M weights",
         "keypoints": f"{len(spec.skeleton)} ({spec.skeleton.name}): {', '.join(spec.skeleton.keypoint_names)}",
         "outputs": f"{', '.join(head.field for head in spec.heads)}, at stride {spec.stride:g}",
         "licence of the weights": spec.licence,
-        "steps": f"{step} of {config.batch} samples, {skipped} left out",
+        "steps": f"{step} of {config.batch} samples, {skipped} skipped",
         "size": f"{config.size_wh[0]} x {config.size_wh[1]} px",
-        "data": f"{materials.epoch} pictures, {step * config.batch / materials.epoch:.1f} passes",
+        "data": f"{inputs.epoch} images, {step * config.batch / inputs.epoch:.1f} epochs",
         "seed": str(config.seed),
-        "arithmetic": config.precision,
+        "precision": config.precision,
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}, "
         f"OpenCV {cv2.__version__}",
     }
-    tables = {"Last losses": _last_row(config.output / "log.csv")}
-    tables["Validation"] = _last_row(config.output / "validation.csv")
-    parts = [f"# {spec.name}", *materials.notes, _table(facts)]
+    tables = {"Last losses": _read_last_row(config.output / "log.csv")}
+    tables["Validation"] = _read_last_row(config.output / "validation.csv")
+    parts = [f"# {spec.name}", *inputs.notes, _table(facts)]
     parts += [f"## {title}\n\n{_table(row)}" for title, row in tables.items() if row]
     return "\n\n".join(
         [*parts, f"## Configuration\n\n```yaml\n{yaml.safe_dump(to_plain(config), sort_keys=False)}```\n"]
     )
 
 
-def _exported(network: PoseNetwork, target: Path) -> str:
+def _export(network: PoseNetwork, target: Path) -> str:
     if find_spec("pose_ros.export.to_onnx") is None or find_spec("onnx") is None:
-        return "model.onnx: not written, the package onnx is missing"
+        return "model.onnx: not written; install the package onnx"
     exporter = import_module("pose_ros.export.to_onnx")
     exporter.export(network, target, exporter.ExportOptions(dynamic=network.spec.input.size_wh is None))
     return f"model: {target}"
 
 
-def _last_row(path: Path) -> Mapping[str, str]:
+def _read_last_row(path: Path) -> Mapping[str, str]:
     if not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:

@@ -1,7 +1,7 @@
-"""Batches: samples and their targets, prepared by worker processes, in an order that only the seed and the step decide.
+"""Prepare batches of samples and targets in worker processes.
 
-A run that is taken up again at a step gets the same batches from there on as if it had never stopped, on any number of
-workers; and a batch has the same pictures on any number of processes.
+The order depends only on the seed and the step. A resumed run gets the same batches as a run without interruption, with
+any number of workers. Each step has the same images with any number of processes.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from pose_ros.fields import InputSpec
 from pose_ros.training.config import LoaderConfig
 
 Batch = dict[str, Tensor]
-"""``image``: (B, H, W, 3) uint8 in the network's colour order; and the targets of all fields, one per sample."""
+"""``image``: (B, H, W, 3) uint8, in the colour order of the network. The other entries are the targets, stacked."""
 Targets = Callable[[Sample], dict[str, AnyArray]]
 
 
 class SampleStream(Protocol):
-    """Samples without end: the i-th of an epoch is the same whenever it is asked for."""
+    """Endless stream of samples: the same epoch and index always return the same sample."""
 
     def sample(self, epoch: int, index: int) -> Sample:
-        """One, of the network's input size."""
+        """Return a sample of the input size of the network."""
         ...
 
 
 class Examples(Dataset):
-    """What a network is taught, by position in the whole run.
+    """Images and targets, indexed by position in the whole run.
 
     Args:
-        stream: The samples.
-        epoch: Samples of an epoch.
-        targets: What is taught of each.
-        colour: ``"rgb"`` or ``"bgr"``, the network's.
+        stream: Stream of samples.
+        epoch: Number of samples per epoch.
+        targets: Function that computes the targets of a sample.
+        colour: Colour order of the network, ``"rgb"`` or ``"bgr"``.
     """
 
     def __init__(self, stream: SampleStream, epoch: int, targets: Targets, colour: str) -> None:
@@ -53,20 +53,20 @@ class Examples(Dataset):
 
     def __getitem__(self, position: int) -> dict[str, AnyArray]:
         sample = self.stream.sample(*divmod(position, self.epoch))
-        return {"image": pixels(sample, self.colour), **self.targets(sample)}
+        return {"image": pixels_of(sample, self.colour), **self.targets(sample)}
 
 
 @dataclass(frozen=True)
 class Positions(Sampler):
-    """The positions of each batch of one process.
+    """Sample positions of each batch of one process.
 
     Attributes:
-        first_step: The step to begin with.
-        steps: The step to end before.
-        batch: Samples of a step, over all processes.
-        parts: Batches that a step is made of in each process.
-        rank: Of this process.
-        processes: How many there are.
+        first_step: First step.
+        steps: Step to stop before.
+        batch: Samples per step, over all processes.
+        parts: Batches per step in each process.
+        rank: Rank of this process.
+        processes: Number of processes.
     """
 
     first_step: int
@@ -95,13 +95,13 @@ class Positions(Sampler):
 
 
 def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, pinned: bool = False) -> Any:
-    """The batches of a run, ready before they are needed.
+    """Make an iterable of the batches of a run, prepared in advance.
 
     Args:
-        examples: What is taught.
-        positions: In which order.
-        config: Number of processes that prepare them.
-        pinned: Whether they lie in memory that a GPU reads directly.
+        examples: Images and targets.
+        positions: Positions of the examples of each batch.
+        config: Number of worker processes and of batches to prefetch.
+        pinned: Whether to store batches in pinned memory, for faster copies to a GPU.
 
     Returns:
         An iterable of ``Batch``.
@@ -112,46 +112,46 @@ def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, 
         num_workers=config.workers,
         prefetch_factor=config.prefetch if config.workers else None,
         persistent_workers=config.workers > 0,
-        worker_init_fn=_begin_worker,
-        # A fork of a process whose threads have computed, or that has a GPU, may wait for them forever.
+        worker_init_fn=_init_worker,
+        # A forked worker can deadlock if the parent has used threads or a GPU.
         multiprocessing_context="forkserver" if config.workers else None,
         pin_memory=pinned,
     )
 
 
-def stacked(examples: list[dict[str, AnyArray]]) -> Batch:
-    """Examples as one batch."""
+def stack_examples(examples: list[dict[str, AnyArray]]) -> Batch:
+    """Stack examples into a batch."""
     batch: Batch = default_collate(examples)
     return batch
 
 
 class Normaliser:
-    """Makes pixels what a network takes: (B, H, W, 3) uint8 to (B, 3, H, W) float32, channels last in memory."""
+    """Conversion of pixels to network input: (B, H, W, 3) uint8 to (B, 3, H, W) float32, channels last in memory."""
 
     def __init__(self, spec: InputSpec, device: Any) -> None:
         self._mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(pixel - mean) / std; the colour order stays."""
+        """Compute (pixel - mean) / std. The colour order is unchanged."""
         return (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._std
 
 
-def pixels(sample: Sample, colour: str) -> ByteArray:
-    """The image of a sample, (H, W, 3), in a colour order."""
+def pixels_of(sample: Sample, colour: str) -> ByteArray:
+    """Return the image of a sample, (H, W, 3), in the given colour order."""
     return np.ascontiguousarray(sample.image_bgr if colour == "bgr" else sample.image_bgr[..., ::-1])
 
 
-def _begin_worker(_: int) -> None:
-    """One thread each; Ctrl-C goes to all processes of a terminal, and it is the trainer that ends its workers."""
+def _init_worker(_: int) -> None:
+    """Use one thread and ignore Ctrl-C: a terminal sends it to all processes, but the trainer stops its workers."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_the_trainer, name="trainer_watch", daemon=True).start()
+    threading.Thread(target=_exit_with_trainer, name="trainer_watch", daemon=True).start()
 
 
-def _end_with_the_trainer() -> None:
-    """A trainer that is killed tells nobody; PyTorch's workers look at their parent, which is the fork server."""
+def _exit_with_trainer() -> None:
+    """Exit when the trainer is killed. PyTorch workers watch only their parent, which is the fork server."""
     if (trainer := multiprocessing.parent_process()) is not None:
         trainer.join()
         os._exit(1)

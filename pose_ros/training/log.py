@@ -1,4 +1,4 @@
-"""What a run tells while it goes: rows of a CSV file, curves for TensorBoard."""
+"""Log the progress of a training run to CSV files and TensorBoard."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from pose_ros.files import appears_whole
+from pose_ros.files import atomic_write
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """Where a run is.
+    """Status of a training run.
 
     Attributes:
-        step: Steps done.
-        steps: Of the whole run.
-        losses: ``loss`` and its parts, of the last step.
+        step: Number of completed steps.
+        steps: Number of steps of the whole run.
+        losses: ``loss`` and its parts in the last step.
         rate: Learning rate, relative to the highest.
-        gradient: Length of the gradient.
-        skipped: Steps without a finite loss so far.
-        images_per_s: Since the last row, over all processes.
-        wait_share: Share of that time in which batches were waited for.
+        gradient: Norm of the gradient.
+        skipped: Number of steps skipped so far because the loss was not finite.
+        images_per_s: Images per second since the last row, over all processes.
+        wait_share: Fraction of that time spent waiting for batches, 0 to 1.
     """
 
     step: int
@@ -39,107 +39,107 @@ class RunStatus:
     wait_share: float
 
     def row(self) -> dict[str, float]:
-        """All of it, in one row."""
+        """Return all values as one row."""
         rest = {name: getattr(self, name) for name in ("rate", "gradient", "skipped", "images_per_s", "wait_share")}
         return {"step": self.step, **self.losses, **rest}
 
 
 class Watcher(Protocol):
-    """Somebody who follows a run."""
+    """Receiver of the status, scores and notes of a run."""
 
-    def progress(self, progress: RunStatus) -> None:
-        """A row of the log."""
+    def progress(self, status: RunStatus) -> None:
+        """Receive the status, once per row of the log."""
         ...
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
-        """What a validation found."""
+        """Receive the scores of a validation."""
         ...
 
-    def say(self, text: str) -> None:
-        """Something that happened."""
+    def notify(self, text: str) -> None:
+        """Receive one line of text for people."""
         ...
 
 
 class CsvTable:
-    """A CSV file with a column ``step``, which goes on where a run does: later rows of an earlier try are dropped.
+    """CSV file with a column ``step``. When a run is resumed, rows after its step are removed.
 
     Args:
-        path: The file.
-        step: The step from which the run goes on.
+        path: CSV file.
+        step: Step at which the run resumes.
     """
 
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
-        self._rows = [row for row in _rows(path) if int(row["step"]) <= step]
+        self._rows = [row for row in _read_rows(path) if int(row["step"]) <= step]
         self._columns: list[str] = []
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Write a row, at once."""
+        """Append a row to the file immediately."""
         if not set(row) <= set(self._columns):
-            self._begin(row)
+            self._rewrite(row)
         with self.path.open("a", encoding="utf-8", newline="") as file:
-            csv.DictWriter(file, self._columns).writerow({name: _text(value) for name, value in row.items()})
+            csv.DictWriter(file, self._columns).writerow({name: _format_number(value) for name, value in row.items()})
 
-    def _begin(self, row: Mapping[str, float]) -> None:
-        """Write the file anew, with the columns of all rows."""
+    def _rewrite(self, row: Mapping[str, float]) -> None:
+        """Rewrite the file with the columns of all rows."""
         if self._columns:
-            self._rows = _rows(self.path)
+            self._rows = _read_rows(self.path)
         self._columns = list(dict.fromkeys([*row, *(self._rows[-1] if self._rows else ())]))
-        with appears_whole(self.path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(self.path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, self._columns)
             writer.writeheader()
             writer.writerows(self._rows)
 
 
-class Files:
-    """Keeps the log of a run: ``log.csv``, ``validation.csv``, and curves where TensorBoard is installed.
+class LogFiles:
+    """Log files of a run: ``log.csv``, ``validation.csv``, and TensorBoard curves if TensorBoard is installed.
 
     Args:
-        folder: Of the run.
-        step: The step from which it goes on.
+        folder: Output folder of the run.
+        step: Step at which the run resumes.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._log, self._validation = CsvTable(folder / "log.csv", step), CsvTable(folder / "validation.csv", step)
-        self._curves = _tensorboard(folder, step)
+        self._curves = _open_tensorboard(folder, step)
 
-    def progress(self, progress: RunStatus) -> None:
-        """Add a row."""
-        self._log.add(progress.row())
-        self._draw("train", progress.step, progress.row())
+    def progress(self, status: RunStatus) -> None:
+        """Add a row to ``log.csv``."""
+        self._log.add(status.row())
+        self._add_curves("train", status.step, status.row())
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
-        """Add a row."""
+        """Add a row to ``validation.csv``."""
         self._validation.add({"step": step, **scores})
-        self._draw("validation", step, scores)
+        self._add_curves("validation", step, scores)
 
-    def say(self, text: str) -> None:
-        """Keep nothing of it."""
+    def notify(self, text: str) -> None:
+        """Ignore the text: the files hold numbers only."""
 
     def close(self) -> None:
-        """Write what TensorBoard has not written yet."""
+        """Flush and close the TensorBoard file."""
         if self._curves is not None:
             self._curves.close()
 
-    def _draw(self, group: str, step: int, values: Mapping[str, float]) -> None:
+    def _add_curves(self, group: str, step: int, values: Mapping[str, float]) -> None:
         if self._curves is not None:
             for name in values.keys() - {"step"}:
                 self._curves.add_scalar(f"{group}/{name}", values[name], step)
 
 
 class Throughput:
-    """A stopwatch that is read every few steps.
+    """Speed of a run, measured over a few steps at a time.
 
     Args:
-        step: Steps done before it was started.
+        step: Number of completed steps at the start.
     """
 
     def __init__(self, step: int) -> None:
         self._start, self._waited, self._step = time.perf_counter(), 0.0, step
 
-    def timed(self, items: Iterator[T]) -> Iterator[T]:
-        """The same items; the time until each is there counts as waiting."""
+    def time_items(self, items: Iterator[T]) -> Iterator[T]:
+        """Yield the same items, and measure the time spent waiting for each."""
         while True:
             start = time.perf_counter()
             try:
@@ -150,11 +150,11 @@ class Throughput:
             yield item
 
     def read(self, step: int, batch: int) -> tuple[float, float]:
-        """Samples per second, and the share of time that was waiting, since the last reading.
+        """Return the samples per second and the fraction of waiting time since the last call.
 
         Args:
-            step: Steps done.
-            batch: Samples of each.
+            step: Number of completed steps.
+            batch: Samples per step.
         """
         now = time.perf_counter()
         elapsed = max(now - self._start, 1e-9)
@@ -163,20 +163,20 @@ class Throughput:
         return result
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """The whole rows of a file; a killed run may have left half of one."""
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the complete rows of a file. A killed run may leave an incomplete last row."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return [row for row in csv.DictReader(file) if None not in row.values() and str(row["step"]).isdigit()]
 
 
-def _text(value: float) -> str:
-    """Short, and exact enough to compare runs bit by bit in float32."""
+def _format_number(value: float) -> str:
+    """Format a number: short, but exact enough to compare float32 values of two runs."""
     return str(value) if isinstance(value, int) else f"{value:.9g}"
 
 
-def _tensorboard(folder: Path, step: int) -> Any:
+def _open_tensorboard(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""How weights move: learning rates and decay by part of the network, the schedule, and the moving average.
+"""Optimiser, learning rate schedule, frozen weights and moving average of the weights.
 
 References:
     Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101 (AdamW).
@@ -23,9 +23,9 @@ _OPTIMISERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
 
 
 def make_optimiser(network: nn.Module, config: OptimiserConfig) -> Any:
-    """An optimiser with a group per part, backbone and rest, each with and without decay; frozen weights are in none.
+    """Make an optimiser with separate groups for the backbone and the rest, with and without weight decay.
 
-    Each group has its highest rate under ``"highest"``.
+    Frozen weights are in no group. Each group stores its highest rate under ``"highest"``.
 
     Raises:
         ValueError: If everything is frozen.
@@ -35,35 +35,35 @@ def make_optimiser(network: nn.Module, config: OptimiserConfig) -> Any:
         if weight.requires_grad:
             groups.setdefault((name.startswith("backbone."), weight.ndim > 1), []).append(weight)
     if not groups:
-        raise ValueError(f"optimiser.freeze: expected weights that are left to train, got none from {config.freeze}")
+        raise ValueError(f"optimiser.freeze: expected at least one weight to train, got none from {config.freeze}")
     rates = {True: config.backbone_rate, False: config.rate}
     decays = {True: config.backbone_weight_decay, False: config.weight_decay}
     rows = [
-        {"params": weights, "highest": rates[trunk], "lr": 0.0, "weight_decay": decays[trunk] if decayed else 0.0}
-        for (trunk, decayed), weights in groups.items()
+        {"params": weights, "highest": rates[backbone], "lr": 0.0, "weight_decay": decays[backbone] if decayed else 0.0}
+        for (backbone, decayed), weights in groups.items()
     ]
     on_gpu = next(network.parameters()).is_cuda
     return _OPTIMISERS[config.name](rows, fused=True) if on_gpu else _OPTIMISERS[config.name](rows)
 
 
 def set_rates(optimiser: Any, factor: float) -> None:
-    """Set every rate to a share of its highest."""
+    """Set every learning rate to ``factor`` times its highest value."""
     for group in optimiser.param_groups:
         group["lr"] = group["highest"] * factor
 
 
 def restore_optimiser(optimiser: Any, saved: dict[str, Any]) -> None:
-    """Take over the moments of a saved optimiser; rates and decay stay as they are configured now."""
+    """Restore the moments of a saved optimiser. Rates and weight decay keep the values configured now."""
     optimiser.load_state_dict({"state": saved["state"], "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def rate_factor(step: int, steps: int, config: ScheduleConfig) -> float:
-    """The learning rate of a step, relative to the highest.
+    """Compute the learning rate of a step, relative to the highest.
 
     Args:
-        step: Steps done before it.
-        steps: Of the whole run.
-        config: Warm-up and fall.
+        step: Number of completed steps.
+        steps: Number of steps of the whole run.
+        config: Settings of the warm-up and the decay.
     """
     if step < config.warm_up:
         return (step + 1) / config.warm_up
@@ -76,17 +76,17 @@ def rate_factor(step: int, steps: int, config: ScheduleConfig) -> float:
 
 
 def freeze(network: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
-    """Take weights out of training.
+    """Exclude weights from training.
 
     Args:
-        network: The network.
-        patterns: Names of modules or weights, with ``*`` for any.
+        network: Network to change.
+        patterns: Names of modules or weights. ``*`` matches any text.
 
     Returns:
-        The modules that stay in evaluation, so that the statistics of their normalisations stay as they are.
+        The frozen modules. Keep them in evaluation mode, so that their normalisation statistics do not change.
 
     Raises:
-        ValueError: If a pattern names nothing.
+        ValueError: If a pattern matches no module and no weight.
     """
     frozen = []
     for pattern in patterns:
@@ -94,7 +94,7 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
         weights = [weight for name, weight in network.named_parameters() if fnmatchcase(name, pattern)]
         if not modules and not weights:
             names = [name for name, _ in network.named_children()]
-            raise ValueError(f"optimiser.freeze: expected names of modules, as {', '.join(names)}, got {pattern!r}")
+            raise ValueError(f"optimiser.freeze: expected names of modules such as {', '.join(names)}, got {pattern!r}")
         for weight in [*weights, *(weight for module in modules for weight in module.parameters())]:
             weight.requires_grad_(False)
         frozen += modules
@@ -102,30 +102,30 @@ def freeze(network: nn.Module, patterns: Sequence[str]) -> list[nn.Module]:
 
 
 class MovingAverage:
-    """A second network whose weights and statistics are the exponential average of those of the first.
+    """Exponential moving average of the weights and statistics of a network, in a second network.
 
-    At the start it follows faster: its decay is the lower of its own and (1 + step) / (10 + step).
+    The decay is min(decay, (1 + step) / (10 + step)), so that the average follows faster at the start.
 
     Args:
-        network: The first network.
-        decay: Of each step; 0 makes it the first network itself.
+        network: Network in training.
+        decay: Decay per step. 0 = off: the average is the network itself.
 
     Attributes:
-        network: The second.
+        network: Network with the averaged weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.network = copy.deepcopy(network).requires_grad_(False).eval() if decay else network
-        self._means, self._values = floats(self.network), floats(network)
+        self._means, self._values = float_tensors(self.network), float_tensors(network)
 
     def update(self, step: int) -> None:
-        """Take the weights of the step into the mean."""
+        """Update the average with the weights of the step."""
         if self.decay:
             decay = min(self.decay, (1 + step) / (10 + step))
             torch._foreach_lerp_(self._means, self._values, 1 - decay)
 
 
-def floats(network: nn.Module) -> list[Tensor]:
-    """All weights and statistics, the tensors themselves."""
+def float_tensors(network: nn.Module) -> list[Tensor]:
+    """Return all weights and statistics as references to the tensors, not as copies."""
     return [value for value in network.state_dict().values() if value.is_floating_point()]

@@ -1,7 +1,7 @@
-"""The trainer: a configuration becomes a network.
+"""Train a network from a configuration.
 
-A run may be killed at any moment. Started again, it goes on from its newest whole checkpoint; on a CPU with a fixed
-number of threads it then gives the same numbers, bit by bit, as if it had never stopped.
+A run may be killed at any time. The next start resumes it from its newest complete checkpoint. On a CPU with a fixed
+number of threads, a resumed run gives bit-identical numbers to a run without interruption.
 """
 
 from __future__ import annotations
@@ -21,58 +21,58 @@ from pose_ros.config_file import to_plain, write_config
 from pose_ros.media.results import write_image
 from pose_ros.training.checkpoints import STATE, Checkpoints
 from pose_ros.training.config import TrainingConfig
-from pose_ros.training.contact_sheet import contact_sheet
+from pose_ros.training.contact_sheet import draw_contact_sheet
 from pose_ros.training.finish import finish
 from pose_ros.training.learner import Learner, StepResult
 from pose_ros.training.loader import Batch, Positions, make_loader
-from pose_ros.training.log import Files, RunStatus, Throughput, Watcher
+from pose_ros.training.log import LogFiles, RunStatus, Throughput, Watcher
 from pose_ros.training.losses.fields import FieldsLoss
 from pose_ros.training.optimisation import rate_factor
-from pose_ros.training.parallel import World, joined
-from pose_ros.training.run_inputs import RunInputs, examples, open_run_inputs
-from pose_ros.training.validation import validated
+from pose_ros.training.parallel import World, join_processes
+from pose_ros.training.run_inputs import RunInputs, make_examples, open_run_inputs
+from pose_ros.training.validation import validate
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Trainer:
-    """Trains a network.
+    """Training run of a network, from a configuration to the final weights.
 
     Args:
-        config: Everything that the run is told.
-        materials: Network and samples of one's own; by default those that the configuration names.
-        watchers: Who is told how it goes, beside the log files.
-        fresh: Whether to begin anew where the output folder has checkpoints; what it holds is then set aside.
+        config: Settings of the run.
+        inputs: Network and samples. Default: those that the configuration names.
+        watchers: Receivers of the status and scores, in addition to the log files.
+        fresh: Whether to start from the beginning if the output folder has checkpoints. The folder is then renamed.
     """
 
     def __init__(
         self,
         config: TrainingConfig,
-        materials: RunInputs | None = None,
+        inputs: RunInputs | None = None,
         watchers: Sequence[Watcher] = (),
         fresh: bool = False,
     ) -> None:
-        self.config, self.materials, self.watchers, self.fresh = config, materials, watchers, fresh
+        self.config, self.inputs, self.watchers, self.fresh = config, inputs, watchers, fresh
 
     def run(self) -> Path:
-        """Train to the end, from wherever an earlier run of the same output folder stopped.
+        """Train to the end. Resume if an earlier run with the same output folder stopped before.
 
-        SIGINT and SIGTERM end it after the current step, with a checkpoint; they then have their usual effect.
+        SIGINT and SIGTERM stop the run after the current step and write a checkpoint. The signal is then raised again.
 
         Returns:
-            The final checkpoint, ``model.pt`` in the output folder; ``model.onnx`` and a model card lie beside it.
+            The final checkpoint, ``model.pt`` in the output folder, next to ``model.onnx`` and the model card.
 
         Raises:
-            ValueError: If something does not fit, or the loss stays without a finite value.
+            ValueError: If the settings do not match the network or the data, or if the loss stays non-finite.
         """
         if self.config.threads:
             torch.set_num_threads(self.config.threads)
         torch.backends.cudnn.benchmark = True
-        with joined(self.config.device) as world, StopSignal() as stopping:
-            materials = self.materials or open_run_inputs(self.config)
-            with _Run(self.config, materials, world, list(self.watchers)) as run:
+        with join_processes(self.config.device) as world, StopSignal() as stop:
+            inputs = self.inputs or open_run_inputs(self.config)
+            with _Run(self.config, inputs, world, list(self.watchers)) as run:
                 run.begin(self.fresh)
-                number = run.train(stopping)
+                number = run.train(stop)
                 if not number and world.first:
                     run.end()
         if number:
@@ -81,81 +81,81 @@ class Trainer:
 
 
 class _Run(ExitStack):
-    """One process of a run, while it lasts. Use it in a ``with``."""
+    """One process of a run. Use it in a ``with`` block."""
 
-    def __init__(self, config: TrainingConfig, materials: RunInputs, world: World, watchers: list[Watcher]) -> None:
+    def __init__(self, config: TrainingConfig, inputs: RunInputs, world: World, watchers: list[Watcher]) -> None:
         super().__init__()
-        self.config, self.materials, self.world = config, materials, world
-        self.steps = config.steps or math.ceil(config.epochs * materials.epoch / config.batch)
+        self.config, self.inputs, self.world = config, inputs, world
+        self.steps = config.steps or math.ceil(config.epochs * inputs.epoch / config.batch)
         self.loss = FieldsLoss(config.loss)
-        self.learner = Learner(materials.network, self.loss, config, self.steps, world)
+        self.learner = Learner(inputs.network, self.loss, config, self.steps, world)
         self.checkpoints = Checkpoints(config.output / "checkpoints", config.checkpoint)
         self.watchers = watchers if world.first else []
         self.step = self.skipped = self.in_a_row = 0
 
     def begin(self, fresh: bool) -> None:
-        """Open the log, and go on from the newest checkpoint."""
-        found = None
+        """Resume from the newest checkpoint if there is one, and open the log files."""
+        checkpoint = None
         if self.world.first:
             if fresh:
                 set_aside(self.config.output)
-            found = self.checkpoints.newest(self.say)
-        found = self.world.shared(found)
-        if found is not None:
-            self._restore(found)
+            checkpoint = self.checkpoints.load_newest(self.notify)
+        checkpoint = self.world.broadcast(checkpoint)
+        if checkpoint is not None:
+            self._restore(checkpoint)
         if self.world.first:
-            self.watchers.append(self.enter_context(closing(Files(self.config.output, self.step))))
+            self.watchers.append(self.enter_context(closing(LogFiles(self.config.output, self.step))))
             write_config(self.config, self.config.output / "config.yaml")
-        for note in self.materials.notes:
-            self.say(note)
+        for note in self.inputs.notes:
+            self.notify(note)
 
-    def train(self, stopping: StopSignal) -> int:
-        """Take all steps that are left; returns the signal that ended it before, or 0."""
-        self.meter = Throughput(self.step)
-        batches = self.meter.timed(self._batches())
-        number = self.world.largest(stopping.number)
+    def train(self, stop: StopSignal) -> int:
+        """Run the remaining steps. Return the signal that stopped the run, or 0 if it is complete."""
+        self.throughput = Throughput(self.step)
+        batches = self.throughput.time_items(self._load_batches())
+        number = self.world.maximum(stop.number)
         while self.step < self.steps and not number:
             try:
                 result = self.learner.step(self.step, batches)
-            except RuntimeError:  # the signal may have reached the loader's processes, too
-                if not stopping.number:
+            except RuntimeError:  # the signal may have stopped the loader workers too
+                if not stop.number:
                     raise
-                number = stopping.number
+                number = stop.number
                 break
             self._count(result)
-            number = self.world.largest(stopping.number)
+            number = self.world.maximum(stop.number)
             if self.world.first:
-                self._tell(result)
+                self._log_step(result)
         if number and self.world.first:
-            self.say(f"stopped after step {self.step}, {self._save()}")
+            self.notify(f"stopped after step {self.step}, checkpoint: {self._save()}")
         return number
 
     def end(self) -> None:
-        """Write what is to last."""
+        """Validate, and write the results of the run."""
         self._validate()
-        for note in finish(self.learner.average.network, self.config, self.materials, self.step, self.skipped):
-            self.say(note)
+        for note in finish(self.learner.average.network, self.config, self.inputs, self.step, self.skipped):
+            self.notify(note)
 
-    def say(self, text: str) -> None:
-        """Tell the watchers."""
+    def notify(self, text: str) -> None:
+        """Send one line of text to the watchers."""
         for watcher in self.watchers:
-            watcher.say(text)
+            watcher.notify(text)
 
     def _restore(self, content: dict[str, Any]) -> None:
         state = content[STATE]
         self.learner.restore(state, content["state_dict"])
         self.step, self.skipped, self.in_a_row = state["step"], state["skipped"], state["in_a_row"]
-        self.say(f"goes on after step {self.step}")
+        self.notify(f"resumed after step {self.step}")
         before, now = state["config"], to_plain(self.config)
         changed = [name for name in now if now[name] != before.get(name)]
         if changed:
-            self.say(f"changed since then: {', '.join(changed)}")
+            self.notify(f"settings changed since the checkpoint: {', '.join(changed)}")
 
-    def _batches(self) -> Iterator[Batch]:
+    def _load_batches(self) -> Iterator[Batch]:
         config, world = self.config, self.world
         positions = Positions(self.step, self.steps, config.batch, config.accumulation, world.rank, world.size)
-        taught = examples(self.materials.stream, self.materials.epoch, self.materials.network.spec, config.targets)
-        return iter(make_loader(taught, positions, config.loader, world.device.type == "cuda"))
+        examples = make_examples(self.inputs.stream, self.inputs.epoch, self.inputs.network.spec, config.targets)
+        return iter(make_loader(examples, positions, config.loader, world.device.type == "cuda"))
 
     def _count(self, result: StepResult) -> None:
         self.step += 1
@@ -163,41 +163,41 @@ class _Run(ExitStack):
         self.skipped += not result.taken
         if self.in_a_row >= self.config.most_skipped:
             raise ValueError(
-                f"loss: expected finite numbers, got NaN or infinity in the last {self.in_a_row} steps, to step "
-                f"{self.step}; lower optimiser.rate, or look for bad labels; checkpoints of before are kept"
+                f"loss: expected finite numbers, got NaN or infinity in the last {self.in_a_row} steps up to step "
+                f"{self.step}; lower optimiser.rate or check the labels (earlier checkpoints are kept)"
             )
 
-    def _tell(self, result: StepResult) -> None:
-        """Log, validate and save where it is time to; the last step is left to ``end``."""
+    def _log_step(self, result: StepResult) -> None:
+        """Log, validate and save when due. The last validation is done in ``end``."""
         config, step = self.config, self.step
         if step % config.log_steps == 0 or step == self.steps:
-            self._report(result)
+            self._report_status(result)
         if config.validation.steps and step % config.validation.steps == 0 and step < self.steps:
             self._validate()
-        if self.checkpoints.due(step) or step == self.steps:
+        if self.checkpoints.is_due(step) or step == self.steps:
             self._save()
 
-    def _report(self, result: StepResult) -> None:
-        speed, share = self.meter.read(self.step, self.config.batch)
+    def _report_status(self, result: StepResult) -> None:
+        speed, share = self.throughput.read(self.step, self.config.batch)
         rate = rate_factor(self.step - 1, self.steps, self.config.schedule)
-        progress = RunStatus(self.step, self.steps, result.losses, rate, result.gradient, self.skipped, speed, share)
+        status = RunStatus(self.step, self.steps, result.losses, rate, result.gradient, self.skipped, speed, share)
         for watcher in self.watchers:
-            watcher.progress(progress)
+            watcher.progress(status)
 
     def _validate(self) -> None:
-        network, samples = self.learner.average.network, self.materials.validation
+        network, samples = self.learner.average.network, self.inputs.validation
         if len(samples):
-            scores = validated(network, samples, self.loss, self.config)
+            scores = validate(network, samples, self.loss, self.config)
             for watcher in self.watchers:
                 watcher.scores(self.step, scores)
         if self.config.validation.pictures:
-            write_image(self.config.output / "pictures" / f"step_{self.step:08d}.jpg", self._sheet())
+            write_image(self.config.output / "pictures" / f"step_{self.step:08d}.jpg", self._draw_sheet())
 
-    def _sheet(self) -> Any:
-        materials, count = self.materials, self.config.validation.pictures
-        shown = [materials.validation[i] for i in range(min(count, len(materials.validation)))]
-        shown = shown or [materials.stream.sample(0, i) for i in range(min(count, materials.epoch))]
-        return contact_sheet(self.learner.average.network, shown)
+    def _draw_sheet(self) -> Any:
+        inputs, count = self.inputs, self.config.validation.pictures
+        samples = [inputs.validation[i] for i in range(min(count, len(inputs.validation)))]
+        samples = samples or [inputs.stream.sample(0, i) for i in range(min(count, inputs.epoch))]
+        return draw_contact_sheet(self.learner.average.network, samples)
 
     def _save(self) -> Path:
         state = {
@@ -210,10 +210,10 @@ class _Run(ExitStack):
 
 
 class StopSignal:
-    """Waits for a signal, for the time of a ``with``; only the main thread can. Ignored ones stay ignored.
+    """SIGINT or SIGTERM received inside a ``with`` block, in the main thread only. Ignored signals stay ignored.
 
     Attributes:
-        number: The signal that came; 0 before.
+        number: Number of the received signal. 0 = none yet.
     """
 
     def __init__(self) -> None:
@@ -222,8 +222,8 @@ class StopSignal:
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
-            noted = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-            self._previous = {number: signal.signal(number, self._note) for number in noted}
+            caught = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._previous = {number: signal.signal(number, self._note) for number in caught}
         return self
 
     def __exit__(
@@ -242,7 +242,7 @@ class StopSignal:
 
 
 def set_aside(folder: Path) -> None:
-    """Give what a folder holds another name, so that nothing is lost."""
+    """Rename a folder with a number suffix, so that its content is kept."""
     if folder.is_dir():
         number = next(n for n in range(1, 1_000_000) if not folder.with_name(f"{folder.name}.{n}").exists())
         folder.rename(folder.with_name(f"{folder.name}.{number}"))

@@ -1,4 +1,4 @@
-"""A network held against samples that it has not learnt: its losses, and the average precision of its people."""
+"""Validate a network on samples that are not used for training: losses and average precision."""
 
 from __future__ import annotations
 
@@ -18,67 +18,73 @@ from pose_ros.evaluation.detections import to_detections
 from pose_ros.network.model import PoseNetwork
 from pose_ros.people import People
 from pose_ros.training.config import TrainingConfig
-from pose_ros.training.contact_sheet import groupings, predicted
+from pose_ros.training.contact_sheet import available_groupings, predict_fields
 from pose_ros.training.learner import Loss
-from pose_ros.training.loader import Normaliser, stacked
-from pose_ros.training.run_inputs import InOrder, examples
+from pose_ros.training.loader import Normaliser, stack_examples
+from pose_ros.training.run_inputs import FixedStream, make_examples
 
 
-def validated(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config: TrainingConfig) -> dict[str, float]:
-    """Losses, means over the samples, and by way of grouping the AP, where pycocotools is installed.
+def validate(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config: TrainingConfig) -> dict[str, float]:
+    """Compute the mean losses over the samples and, if pycocotools is installed, the AP of each grouping.
 
     Args:
-        network: The network, on its device; it is in evaluation mode afterwards.
-        samples: Of its input size.
-        loss: Stages and targets to the loss and its parts.
-        config: Targets and size of a batch.
+        network: Network on its device. It stays in evaluation mode afterwards.
+        samples: Validation samples of the input size of the network.
+        loss: Function of stages and targets that returns the loss and its parts.
+        config: Settings of the targets and the batch size.
+
+    Returns:
+        Mean of each loss by name, and ``AP_<grouping>`` in [0, 1].
     """
     network.eval()
     sums: dict[str, float] = defaultdict(float)
     labels: list[Sample] = []
-    people: dict[str, list[People]] = {name: [] for name in groupings(network.spec)}
+    people: dict[str, list[People]] = {name: [] for name in available_groupings(network.spec)}
     decoders = {name: make_decoder(network.spec, name) for name in people}
-    for part in _batches(samples, config.batch):
-        for name, value in _losses(network, part, loss, config).items():
+    for part in _split_batches(samples, config.batch):
+        for name, value in _compute_losses(network, part, loss, config).items():
             sums[name] += value * len(part) / len(samples)
-        for fields in predicted(network, part):
+        for fields in predict_fields(network, part):
             for name, decode in decoders.items():
                 people[name].append(decode(fields))
-        labels += [_without_image(sample) for sample in part]
-    return {**sums, **_precisions(network, labels, people)}
+        labels += [_drop_image(sample) for sample in part]
+    return {**sums, **_compute_aps(network, labels, people)}
 
 
-def precision(network: PoseNetwork, labels: Sequence[Sample], people: Sequence[People]) -> float:
-    """The average precision of the people found in samples; 0 where nobody is labelled.
+def compute_ap(network: PoseNetwork, labels: Sequence[Sample], people: Sequence[People]) -> float:
+    """Compute the average precision of the people detected in samples. It is 0 if no person is labelled.
 
     Raises:
         ImportError: If pycocotools is missing.
     """
     skeleton = network.spec.skeleton
-    found = [to_detections(each, skeleton, skeleton) for each in people]
-    return average_precision(data_of(labels, skeleton), found)["AP"] or 0.0
+    detections = [to_detections(each, skeleton, skeleton) for each in people]
+    return average_precision(data_of(labels, skeleton), detections)["AP"] or 0.0
 
 
-def _precisions(network: PoseNetwork, labels: Sequence[Sample], people: dict[str, list[People]]) -> dict[str, float]:
+def _compute_aps(network: PoseNetwork, labels: Sequence[Sample], people: dict[str, list[People]]) -> dict[str, float]:
     if find_spec("pycocotools") is None:
         return {}
-    return {f"AP_{name}": precision(network, labels, each) for name, each in people.items()}
+    return {f"AP_{name}": compute_ap(network, labels, each) for name, each in people.items()}
 
 
-def _losses(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config: TrainingConfig) -> dict[str, float]:
+def _compute_losses(
+    network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config: TrainingConfig
+) -> dict[str, float]:
     device = next(network.parameters()).device
-    taught = examples(InOrder(samples), len(samples), network.spec, config.targets)
-    batch = {name: value.to(device) for name, value in stacked([taught[i] for i in range(len(samples))]).items()}
+    examples = make_examples(FixedStream(samples), len(samples), network.spec, config.targets)
+    stacked = stack_examples([examples[i] for i in range(len(samples))])
+    batch = {name: value.to(device) for name, value in stacked.items()}
     images = Normaliser(network.spec.input, device)(batch.pop("image"))
     with torch.no_grad():
         total, parts = loss(network(images), batch)
     return {name: float(value) for name, value in {"loss": total, **parts}.items()}
 
 
-def _batches(samples: Sequence[Sample], count: int) -> Iterator[list[Sample]]:
+def _split_batches(samples: Sequence[Sample], count: int) -> Iterator[list[Sample]]:
     for first in range(0, len(samples), count):
         yield [samples[i] for i in range(first, min(first + count, len(samples)))]
 
 
-def _without_image(sample: Sample) -> Sample:
+def _drop_image(sample: Sample) -> Sample:
     return replace(sample, image_bgr=np.zeros((1, 1, 3), np.uint8), ignored=None, people_map=None)

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need no ROS."""
+"""Settings and fixtures of the tests that do not need ROS."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # more of them only wait for one another on a small machine
-# A shell's background jobs ignore Ctrl-C, and what they start inherits that: the programs under test must not.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a small machine, more threads only wait for each other
+# Background jobs of a shell ignore Ctrl-C, and so do their child processes. The tested programs must not ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-settings.register_profile("pose_ros", deadline=None, derandomize=True)  # the first example compiles
+settings.register_profile(
+    "pose_ros", deadline=None, derandomize=True
+)  # no deadline, because the first example compiles
 settings.load_profile("pose_ros")
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +23,7 @@ SHARED = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared"))
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Photos and public models, where they are at hand."""
+    """Return the folder of photos and public models. Skip the test if it is missing."""
     if not SHARED.is_dir():
-        pytest.skip(f"the folder of photos and public models is not here ({SHARED})")
+        pytest.skip(f"the folder of photos and public models is missing ({SHARED})")
     return SHARED

@@ -1,4 +1,4 @@
-"""Settings: checked on construction, described for parameters and help texts."""
+"""Test the settings: checks on construction, and descriptions for parameters and help texts."""
 
 import dataclasses
 
@@ -10,7 +10,7 @@ ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig)
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_every_setting_describes_itself_and_its_default_is_valid(kind: type) -> None:
+def test_every_setting_has_a_description_and_a_valid_default(kind: type) -> None:
     config = kind()
     for entry in dataclasses.fields(config):
         assert entry.metadata["help"].endswith("."), entry.name
@@ -40,7 +40,7 @@ def test_bad_values_are_refused(make: object, error: type[Exception], message: s
         make()
 
 
-def test_whole_numbers_serve_as_floats() -> None:
+def test_integers_are_accepted_as_floats() -> None:
     assert DecoderConfig(score_threshold=1).score_threshold == 1
 
 

@@ -1,4 +1,4 @@
-"""Configuration from YAML: former names, assignments, plain data and back."""
+"""Test configuration files: former names, assignments, and plain data in both directions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pose_ros.skeleton import COCO_17, Skeleton
 
 @dataclass(frozen=True)
 class Outer:
-    """A configuration with one stage."""
+    """Configuration with one stage."""
 
     markers: MarkersConfig = field(default_factory=MarkersConfig)
     skeleton: Skeleton = COCO_17
@@ -28,7 +28,7 @@ def test_a_former_name_is_accepted_with_one_warning() -> None:
     assert built.markers == MarkersConfig(keypoint_m=0.25) and len(caught) == 1
 
 
-def test_a_present_name_gives_no_warning() -> None:
+def test_a_current_name_gives_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert build_config(Outer, {"markers": {"limb_m": 0.25}}).markers.limb_m == 0.25
@@ -39,7 +39,7 @@ def test_both_names_at_once_are_refused() -> None:
         build_config(Outer, {"markers": {"bone_m": 0.25, "limb_m": 0.25}})
 
 
-def test_assignments_go_below_what_is_there() -> None:
+def test_assignments_override_single_entries() -> None:
     given = {"markers": {"keypoint_m": 0.25, "limb_m": 0.5}, "rate": 2}
     merged = merge_assignments(given, ["markers.limb_m=0.125", "rate=1e-3"])
     built = build_config(Outer, merged)
@@ -53,7 +53,7 @@ def test_an_assignment_needs_a_name_and_a_value(text: str) -> None:
         merge_assignments({}, [text])
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_configuration_is_read_back(tmp_path: Path) -> None:
     config = Outer(MarkersConfig(colour="person"), Skeleton("two", ("a", "b"), ((0, 1),)), 0.5)
     write_config(config, tmp_path / "new" / "config.yaml")
     assert read_config(Outer, tmp_path / "new" / "config.yaml") == config
@@ -70,6 +70,6 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         (3, "configuration: expected names and values, got int 3"),
     ],
 )
-def test_what_is_wrong_is_named(data: object, message: str) -> None:
+def test_errors_name_the_wrong_entry(data: object, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         build_config(Outer, data)

@@ -1,4 +1,4 @@
-"""Several views of one picture, made one answer."""
+"""Test the consensus of several views of one image."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def people(count: int = 3, score: float = 0.8) -> People:
     return People(keypoints.astype(np.float32), np.full(shape, score, np.float32), np.full(count, score, np.float32))
 
 
-def test_equal_answers_are_the_answer() -> None:
+def test_equal_views_give_the_same_people() -> None:
     once = people()
     merged = consensus([once, once, once], OPENPOSE_18)
     assert len(merged) == 3
@@ -28,7 +28,7 @@ def test_equal_answers_are_the_answer() -> None:
     np.testing.assert_allclose(merged.person_scores, once.person_scores, atol=1e-6)
 
 
-def test_what_one_view_alone_has_seen_counts_as_its_share() -> None:
+def test_a_person_found_by_one_view_scores_its_share() -> None:
     merged = consensus([people(3), people(3)[:2], people(3)[:2], people(3)[:2]], OPENPOSE_18)
     np.testing.assert_allclose(merged.person_scores, [0.8, 0.8, 0.2], atol=1e-6)
 
@@ -52,7 +52,7 @@ def test_absent_keypoints_stay_absent() -> None:
 
 
 @pytest.mark.parametrize("answers", [[], [People.empty(18)], [People.empty(18)] * 3], ids=["none", "one", "three"])
-def test_nobody(answers: list[People]) -> None:
+def test_no_people(answers: list[People]) -> None:
     assert len(consensus(answers, OPENPOSE_18)) == 0
 
 
@@ -64,7 +64,7 @@ def test_the_order_of_views_does_not_matter(order: list[int]) -> None:
     assert sorted(map(tuple, got.keypoints[:, 0].round(1))) == sorted(map(tuple, expected.keypoints[:, 0].round(1)))
 
 
-def test_a_mirrored_picture_exchanges_left_and_right() -> None:
+def test_a_mirrored_image_exchanges_left_and_right() -> None:
     once = people(2)
     back = flip_people(flip_people(once, OPENPOSE_18, 720), OPENPOSE_18, 720)
     np.testing.assert_allclose(back.keypoints, once.keypoints, atol=1e-3)
@@ -74,8 +74,8 @@ def test_a_mirrored_picture_exchanges_left_and_right() -> None:
     )
 
 
-class Scripted:
-    """An estimator that has one person, drawn as the brightest pixel of the picture: a stand-in with a skeleton."""
+class FakeEstimator:
+    """Fake estimator. It finds one person at the brightest pixel of the image."""
 
     skeleton, grouping, model_name = COCO_17, "paf", "scripted"
 
@@ -86,18 +86,18 @@ class Scripted:
         return People(keypoints, np.full((1, 17), 0.9, np.float32), np.array([0.9], np.float32))
 
 
-def test_views_answer_in_the_pixels_and_names_that_were_asked_for() -> None:
+def test_views_return_image_pixels_in_the_given_skeleton() -> None:
     image = np.zeros((40, 60, 3), np.uint8)
     image[12, 9] = 255
-    answer = Views([Scripted()], OPENPOSE_18).estimate(image)
-    assert len(answer) == 1 and answer.keypoints.shape == (1, 18, 2)
-    np.testing.assert_allclose(answer.keypoints[0, OPENPOSE_18.index("nose")], [9, 12], atol=1e-4)
+    result = Views([FakeEstimator()], OPENPOSE_18).estimate(image)
+    assert len(result) == 1 and result.keypoints.shape == (1, 18, 2)
+    np.testing.assert_allclose(result.keypoints[0, OPENPOSE_18.index("nose")], [9, 12], atol=1e-4)
 
 
-def test_the_default_model_sees_a_person_better_in_several_views(tmp_path: Path) -> None:
+def test_views_of_the_default_model_have_the_given_skeleton(tmp_path: Path) -> None:
     from pose_ros.estimator import PoseEstimator
 
     estimator = PoseEstimator.load()
     views = Views([estimator], COCO_17, short_sides=(128, 192))
-    answer = views.estimate(np.full((100, 140, 3), 120, np.uint8))
-    assert answer.keypoints.shape[1:] == (17, 2)
+    result = views.estimate(np.full((100, 140, 3), 120, np.uint8))
+    assert result.keypoints.shape[1:] == (17, 2)

@@ -1,4 +1,4 @@
-"""The estimator: image in, people out, in pixels of that image."""
+"""Test the estimator: it finds people in pixels of the image."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def test_the_default_model_describes_itself(estimator: PoseEstimator) -> None:
 
 
 @pytest.mark.parametrize("shape", [(480, 640, 3), (1, 1, 3), (37, 1000, 3), (1000, 37), (720, 1280, 3)], ids=str)
-def test_an_empty_picture_is_nobody_at_any_size(estimator: PoseEstimator, shape: tuple[int, ...]) -> None:
+def test_a_black_image_of_any_size_has_no_people(estimator: PoseEstimator, shape: tuple[int, ...]) -> None:
     people = estimator.estimate(np.zeros(shape, np.uint8))
     assert len(people) == 0 and people.keypoints.shape == (0, 18, 2)
 
@@ -51,11 +51,11 @@ def test_a_person_is_found_where_coco_says(estimator: PoseEstimator, photo: np.n
     xy, scores = map_keypoints(people.keypoints, people.scores, OPENPOSE_18, COCO_17)
     both = (scores[0] > 0) & (expected[:, 2] > 0)
     assert both.sum() >= 8
-    assert np.median(np.linalg.norm(xy[0, both] - expected[both, :2], axis=1)) < 12  # px; the person is 280 px tall
+    assert np.median(np.linalg.norm(xy[0, both] - expected[both, :2], axis=1)) < 12  # px, for a person of 280 px
 
 
-def test_scaling_the_picture_scales_the_people(estimator: PoseEstimator, photo: np.ndarray) -> None:
-    """The way back from the network is exact: twice the picture, twice the coordinates (pixel centres included)."""
+def test_scaling_the_image_scales_the_people(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    """Positions are converted exactly: twice the image size gives twice the coordinates, including pixel centres."""
     small, large = estimator.estimate(photo), estimator.estimate(cv2.resize(photo, None, fx=2, fy=2))
     both = small.visible[0] & large.visible[0]
     assert both.sum() >= 8
@@ -90,8 +90,8 @@ def test_settings_reach_every_stage(photo: np.ndarray) -> None:
     assert len(PoseEstimator.load(config=config).estimate(photo)) == 0
 
 
-def bare_copy(tmp_path: Path) -> Path:
-    """The default model without its description."""
+def copy_without_description(tmp_path: Path) -> Path:
+    """Save the default model without its description."""
     network = onnx.load(str(DEFAULT_MODEL))
     del network.metadata_props[:]
     onnx.save(network, str(tmp_path / "bare.onnx"))
@@ -102,13 +102,13 @@ def default_spec(estimator: PoseEstimator) -> ModelSpec:
     return read_spec(DEFAULT_MODEL, estimator.runner.metadata)
 
 
-def test_a_model_without_a_description_says_so(tmp_path: Path) -> None:
+def test_a_model_without_a_description_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a description in its metadata or in bare\.yaml, got neither"):
-        PoseEstimator.load(bare_copy(tmp_path))
+        PoseEstimator.load(copy_without_description(tmp_path))
 
 
-def test_a_sidecar_serves(tmp_path: Path, estimator: PoseEstimator) -> None:
-    bare = bare_copy(tmp_path)
+def test_a_sidecar_file_is_read(tmp_path: Path, estimator: PoseEstimator) -> None:
+    bare = copy_without_description(tmp_path)
     description = json.dumps(default_spec(estimator).to_dict())
     bare.with_suffix(".yaml").write_text(description)
     assert PoseEstimator.load(bare).spec == estimator.spec
@@ -118,7 +118,7 @@ def test_a_sidecar_serves(tmp_path: Path, estimator: PoseEstimator) -> None:
 
 
 def test_a_description_is_embedded(tmp_path: Path, estimator: PoseEstimator) -> None:
-    write_spec(bare_copy(tmp_path), default_spec(estimator), tmp_path / "full.onnx")
+    write_spec(copy_without_description(tmp_path), default_spec(estimator), tmp_path / "full.onnx")
     assert METADATA_KEY in {entry.key for entry in onnx.load(str(tmp_path / "full.onnx")).metadata_props}
     assert PoseEstimator.load(tmp_path / "full.onnx").spec == estimator.spec
 
@@ -136,7 +136,7 @@ def test_a_broken_sidecar_names_the_file(tmp_path: Path, text: str, message: str
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"input": InputSpec("picture", multiple=16)}, r"expected the one input 'picture', got \['image'\]"),
+        ({"input": InputSpec("frame", multiple=16)}, r"expected one input 'frame', got \['image'\]"),
         ({"input": InputSpec("image", dtype="float32", multiple=16)}, "expected a 4-D float32 input, got 4-D uint8"),
         ({"heads": (HeadSpec("heatmaps", "nothing"),)}, r"expected heads among the outputs .*, got \['nothing'\]"),
         ({"heads": (HeadSpec("heatmaps", "heatmaps"),)}, r"expected heads \['pafs'\] for grouping 'paf'"),
@@ -149,8 +149,8 @@ def test_a_description_that_does_not_fit_the_network_is_refused(change: dict, me
         PoseEstimator.load(DEFAULT_MODEL, spec=ModelSpec("x", OPENPOSE_18, 8, **entries))
 
 
-def test_the_public_model_reaches_its_published_people(shared: Path, photo: np.ndarray) -> None:
-    """Weights of another publisher, described by a YAML file, on a real photo."""
+def test_a_public_model_finds_a_person(shared: Path, photo: np.ndarray) -> None:
+    """Run weights of another publisher, with a description, on a photo."""
     spec = ModelSpec(
         "tf_pose_mobilenet_v2_small",
         OPENPOSE_18,
@@ -169,16 +169,16 @@ def test_the_public_model_reaches_its_published_people(shared: Path, photo: np.n
     assert 280 < x0 < x1 < 510 and 30 < y0 < y1 < 400  # COCO's box: 280 44 499 388
 
 
-def test_importing_is_light() -> None:
-    """The estimator can be imported without loading a runtime, the compiler or a plotting library."""
+def test_the_import_is_light() -> None:
+    """The import of the estimator does not load a runtime, the compiler or a plotting library."""
     heavy = ("onnxruntime", "numba", "torch", "rich", "typer", "matplotlib")
     script = f"import sys, pose_ros.estimator; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_a_batch_gives_what_one_by_one_gives(estimator: PoseEstimator, photo: np.ndarray) -> None:
-    """Images of two shapes in turn, of both channel orders, more than fit into one run."""
+def test_a_batch_gives_the_same_people_as_single_images(estimator: PoseEstimator, photo: np.ndarray) -> None:
+    """Use images of two shapes and both channel orders, more than fit into one run."""
     several = PoseEstimator.load(config=EstimatorConfig(runtime=RuntimeConfig(backend="onnx", max_batch=2)))
     assert several.max_batch == 2
     upright = np.ascontiguousarray(photo.transpose(1, 0, 2))
@@ -208,7 +208,7 @@ def test_other_decoder_settings_on_the_same_network(estimator: PoseEstimator, ph
 
 
 class Front(Runner):
-    """A network whose decode front finds eight peaks of each keypoint, and nobody here."""
+    """Network with a decode front of eight peaks per keypoint. It finds no people."""
 
     inputs = (TensorSpec("image", (1, 64, 64, 3), np.dtype(np.uint8)),)
     outputs = (
@@ -223,10 +223,10 @@ class Front(Runner):
 
 
 @pytest.mark.parametrize("change", [{}, {"max_peaks": 8}, {"max_peaks": 9, "subpixel": "none"}], ids=str)
-def test_no_more_peaks_than_a_decode_front_has_can_be_asked_for(change: dict) -> None:
+def test_the_decode_front_limits_max_peaks(change: dict) -> None:
     heads = tuple(HeadSpec(output.name, output.name) for output in Front.outputs)
     spec = ModelSpec("f", OPENPOSE_18, 8, heads=heads, input=InputSpec("image", multiple=16))
     estimator = PoseEstimator(Front(), spec, EstimatorConfig(decoder=DecoderConfig(**change)))
     assert len(estimator.estimate(np.zeros((64, 64, 3), np.uint8))) == 0
-    with pytest.raises(ValueError, match=r"max_peaks: expected at most the 8 of .*, got 9; export it with --max-peaks"):
+    with pytest.raises(ValueError, match=r"max_peaks: expected at most 8, .*, got 9; export it with --max-peaks 9"):
         estimator.with_decoder(DecoderConfig(max_peaks=9))

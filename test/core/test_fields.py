@@ -1,4 +1,4 @@
-"""ModelSpec: reads what it writes, picks channels, refuses nonsense."""
+"""Test model descriptions: conversion in both directions, selection of channels, errors."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ FULL = ModelSpec(
 
 
 @pytest.mark.parametrize("spec", [FULL, ModelSpec("small", COCO_17, 8)], ids=lambda spec: spec.name)
-def test_a_spec_survives_yaml(spec: ModelSpec) -> None:
+def test_a_written_spec_is_read_back(spec: ModelSpec) -> None:
     assert ModelSpec.from_dict(yaml.safe_load(yaml.safe_dump(spec.to_dict()))) == spec
 
 
@@ -33,7 +33,7 @@ def test_limbs_default_to_those_of_the_skeleton() -> None:
     assert ModelSpec("m", OPENPOSE_18, 8, limbs=((0, 1),)).limbs == ((0, 1),)
 
 
-def test_heads_pick_reorder_and_transpose() -> None:
+def test_heads_select_reorder_and_transpose_channels() -> None:
     output = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)  # NHWC, batch of 2
     fields = FULL.fields({"y": output}, index=1)
     assert fields.heatmaps.shape == (2, 3, 4)

@@ -1,4 +1,4 @@
-"""Who may import whom: every room of the package, by its folder."""
+"""Test the imports between the layers of the package."""
 
 import ast
 import shutil
@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "pose_ros"
-VOCABULARY = {"arrays", "skeleton", "people", "similarity", "fields", "config", "config_file"}
+VOCABULARY = {"arrays", "skeleton", "people", "similarity", "fields", "config", "config_file", "settings"}
 STAGES = {"preprocess", "decoder", "runtime"}
-ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file in the root of the package
+ALLOWED = {  # layer -> layers that it may import. A layer is a folder, or a file in the root of the package
     "arrays": set(),
     "skeleton": {"arrays"},
     "people": {"arrays"},
     "similarity": {"arrays"},
-    "config": set(),
+    "settings": set(),
+    "config": {"settings"},
     "fields": {"arrays", "config_file", "skeleton"},
     "files": set(),
     "protobuf": {"arrays"},
@@ -57,7 +58,7 @@ ALLOWED = {  # room -> rooms that it may import; a room is a folder, or a file i
     "ros": VOCABULARY | STAGES | {"estimator", "live", "media", "pipeline"},
 }
 ALLOWED_FILES = {"runtime/torch.py": {"checkpoint", "network"}}
-"""What a single file may import beyond its room."""
+"""Additional layers that a single file may import."""
 
 ROS = (
     "builtin_interfaces",
@@ -79,13 +80,13 @@ LIBRARIES = {  # library -> the folders and files that may import it
     "typer": ("cli",),
 }
 WITH_TORCH = ("network", "training", "checkpoint", "export/to_onnx.py", "runtime/torch.py")
-"""The folders and files that cannot be imported without torch …"""
+"""Folders and files that require torch."""
 WITHOUT_TORCH = ("training/config.py", "training/losses/config.py", "training/targets")
-"""… except these, which loader workers and `inspect` import."""
+"""Exceptions from WITH_TORCH, which loader workers and `inspect` import."""
 
-LOCKED_OUT = """
+IMPORT_SCRIPT = """
 import importlib, sys
-for name in {locked}:
+for name in {blocked}:
     sys.modules[name] = None
 for name in {modules}:
     importlib.import_module(name)
@@ -93,16 +94,16 @@ for name in {modules}:
 
 
 def files(package: Path) -> list[Path]:
-    """The sources of a package, without the messages that a build puts beside them."""
+    """Return the sources of a package, without the generated messages next to them."""
     return sorted(path for path in package.rglob("*.py") if path.relative_to(package).parts[0] != "msg")
 
 
-def place(path: Path, package: Path) -> str:
-    """Where a file lies, such as ``"runtime/onnx.py"``."""
+def path_in(path: Path, package: Path) -> str:
+    """Return the path of a file in the package, such as ``"runtime/onnx.py"``."""
     return path.relative_to(package).as_posix()
 
 
-def lies_in(name: str, places: tuple[str, ...]) -> bool:
+def is_in(name: str, places: tuple[str, ...]) -> bool:
     return any(name == place or name.startswith(f"{place}/") for place in places)
 
 
@@ -110,8 +111,8 @@ def module(name: str) -> str:
     return ".".join(("pose_ros", *Path(name).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The modules, or names in modules, that a file imports anywhere: ``from a import b`` gives ``a.b``."""
+def list_imports(path: Path) -> Iterator[str]:
+    """Yield the modules and names that a file imports anywhere: ``from a import b`` gives ``a.b``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -123,49 +124,49 @@ def is_import_of(name: str, library: str) -> bool:
     return name == library or name.startswith(f"{library}.")
 
 
-def forbidden_rooms(package: Path) -> list[str]:
-    """Imports of a room that the importing room must not know."""
+def forbidden_layers(package: Path) -> list[str]:
+    """Return the imports of layers that the importing layer must not know."""
     found = []
     for path in files(package):
-        name = place(path, package)
-        room = Path(name).parts[0].removesuffix(".py")
-        allowed = ALLOWED.get(room, set()) | {room} | ALLOWED_FILES.get(name, set())
-        own = {each.split(".")[1] for each in imported(path) if is_import_of(each, "pose_ros")} - {"msg"}
+        name = path_in(path, package)
+        layer = Path(name).parts[0].removesuffix(".py")
+        allowed = ALLOWED.get(layer, set()) | {layer} | ALLOWED_FILES.get(name, set())
+        own = {each.split(".")[1] for each in list_imports(path) if is_import_of(each, "pose_ros")} - {"msg"}
         found += [f"{name} imports {other}" for other in sorted(own - allowed)]
     return found
 
 
 def forbidden_libraries(package: Path) -> list[str]:
-    """Imports of a library outside its rooms. A command that needs ROS imports ``pose_ros.ros`` inside the command."""
+    """Return the imports of libraries outside their layers. Commands that need ROS import ``pose_ros.ros`` late."""
     found = []
     for path in files(package):
-        name = place(path, package)
-        for each in imported(path):
+        name = path_in(path, package)
+        for each in list_imports(path):
             found += [
                 f"{name} imports {library}"
                 for library, places in LIBRARIES.items()
-                if is_import_of(each, library) and not lies_in(name, places)
+                if is_import_of(each, library) and not is_in(name, places)
             ]
     return found
 
 
-def circles(package: Path) -> list[str]:
-    """Circles among what lies side by side in each folder: files, and folders as a whole."""
-    modules = {module(place(path, package)): path.relative_to(package).parts for path in files(package)}
+def find_cycles(package: Path) -> list[str]:
+    """Return the import cycles in each folder, between its files and subfolders."""
+    modules = {module(path_in(path, package)): path.relative_to(package).parts for path in files(package)}
     edges: dict[tuple[str, ...], dict[str, set[str]]] = {}
     for path in files(package):
         source = path.relative_to(package).parts
-        for name in imported(path):
+        for name in list_imports(path):
             target = modules.get(name) or modules.get(name.rpartition(".")[0])
             if target is None or target == source:
                 continue
             depth = next(i for i, (a, b) in enumerate(zip(source, target, strict=False)) if a != b)
             edges.setdefault(source[:depth], {}).setdefault(source[depth], set()).add(target[depth])
-    found = {"/".join((*folder, "")): circle(graph) for folder, graph in sorted(edges.items())}
+    found = {"/".join((*folder, "")): find_cycle(graph) for folder, graph in sorted(edges.items())}
     return [f"{folder}: {' -> '.join(names)}" for folder, names in found.items() if names]
 
 
-def circle(graph: dict[str, set[str]]) -> list[str]:
+def find_cycle(graph: dict[str, set[str]]) -> list[str]:
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -173,42 +174,42 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_every_room_has_its_rule() -> None:
-    rooms = {Path(place(path, PACKAGE)).parts[0].removesuffix(".py") for path in files(PACKAGE)}
-    assert rooms - {"__init__"} == set(ALLOWED)
+def test_every_layer_has_a_rule() -> None:
+    layers = {Path(path_in(path, PACKAGE)).parts[0].removesuffix(".py") for path in files(PACKAGE)}
+    assert layers - {"__init__"} == set(ALLOWED)
 
 
-def test_rooms_import_only_what_they_may() -> None:
-    assert forbidden_rooms(PACKAGE) == []
+def test_layers_import_only_allowed_layers() -> None:
+    assert forbidden_layers(PACKAGE) == []
 
 
-def test_libraries_are_imported_in_their_rooms_only() -> None:
+def test_libraries_are_imported_in_their_layers_only() -> None:
     assert forbidden_libraries(PACKAGE) == []
 
 
-def test_no_circle_between_files_or_folders() -> None:
-    assert circles(PACKAGE) == []
+def test_no_cycle_between_files_or_folders() -> None:
+    assert find_cycles(PACKAGE) == []
 
 
 @pytest.mark.parametrize(
-    ("file", "line", "check", "complaint"),
+    ("file", "line", "check", "message"),
     [
-        ("decoder/paf.py", "import pose_ros.ros.qos", forbidden_rooms, "decoder/paf.py imports ros"),
-        ("runtime/onnx.py", "from pose_ros.skeleton import Skeleton", forbidden_rooms, None),
-        ("runtime/onnx.py", "from pose_ros.decoder import paf", forbidden_rooms, "runtime/onnx.py imports decoder"),
+        ("decoder/paf.py", "import pose_ros.ros.qos", forbidden_layers, "decoder/paf.py imports ros"),
+        ("runtime/onnx.py", "from pose_ros.skeleton import Skeleton", forbidden_layers, None),
+        ("runtime/onnx.py", "from pose_ros.decoder import paf", forbidden_layers, "runtime/onnx.py imports decoder"),
         (
             "evaluation/oks.py",
             "from pose_ros.training import trainer",
-            forbidden_rooms,
+            forbidden_layers,
             "evaluation/oks.py imports training",
         ),
         (
             "datasets/synthetic/body.py",
             "from pose_ros.network import zoo",
-            forbidden_rooms,
+            forbidden_layers,
             "datasets/synthetic/body.py imports network",
         ),
-        ("people.py", "    from pose_ros import estimator", forbidden_rooms, "people.py imports estimator"),
+        ("people.py", "    from pose_ros import estimator", forbidden_layers, "people.py imports estimator"),
         ("training/targets/paf.py", "import rclpy.node", forbidden_libraries, "training/targets/paf.py imports rclpy"),
         ("datasets/coco.py", "from torch import Tensor", forbidden_libraries, "datasets/coco.py imports torch"),
         ("cli/image.py", "import onnxruntime", forbidden_libraries, "cli/image.py imports onnxruntime"),
@@ -216,18 +217,18 @@ def test_no_circle_between_files_or_folders() -> None:
         (
             "runtime/cuda/objects.py",
             "from pose_ros.runtime.cuda.device import Cuda",
-            circles,
+            find_cycles,
             "runtime/cuda/: device.py -> objects.py -> device.py",
         ),
         (
             "ros/messages/markers.py",
             "from pose_ros.ros.node.outputs import CameraPublishers",
-            circles,
+            find_cycles,
             "ros/: messages -> node -> messages",
         ),
     ],
 )
-def test_the_checks_notice_an_import(tmp_path: Path, file: str, line: str, check, complaint: str | None) -> None:
+def test_the_checks_find_a_forbidden_import(tmp_path: Path, file: str, line: str, check, message: str | None) -> None:
     package = tmp_path / "pose_ros"
     shutil.copytree(
         PACKAGE, package, ignore=lambda _, names: [name for name in names if "." in name and name[-3:] != ".py"]
@@ -235,33 +236,33 @@ def test_the_checks_notice_an_import(tmp_path: Path, file: str, line: str, check
     text = (package / file).read_text(encoding="utf-8")
     (package / file).write_text(f"{text}\nif True:\n    {line.strip()}\n", encoding="utf-8")
     found = check(package)
-    if complaint is None:
+    if message is None:
         assert found == []
     else:
-        loops = [complaint, rotated(complaint)] if check is circles else [complaint]
-        assert len(found) == 1 and found[0] in loops
+        messages = [message, rotate(message)] if check is find_cycles else [message]
+        assert len(found) == 1 and found[0] in messages
 
 
-def rotated(complaint: str) -> str:
-    """The same circle of two, told from its other end."""
-    where, _, chain = complaint.partition(": ")
+def rotate(message: str) -> str:
+    """Return the same cycle of two, from its other end."""
+    where, _, chain = message.partition(": ")
     first, second, _ = chain.split(" -> ")
     return f"{where}: {second} -> {first} -> {second}"
 
 
 def test_everything_outside_ros_imports_without_ros_torch_or_a_gpu() -> None:
-    names = [place(path, PACKAGE) for path in files(PACKAGE)]
-    free = [n for n in names if not lies_in(n, ("ros",)) and (not lies_in(n, WITH_TORCH) or lies_in(n, WITHOUT_TORCH))]
+    names = [path_in(path, PACKAGE) for path in files(PACKAGE)]
+    free = [n for n in names if not is_in(n, ("ros",)) and (not is_in(n, WITH_TORCH) or is_in(n, WITHOUT_TORCH))]
     assert {"estimator.py", "decoder/paf.py", "datasets/images.py", "training/targets/paf.py", "cli/train.py"} <= set(
         free
     )
-    locked = (*ROS, "torch", "tensorrt", "openvino", "onnx")
-    script = LOCKED_OUT.format(locked=locked, modules=[module(name) for name in free])
+    blocked = (*ROS, "torch", "tensorrt", "openvino", "onnx")
+    script = IMPORT_SCRIPT.format(blocked=blocked, modules=[module(name) for name in free])
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_the_package_itself_is_a_docstring() -> None:
-    """Generated message code is installed beside it, and another __init__ may win."""
+    """Generated message code is installed next to it, and may replace its __init__."""
     (statement,) = ast.parse((PACKAGE / "__init__.py").read_text()).body
     assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)

@@ -1,4 +1,4 @@
-"""Names: one name means one thing in the whole package."""
+"""Test names: one name means one type in the whole package."""
 
 import ast
 from collections import defaultdict
@@ -7,13 +7,13 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[2] / "pose_ros"
 
 
-def trees() -> list[tuple[str, ast.Module]]:
+def parse_files() -> list[tuple[str, ast.Module]]:
     files = sorted(path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "msg")
     return [(path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in files]
 
 
 def types_of(tree: ast.Module) -> list[str]:
-    """The classes of a module, and its aliases: assigned names in CapWords."""
+    """Return the classes of a module, and its aliases: assigned names in CapWords."""
     classes = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     assigned = [
         target.id
@@ -32,23 +32,23 @@ def is_cap_words(name: str) -> bool:
 
 def test_no_two_types_share_a_name() -> None:
     places: dict[str, list[str]] = defaultdict(list)
-    for file, tree in trees():
+    for file, tree in parse_files():
         for name in types_of(tree):
             places[name].append(file)
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
 
 
 def test_array_types_have_one_home() -> None:
-    """``npt.NDArray[np.float32]`` is ``FloatArray``, and is spelt out only where ``arrays.py`` has no name for it."""
-    named = {
+    """``npt.NDArray[np.float32]`` is ``FloatArray``. Other types without an alias are written in full."""
+    aliases = {
         ast.unparse(node.value)
         for node in ast.parse((PACKAGE / "arrays.py").read_text()).body
         if isinstance(node, ast.Assign)
     }
-    spelt = [
+    found = [
         f"{file}:{node.lineno}: {ast.unparse(node)}"
-        for file, tree in trees()
+        for file, tree in parse_files()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript) and ast.unparse(node) in named and file != "arrays.py"
+        if isinstance(node, ast.Subscript) and ast.unparse(node) in aliases and file != "arrays.py"
     ]
-    assert [each for each in spelt if "NDArray" in each] == []
+    assert [each for each in found if "NDArray" in each] == []

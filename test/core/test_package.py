@@ -1,4 +1,4 @@
-"""The two faces of the package, colcon's and pip's, agree; and the set-up does each step when it has to."""
+"""Test that the colcon package and the pip package agree, and that setup runs each step when it is needed."""
 
 import ast
 import fcntl
@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 MODULES = sorted((ROOT / "pose_ros").rglob("*.py"))
 DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
-# Used where they are, and never required: the first two come with the GPU's software, the others with some ROS systems.
+# Used if present, never required. The first two come with the software of the GPU, the others with some ROS systems.
 NEVER_REQUIRED = {"tensorrt", "cuda", "cv_bridge", "hri_msgs"}
 
 MESSAGES = {
@@ -41,7 +41,7 @@ MESSAGES = {
 }
 
 
-def test_pip_and_colcon_see_one_version() -> None:
+def test_pip_and_colcon_have_the_same_version() -> None:
     try:
         installed = importlib.metadata.version("pose_ros")
     except importlib.metadata.PackageNotFoundError:
@@ -49,10 +49,10 @@ def test_pip_and_colcon_see_one_version() -> None:
     assert installed == MANIFEST.findtext("version")
 
 
-def test_changelog_begins_with_this_version() -> None:
+def test_changelog_starts_with_this_version() -> None:
     changelog = ROOT / "CHANGELOG.rst"
     if not changelog.exists():
-        pytest.skip("there is no CHANGELOG.rst yet")
+        pytest.skip("CHANGELOG.rst does not exist yet")
     headings = re.findall(r"^(\d+\.\d+\.\d+)\b.*\n[-=~^]{3,}$", changelog.read_text(), re.MULTILINE)
     assert headings[0] == MANIFEST.findtext("version")
 
@@ -73,13 +73,13 @@ def test_manifest_is_valid() -> None:
     assert MANIFEST.get("format") == "3"
     assert MANIFEST.findtext("export/build_type") == "ament_cmake"
     assert MANIFEST.findtext("member_of_group") == "rosidl_interface_packages"
-    catkin_package = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg checks the rest; it comes with ROS")
+    catkin_package = pytest.importorskip("catkin_pkg.package", reason="needs catkin_pkg, which comes with ROS")
     warnings: list[str] = []
     catkin_package.parse_package(str(ROOT), warnings=warnings)
     assert warnings == []
 
 
-def test_manifest_declares_what_cmake_finds() -> None:
+def test_manifest_declares_the_packages_that_cmake_finds() -> None:
     found = re.findall(r"find_package\((\w+)", (ROOT / "CMakeLists.txt").read_text())
     assert set(found) <= _manifest_dependencies()
 
@@ -95,7 +95,7 @@ def _pip_dependencies() -> set[str]:
 
 
 def _imports(module: Path) -> set[str]:
-    """The top-level names that a module imports, wherever in it; relative imports are its own."""
+    """Return the top-level packages that a module imports, also inside functions. Relative imports are skipped."""
     found = set()
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Import):
@@ -112,8 +112,8 @@ def test_every_import_is_declared(module: Path) -> None:
     assert {DISTRIBUTION_OF.get(name, name) for name in foreign} <= declared
 
 
-def test_colcon_gets_what_the_core_imports_too() -> None:
-    """Every core dependency of pip has its rosdep key, so that rosdep installs a working node."""
+def test_every_core_dependency_has_a_rosdep_key() -> None:
+    """rosdep must install everything that the node needs."""
     names = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     core = {re.split(r"[^\w.-]", name)[0] for name in names}
     keys = {"opencv-python-headless": "opencv", "pyyaml": "yaml"}
@@ -122,7 +122,7 @@ def test_colcon_gets_what_the_core_imports_too() -> None:
 
 
 def test_package_init_is_only_a_docstring() -> None:
-    """Generated code is installed over or beside it, depending on the ROS distribution: it must not matter."""
+    """Some ROS distributions overwrite the file with generated code, so the file must contain no code."""
     body = ast.parse((ROOT / "pose_ros/__init__.py").read_text()).body
     assert len(body) == 1
     assert isinstance(body[0], ast.Expr)
@@ -138,12 +138,12 @@ def test_program_can_be_executed(program: str) -> None:
     assert os.access(ROOT / program, os.X_OK)
 
 
-# The steps of the set-up -------------------------------------------------------------------------------------------
+# Setup steps ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def steps() -> Iterator[ModuleType]:
-    """underlay/steps.py, which lies in no package."""
+    """Load underlay/steps.py, which is not part of a package."""
     spec = importlib.util.spec_from_file_location("underlay_steps", ROOT / "underlay/steps.py")
     assert spec is not None
     assert spec.loader is not None
@@ -154,8 +154,8 @@ def steps() -> Iterator[ModuleType]:
     del sys.modules[spec.name]
 
 
-class Recorder:
-    """An action that counts how often it was done, and raises what it is told to."""
+class CountingAction:
+    """Action that counts its calls and raises ``error`` if set."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -168,21 +168,21 @@ class Recorder:
 
 
 def test_step_is_done_once(steps: ModuleType, tmp_path: Path) -> None:
-    action = Recorder()
+    action = CountingAction()
     for _ in range(3):
         steps.Step("work", tmp_path / "product/stamps/work", ("a", "b"), action).run()
     assert action.count == 1
 
 
 def test_step_is_done_again_when_an_input_changes(steps: ModuleType, tmp_path: Path) -> None:
-    action = Recorder()
+    action = CountingAction()
     for inputs in [("a", "b"), ("a", "c"), ("ac", ""), ("a", "b")]:
         steps.Step("work", tmp_path / "product/stamps/work", inputs, action).run()
     assert action.count == 4
 
 
 def test_failed_step_leaves_no_stamp_and_is_done_again(steps: ModuleType, tmp_path: Path) -> None:
-    action = Recorder()
+    action = CountingAction()
     step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), action)
     action.error = steps.SetupError("no network")
     with pytest.raises(steps.SetupError, match="no network"):
@@ -194,8 +194,8 @@ def test_failed_step_leaves_no_stamp_and_is_done_again(steps: ModuleType, tmp_pa
     assert step.is_done()
 
 
-def test_interrupted_step_condemns_its_product(steps: ModuleType, tmp_path: Path) -> None:
-    action = Recorder()
+def test_product_of_an_interrupted_step_is_removed(steps: ModuleType, tmp_path: Path) -> None:
+    action = CountingAction()
     step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), action)
     action.error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
@@ -206,13 +206,13 @@ def test_interrupted_step_condemns_its_product(steps: ModuleType, tmp_path: Path
 
 
 def test_finished_product_is_kept(steps: ModuleType, tmp_path: Path) -> None:
-    step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), Recorder())
+    step = steps.Step("work", tmp_path / "product/stamps/work", ("a",), CountingAction())
     step.run()
     steps.discard_unfinished(tmp_path / "product")
     assert step.is_done()
 
 
-def test_lock_makes_the_second_wait(steps: ModuleType, tmp_path: Path) -> None:
+def test_lock_makes_a_second_setup_wait(steps: ModuleType, tmp_path: Path) -> None:
     other = os.open(tmp_path, os.O_RDONLY)
     with steps.lock(tmp_path), pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -221,14 +221,14 @@ def test_lock_makes_the_second_wait(steps: ModuleType, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_do_not_count_byte_code(steps: ModuleType, tmp_path: Path) -> None:
+def test_list_of_files_skips_byte_code(steps: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "__pycache__").mkdir()
     for name in ("module.py", "__pycache__/module.pyc", "__pycache__/module.nbi"):
         (tmp_path / name).touch()
-    assert steps.names(tmp_path) == str(tmp_path / "module.py")
+    assert steps.list_files(tmp_path) == str(tmp_path / "module.py")
 
 
-# The headers of Python ---------------------------------------------------------------------------------------------
+# Python headers ----------------------------------------------------------------------------------------------------
 
 HEADERS = ("python3.99/Python.h", "python3.99/internal/core.h", "x86_64-linux-gnu/python3.99/pyconfig.h")
 DOWNLOAD = 'case "$*" in {}) cp "{}" . ;; *) echo "E: Unable to locate package" >&2; exit 100 ;; esac\n'
@@ -236,7 +236,7 @@ DOWNLOAD = 'case "$*" in {}) cp "{}" . ;; *) echo "E: Unable to locate package" 
 
 @pytest.fixture
 def headers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """underlay/headers.py, which lies in no package either."""
+    """Import underlay/headers.py, which is not part of a package either."""
     monkeypatch.syspath_prepend(str(ROOT / "underlay"))
     yield importlib.import_module("headers")
     for name in ("headers", "debs", "steps"):
@@ -245,7 +245,7 @@ def headers(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 
 @pytest.fixture
 def deb(tmp_path: Path) -> Path:
-    """A package of headers, as Debian has them."""
+    """Make a package of headers like those of Debian."""
     if not shutil.which("dpkg-deb"):
         pytest.skip("needs dpkg-deb, which makes packages")
     for name in HEADERS:
@@ -267,8 +267,8 @@ def fake_apt(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
 
 
-@pytest.mark.parametrize("words", ["*download*", "*lists=*download*"], ids=["lists", "no lists"])
-def test_headers_come_out_of_the_package(
+@pytest.mark.parametrize("words", ["*download*", "*lists=*download*"], ids=["package lists", "no package lists"])
+def test_headers_are_extracted_from_the_package(
     words: str, headers: ModuleType, deb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_apt(tmp_path, DOWNLOAD.format(words, deb), monkeypatch)
@@ -280,15 +280,15 @@ def test_headers_come_out_of_the_package(
     assert files == {"headers/Python.h", "headers/internal/core.h", "headers/x86_64-linux-gnu/python3.99/pyconfig.h"}
 
 
-def test_no_headers_give_one_sentence_with_the_way_out(
+def test_missing_headers_give_a_one_line_error_with_a_solution(
     headers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_apt(tmp_path, DOWNLOAD.format("never", ""), monkeypatch)
     (tmp_path / "bin/dpkg-deb").symlink_to(tmp_path / "bin/apt-get")
-    sentence = r"^[^\n]*Unable to locate[^\n]*: sudo apt install python3\.99-dev$"
-    with pytest.raises(headers.SetupError, match=sentence):
+    message = r"^[^\n]*Unable to locate[^\n]*: sudo apt install python3\.99-dev$"
+    with pytest.raises(headers.SetupError, match=message):
         headers.fetch("python3.99", tmp_path / "headers")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(headers.SetupError, match="no apt-get"):
+    with pytest.raises(headers.SetupError, match="apt-get is missing"):
         headers.fetch("python3.99", tmp_path / "headers")
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]

@@ -1,4 +1,4 @@
-"""People: a validated struct of arrays."""
+"""Test the validated struct of people."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from pose_ros.people import NOT_TRACKED, People
 
 
-def some(n: int = 3, k: int = 4) -> People:
+def make_people(n: int = 3, k: int = 4) -> People:
     random = np.random.default_rng(0)
     scores = random.uniform(0.1, 1, (n, k)).astype(np.float32)
     scores[:, -1] = 0
@@ -14,19 +14,19 @@ def some(n: int = 3, k: int = 4) -> People:
     return People(keypoints, scores, np.linspace(1, 0.2, n, dtype=np.float32))
 
 
-def test_empty_has_columns_and_nobody() -> None:
+def test_an_empty_result_has_columns_and_no_people() -> None:
     people = People.empty(18)
     assert len(people) == 0 and people.keypoints.shape == (0, 18, 2)
     assert people.boxes().shape == (0, 4) and list(people) == []
 
 
-def test_untracked_by_default() -> None:
-    assert some().ids.tolist() == [NOT_TRACKED] * 3
+def test_people_have_no_track_by_default() -> None:
+    assert make_people().ids.tolist() == [NOT_TRACKED] * 3
 
 
 @pytest.mark.parametrize("index", [1, -1, slice(0, 2), [2, 0], np.array([True, False, True])], ids=str)
 def test_indexing_keeps_the_columns_together(index: object) -> None:
-    people = some()
+    people = make_people()
     part = people[index]
     rows = np.arange(3)[[index] if isinstance(index, int) else index]
     assert part.person_scores.tolist() == people.person_scores[rows].tolist()
@@ -35,15 +35,15 @@ def test_indexing_keeps_the_columns_together(index: object) -> None:
 
 def test_index_beyond_the_end_raises() -> None:
     with pytest.raises(IndexError):
-        some()[3]
+        make_people()[3]
 
 
 def test_iteration_gives_each_person() -> None:
-    assert [float(p.person_scores[0]) for p in some()] == pytest.approx([1, 0.6, 0.2])
+    assert [float(p.person_scores[0]) for p in make_people()] == pytest.approx([1, 0.6, 0.2])
 
 
-def test_boxes_hold_the_visible_keypoints_only() -> None:
-    people = some()
+def test_boxes_contain_only_visible_keypoints() -> None:
+    people = make_people()
     for person, box in zip(people, people.boxes(), strict=True):
         xy = person.keypoints[0, :3]
         assert box.tolist() == [*xy.min(axis=0).tolist(), *xy.max(axis=0).tolist()]
@@ -53,8 +53,8 @@ def test_a_person_without_keypoints_has_an_empty_box() -> None:
     assert People(np.zeros((1, 2, 2)), np.zeros((1, 2)), np.zeros(1)).boxes().tolist() == [[0, 0, 0, 0]]
 
 
-def test_moving_keypoints_leaves_absent_ones_at_zero() -> None:
-    moved = some().with_keypoints(np.full((3, 4, 2), 7, np.float32))
+def test_absent_keypoints_are_not_moved() -> None:
+    moved = make_people().with_keypoints(np.full((3, 4, 2), 7, np.float32))
     assert (moved.keypoints[:, :3] == 7).all() and (moved.keypoints[:, 3] == 0).all()
 
 

@@ -1,4 +1,4 @@
-"""The pipeline of one camera: which stages run, in which order, on what."""
+"""Test the pipeline of one camera: order and inputs of its stages."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ def person(x: float) -> People:
 
 
 class Estimator:
-    """Finds a person at x = 1 and remembers what it was asked."""
+    """Fake estimator. It finds a person at x = 1, and records its calls."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Any, str]] = []
+        self.images: list[tuple[Any, str]] = []
 
     def process(self, image: Any, colour: str = "bgr") -> Estimate:
-        self.asked.append((image, colour))
+        self.images.append((image, colour))
         return Estimate(person(1), 2.0, 3.0, 4.0)
 
 
 def test_without_stages_the_estimate_passes_through() -> None:
     estimator = Estimator()
     estimate = PosePipeline(estimator).process(IMAGE)
-    assert estimator.asked == [(IMAGE.image, "rgb")]
+    assert estimator.images == [(IMAGE.image, "rgb")]
     assert np.array_equal(estimate.people.keypoints, person(1).keypoints)
     assert (estimate.preprocess_ms, estimate.network_ms, estimate.decode_ms) == (2.0, 3.0, 4.0)
 
 
-def test_an_estimate_that_is_given_is_not_made_again() -> None:
+def test_a_given_estimate_is_used() -> None:
     estimator = Estimator()
     estimate = PosePipeline(estimator).process(IMAGE, Estimate(person(7), 0.0, 0.0, 0.0))
-    assert estimator.asked == [] and estimate.people.keypoints[0, 0, 0] == 7
+    assert estimator.images == [] and estimate.people.keypoints[0, 0, 0] == 7
 
 
-def test_stages_run_in_order_each_on_the_people_of_the_one_before() -> None:
+def test_each_stage_gets_the_people_of_the_previous_stage() -> None:
     calls: list[tuple[str, float, CameraImage]] = []
 
     def stage(name: str) -> Any:
@@ -67,10 +67,10 @@ def test_the_estimator_may_be_replaced_between_images() -> None:
     pipeline.process(IMAGE)
     pipeline.estimator = second
     pipeline.process(IMAGE)
-    assert len(first.asked) == len(second.asked) == 1
+    assert len(first.images) == len(second.images) == 1
 
 
-def test_what_the_estimator_raises_is_raised() -> None:
+def test_errors_of_the_estimator_are_raised() -> None:
     def refuse(image: Any, colour: str) -> Estimate:
         raise ValueError("image: expected uint8, got float32")
 
@@ -78,5 +78,5 @@ def test_what_the_estimator_raises_is_raised() -> None:
         PosePipeline(SimpleNamespace(process=refuse)).process(IMAGE)
 
 
-def test_the_size_of_an_image_is_width_and_height() -> None:
+def test_size_wh_is_width_and_height() -> None:
     assert IMAGE.size_wh == (6, 4)

@@ -1,4 +1,4 @@
-"""Letterboxing: aspect, multiples, exact inverse, colours."""
+"""Test preprocessing: aspect ratio, multiples, exact inverse, colours."""
 
 import cv2
 import numpy as np
@@ -33,10 +33,10 @@ def test_fixed_size_is_filled_in_one_direction(width: int, height: int, size_wh:
 
 
 @given(SIDES, SIDES, st.lists(st.tuples(st.floats(-100, 6000), st.floats(-100, 6000)), min_size=1, max_size=20))
-def test_the_way_back_is_exact(width: int, height: int, points: list[tuple[float, float]]) -> None:
+def test_the_inverse_is_exact(width: int, height: int, points: list[tuple[float, float]]) -> None:
     transform = fit((width, height), InputSpec(), PreprocessConfig())
-    there_and_back = transform.to_image(transform.to_input(points))
-    np.testing.assert_allclose(there_and_back, points, rtol=1e-9, atol=1e-6)
+    converted = transform.to_image(transform.to_input(points))
+    np.testing.assert_allclose(converted, points, rtol=1e-9, atol=1e-6)
 
 
 @given(SIDES, SIDES)
@@ -48,8 +48,8 @@ def test_image_borders_map_to_the_borders_of_the_scaled_image(width: int, height
 
 
 @pytest.mark.parametrize("size_wh", [(640, 480), (1280, 720), (1921, 1081), (300, 900), (97, 61)], ids=str)
-def test_a_spot_lands_where_the_transform_says(size_wh: tuple[int, int]) -> None:
-    """The resampled picture and the transform agree to a tenth of a pixel, enlarged, shrunk and halved."""
+def test_resampling_agrees_with_the_transform(size_wh: tuple[int, int]) -> None:
+    """The resampled image and the transform agree to a tenth of a pixel: enlarged, shrunk and halved."""
     width, height = size_wh
     spot = np.array([0.37 * width, 0.61 * height])
     sigma = max(6.0, max(size_wh) / 60)
@@ -100,7 +100,7 @@ def test_padding_is_grey_and_at_the_right_and_bottom() -> None:
     assert (tensor[0, 75:] == PADDING).all() and (tensor[0, :75] != PADDING).all()
 
 
-def test_views_and_the_input_stay_as_they_are() -> None:
+def test_views_are_accepted_and_inputs_not_modified() -> None:
     image = np.random.default_rng(0).integers(0, 255, (480, 1280, 3), np.uint8)
     view, before = image[::2, ::2], image.copy()
     tensor, _ = Preprocessor(InputSpec(), PreprocessConfig())(view)
@@ -118,13 +118,13 @@ def test_views_and_the_input_stay_as_they_are() -> None:
         (np.zeros(4, np.uint8), ValueError, "got \\(4,\\)"),
     ],
 )
-def test_what_is_not_a_picture_is_refused(image: object, error: type[Exception], message: str) -> None:
+def test_invalid_images_are_refused(image: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         Preprocessor(InputSpec(), PreprocessConfig())(image)
 
 
-def test_cv2_is_given_what_it_can_read() -> None:
-    """A negative stride (an RGB view of BGR memory) works as well as the copy of it."""
+def test_negative_strides_are_accepted() -> None:
+    """A view with a negative stride (RGB view of BGR memory) gives the same result as a copy."""
     image = np.random.default_rng(1).integers(0, 255, (64, 80, 3), np.uint8)
     flipped, _ = Preprocessor(InputSpec(), PreprocessConfig())(image[..., ::-1], "rgb")
     straight, _ = Preprocessor(InputSpec(), PreprocessConfig())(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), "rgb")

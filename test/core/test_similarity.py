@@ -1,11 +1,11 @@
-"""OKS and box overlap: by hand, and as the compiled decoder computes them."""
+"""Test OKS and box overlap against known values and the compiled decoder."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pose_ros.decoder.duplicates import MIN_AREA, distinct
+from pose_ros.decoder.duplicates import MIN_AREA, find_distinct
 from pose_ros.similarity import box_iou, keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, COCO_17
 
@@ -31,7 +31,7 @@ def test_box_iou(a: list[float], b: list[float], expected: float) -> None:
     assert box_iou(np.array([a]), np.array([b])) == pytest.approx(np.array([[expected]]))
 
 
-def test_box_iou_of_none_and_many() -> None:
+def test_box_iou_of_no_boxes_and_many() -> None:
     assert box_iou(np.zeros((0, 4)), np.ones((3, 4))).shape == (0, 3)
     boxes = np.array([[0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6]])
     assert box_iou(boxes, boxes[:2]) == pytest.approx(np.array([[1, 1 / 3], [1 / 3, 1], [0, 0]]))
@@ -47,5 +47,5 @@ def test_the_decoder_computes_the_same_oks(seed: int) -> None:
     area = max(MIN_AREA, *(BOX_FILL * float(side.prod()) for side in sides))
     oks = float(keypoint_similarity(((people[0] - people[1]) ** 2).sum(axis=1), area, SIGMAS).mean())
     scores = np.ones((2, 17), np.float32)
-    assert distinct(people, scores, SIGMAS, oks - 1e-4).tolist() == [True, False]
-    assert distinct(people, scores, SIGMAS, oks + 1e-4).tolist() == [True, True]
+    assert find_distinct(people, scores, SIGMAS, oks - 1e-4).tolist() == [True, False]
+    assert find_distinct(people, scores, SIGMAS, oks + 1e-4).tolist() == [True, True]

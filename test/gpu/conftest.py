@@ -1,4 +1,4 @@
-"""Fixtures of the tests that need an NVIDIA GPU: without one, each is skipped with the reason."""
+"""Fixtures for tests that need an NVIDIA GPU. Without one, each test is skipped with the reason."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from pose_ros.runtime.tensorrt.probe import check_gpu
 @pytest.fixture(scope="session", autouse=True)
 def gpu() -> Gpu:
     """The GPU."""
-    found: Gpu = runner_checks.or_skip(find_gpu)
+    found: Gpu = runner_checks.make_or_skip(find_gpu)
     return found
 
 
 @pytest.fixture(scope="session")
 def tensorrt(gpu: Gpu) -> None:
-    """Skips the test where TensorRT cannot work."""
-    runner_checks.or_skip(check_gpu)
+    """Skips the test if TensorRT cannot work."""
+    runner_checks.make_or_skip(check_gpu)
 
 
 @pytest.fixture
 def cuda(gpu: Gpu) -> Iterator[Cuda]:
-    """The GPU, opened."""
-    with runner_checks.or_skip(lambda: open_cuda(gpu)) as cuda:
+    """The opened GPU."""
+    with runner_checks.make_or_skip(lambda: open_cuda(gpu)) as cuda:
         yield cuda
 
 
 @pytest.fixture
 def free_bytes(cuda: Cuda) -> Callable[[], int]:
-    """Asks the driver how much of the GPU's memory is free; other programs on it spoil the answer."""
+    """Function that reads the free memory of the GPU from the driver. Other programs on the GPU change it."""
     driver = ctypes.CDLL(DRIVER)
 
-    def ask() -> int:
+    def read() -> int:
         cuda.make_current()
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
         assert driver.cuMemGetInfo_v2(ctypes.byref(free), ctypes.byref(total)) == 0
         return free.value
 
-    return ask
+    return read
 
 
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
-    """Settings that build quickly, into a folder of the tests' own, for up to four images at a time."""
+    """Settings for quick builds, in a temporary folder, for batches of up to four images."""
     return RuntimeConfig(
         cache=str(tmp_path_factory.mktemp("engines")),
         least_size="128x128",
@@ -68,18 +68,18 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Exports the default model as wished, each way once."""
+    """Function that exports the default model with the given options, once per set of options."""
     folder = tmp_path_factory.mktemp("models")
 
-    def exported(**wishes: bool) -> Path:
-        path = folder / f"{'-'.join(wishes)}.onnx"
-        return path if path.exists() else runner_checks.export_default(path, **wishes)
+    def export(**options: bool) -> Path:
+        path = folder / f"{'-'.join(options)}.onnx"
+        return path if path.exists() else runner_checks.export_default(path, **options)
 
-    return exported
+    return export
 
 
 @pytest.fixture(scope="session")
 def reference() -> Iterator[Runner]:
-    """The default model on the CPU: what the others are held against."""
+    """The default model on the CPU. The other runners are compared with it."""
     with OnnxRunner(DEFAULT_MODEL) as runner:
         yield runner

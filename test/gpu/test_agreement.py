@@ -1,4 +1,4 @@
-"""Every runtime on the GPU computes what ONNX Runtime computes on the CPU, and the same people come of it."""
+"""Test that every runtime on the GPU agrees with ONNX Runtime on the CPU, in fields and people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import runner_checks
-from runner_checks import FLOAT_GAP, HALF_GAP, PICTURES, photos, tensors
+from runner_checks import FLOAT_GAP, HALF_GAP, PHOTO_COUNT, photos, tensors
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.fields import FRONT_HEADS
@@ -34,16 +34,16 @@ def skip_without_cuda_in_torch() -> None:
     [{"backend": "torch", "device": "cuda"}, {"backend": "onnx", "provider": "cuda"}, {"backend": "tensorrt"}],
     ids=lambda settings: settings["backend"],
 )
-def test_fields_and_people_are_those_of_the_cpu(
+def test_fields_and_people_agree_with_the_cpu(
     reference: Runner, config: RuntimeConfig, settings: dict[str, Any]
 ) -> None:
     model = DEFAULT_MODEL
     if settings["backend"] == "torch":
         skip_without_cuda_in_torch()
         model = DEFAULT_MODEL.with_suffix(".pt")
-    with runner_checks.or_skip(lambda: load_runner(model, replace(config, **settings))) as runner:
+    with runner_checks.make_or_skip(lambda: load_runner(model, replace(config, **settings))) as runner:
         assert runner_checks.disagreement(reference, runner, tensors(2)) < FLOAT_GAP
-        assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PICTURES)), most_px=1)
+        assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PHOTO_COUNT)), most_px=1)
 
 
 @pytest.mark.usefixtures("tensorrt")
@@ -51,23 +51,23 @@ def test_the_decode_front_finds_the_same_people(models: Models, config: RuntimeC
     model = models(front=True)
     with OnnxRunner(model) as reference, TensorRTRunner(model, config) as runner:
         assert runner_checks.disagreement(reference, runner, tensors(2)) < FLOAT_GAP
-        assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PICTURES)), most_px=1)
+        assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PHOTO_COUNT)), most_px=1)
         candidates = runner.run({"image": tensors(1)[0]}, FRONT_HEADS)
         assert sorted(candidates) == sorted(FRONT_HEADS) and candidates["peaks"].any()
 
 
 @pytest.mark.usefixtures("tensorrt")
-@pytest.mark.parametrize("wishes", [{"half": True}, {"half": True, "front": True}], ids="-".join)
-def test_half_precision_costs_little(
-    reference: Runner, models: Models, config: RuntimeConfig, wishes: dict[str, bool]
+@pytest.mark.parametrize("options", [{"half": True}, {"half": True, "front": True}], ids="-".join)
+def test_half_precision_is_within_the_limits(
+    reference: Runner, models: Models, config: RuntimeConfig, options: dict[str, bool]
 ) -> None:
-    with TensorRTRunner(models(**wishes), config) as runner:
+    with TensorRTRunner(models(**options), config) as runner:
         assert runner.description.endswith(" in fp16")
         assert runner_checks.disagreement(reference, runner, tensors(2)) < HALF_GAP
-        assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PICTURES)), most_px=3)
+        assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PHOTO_COUNT)), most_px=3)
 
 
 @pytest.mark.usefixtures("tensorrt")
-def test_auto_takes_tensorrt(config: RuntimeConfig) -> None:
+def test_auto_uses_tensorrt(config: RuntimeConfig) -> None:
     with load_runner(DEFAULT_MODEL, config) as runner:
         assert runner.reason == "tensorrt" and runner.description.startswith("TensorRT ")

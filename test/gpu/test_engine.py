@@ -1,4 +1,4 @@
-"""One engine of TensorRT: kept, recorded, in batches, from several threads, for long, and given back."""
+"""Test a TensorRT engine: cache, CUDA graphs, batches, threads, long runs and release of memory."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("tensorrt")]
 
 SAME_ENGINE_GAP = 1e-5
-"""Kernels that add up in no fixed order may differ in the last bits from run to run."""
+"""Kernels that add in no fixed order may differ in the last bits from run to run."""
 OTHER_KERNELS_GAP = runner_checks.FLOAT_GAP
-"""A batch, and a new build, may take other kernels."""
+"""A batch or a new build may use other kernels."""
 SLACK_BYTES = 4 << 20
-"""Less than any one of an engine's buffers: 50 cycles that lose one lose more."""
+"""Less than the smallest buffer of an engine. A leak of one buffer per cycle exceeds this in 50 cycles."""
 
 
 @pytest.fixture(scope="module")
@@ -36,20 +36,20 @@ def test_a_thousand_runs_do_not_drift(runner: Runner) -> None:
     assert runner_checks.drift(runner, tensors(1)[0], 1000) <= SAME_ENGINE_GAP
 
 
-def test_the_memory_of_the_gpu_is_told_during_runs(runner: Runner) -> None:
+def test_gpu_memory_can_be_read_during_runs(runner: Runner) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(runner_checks.drift, runner, tensors(1)[0], 200)
-        told = [runner.gpu_memory_bytes() for _ in range(50)]
+        readings = [runner.gpu_memory_bytes() for _ in range(50)]
         assert running.result() <= SAME_ENGINE_GAP
-    assert all(memory is not None and 0 < memory[0] < memory[1] for memory in told)
+    assert all(memory is not None and 0 < memory[0] < memory[1] for memory in readings)
 
 
-def test_a_batch_of_four_is_four_images(runner: Runner) -> None:
+def test_a_batch_of_four_agrees_with_four_images(runner: Runner) -> None:
     assert runner_checks.batch_gap(runner, tensors(4)) <= OTHER_KERNELS_GAP
 
 
-def test_sizes_in_turns_do_not_disturb_each_other(runner: Runner) -> None:
-    """More sizes than are kept ready, so that memory grows and recordings are made anew."""
+def test_alternating_sizes_do_not_affect_each_other(runner: Runner) -> None:
+    """There are more sizes than lanes, so memory grows and graphs are recorded again."""
     images = [tensors(1, size_wh)[0] for size_wh in ((496, 368), (128, 128), (656, 368), (256, 144), (144, 256))]
     first = [runner_checks.run(runner, image) for image in images]
     for _ in range(4):
@@ -57,22 +57,22 @@ def test_sizes_in_turns_do_not_disturb_each_other(runner: Runner) -> None:
         assert max(map(runner_checks.gap, first, again)) <= SAME_ENGINE_GAP
 
 
-def test_two_threads_get_their_own_answers(runner: Runner) -> None:
+def test_two_threads_get_their_own_outputs(runner: Runner) -> None:
     assert runner_checks.threads_gap(runner, tensors(2), 200) <= SAME_ENGINE_GAP
 
 
-def test_a_recording_answers_like_the_engine(config: RuntimeConfig) -> None:
-    said: list[str] = []
+def test_a_recorded_graph_agrees_with_the_engine(config: RuntimeConfig) -> None:
+    lines: list[str] = []
     plain = TensorRTRunner(DEFAULT_MODEL, replace(config, cuda_graph=False))
-    recorded = TensorRTRunner(DEFAULT_MODEL, config, say=said.append)
+    recorded = TensorRTRunner(DEFAULT_MODEL, config, notify=lines.append)
     with plain, recorded:
         assert plain.plan == recorded.plan
-        runner_checks.drift(recorded, tensors(1)[0], 5)  # from the third run on it is a recording
+        runner_checks.drift(recorded, tensors(1)[0], 5)  # recorded from the third run on
         assert runner_checks.disagreement(plain, recorded, tensors(4)) <= SAME_ENGINE_GAP
-    assert not [line for line in said if "CUDA graphs" in line]
+    assert not [line for line in lines if "CUDA graphs" in line]
 
 
-def test_fifty_loads_give_all_memory_back(config: RuntimeConfig, free_bytes: Callable[[], int]) -> None:
+def test_fifty_loads_release_all_memory(config: RuntimeConfig, free_bytes: Callable[[], int]) -> None:
     (image,) = tensors(1)
 
     def cycle() -> None:
@@ -82,23 +82,21 @@ def test_fifty_loads_give_all_memory_back(config: RuntimeConfig, free_bytes: Cal
     assert runner_checks.lost_bytes(cycle, free_bytes, 50) <= SLACK_BYTES
 
 
-def test_the_second_start_builds_nothing_and_spoiled_plans_are_built_anew(
-    config: RuntimeConfig, tmp_path: Path
-) -> None:
+def test_the_second_start_builds_nothing_and_spoiled_plans_are_rebuilt(config: RuntimeConfig, tmp_path: Path) -> None:
     (image,), settings = tensors(1), replace(config, cache=str(tmp_path))
 
     def start() -> runner_checks.Start:
-        return runner_checks.start(lambda say: TensorRTRunner(DEFAULT_MODEL, settings, say=say), image)
+        return runner_checks.start(lambda notify: TensorRTRunner(DEFAULT_MODEL, settings, notify=notify), image)
 
     first, second = start(), start()
-    assert first.has_built and "not built yet" in first.said[0]
-    assert not second.has_built and second.said == []
+    assert first.has_built and "not built yet" in first.lines[0]
+    assert not second.has_built and second.lines == []
     assert runner_checks.gap(first.outputs, second.outputs) <= SAME_ENGINE_GAP
     runner_checks.change_plan(first.plan)
     changed = start()
-    assert changed.has_built and "another checksum" in changed.said[0]
+    assert changed.has_built and "wrong checksum" in changed.lines[0]
     runner_checks.replace_plan(first.plan, b"no engine" * 1000)
     replaced = start()
-    assert replaced.has_built and "TensorRT would not load it" in replaced.said[0]
+    assert replaced.has_built and "TensorRT did not load it" in replaced.lines[0]
     assert runner_checks.gap(first.outputs, replaced.outputs) <= OTHER_KERNELS_GAP
     assert not start().has_built

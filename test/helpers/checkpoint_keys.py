@@ -1,4 +1,4 @@
-"""The keys and shapes of published checkpoints, and state dicts of that form with random values."""
+"""Read keys and shapes of published checkpoints, and make state dicts with these keys and random values."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
-torch.set_num_threads(1)  # small tensors: on a busy machine, threads wait for each other longer than they work
+torch.set_num_threads(1)  # the tensors are small: more threads only wait for each other on a busy machine
 FOLDER = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared")) / "checkpoint_keys"
 
 
-def published(name: str) -> dict[str, tuple[int, ...]]:
-    """Key to shape of one table, in its order; the test is skipped where the tables are not at hand."""
+def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Read the shape of each key of one checkpoint, in its order. Skip the test if the tables are missing."""
     path = FOLDER / f"{name}.txt"
     if not path.is_file():
-        pytest.skip(f"the keys of published checkpoints are not here ({path})")
+        pytest.skip(f"the keys of published checkpoints are missing ({path})")
     rows = (line.split("\t") for line in path.read_text().splitlines())
     return {key: tuple(int(size) for size in shape.strip("()").split(",") if size.strip()) for key, shape in rows}
 
 
-def state(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
-    """A checkpoint of those keys and shapes, its values such that signals neither vanish nor explode."""
-    return random_state(published(name), seed)
+def published_state(name: str, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Make a checkpoint with these keys and shapes. Its values keep activations in a normal range."""
+    return random_state(published_shapes(name), seed)
 
 
 def random_state(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[str, torch.Tensor]:
-    """Random values for any keys and shapes; variances and scales are positive."""
+    """Make random values for any keys and shapes. Variances and scales are positive."""
     generator = torch.Generator().manual_seed(seed)
     return {key: _values(key, shape, generator) for key, shape in shapes.items()}
 
@@ -46,8 +46,8 @@ def _values(key: str, shape: tuple[int, ...], generator: torch.Generator) -> tor
     return 0.1 * torch.randn(shape, generator=generator)
 
 
-def parameters(shapes: dict[str, tuple[int, ...]], *, without: tuple[str, ...] = ()) -> int:
-    """How many learnt numbers there are, running statistics and some modules left out."""
+def count_parameters(shapes: dict[str, tuple[int, ...]], *, without: tuple[str, ...] = ()) -> int:
+    """Count the learnt parameters, without running statistics and the modules in ``without``."""
     skipped = ("running_mean", "running_var", "num_batches_tracked")
     return sum(
         math.prod(shape)

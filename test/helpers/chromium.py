@@ -1,4 +1,4 @@
-"""A headless Chromium with one page, driven over its DevTools protocol."""
+"""Control a headless Chromium with one page over the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ OPTIONS = (
 
 
 class Browser:
-    """Use it in ``with``: the browser does not outlive the block.
+    """Headless browser. Use it in a ``with``: the browser ends with the block.
 
     Attributes:
-        events: What it has told beside answers: requests, exceptions, entries of the console.
+        events: DevTools events: requests, exceptions and console messages.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -55,62 +55,64 @@ class Browser:
         self._end()
 
     def do(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Give a command and wait for its answer."""
+        """Send a command and wait for its result."""
         return self._loop.run_until_complete(asyncio.wait_for(self._do(method, parameters), TIMEOUT_S))
 
     def js(self, expression: str) -> Any:
-        """The value of an expression in the page."""
-        answer = self.do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        return answer["result"].get("value")
+        """Evaluate an expression in the page and return its value."""
+        result = self.do("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
 
-    def until(self, expression: str, what: str) -> Any:
-        """Wait until an expression is true in the page; its value."""
+    def until(self, expression: str, condition: str) -> Any:
+        """Wait until an expression is true in the page, and return its value."""
         end_s = time.monotonic() + TIMEOUT_S
         while not (value := self.js(expression)):
             if time.monotonic() > end_s:
-                pytest.fail(f"timed out waiting until {what}; the page says: {self.js('document.body.innerText')}")
+                pytest.fail(
+                    f"timed out waiting until {condition}; text of the page: {self.js('document.body.innerText')}"
+                )
             time.sleep(0.05)
         return value
 
     def open(self, url: str) -> None:
-        """Go to a page."""
+        """Open a page."""
         self.do("Page.navigate", url=url)
         self.until(f"location.href.startsWith({json.dumps(url)})", "the page is open")
 
-    def look(self, width: int, height: int, scheme: str) -> None:
-        """Be a screen of that size, in a light or dark scheme."""
+    def set_screen(self, width: int, height: int, scheme: str) -> None:
+        """Emulate a screen size, pixels, and a light or dark colour scheme."""
         self.do("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.do("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def screenshot(self) -> bytes:
-        """The whole page as PNG."""
+        """Return an image of the whole page, PNG data."""
         return base64.b64decode(self.do("Page.captureScreenshot", captureBeyondViewport=True)["data"])
 
     def requests(self) -> list[str]:
-        """The addresses that it has asked for."""
-        told = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        """Return the addresses that the page requested."""
+        sent = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
         sockets = [event["params"]["url"] for event in self.events if event["method"] == "Network.webSocketCreated"]
-        return [entry["request"]["url"] for entry in told] + sockets
+        return [entry["request"]["url"] for entry in sent] + sockets
 
-    def complaints(self) -> list[str]:
-        """Exceptions, and errors on the console, such as what the content security policy has refused."""
+    def errors(self) -> list[str]:
+        """Return exceptions and console errors, such as violations of the content security policy."""
         thrown = [event["params"] for event in self.events if event["method"] == "Runtime.exceptionThrown"]
         entries = [event["params"]["entry"] for event in self.events if event["method"] == "Log.entryAdded"]
         return [json.dumps(entry) for entry in [*thrown, *entries] if entry.get("level", "error") == "error"]
 
     async def _connect(self) -> None:
         self._session = aiohttp.ClientSession(trust_env=False)
-        port = (await self._said_port()).split("\n")[0]
-        async with self._session.get(f"http://127.0.0.1:{port}/json/list") as answer:
-            target = next(t for t in await answer.json(content_type=None) if t["type"] == "page")
+        port = (await self._read_port()).split("\n")[0]
+        async with self._session.get(f"http://127.0.0.1:{port}/json/list") as response:
+            target = next(t for t in await response.json(content_type=None) if t["type"] == "page")
         self._socket = await self._session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0)
 
-    async def _said_port(self) -> str:
+    async def _read_port(self) -> str:
         file, end_s = self._folder / "DevToolsActivePort", time.monotonic() + TIMEOUT_S
         while not (file.is_file() and file.read_text()):
             assert self._process.poll() is None, f"Chromium ended with status {self._process.returncode}"
-            assert time.monotonic() < end_s, "Chromium does not say its port"
+            assert time.monotonic() < end_s, "Chromium does not report its port"
             await asyncio.sleep(0.05)
         return file.read_text()
 

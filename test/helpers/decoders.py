@@ -1,4 +1,4 @@
-"""What every decoder is held to."""
+"""Checks that every decoder must pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pose_ros.people import People
 
 
 def assert_same(a: People, b: People, px: float = 1e-3) -> None:
-    """The same people in the same order, to ``px`` and a thousandth of a score."""
+    """Check for the same people in the same order, within ``px`` pixels and 0.001 of a score."""
     assert len(a) == len(b)
     assert np.array_equal(a.visible, b.visible)
     np.testing.assert_allclose(a.keypoints, b.keypoints, atol=px)
@@ -22,7 +22,7 @@ def assert_same(a: People, b: People, px: float = 1e-3) -> None:
 
 
 def assert_shareable(decoder: Decoder, jobs: Sequence[Fields]) -> None:
-    """Four threads on one decoder get what one thread gets."""
+    """Check that four threads on one decoder get the same results as one thread."""
     expected = [decoder(job) for job in jobs]
     failures: list[int] = []
 
@@ -41,7 +41,7 @@ def assert_shareable(decoder: Decoder, jobs: Sequence[Fields]) -> None:
 
 
 def variants(array: np.ndarray) -> dict[str, np.ndarray]:
-    """The same field, to the precision of float16, in several types and memory layouts."""
+    """Return a field, rounded to float16, in several types and memory layouts."""
     large = np.zeros((array.shape[0], 2 * array.shape[1], 2 * array.shape[2]), np.float32)
     large[:, ::2, ::2] = array
     return {

@@ -1,5 +1,7 @@
-"""A GPU made of host memory: copies and kernels wait in their stream until somebody synchronises, as they may on a real
-one, and every allocation, copy and release is counted.
+"""Fake GPU in host memory.
+
+Copies and kernels wait in their stream until it is synchronised, as on a real GPU. Every allocation, copy and release
+is counted.
 """
 
 from __future__ import annotations
@@ -21,14 +23,14 @@ OUT_OF_MEMORY, CAPTURE_UNSUPPORTED, ILLEGAL_ADDRESS = 2, 900, 700
 
 @dataclass
 class Machine:
-    """What all libraries of one fake GPU share.
+    """State that all libraries of one fake GPU share.
 
     Attributes:
-        events: What has been made and released, in order: ``"+device"``, ``"-context"``, …
-        threads: Those that have called anything.
-        counts: Calls of CUDA by name.
+        events: Objects created and released, in order: ``"+device"``, ``"-context"``, …
+        threads: Threads that have made a call.
+        counts: Number of CUDA calls, by name.
         copied_back: Bytes copied from the GPU.
-        errors: Error code that a call of CUDA gives, by its name.
+        errors: Error codes of failing CUDA calls, by name.
     """
 
     events: list[str] = field(default_factory=list)
@@ -44,12 +46,12 @@ class Machine:
     handles: int = 0
 
     def note(self, event: str) -> None:
-        """Something happens, on the calling thread."""
+        """Record an event and the calling thread."""
         self.events.append(event)
         self.threads.add(threading.get_ident())
 
-    def handle(self) -> int:
-        """A number that nothing else has."""
+    def new_handle(self) -> int:
+        """Return a new unique handle."""
         self.handles += 1
         return self.handles
 
@@ -57,14 +59,14 @@ class Machine:
         """Put work on a stream, or into its recording."""
         (self.recording if stream in self.recording else self.streams)[stream].append(work)
 
-    def left(self) -> list[str]:
-        """What has been made and never released."""
+    def live_objects(self) -> list[str]:
+        """List the objects that are not released."""
         made = Counter(event[1:] for event in self.events if event[0] == "+")
         made.subtract(event[1:] for event in self.events if event[0] == "-")
         return sorted(made.elements())
 
     def array(self, pointer: int, nbytes: int) -> np.ndarray:
-        """Memory of the GPU; reading it after it was freed is an error, as is reading beyond its end."""
+        """Return memory of the GPU. Freed memory and sizes beyond the end are errors."""
         memory = self.memory[pointer]
         if nbytes > memory.nbytes:
             raise IndexError(f"{nbytes} of {memory.nbytes} bytes")
@@ -72,7 +74,7 @@ class Machine:
 
 
 class FakeCuda(Cuda):
-    """CUDA on a fake GPU."""
+    """CUDA library of the fake GPU."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -111,7 +113,7 @@ class FakeCuda(Cuda):
 
     def _cudaFree(self, pointer: int) -> None:
         if pointer:
-            del self.machine.memory[pointer]  # twice is an error
+            del self.machine.memory[pointer]  # a second release is an error
             self.machine.on_gpu.remove(pointer)
             self.machine.note("-device")
 
@@ -120,7 +122,7 @@ class FakeCuda(Cuda):
         self.machine.note("-host")
 
     def _cudaStreamCreateWithFlags(self, flags: int) -> int:
-        stream = self.machine.handle()
+        stream = self.machine.new_handle()
         self.machine.streams[stream] = []
         self.machine.note("+stream")
         return stream
@@ -143,12 +145,12 @@ class FakeCuda(Cuda):
         self.machine.recording[stream] = []
 
     def _cudaStreamEndCapture(self, stream: int) -> int:
-        recording = self.machine.handle()
+        recording = self.machine.new_handle()
         self.machine.graphs[recording] = self.machine.recording.pop(stream)
         return recording
 
     def _cudaGraphInstantiateWithFlags(self, recording: int, flags: int) -> int:
-        graph = self.machine.handle()
+        graph = self.machine.new_handle()
         self.machine.graphs[graph] = self.machine.graphs[recording]
         self.machine.note("+graph")
         return graph

@@ -1,7 +1,7 @@
-"""TensorRT without a GPU: of each version exactly the names that its Python binding has, as far as they matter here.
+"""Fake TensorRT for tests without a GPU. Each version has exactly the names of its Python binding that are used here.
 
-A name that a version lacks raises AttributeError. Networks are read with the package onnx; a "plan" is JSON; an
-"engine" computes noise from the bytes of its input, in the memory of a fake GPU, when the stream gets there.
+A name that a version lacks raises AttributeError. Networks are read with the package onnx. A plan is JSON. An engine
+computes noise from the bytes of its input, in the memory of a fake GPU, when its stream is synchronised.
 """
 
 from __future__ import annotations
@@ -17,15 +17,26 @@ import fake_cuda
 import numpy as np
 import pytest
 from fake_tensorrt_builder import Build, IBuilderConfig
-from fake_tensorrt_engine import computed
+from fake_tensorrt_engine import compute_output
 from fake_tensorrt_objects import ILogger, Missing, Object
 
 from pose_ros.runtime.tensorrt import probe
 
-__all__ = ["OLDER", "VERSIONS", "Build", "Faults", "Install", "computed", "install", "make", "picture", "right"]
+__all__ = [
+    "OLDER",
+    "VERSIONS",
+    "Build",
+    "Faults",
+    "Install",
+    "compute_output",
+    "install",
+    "is_correct",
+    "make",
+    "make_image",
+]
 
 Install = Callable[..., Any]
-"""Puts a version of TensorRT into the machine of a test; gives the module."""
+"""Installs a version of TensorRT on the machine of a test, and returns the module."""
 
 VERSIONS = ("8.6.1", "10.3.0", "10.16.1.11", "11.4.0.106")
 OLDER = "8.5.3.1"
@@ -48,12 +59,12 @@ LACKS = {
         "ILayer": "precision set_output_type",
     },
 }
-"""Members that the classes of a generation do not have."""
+"""Members that the classes of a generation lack."""
 
 
 @dataclass
 class Faults:
-    """What shall go wrong, and what shall happen meanwhile."""
+    """Faults to simulate, and a callback during the build."""
 
     parser_errors: list[tuple[str, int]] = field(default_factory=list)
     build_fails: bool = False
@@ -68,7 +79,7 @@ class Faults:
 
 
 def make(version: str, machine: fake_cuda.Machine) -> Any:
-    """The module tensorrt of a version, on a machine. Its ``faults`` may be set, its ``builds`` be looked at."""
+    """Make the module tensorrt of a version, on a machine. Set its ``faults``, and read its ``builds``."""
     number = tuple(map(int, version.split(".")[:2]))
     generation = 11 if number[0] >= 11 else 10 if number[0] >= 9 else 8
     trt: Any = ModuleType("tensorrt")
@@ -90,7 +101,7 @@ def make(version: str, machine: fake_cuda.Machine) -> Any:
 
 
 def install(monkeypatch: pytest.MonkeyPatch, version: str = "10.3.0", machine: fake_cuda.Machine | None = None) -> Any:
-    """Put a version of TensorRT, and a GPU, into this machine; gives the module."""
+    """Install a version of TensorRT and a GPU on this machine. Return the module."""
     trt = make(version, machine or fake_cuda.Machine())
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
     monkeypatch.setattr(probe, "find_gpu", lambda index: fake_cuda.GPU)
@@ -98,11 +109,13 @@ def install(monkeypatch: pytest.MonkeyPatch, version: str = "10.3.0", machine: f
     return trt
 
 
-def picture(seed: int = 0, shape: tuple[int, ...] = (1, 64, 96)) -> np.ndarray:
-    """Noise, as an engine takes it."""
+def make_image(seed: int = 0, shape: tuple[int, ...] = (1, 64, 96)) -> np.ndarray:
+    """Make a noise image, as input of an engine."""
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
 
 
-def right(outputs: dict[str, np.ndarray], image: np.ndarray) -> bool:
-    """Whether these are what an engine computes of an image."""
-    return all(np.array_equal(got, computed(name, got.shape, image).astype(got.dtype)) for name, got in outputs.items())
+def is_correct(outputs: dict[str, np.ndarray], image: np.ndarray) -> bool:
+    """Whether these are the outputs of the engine for an image."""
+    return all(
+        np.array_equal(got, compute_output(name, got.shape, image).astype(got.dtype)) for name, got in outputs.items()
+    )

@@ -1,4 +1,4 @@
-"""The part of the fake TensorRT that builds: a network becomes a plan, which is JSON."""
+"""Build engines of the fake TensorRT. A plan is JSON."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fake_tensorrt_objects import IHostMemory, ILogger, Missing, Object
 
 ONNX_TYPES = {1: "FLOAT", 2: "UINT8", 6: "INT32", 7: "INT64", 9: "BOOL", 10: "HALF", 16: "BF16"}
 INTEGERS = {"Shape": (0,), "TopK": (1,)}
-"""Operators and those of their outputs that are whole numbers."""
+"""Operators with integer outputs, and the indices of these outputs."""
 
 
 @dataclass
 class Build:
-    """How a network was built; ``pinned`` are layers whose precision was set, and which of their outputs."""
+    """Record of one build. ``pinned`` holds the layers whose precision was set, and the indices of their outputs."""
 
     creation_flags: int
     flags: set[str]
@@ -47,28 +47,28 @@ class ITensor(Object):
 
 
 class ILayer(Object):
-    __slots__ = ("_given", "_pinned", "_taken", "name", "precision")
+    __slots__ = ("_inputs", "_outputs", "_pinned", "name", "precision")
 
     def __init__(self, node: onnx.NodeProto, tensors: dict[str, ITensor]) -> None:
         super().__init__()
         self.name, self._pinned = node.name, []
-        self._taken = [tensors.get(name) for name in node.input]
+        self._inputs = [tensors.get(name) for name in node.input]
         cast = next((ONNX_TYPES[attribute.i] for attribute in node.attribute if attribute.name == "to"), "FLOAT")
         types = [("INT32" if i in INTEGERS.get(node.op_type, ()) else cast) for i in range(len(node.output))]
-        given = zip(node.output, types, strict=True)
-        self._given = [self.trt.ITensor(name, self.trt.DataType[dtype]) for name, dtype in given]
+        outputs = zip(node.output, types, strict=True)
+        self._outputs = [self.trt.ITensor(name, self.trt.DataType[dtype]) for name, dtype in outputs]
 
-    num_inputs = property(lambda self: len(self._taken))
-    num_outputs = property(lambda self: len(self._given))
+    num_inputs = property(lambda self: len(self._inputs))
+    num_outputs = property(lambda self: len(self._outputs))
 
     def get_input(self, index: int) -> ITensor | None:
-        return self._taken[index]
+        return self._inputs[index]
 
     def get_output(self, index: int) -> ITensor:
-        return self._given[index]
+        return self._outputs[index]
 
     def set_output_type(self, index: int, dtype: Any) -> None:
-        if dtype is not self.trt.DataType.FLOAT or self._given[index].dtype is self.trt.DataType.INT32:
+        if dtype is not self.trt.DataType.FLOAT or self._outputs[index].dtype is self.trt.DataType.INT32:
             raise ValueError(f"{self.name}: output {index} cannot be {dtype}")
         self._pinned.append(index)
 
@@ -91,7 +91,7 @@ class INetworkDefinition(Object):
         for node in model.graph.node:
             layer = self.trt.ILayer(node, tensors)
             self._layers.append(layer)
-            tensors |= {tensor.name: tensor for tensor in layer._given}
+            tensors |= {tensor.name: tensor for tensor in layer._outputs}
 
 
 class ParserError(Object):
@@ -193,11 +193,11 @@ class Builder(Object):
     def build_serialized_network(self, network: INetworkDefinition, config: IBuilderConfig) -> IHostMemory | None:
         faults = self.trt.faults
         self.trt.builds.append(_build(network, config))
-        self._logger.log(ILogger.Severity.INFO, "nobody wants to know this")
+        self._logger.log(ILogger.Severity.INFO, "an info message that nothing forwards")
         if faults.warning:
             self._logger.log(ILogger.Severity.WARNING, faults.warning)
         faults.during_build()
-        if faults.build_fails or not _told(getattr(config, "progress_monitor", None)):
+        if faults.build_fails or not _report_phases(getattr(config, "progress_monitor", None)):
             self._logger.log(ILogger.Severity.ERROR, "no implementation found")
             return None
         return self.trt.IHostMemory(_plan(self.trt, network._model, config._shapes))
@@ -213,27 +213,27 @@ def _build(network: INetworkDefinition, config: IBuilderConfig) -> Build:
     return Build(network._flags, config._flags, config._shapes, level, config._pool, timings, pinned)
 
 
-def _told(monitor: Any) -> bool:
-    """Tell the monitor of two phases; whether it wants to go on."""
+def _report_phases(monitor: Any) -> bool:
+    """Report two phases to the monitor. Return whether the build continues."""
     if monitor is None:
         return True
     monitor.phase_start("Building", None, 2)
     monitor.phase_start("Tactics", "Building", 4)
-    goes_on = all(monitor.step_complete("Tactics", step) for step in range(4))
+    continues = all(monitor.step_complete("Tactics", step) for step in range(4))
     monitor.phase_finish("Tactics")
-    goes_on = goes_on and all(monitor.step_complete("Building", step) for step in range(2))
+    continues = continues and all(monitor.step_complete("Building", step) for step in range(2))
     monitor.phase_finish("Building")
-    return goes_on
+    return continues
 
 
 def _plan(trt: Any, model: onnx.ModelProto, profile: dict[str, Any]) -> bytes:
-    def described(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    def describe(value: onnx.ValueInfoProto) -> dict[str, Any]:
         shape = [dimension.dim_value or -1 for dimension in value.type.tensor_type.shape.dim]
         return {"dtype": _type(trt, value).name, "shape": shape}
 
-    inputs = {value.name: described(value) for value in model.graph.input}
+    inputs = {value.name: describe(value) for value in model.graph.input}
     if any(-1 in tensor["shape"] and name not in profile for name, tensor in inputs.items()):
         raise ValueError("a network of free size needs a profile")
-    outputs = {value.name: described(value) for value in model.graph.output}
+    outputs = {value.name: describe(value) for value in model.graph.output}
     plan = {"version": trt.__version__, "inputs": inputs, "outputs": outputs, "profile": profile}
     return json.dumps(plan).encode()

@@ -1,4 +1,4 @@
-"""The part of the fake TensorRT that runs: an engine computes noise from the bytes of its input."""
+"""Run engines of the fake TensorRT: an engine computes noise from the bytes of its input."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ STRIDE = 8
 SCRATCH_BYTES = 4096
 
 
-def computed(name: str, shape: tuple[int, ...], image: np.ndarray) -> np.ndarray:
-    """What the engine gives for an output."""
+def compute_output(name: str, shape: tuple[int, ...], image: np.ndarray) -> np.ndarray:
+    """Compute an output of the engine."""
     return np.random.default_rng(zlib.crc32(name.encode() + image.tobytes())).random(shape, np.float32)
 
 
@@ -56,7 +56,7 @@ class ICudaEngine(Object):
 
     def create_execution_context(self, strategy: Any) -> IExecutionContext | None:
         if strategy is not self.trt.ExecutionContextAllocationStrategy.USER_MANAGED:
-            raise ValueError(f"{strategy}: memory of its own for each context")
+            raise ValueError(f"{strategy}: each context would allocate its own memory")
         return ICudaEngine.create_execution_context_without_device_memory(self)
 
     def get_tensor_name(self, index: int) -> str:
@@ -117,11 +117,11 @@ class IExecutionContext(Object):
         return True
 
 
-def _compute(machine: fake_cuda.Machine, scratch: int, tensors: dict[str, Any], taken: str) -> None:
-    """What the GPU does when the stream gets there; in memory that is gone, it fails."""
+def _compute(machine: fake_cuda.Machine, scratch: int, tensors: dict[str, Any], input_name: str) -> None:
+    """Run the kernel of an engine on the GPU. It fails if its memory was freed."""
     machine.array(scratch, SCRATCH_BYTES)[:] = 0
-    pointer, shape, _ = tensors.pop(taken)
+    pointer, shape, _ = tensors.pop(input_name)
     image = machine.array(pointer, int(np.prod(shape))).copy()
     for name, (pointer, shape, dtype) in tensors.items():
-        given = computed(name, shape, image).astype(dtype)
-        machine.array(pointer, given.nbytes)[:] = given.view(np.uint8).ravel()
+        output = compute_output(name, shape, image).astype(dtype)
+        machine.array(pointer, output.nbytes)[:] = output.view(np.uint8).ravel()

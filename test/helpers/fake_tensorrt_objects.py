@@ -1,4 +1,4 @@
-"""What all objects of the fake TensorRT have in common."""
+"""Base classes of the fake TensorRT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Missing:
-    """A member that a version has not."""
+    """Member that a version of TensorRT lacks."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -21,13 +21,13 @@ class Missing:
 
 
 class ILogger:
-    """What hears TensorRT."""
+    """Base class of loggers."""
 
     Severity = IntEnum("Severity", {"INTERNAL_ERROR": 0, "ERROR": 1, "WARNING": 2, "INFO": 3, "VERBOSE": 4})
 
 
 class Object:
-    """Something of TensorRT: its making, its end and the threads that touch it are recorded."""
+    """Base class of TensorRT objects. Creation, release and the threads that use it are recorded."""
 
     __slots__ = ("__weakref__",)
     trt: Any

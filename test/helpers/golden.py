@@ -1,4 +1,7 @@
-"""Reading and judging golden cases: outputs of published decoders, in the form that their README describes."""
+"""Read golden cases and compare people with them. The cases are outputs of published decoders.
+
+The README in the folder of the cases describes their format.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ NECK_SIGMA = 0.079
 
 
 def cases(*families: str) -> list[dict[str, Any]]:
-    """The cases of some families; none where the folder is not at hand."""
+    """Return the cases of some families. Empty if the folder is missing."""
     index = FOLDER / "index.json"
     if not index.is_file():
         return []
@@ -30,13 +33,13 @@ def cases(*families: str) -> list[dict[str, Any]]:
 
 
 def arrays(case: dict[str, Any]) -> dict[str, np.ndarray]:
-    """All arrays of a case."""
+    """Load all arrays of a case."""
     with np.load(FOLDER / case["file"]) as data:
         return dict(data)
 
 
 def skeleton(case: dict[str, Any]) -> Skeleton:
-    """The case's skeleton, its limbs in the order of their fields, if it has any."""
+    """Return the skeleton of a case. Its limbs, if any, are in the order of their fields."""
     limbs = sorted(case["skeleton"]["limbs"] or (), key=lambda limb: limb["paf_x"])
     assert [limb["paf_x"] for limb in limbs] == list(range(0, 2 * len(limbs), 2))
     return Skeleton(
@@ -47,47 +50,47 @@ def skeleton(case: dict[str, Any]) -> Skeleton:
 
 
 def decode_paf(case: dict[str, Any], heat: np.ndarray, paf: np.ndarray, **config: Any) -> People:
-    """Run the PAF decoder with cell (i, j) at (j stride, i stride)."""
+    """Run the PAF decoder. Cell (row, col) is at x = col * stride, y = row * stride."""
     spec = ModelSpec(case["id"], skeleton(case), stride=case["stride"])
     return make_decoder(spec, "paf", DecoderConfig(**config))(Fields(heatmaps=heat, pafs=paf))
 
 
 def decode_tags(case: dict[str, Any], heat: np.ndarray, tags: np.ndarray, **config: Any) -> People:
-    """Run the tag decoder with cell (i, j) at (j stride, i stride)."""
+    """Run the tag decoder. Cell (row, col) is at x = col * stride, y = row * stride."""
     spec = ModelSpec(case["id"], skeleton(case), stride=case["stride"])
     return make_decoder(spec, "tag", DecoderConfig(**config))(Fields(heatmaps=heat, tags=tags))
 
 
 def personlab_fields(data: dict[str, np.ndarray]) -> Fields:
-    """Their blocks of y and of x, in the order of Fields: x and y side by side."""
+    """Convert the published offsets, a block of y and a block of x, to pairs of x and y, as in Fields."""
 
-    def paired(array: np.ndarray, blocks: int) -> np.ndarray:
+    def pair_xy(array: np.ndarray, blocks: int) -> np.ndarray:
         in_blocks = array.reshape(blocks, 2, -1, *array.shape[1:])
         return np.ascontiguousarray(in_blocks[:, ::-1].swapaxes(1, 2)).reshape(array.shape)
 
     return Fields(
-        sigmoid(data["heat_logit"]), short_offsets=paired(data["short"], 1), mid_offsets=paired(data["mid"], 2)
+        sigmoid(data["heat_logit"]), short_offsets=pair_xy(data["short"], 1), mid_offsets=pair_xy(data["mid"], 2)
     )
 
 
 def personlab_spec(case: dict[str, Any]) -> ModelSpec:
-    """The case's model, with cell (i, j) at (j stride, i stride)."""
+    """Return the model of a case. Cell (row, col) is at x = col * stride, y = row * stride."""
     names = case["skeleton"]["keypoints"]
     edges = tuple((names.index(edge["parent"]), names.index(edge["child"])) for edge in case["skeleton"]["edges"])
     return ModelSpec(case["id"], Skeleton(case["skeleton"]["name"], tuple(names), edges), stride=case["stride"])
 
 
 def personlab_config(case: dict[str, Any]) -> dict[str, Any]:
-    """The settings that libcoral ran with, as far as the case tells them."""
-    theirs = case.get("decoders", {}).get("libcoral", {}).get("parameters", {})
-    ours = {
-        "score_threshold": theirs.get("score_threshold"),
-        "min_person_score": theirs.get("score_threshold"),
-        "nms_radius": theirs.get("nms_radius_px"),
-        "refinement_steps": theirs.get("mid_short_offset_refinement_steps", theirs.get("steps")),
-        "max_people": theirs.get("max_detections"),
+    """Return the decoder settings of libcoral that the case contains."""
+    libcoral = case.get("decoders", {}).get("libcoral", {}).get("parameters", {})
+    config = {
+        "score_threshold": libcoral.get("score_threshold"),
+        "min_person_score": libcoral.get("score_threshold"),
+        "nms_radius": libcoral.get("nms_radius_px"),
+        "refinement_steps": libcoral.get("mid_short_offset_refinement_steps", libcoral.get("steps")),
+        "max_people": libcoral.get("max_detections"),
     }
-    return {name: value for name, value in ours.items() if value is not None}
+    return {name: value for name, value in config.items() if value is not None}
 
 
 def decode_personlab(case: dict[str, Any], fields: Fields, **config: Any) -> People:
@@ -96,12 +99,12 @@ def decode_personlab(case: dict[str, Any], fields: Fields, **config: Any) -> Peo
 
 
 def as_array(people: People) -> np.ndarray:
-    """(N, K, 3) x, y, score."""
+    """Return people as an array (N, K, 3) of x, y, score."""
     return np.concatenate([people.keypoints, people.scores[..., None]], axis=2)
 
 
 def oks(reference: np.ndarray, found: np.ndarray, sigmas: np.ndarray) -> float:
-    """Similarity of two people (K, 3); a keypoint of the reference that is not found counts 0."""
+    """Similarity of two people (K, 3), 0 to 1. A keypoint of the reference that is missing in the other counts 0."""
     used = reference[:, 2] > 0
     size = np.ptp(reference[used, :2], axis=0)
     area = 0.53 * max(size[0] * size[1], 0.1 * size.max() ** 2, 64)
@@ -112,7 +115,17 @@ def oks(reference: np.ndarray, found: np.ndarray, sigmas: np.ndarray) -> float:
 
 @dataclass
 class Agreement:
-    """How well people agree with a reference, summed over cases. Distances are in cells."""
+    """Agreement of people with a reference, summed over cases.
+
+    Attributes:
+        found: Matched people, with an OKS of at least 0.5.
+        found_75: Matched people, with an OKS of at least 0.75.
+        reference: People of the reference.
+        people: Compared people, with at least 3 keypoints.
+        keypoints: Keypoints of the matched reference people.
+        keypoints_found: Those that the matched people also have.
+        distances: Distances of these keypoints, cells.
+    """
 
     found: int = 0
     found_75: int = 0
@@ -123,7 +136,7 @@ class Agreement:
     distances: list[float] | None = None
 
     def add(self, reference: np.ndarray, people: np.ndarray, sigmas: np.ndarray, stride: float) -> None:
-        """Match one case greedily, best first."""
+        """Match the people of one case greedily, highest similarity first."""
         people = people[(people[..., 2] > 0).sum(axis=1) >= 3]
         self.reference, self.people = self.reference + len(reference), self.people + len(people)
         self.distances = self.distances if self.distances is not None else []
@@ -141,7 +154,7 @@ class Agreement:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Recall, recall at OKS .75, precision, keypoint recall; median and 95th percentile of the distance."""
+        """Recall, recall at OKS 0.75, precision, keypoint recall, and median and 95th percentile of the distances."""
         return {
             "recall": self.found / max(self.reference, 1),
             "recall_75": self.found_75 / max(self.reference, 1),

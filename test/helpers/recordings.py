@@ -1,4 +1,4 @@
-"""Tiny recordings for the tests. The brightness of a frame tells its number, in any format."""
+"""Write tiny recordings for the tests. The brightness of a frame encodes its number, in any format."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from rosbags.typesys import Stores, get_typestore
 
 SIZE_WH = (64, 48)
 STAMP_S = 1_600_000_000
-"""Stamp of the first image of a bag; they follow every 100 ms, and are received 20 ms later."""
+"""Stamp of the first image of a bag, s. Images follow every 100 ms, and each is received 20 ms after its stamp."""
 PERIOD_NS = 100_000_000
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 IMAGE_TOPIC = "/camera/image_raw"
 TYPES = get_typestore(Stores.ROS2_JAZZY)
 
 
-def picture(number: int, size_wh: tuple[int, int] = SIZE_WH) -> np.ndarray:
-    """Frame ``number``; after 20 the brightness begins again."""
+def frame_image(number: int, size_wh: tuple[int, int] = SIZE_WH) -> np.ndarray:
+    """Make the image of frame ``number``. The brightness repeats after 20 frames."""
     return np.full((size_wh[1], size_wh[0], 3), 10 * (number % 20) + 20, np.uint8)
 
 
-def number(image: np.ndarray) -> int:
-    """Which frame this is."""
+def frame_number(image: np.ndarray) -> int:
+    """Return the frame number that the brightness of an image encodes."""
     return round((float(image.mean()) - 20) / 10)
 
 
 def write_video(path: Path, count: int = 12, rate_hz: float = 10.0) -> Path:
-    """A video, MJPG in .avi."""
+    """Write a video, MJPG in .avi."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate_hz, SIZE_WH)
     for index in range(count):
-        writer.write(picture(index))
+        writer.write(frame_image(index))
     writer.release()
     return path
 
 
 def write_images(folder: Path, names: list[str]) -> Path:
-    """A folder of images, numbered in the order given."""
+    """Write a folder of images. The frame numbers follow the order of the names."""
     folder.mkdir()
     for index, name in enumerate(names):
-        assert cv2.imwrite(str(folder / name), picture(index))
+        assert cv2.imwrite(str(folder / name), frame_image(index))
     return folder
 
 
-def image(index: int, encoding: str = "bgr8") -> Any:
-    """Image ``index`` of a bag."""
+def image_message(index: int, encoding: str = "bgr8") -> Any:
+    """Make the Image message ``index`` of a bag."""
     channels = {"bgr8": 3, "rgb8": 3, "mono8": 1}[encoding]
     width, height = SIZE_WH
-    data = picture(index)[..., :channels].ravel()
+    data = frame_image(index)[..., :channels].ravel()
     return TYPES.types["sensor_msgs/msg/Image"](_header(index), height, width, encoding, 0, channels * width, data)
 
 
-def compressed_image(index: int) -> Any:
-    """The same as JPEG."""
-    data = cv2.imencode(".jpg", picture(index))[1].ravel()
+def compressed_message(index: int) -> Any:
+    """Make the CompressedImage message ``index`` of a bag, as JPEG."""
+    data = cv2.imencode(".jpg", frame_image(index))[1].ravel()
     return TYPES.types["sensor_msgs/msg/CompressedImage"](_header(index), "jpeg", data)
 
 
 def camera_info(index: int) -> Any:
-    """A calibration with focal length 50 px."""
+    """Make the CameraInfo message ``index`` of a bag, with a focal length of 50 px."""
     width, height = SIZE_WH
     k, p = np.zeros(9), np.zeros(12)
     k[0] = p[0] = 50.0
@@ -71,7 +71,7 @@ def camera_info(index: int) -> Any:
 
 
 def write_bag(folder: Path, topics: dict[str, list[Any]], storage: str = "sqlite3") -> Path:
-    """A bag; message i of each topic has received time i."""
+    """Write a bag. Message i of each topic is received 20 ms after stamp i."""
     with Writer(folder, version=9, storage_plugin=STORAGES[storage]) as writer:
         for topic, messages in topics.items():
             connection = writer.add_connection(topic, messages[0].__msgtype__, typestore=TYPES)
@@ -82,7 +82,7 @@ def write_bag(folder: Path, topics: dict[str, list[Any]], storage: str = "sqlite
 
 
 def stamp_ns(index: int) -> int:
-    """Stamp of image ``index`` of a bag."""
+    """Return the stamp of image ``index`` of a bag, ns."""
     return STAMP_S * 1_000_000_000 + index * PERIOD_NS
 
 

@@ -1,4 +1,4 @@
-"""What must hold of any loaded runner, measured: tried out on ONNX Runtime and fakes here, used on GPUs in test/gpu."""
+"""Checks for any loaded runner. They are tested on ONNX Runtime and fakes, and used on GPUs in test/gpu."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ from pose_ros.runtime.runner import Arrays, Runner, Unavailable
 from pose_ros.runtime.tensorrt import file as engine_file
 
 Load = Callable[[Callable[[str], None]], Any]
-"""Makes a TensorRTRunner that tells its messages to the function."""
+"""Function that makes a TensorRTRunner with the given notify callback."""
 FLOAT_GAP, HALF_GAP = 1e-2, 5e-2
-"""Limits of a ``gap`` between runtimes. float32 on a GPU is TF32 by default: products are rounded to 10 bits."""
-PICTURES = 6
-"""Photos with 18 people, of whom the default model finds 17."""
+"""Largest ``gap`` between runtimes. float32 on a GPU is TF32 by default: products are rounded to 10 bits."""
+PHOTO_COUNT = 6
+"""Number of photos. They show 18 people, and the default model finds 17."""
 
 
-def or_skip(make: Callable[[], Any]) -> Any:
-    """What is made; the test is skipped, with the reason, where its runtime cannot work here."""
+def make_or_skip(make: Callable[[], Any]) -> Any:
+    """Return the result of ``make``. Skip the test if the runtime cannot work here."""
     try:
         return make()
     except Unavailable as error:
         pytest.skip(str(error))
 
 
-def export_default(target: Path, **wishes: Any) -> Path:
-    """Write the default model for 368 x 496 with these ``ExportOptions``; the test is skipped without torch."""
+def export_default(target: Path, **options: Any) -> Path:
+    """Export the default model for 368 x 496 with these ``ExportOptions``. Skip the test without torch."""
     pytest.importorskip("torch")
     from pose_ros.checkpoint import load_checkpoint
     from pose_ros.export.to_onnx import ExportOptions, export
 
     network = load_checkpoint(DEFAULT_MODEL.with_suffix(".pt"))
-    return export(network, target, ExportOptions((496, 368), **wishes)).path
+    return export(network, target, ExportOptions((496, 368), **options)).path
 
 
 def photos(count: int, size_wh: tuple[int, int] = (496, 368)) -> list[np.ndarray]:
-    """(H, W, 3) BGR pictures of three people each, of whom the default model finds nearly all."""
+    """Make (H, W, 3) BGR images of three people each. The default model finds nearly all of them."""
     return [scene(seed, 3, size_wh).image_bgr for seed in range(count)]
 
 
 def tensors(count: int, size_wh: tuple[int, int] = (496, 368)) -> list[np.ndarray]:
-    """The same as networks take them, (1, H, W, 3) RGB."""
+    """Make the same images as network inputs, (1, H, W, 3) RGB."""
     return [np.ascontiguousarray(photo[None, ..., ::-1]) for photo in photos(count, size_wh)]
 
 
 def gap(expected: Arrays, got: Arrays) -> float:
-    """The largest difference of any field, as a share of its range; infinite where the fields are not the same ones.
+    """Compute the largest difference of any field, relative to its range. Infinite if names, shapes or types differ.
 
-    Candidates of a decode front are left out: equal ones come in any order. ``people`` covers them.
+    Candidates of a decode front are not compared, because their order may differ. ``people`` covers them.
     """
     names, others = ([name for name in outputs if name not in FRONT_HEADS] for outputs in (expected, got))
     return max(_gap(expected[name], got[name]) for name in names) if names == others else math.inf
@@ -72,17 +72,17 @@ def _gap(expected: np.ndarray, got: np.ndarray) -> float:
     if (expected.shape, expected.dtype) != (got.shape, got.dtype):
         return math.inf
     difference = float(np.abs(expected.astype(float) - got).max())
-    # Not a number must not get lost among others: it compares with none of them.
+    # max() would drop a NaN, because NaN compares as False.
     return difference / max(float(np.ptp(expected)), 1e-3) if math.isfinite(difference) else math.inf
 
 
 def disagreement(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> float:
-    """The gap between two runners of one network, over all images."""
+    """Compute the largest gap between two runners of one network, over all images."""
     return max(gap(run(reference, image), run(runner, image)) for image in images)
 
 
 def people(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> PrecisionReport:
-    """How the people whom two runners of one network find differ, both at the size of ``export_default``."""
+    """Compare the people that two runners of one network find, at the size of ``export_default``."""
     config = EstimatorConfig(preprocess=PreprocessConfig(short_side=368))
     first, second = (
         PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), config) for loaded in (reference, runner)
@@ -91,19 +91,19 @@ def people(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> P
 
 
 def are_the_same(report: PrecisionReport, most_px: float) -> bool:
-    """At most one person in ten is lost or added, and 95 % of the others' keypoints are where they were."""
+    """Whether at most one person in ten is lost or added, and 95 % of the other keypoints move at most ``most_px``."""
     found = report.people >= 10 and max(report.lost, report.added) <= report.people // 10
     return found and bool(np.percentile(report.shifts_px, 95) <= most_px)
 
 
 def drift(runner: Runner, image: np.ndarray, runs: int) -> float:
-    """How far any of many answers to one image is from the first."""
+    """Compute the largest gap between the first run and many later runs on one image."""
     first = run(runner, image)
     return max(gap(first, run(runner, image)) for _ in range(runs))
 
 
 def batch_gap(runner: Runner, images: Sequence[np.ndarray]) -> float:
-    """How far the answers to a batch are from those to each image alone."""
+    """Compute the largest gap between a batch and its images alone."""
     together = run(runner, np.concatenate(images))
     return max(
         gap(run(runner, image), {name: array[i : i + 1] for name, array in together.items()})
@@ -112,11 +112,11 @@ def batch_gap(runner: Runner, images: Sequence[np.ndarray]) -> float:
 
 
 def threads_gap(runner: Runner, images: Sequence[np.ndarray], runs: int) -> float:
-    """How far the answers are from those alone where each image has a thread, and all ask at once."""
-    alone, together = [run(runner, image) for image in images], Barrier(len(images))
+    """Compute the largest gap between single runs and runs of one thread per image at the same time."""
+    alone, barrier = [run(runner, image) for image in images], Barrier(len(images))
 
     def work(index: int) -> float:
-        together.wait()
+        barrier.wait()
         return max(gap(alone[index], run(runner, images[index])) for _ in range(runs))
 
     with ThreadPoolExecutor(len(images)) as pool:
@@ -124,7 +124,7 @@ def threads_gap(runner: Runner, images: Sequence[np.ndarray], runs: int) -> floa
 
 
 def lost_bytes(cycle: Callable[[], object], free_bytes: Callable[[], int], cycles: int, warm_ups: int = 3) -> int:
-    """How much less is free after many cycles than before; libraries keep something of the first."""
+    """Compute the memory lost in many cycles. Warm-up cycles come first, because libraries keep some memory."""
     for _ in range(warm_ups):
         cycle()
     before = free_bytes()
@@ -135,43 +135,43 @@ def lost_bytes(cycle: Callable[[], object], free_bytes: Callable[[], int], cycle
 
 @dataclass(frozen=True)
 class Start:
-    """What became of loading an engine.
+    """Result of loading an engine.
 
     Attributes:
-        has_built: Whether it was built.
-        plan: Where it is kept.
-        said: What the cache of engines said.
-        outputs: Of the first run.
+        has_built: Whether the engine was built.
+        plan: Path of the stored plan.
+        lines: Messages of the engine cache.
+        outputs: Outputs of the first run.
     """
 
     has_built: bool
     plan: Path
-    said: list[str]
+    lines: list[str]
     outputs: Arrays
 
 
 def start(load: Load, image: np.ndarray) -> Start:
     """Load an engine, run it, and close it."""
-    said: list[str] = []
-    with load(said.append) as runner:
+    lines: list[str] = []
+    with load(lines.append) as runner:
         outputs = run(runner, image)
-        return Start(runner.has_built, runner.plan, [line for line in said if line.startswith("engine ")], outputs)
+        return Start(runner.has_built, runner.plan, [line for line in lines if line.startswith("engine ")], outputs)
 
 
 def change_plan(plan: Path) -> None:
-    """Change one byte of a kept plan."""
+    """Change one byte of a stored plan."""
     data = bytearray(plan.read_bytes())
     data[len(data) // 2] ^= 0xFF
     plan.write_bytes(data)
 
 
 def replace_plan(plan: Path, data: bytes) -> None:
-    """Put something else in the place of a kept plan, with a sidecar that vouches for it."""
+    """Replace a stored plan by other data, with a valid sidecar."""
     sidecar = engine_file.read_sidecar(plan)
-    vouching = replace(sidecar, plan_sha256=sha256(data).hexdigest(), plan_bytes=len(data))
-    engine_file.write_engine(plan, data, vouching)
+    valid = replace(sidecar, plan_sha256=sha256(data).hexdigest(), plan_bytes=len(data))
+    engine_file.write_engine(plan, data, valid)
 
 
 def run(runner: Runner, image: np.ndarray) -> Arrays:
-    """All outputs for an image."""
+    """Run an image and return all outputs."""
     return runner.run({runner.inputs[0].name: image})

@@ -1,4 +1,4 @@
-"""Stub libraries of CUDA, compiled from the C files beside this one, and a cuda-bindings made of one of them."""
+"""Compile stub libraries of CUDA from the C files in this folder, and wrap one as cuda-bindings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ GPU = Gpu(0, "Imaginary Orin", (8, 7), 64 << 30, (12, 6))
 
 
 def compile_stub(name: str, folder: Path, *options: str) -> Path:
-    """Compile ``stub_cuda_<name>.c``; skip the test where there is no C compiler."""
+    """Compile ``stub_cuda_<name>.c``. Skip the test if there is no C compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        pytest.skip("no C compiler is here to make a stub of CUDA with")
+        pytest.skip("no C compiler to build the stub of CUDA")
     library = folder / f"libstub_{name}.so"
     source = Path(__file__).with_name(f"stub_cuda_{name}.c")
     subprocess.run([compiler, "-shared", "-fPIC", *options, "-o", library, source], check=True, timeout=60)
@@ -30,10 +30,10 @@ def compile_stub(name: str, folder: Path, *options: str) -> Path:
 
 
 def fake_bindings(library: Path) -> SimpleNamespace:
-    """The module ``BINDINGS`` on a stub, with the manners of the older packages.
+    """Make the module ``BINDINGS`` on top of a stub, with the behaviour of the older packages.
 
-    A call answers a tuple that begins with a cudaError_t, a pointer that was not made is None, a stream or graph is an
-    object that int() turns into its handle, and an enumeration must be given as one.
+    A call returns a tuple that starts with a cudaError_t. A pointer that was not made is None. A stream or graph is an
+    object that int() converts to its handle. An enumeration argument must have its enumeration type.
     """
     stub = LibraryCuda(GPU, str(library))
     errors = enum.IntEnum("cudaError_t", {"cudaSuccess": 0, "cudaErrorMemoryAllocation": 2, "cudaErrorOther": 999})
@@ -45,8 +45,8 @@ def fake_bindings(library: Path) -> SimpleNamespace:
 
     def function(name: str) -> Any:
         def call(*arguments: Any) -> tuple[Any, ...]:
-            assert name not in needs or any(isinstance(given, enums[needs[name]]) for given in arguments)
-            code, *made = stub._call(name, tuple(int(given) for given in arguments))
+            assert name not in needs or any(isinstance(argument, enums[needs[name]]) for argument in arguments)
+            code, *made = stub._call(name, tuple(int(argument) for argument in arguments))
             error = errors(code) if code in (0, 2) else errors.cudaErrorOther
             return (error, *(_Handle(result) if result else None for result in made))
 

@@ -1,10 +1,10 @@
-/* A CUDA driver of imaginary GPUs for tests.
+/* Stub of the CUDA driver with imaginary GPUs, for tests.
 
-   STUB_CUDA_INIT is what cuInit answers, STUB_CUDA_COUNT how many GPUs there are. */
+   STUB_CUDA_INIT is the return code of cuInit. STUB_CUDA_COUNT is the number of GPUs. */
 #include <stdlib.h>
 #include <string.h>
 
-static int number(const char *name, int otherwise) { return getenv(name) ? atoi(getenv(name)) : otherwise; }
+static int number(const char *name, int fallback) { return getenv(name) ? atoi(getenv(name)) : fallback; }
 
 int cuInit(unsigned flags) { return flags ? 1 : number("STUB_CUDA_INIT", 0); }
 
@@ -14,7 +14,7 @@ int cuDeviceGetCount(int *count) {
 }
 
 int cuDeviceGet(int *device, int index) {
-    *device = 40 + index; /* a handle need not be the index */
+    *device = 40 + index; /* a handle may differ from the index */
     return 0;
 }
 

@@ -1,7 +1,7 @@
-/* CUDA's runtime on host memory for tests. Nothing that is put on a stream happens before somebody waits for it.
+/* Stub of the CUDA runtime on host memory, for tests. Work on a stream runs only when the stream is synchronised.
 
-   STUB_CUDA_FAIL=cudaMalloc:2 makes that call answer that error. stub_live tells how many things have not been given
-   back, stub_faults how often something was given back twice or too early, or used in the wrong way. */
+   STUB_CUDA_FAIL=cudaMalloc:2 makes that call return that error. stub_live counts the objects that are not released.
+   stub_faults counts objects that were released twice or too early, and wrong uses. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ int stub_live(void) {
     return live;
 }
 
-static int answer(const char *call, int code) {
+static int result(const char *call, int code) {
     const char *wanted = getenv("STUB_CUDA_FAIL");
     size_t length = strlen(call);
     if (wanted && !strncmp(wanted, call, length) && wanted[length] == ':') code = atoi(wanted + length + 1);
@@ -37,7 +37,7 @@ static int find(const void *pointer, int kind) {
 }
 
 static int make(const char *call, void **pointer, size_t nbytes, int kind) {
-    int code = answer(call, 0);
+    int code = result(call, 0);
     *pointer = NULL;
     for (int i = 0; !code && !*pointer && i < MOST; i++)
         if (made[i].kind == NONE) {
@@ -48,12 +48,12 @@ static int make(const char *call, void **pointer, size_t nbytes, int kind) {
     return code;
 }
 
-static int take_back(const char *call, void *pointer, int kind) {
+static int release(const char *call, void *pointer, int kind) {
     int i = find(pointer, kind);
-    if (i < 0) return answer(call, 1);
+    if (i < 0) return result(call, 1);
     free(pointer);
     made[i].kind = NONE;
-    return answer(call, 0); /* as on a GPU: a failure of earlier work is told, and the memory is given back */
+    return result(call, 0); /* as on a GPU: reports a failure of earlier work, and frees the memory */
 }
 
 static void finish(Work *stream) {
@@ -62,7 +62,7 @@ static void finish(Work *stream) {
     stream->count = 0;
 }
 
-static int under_way(const char *memory, size_t nbytes) {
+static int is_in_use(const char *memory, size_t nbytes) {
     for (int i = 0; i < MOST; i++)
         for (int j = 0; made[i].kind == STREAM && j < ((Work *)made[i].pointer)->count; j++) {
             Copy copy = ((Work *)made[i].pointer)->copies[j];
@@ -74,9 +74,9 @@ static int under_way(const char *memory, size_t nbytes) {
 
 static int free_memory(const char *call, void *pointer, int kind) {
     int i = find(pointer, kind);
-    if (i < 0) return answer(call, 1);
-    if (under_way(pointer, made[i].nbytes)) return faults++, answer(call, 1);
-    return take_back(call, pointer, kind);
+    if (i < 0) return result(call, 1);
+    if (is_in_use(pointer, made[i].nbytes)) return faults++, result(call, 1);
+    return release(call, pointer, kind);
 }
 
 const char *cudaGetErrorName(int code) {
@@ -92,65 +92,65 @@ int cudaGetLastError(void) {
 
 int cudaRuntimeGetVersion(int *version) {
     *version = 12060;
-    return answer("cudaRuntimeGetVersion", 0);
+    return result("cudaRuntimeGetVersion", 0);
 }
 
 int cudaSetDevice(int device) {
     current_device = device;
-    return answer("cudaSetDevice", 0);
+    return result("cudaSetDevice", 0);
 }
 
 int cudaMemGetInfo(size_t *left, size_t *total) {
     *left = *total = (size_t)64 << 30; /* more than an int holds */
     for (int i = 0; i < MOST; i++) *left -= made[i].kind == DEVICE ? made[i].nbytes : 0;
-    return answer("cudaMemGetInfo", 0);
+    return result("cudaMemGetInfo", 0);
 }
 
 int cudaMalloc(void **pointer, size_t nbytes) { return make("cudaMalloc", pointer, nbytes, DEVICE); }
 int cudaHostAlloc(void **pointer, size_t nbytes, unsigned flags) {
     return flags ? 1 : make("cudaHostAlloc", pointer, nbytes, HOST);
 }
-int cudaFree(void *pointer) { return pointer ? free_memory("cudaFree", pointer, DEVICE) : answer("cudaFree", 0); }
+int cudaFree(void *pointer) { return pointer ? free_memory("cudaFree", pointer, DEVICE) : result("cudaFree", 0); }
 int cudaFreeHost(void *pointer) { return free_memory("cudaFreeHost", pointer, HOST); }
 
 int cudaStreamCreateWithFlags(void **stream, unsigned flags) {
     return flags == 1 ? make("cudaStreamCreateWithFlags", stream, sizeof(Work), STREAM) : 1;
 }
 
-int cudaStreamDestroy(void *stream) { /* a GPU would go on with the work, in memory that may soon be gone */
+int cudaStreamDestroy(void *stream) { /* a GPU would continue the work in memory that may be freed soon */
     faults += find(stream, STREAM) >= 0 && ((Work *)stream)->count;
-    return take_back("cudaStreamDestroy", stream, STREAM);
+    return release("cudaStreamDestroy", stream, STREAM);
 }
 
 int cudaStreamSynchronize(void *stream) {
-    if (find(stream, STREAM) < 0) return answer("cudaStreamSynchronize", 400);
+    if (find(stream, STREAM) < 0) return result("cudaStreamSynchronize", 400);
     Work *work = stream;
     work->spoiled = work->capturing;
-    if (work->capturing) return answer("cudaStreamSynchronize", 900);
+    if (work->capturing) return result("cudaStreamSynchronize", 900);
     finish(work);
-    return answer("cudaStreamSynchronize", 0);
+    return result("cudaStreamSynchronize", 0);
 }
 
 int cudaMemcpyAsync(void *to, const void *from, size_t nbytes, int kind, void *stream) {
     Work *work = stream;
-    if (find(stream, STREAM) < 0 || kind != 4 || work->count == MOST) return answer("cudaMemcpyAsync", 1);
+    if (find(stream, STREAM) < 0 || kind != 4 || work->count == MOST) return result("cudaMemcpyAsync", 1);
     work->copies[work->count++] = (Copy){to, from, nbytes};
-    return answer("cudaMemcpyAsync", 0);
+    return result("cudaMemcpyAsync", 0);
 }
 
 int cudaStreamBeginCapture(void *stream, int mode) {
     Work *work = stream;
-    if (find(stream, STREAM) < 0 || mode != 1 || work->capturing) return answer("cudaStreamBeginCapture", 1);
+    if (find(stream, STREAM) < 0 || mode != 1 || work->capturing) return result("cudaStreamBeginCapture", 1);
     finish(work);
     work->capturing = 1;
-    return answer("cudaStreamBeginCapture", 0);
+    return result("cudaStreamBeginCapture", 0);
 }
 
 int cudaStreamEndCapture(void *stream, void **graph) {
     Work *work = stream, recorded = *work;
     work->count = work->capturing = work->spoiled = 0;
     *graph = NULL;
-    if (recorded.spoiled) return answer("cudaStreamEndCapture", 901);
+    if (recorded.spoiled) return result("cudaStreamEndCapture", 901);
     int code = make("cudaStreamEndCapture", graph, sizeof(Work), GRAPH);
     if (!code) memcpy(*graph, &recorded, sizeof(Work));
     return code;
@@ -162,12 +162,12 @@ int cudaGraphInstantiateWithFlags(void **executable, void *graph, unsigned long 
     return flags ? 1 : code;
 }
 
-int cudaGraphDestroy(void *graph) { return take_back("cudaGraphDestroy", graph, GRAPH); }
-int cudaGraphExecDestroy(void *executable) { return take_back("cudaGraphExecDestroy", executable, EXECUTABLE); }
+int cudaGraphDestroy(void *graph) { return release("cudaGraphDestroy", graph, GRAPH); }
+int cudaGraphExecDestroy(void *executable) { return release("cudaGraphExecDestroy", executable, EXECUTABLE); }
 
 int cudaGraphLaunch(void *executable, void *stream) {
     Work *graph = executable, *work = stream;
-    if (find(executable, EXECUTABLE) < 0 || find(stream, STREAM) < 0) return answer("cudaGraphLaunch", 1);
+    if (find(executable, EXECUTABLE) < 0 || find(stream, STREAM) < 0) return result("cudaGraphLaunch", 1);
     for (int i = 0; i < graph->count; i++) work->copies[work->count++] = graph->copies[i];
-    return answer("cudaGraphLaunch", 0);
+    return result("cudaGraphLaunch", 0);
 }

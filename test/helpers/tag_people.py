@@ -1,4 +1,4 @@
-"""Small fields of tags with known people, and what tests of tag decoding share."""
+"""Make and decode small tag fields with known people."""
 
 import itertools
 
@@ -22,14 +22,20 @@ def decode(fields: Fields, spec: ModelSpec = SPEC, **config: object) -> People:
     return make_decoder(spec, "tag", DecoderConfig(**config))(fields)
 
 
-def ideal(keypoints: list, tags: list, visible: list | None = None, far: float = 50.0) -> Fields:
-    """Fields of people a, b, c: heatmaps of sigma 1; within 4 cells of a keypoint its tag, else ``far``.
+def ideal_tags(keypoints: list, tags: list, visible: list | None = None, far: float = 50.0) -> Fields:
+    """Make the fields of people with keypoints a, b, c.
 
-    Tags are one number per person, or per keypoint of each person, or a vector per keypoint of each person.
+    The heatmaps have a sigma of 1 cell. Cells within 4 cells of a keypoint have its tag, all others the value ``far``.
+
+    Args:
+        keypoints: Keypoints (N, 3, 2), cells.
+        tags: One number per person, one number per keypoint, or one vector per keypoint.
+        visible: Visible keypoints (N, 3). None = all. Invisible keypoints have no peak.
+        far: Tag of all other cells.
     """
     xy = np.array(keypoints, np.float32)
     n, k, _ = xy.shape
-    seen = np.ones((n, k), bool) if visible is None else np.array(visible, bool)
+    is_visible = np.ones((n, k), bool) if visible is None else np.array(visible, bool)
     values = np.array(tags, np.float32)
     values = values.reshape(values.shape + (1,) * (3 - values.ndim))
     values = np.broadcast_to(values, (n, k, values.shape[2]))
@@ -37,9 +43,9 @@ def ideal(keypoints: list, tags: list, visible: list | None = None, far: float =
     for person, keypoint in itertools.product(range(n), range(k)):
         x, y = np.round(xy[person, keypoint]).astype(int)
         field[keypoint, :, max(y - 4, 0) : y + 5, max(x - 4, 0) : x + 5] = values[person, keypoint][:, None, None]
-    return Fields(heatmaps=confidence_maps(xy, seen, SHAPE, 1.0), tags=field.reshape(-1, *SHAPE))
+    return Fields(heatmaps=confidence_maps(xy, is_visible, SHAPE, 1.0), tags=field.reshape(-1, *SHAPE))
 
 
 def row(y: float, x: float = 10) -> list:
-    """Keypoints of a person who lies at height y."""
+    """Return the keypoints of a person in row y, 15 cells apart."""
     return [[x, y], [x + 15, y], [x + 30, y]]

@@ -1,4 +1,4 @@
-"""Small samples for the tests of targets."""
+"""Make small samples for the tests of targets."""
 
 from dataclasses import replace
 
@@ -20,18 +20,19 @@ CENTERNET = ("heatmaps", "centres", "centre_offsets", "sizes", "keypoint_offsets
 BOX = (20.0, 20.0, 100.0, 90.0)
 
 
-def sample(*people: list, states: list | None = None, box: tuple = BOX, **more: object) -> Sample:
-    """Three keypoints per person, px, in a picture of 128 x 96."""
+def make_sample(*people: list, states: list | None = None, box: tuple = BOX, **more: object) -> Sample:
+    """Make a sample with an image of 128 x 96 px and three keypoints per person, px."""
     xy = np.array(people, np.float32).reshape(-1, 3, 2)
-    known = np.full(xy.shape[:2], LABELLED) if states is None else np.array(states).reshape(xy.shape[:2])
+    state = np.full(xy.shape[:2], LABELLED) if states is None else np.array(states).reshape(xy.shape[:2])
     boxes = np.tile(np.float32(box), (len(xy), 1))
-    return Sample(np.zeros((96, 128, 3), np.uint8), xy, known.astype(np.uint8), boxes, **more)
+    return Sample(np.zeros((96, 128, 3), np.uint8), xy, state.astype(np.uint8), boxes, **more)
 
 
-def heads(*names: str) -> ModelSpec:
+def spec_with_heads(*names: str) -> ModelSpec:
+    """Copy ``SPEC`` with other heads."""
     return replace(SPEC, heads=tuple(HeadSpec(name, name) for name in names))
 
 
-def at(field: np.ndarray, x: float, y: float) -> np.ndarray:
-    """The channels at the cell nearest to a pixel."""
+def channels_at(field: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Return the channels of a field at the cell nearest to a pixel."""
     return field[:, int((y - 3.5) / 8 + 0.5), int((x - 3.5) / 8 + 0.5)]

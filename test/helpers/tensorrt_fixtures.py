@@ -1,4 +1,7 @@
-"""A machine with the fake TensorRT, and a model for it: ``pytest_plugins = ["tensorrt_fixtures"]`` takes them."""
+"""Fixtures: a machine with the fake TensorRT, and a model for it.
+
+Use them with ``pytest_plugins = ["tensorrt_fixtures"]``.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def machine() -> fake_cuda.Machine:
 
 @pytest.fixture
 def install(machine: fake_cuda.Machine, monkeypatch: pytest.MonkeyPatch) -> fake_tensorrt.Install:
-    """Puts a version of TensorRT and a GPU into this machine."""
+    """Function that installs a version of TensorRT and a GPU on this machine."""
     return lambda version="10.3.0": fake_tensorrt.install(monkeypatch, version, machine)
 
 

@@ -1,4 +1,4 @@
-"""Networks that tests can afford."""
+"""Make small networks for tests."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pose_ros.skeleton import OPENPOSE_18, TRT_POSE_18, Skeleton
 INPUT = InputSpec("x", "NCHW", "float32", "bgr", (10.0, 20.0, 30.0), (40.0, 50.0, 60.0), 16, 64)
 
 
-def tiny(skeleton: Skeleton = TRT_POSE_18, **spec: object) -> HeadedNetwork:
-    """Heatmaps and PAFs of stride 4 from three convolutions."""
+def make_tiny(skeleton: Skeleton = TRT_POSE_18, **spec: object) -> HeadedNetwork:
+    """Make a network with heatmaps and PAFs of stride 4 from three convolutions."""
     heads = {"heatmaps": nn.Conv2d(8, len(skeleton), 1), "pafs": nn.Conv2d(8, 2 * len(skeleton.limbs), 1)}
     backbone = nn.Sequential(
         *(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU()),
@@ -27,11 +27,11 @@ def tiny(skeleton: Skeleton = TRT_POSE_18, **spec: object) -> HeadedNetwork:
 
 
 class Painted(PoseNetwork):
-    """Gives the same fields whatever it sees.
+    """Network that outputs the same fields for every image.
 
     Args:
-        fields: Name to (C, H, W).
-        stride: Of the fields, px.
+        fields: Field name to (C, H, W).
+        stride: Stride of the fields, px.
     """
 
     def __init__(self, fields: Mapping[str, Tensor], stride: int = 8) -> None:
@@ -40,12 +40,12 @@ class Painted(PoseNetwork):
         self.fields_given = nn.ParameterDict({name: nn.Parameter(field) for name, field in fields.items()})
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
-        """The fields, once per image."""
+        """Return the fields, repeated for each image."""
         nothing = images.mean(dim=(1, 2, 3), keepdim=True) * 0
         return [{name: field + nothing for name, field in self.fields_given.items()}]
 
 
-def seeded() -> None:
-    """Random weights that are the same every time, on one thread."""
+def seed_torch() -> None:
+    """Seed PyTorch and use one thread, so that random weights are the same every time."""
     torch.set_num_threads(1)
     torch.manual_seed(0)

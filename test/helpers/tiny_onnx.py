@@ -1,4 +1,4 @@
-"""ONNX files of pose networks, as small as can be, with everything that a runtime asks of one."""
+"""Write minimal ONNX files of pose networks, with everything that a runtime reads."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def write_model(
     """Write a network of 18 keypoints and 19 limbs.
 
     Args:
-        path: The file.
-        precision: Type of its weights.
-        front: Peaks of each keypoint that its decode front finds; 0 is none.
-        quantised: Give it a QuantizeLinear.
-        size: Height and width; names are free.
-        batch: Likewise.
-        float_input: Take (B, 3, H, W) float32 instead of (B, H, W, 3) uint8.
-        multiple: Of height and width, in its description.
-        described: Store the description.
+        path: File to write.
+        precision: Type of the weights.
+        front: Peaks per keypoint of the decode front. 0 = no decode front.
+        quantised: Whether to add a QuantizeLinear node.
+        size: Height and width. A name makes it a free size.
+        batch: Size of the batch. A name makes it free.
+        float_input: Whether the input is (B, 3, H, W) float32 instead of (B, H, W, 3) uint8.
+        multiple: Multiple of height and width, in the description.
+        described: Whether to store the description.
     """
     nodes = [node("Cast", ["image"], "pixels", to=WEIGHTS[precision]), node("Conv", ["pixels", "w"], "features")]
     nodes += [node("QuantizeLinear", ["features", "scale"], "quantised")] * quantised
@@ -67,13 +67,13 @@ def write_model(
 
 
 def weights(precision: str) -> list[onnx.TensorProto]:
-    """A convolution's weights, and one number that is always float32."""
+    """Make the weights of a convolution, and one number that is always float32."""
     convolution = helper.make_tensor("w", WEIGHTS[precision], (2, 3, 1, 1), [1.0] * 6)
     return [convolution, numpy_helper.from_array(np.float32(1), "scale")]
 
 
 def front_nodes() -> list[onnx.NodeProto]:
-    """What stands for a decode front: whole numbers among the others, as in a real one."""
+    """Make nodes that stand for a decode front. As in a real one, some outputs are integers."""
     return [
         helper.make_node("TopK", ["heatmaps", "scale"], ["values", "cells"], "/front/TopK"),
         node("GatherElements", ["heatmaps", "cells"], "peaks"),
@@ -84,5 +84,5 @@ def front_nodes() -> list[onnx.NodeProto]:
 
 
 def node(operator: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
-    """A node of one output, named after both."""
+    """Make a node with one output. Its name contains output and operator."""
     return helper.make_node(operator, inputs, [output], f"/{output}/{operator}", **attributes)

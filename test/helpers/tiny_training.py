@@ -1,6 +1,6 @@
-"""A network and pictures so small that a training run takes seconds: people of four coloured dots.
+"""Make a tiny network, and images of people of four coloured dots, for training runs of a few seconds.
 
-As a program it trains them: ``python tiny_training.py OUTPUT STEPS [NAME=VALUE …]``.
+Train them with ``python tiny_training.py OUTPUT STEPS [NAME=VALUE …]``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SIZE = 64
 
 @dataclass(frozen=True)
 class Dots:
-    """People of dots, another picture for every index."""
+    """Stream of images of people of dots, one image per index."""
 
     seed: int = 0
     most: int = 2
@@ -42,11 +42,11 @@ class Dots:
         time.sleep(self.delay_s)
         rng = np.random.default_rng([self.seed, epoch, index])
         people = [20 + 24 * rng.random(2) + SHAPE * rng.uniform(10, 16) for _ in range(rng.integers(1, self.most + 1))]
-        return dotted(np.array(people, np.float32), SIZE, rng)
+        return draw_dots(np.array(people, np.float32), SIZE, rng)
 
 
-def dotted(keypoints: np.ndarray, size: int, rng: np.random.Generator) -> Sample:
-    """A picture of people (N, 4, 2)."""
+def draw_dots(keypoints: np.ndarray, size: int, rng: np.random.Generator) -> Sample:
+    """Draw an image of people (N, 4, 2)."""
     image = rng.integers(90, 140, (size, size, 3)).astype(np.uint8)
     for person in keypoints:
         for (x, y), colour in zip(person, COLOURS, strict=True):
@@ -56,8 +56,8 @@ def dotted(keypoints: np.ndarray, size: int, rng: np.random.Generator) -> Sample
     return Sample(image, keypoints, np.where(inside, LABELLED, 0).astype(np.uint8), boxes)
 
 
-def first_box(sample: Sample) -> dict[str, np.ndarray]:
-    """A target that worker processes can be told of."""
+def first_box_target(sample: Sample) -> dict[str, np.ndarray]:
+    """Return a target. It is a module-level function, so that worker processes can unpickle it."""
     return {"people": sample.boxes[:1]}
 
 
@@ -66,13 +66,13 @@ def tiny_network(seed: int = 0) -> MultiHeadNetwork:
     return MultiHeadNetwork("tiny", MobileNetV1([(8, 2, 1), (12, 2, 1), (16, 2, 1)], stem=8), DOTS, channels=16)
 
 
-def materials(**more) -> RunInputs:
+def make_inputs(**more) -> RunInputs:
     parts = {"stream": Dots(), "epoch": 100, "validation": [Dots(seed=1).sample(0, i) for i in range(3)], **more}
     return RunInputs(parts.pop("network", None) or tiny_network(), **parts)
 
 
-def config(output: Path, steps: int, **more) -> TrainingConfig:
-    """Everything small; ``more`` has entries of the configuration, nested ones as mappings."""
+def make_config(output: Path, steps: int, **more) -> TrainingConfig:
+    """Make a small configuration. ``more`` holds further entries, nested ones as mappings."""
     data = {
         "network": "tiny",
         "output": str(output),
@@ -97,9 +97,9 @@ def main(output: str, steps: str, *settings: str) -> None:
 
     more = {name: yaml.safe_load(value) for name, value in (setting.split("=", 1) for setting in settings)}
     stream = Dots(delay_s=more.pop("delay_s", 0.0))
-    Trainer(config(Path(output), int(steps), **more), materials(stream=stream)).run()
+    Trainer(make_config(Path(output), int(steps), **more), make_inputs(stream=stream)).run()
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests were started by
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the test runner may have ignored it
     main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""A ROS graph of its own for every test, and a network that sees what a test paints."""
+"""Fixtures: a separate ROS graph for every test, and a toy network that finds painted people."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
 from pose_ros.runtime.runner import Runner
 from pose_ros.skeleton import Skeleton
 
-TIMEOUT_S = 45.0  # longer than Fast DDS remembers a process that was killed: 20 s
+TIMEOUT_S = 45.0  # longer than the 20 s that Fast DDS keeps a killed process in its graph
 CLIENT_DELAY_S = 0.25
-ANSWER_S = 6.0
+RESPONSE_TIMEOUT_S = 6.0
 DOMAINS = range(1, 101)
-FIRST_LOCK_PORT = 22119  # the scheme of ROS's own domain_coordinator: who holds the port, holds the domain
-TURNS = itertools.count(os.getpid())  # what one test leaves in its domain for a while does not meet the next one
+FIRST_LOCK_PORT = 22119  # same scheme as domain_coordinator of ROS: a process that binds the port reserves the domain
+TURNS = itertools.count(
+    os.getpid()
+)  # each test starts at another domain, so that leftovers of the last test do not interfere
 
 
 @pytest.fixture
 def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A DDS domain that no other test on this machine uses, and that does not leave it. Children inherit it."""
+    """Reserve a DDS domain on this machine, limited to localhost. Child processes inherit it."""
     start = next(TURNS) % len(DOMAINS)
     for domain in [*DOMAINS[start:], *DOMAINS[:start]]:
         with socket.socket() as lock, contextlib.suppress(OSError):
             lock.bind(("127.0.0.1", FIRST_LOCK_PORT + domain))
             monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
             monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-            if os.environ.get("ROS_DISTRO") == "humble":  # its successors warn of this name
+            if os.environ.get("ROS_DISTRO") == "humble":  # later versions warn about this name
                 monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
             yield domain
             return
@@ -47,7 +49,7 @@ def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 class Graph:
-    """A ROS graph with a test node in it. Nothing in it moves except while ``until`` waits."""
+    """A ROS graph with a test node. Its nodes spin only while ``until`` waits."""
 
     def __init__(self, domain_id: int) -> None:
         import rclpy
@@ -61,19 +63,19 @@ class Graph:
         self.executor.add_node(self.node)
 
     def add(self, node: Any) -> Any:
-        """Run another node in this graph; it is destroyed with it."""
+        """Add a node to this graph. It is destroyed with the graph."""
         self.nodes.append(node)
         self.executor.add_node(node)
         return node
 
     def collect(self, message_type: Any, topic: str, qos: Any = 10) -> list[Any]:
-        """A list that fills with the messages of a topic."""
+        """Subscribe to a topic. Return a list that receives its messages."""
         messages: list[Any] = []
         self.node.create_subscription(message_type, topic, messages.append, qos)
         return messages
 
     def until(self, condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Let the graph run until the condition holds; fail after the time-out."""
+        """Spin until the condition holds. Fail after the time-out."""
         end = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > end:
@@ -81,7 +83,7 @@ class Graph:
             self.executor.spin_once(timeout_sec=0.02)
 
     def close(self) -> None:
-        """Take everything down."""
+        """Destroy all nodes, and shut down the context."""
         import rclpy
 
         self.executor.shutdown()
@@ -92,7 +94,7 @@ class Graph:
 
 @pytest.fixture
 def graph(domain_id: int) -> Iterator[Graph]:
-    """A ROS graph in a domain of its own."""
+    """Create a ROS graph in a separate domain."""
     graph = Graph(domain_id)
     yield graph
     graph.close()
@@ -110,8 +112,8 @@ TOY_SPEC = ModelSpec(
 )
 
 
-def _write_toy(path: Path) -> None:
-    """A network that takes red for a head, green for a hip, blue for a foot, and everybody for upright."""
+def _write_toy_model(path: Path) -> None:
+    """Write a network that finds upright people: red = head, green = hip, blue = foot."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -143,25 +145,25 @@ def _write_toy(path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def toy_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-describing ONNX file of a network that finds the people of ``paint``."""
+    """Write a self-describing ONNX file of a network that finds the people of ``paint``."""
     pytest.importorskip("onnx", reason="needs onnx to make a network")
     from pose_ros.models.model_file import write_spec
 
-    bare, described = (tmp_path_factory.mktemp("toy") / name for name in ("bare.onnx", "toy.onnx"))
-    _write_toy(bare)
-    write_spec(bare, TOY_SPEC, described)
-    return described
+    bare, model = (tmp_path_factory.mktemp("toy") / name for name in ("bare.onnx", "toy.onnx"))
+    _write_toy_model(bare)
+    write_spec(bare, TOY_SPEC, model)
+    return model
 
 
 @pytest.fixture
 def toy_estimator(toy_model: Path) -> PoseEstimator:
-    """The estimator of that network; a node that ends closes it."""
+    """Load the toy network. A node closes it when it stops."""
     return PoseEstimator.load(toy_model, config=EstimatorConfig())
 
 
 @pytest.fixture(scope="session")
 def paint() -> Callable[..., np.ndarray]:
-    """Paints people for the toy network: ``paint(x, …, size_wh=(80, 64))`` gives a BGR image with one person per x."""
+    """Return ``paint(x, …, size_wh=(80, 64))``, which makes a BGR image with one person per x for the toy network."""
 
     def paint(*people_x: int, size_wh: tuple[int, int] = (80, 64)) -> np.ndarray:
         image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
@@ -176,22 +178,22 @@ def paint() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def image_message() -> Callable[..., Any]:
-    """Makes an image message of an array: ``image_message(array, "bgr8", stamp_s=1.5, frame_id="camera")``."""
+    """Return ``image_message(array, "bgr8", stamp_s=1.5, frame_id="camera")``, which makes an image message."""
     from sensor_msgs.msg import Image
 
-    def image_message(picture: np.ndarray, encoding: str = "bgr8", stamp_s: float = 1.0, frame_id: str = "") -> Image:
-        message = Image(height=picture.shape[0], width=picture.shape[1], encoding=encoding)
+    def image_message(image: np.ndarray, encoding: str = "bgr8", stamp_s: float = 1.0, frame_id: str = "") -> Image:
+        message = Image(height=image.shape[0], width=image.shape[1], encoding=encoding)
         message.header.stamp.sec, message.header.stamp.nanosec = int(stamp_s), round(stamp_s % 1 * 1e9)
         message.header.frame_id = frame_id
-        message.step = picture[0].nbytes
-        message.data = array.array("B", picture.tobytes())
+        message.step = image[0].nbytes
+        message.data = array.array("B", image.tobytes())
         return message
 
     return image_message
 
 
 class Camera:
-    """A camera in front of the node, and a listener behind it."""
+    """A publisher of images, and a subscriber of the poses that the node publishes for them."""
 
     def __init__(self, graph: Graph, namespace: str = "", qos: Any = 10, name: str = "", kind: Any = None) -> None:
         from pose_ros.msg import PersonPoseArray
@@ -204,39 +206,39 @@ class Camera:
         self.answers: list[Any] = graph.collect(PersonPoseArray, self.poses_topic)
 
     def connect(self) -> None:
-        """Wait until images reach the node and answers come back."""
+        """Wait until the node is connected to the images and the poses."""
         self.graph.until(lambda: self.publisher.get_subscription_count() == 1, "the node subscribes")
         self.graph.until(lambda: self.graph.node.count_publishers(self.poses_topic) == 1, "the node publishes")
 
     def send(self, *messages: Any) -> None:
-        """Send images without waiting for answers."""
+        """Publish images without waiting for poses."""
         for message in messages:
             self.publisher.publish(message)
 
     def ask(self, message: Any) -> Any:
-        """Send an image and wait for its answer."""
+        """Publish an image, and wait for its poses."""
         expected = len(self.answers) + 1
         self.send(message)
-        self.graph.until(lambda: len(self.answers) >= expected, "the node answers")
+        self.graph.until(lambda: len(self.answers) >= expected, "the node publishes poses")
         assert len(self.answers) == expected
         return self.answers[-1]
 
 
 class Log:
-    """What the nodes of this process log."""
+    """The log of the nodes in this process."""
 
     def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
         self._capture, self._lines = capture, [""]
 
-    def said(self, words: str) -> list[str]:
-        """The lines with these words in them."""
+    def find(self, text: str) -> list[str]:
+        """Return the lines that contain a text."""
         self._lines += self._capture.readouterr().err.splitlines()
-        return [line for line in self._lines if words in line]
+        return [line for line in self._lines if text in line]
 
 
 @pytest.fixture
 def log(capfd: pytest.CaptureFixture[str]) -> Log:
-    """What the node logs; not through /rosout, which may come late."""
+    """Capture the log of the node from stderr, because /rosout may be late."""
     return Log(capfd)
 
 
@@ -245,13 +247,13 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def make_camera(graph: Graph) -> Make:
-    """Makes a ``Camera``, not connected yet: ``make_camera(namespace, qos, name, kind)``."""
+    """Return ``make_camera(namespace, qos, name, kind)``, which makes a ``Camera`` that is not connected yet."""
     return lambda *arguments, **named: Camera(graph, *arguments, **named)
 
 
 @pytest.fixture
 def make_node(graph: Graph, toy_model: Path) -> Make:
-    """Makes a node on the toy network: ``make_node(load, namespace="", decoder__max_people=1)``."""
+    """Return ``make_node(load, namespace="", decoder__max_people=1)``, which makes a node with the toy network."""
     from rclpy.parameter import Parameter
 
     from pose_ros.ros.node.estimator_node import PoseEstimatorNode, load_estimator
@@ -268,7 +270,7 @@ def make_node(graph: Graph, toy_model: Path) -> Make:
 
 @pytest.fixture
 def start(make_node: Make, make_camera: Make, toy_estimator: PoseEstimator) -> Callable[..., tuple[Any, Camera]]:
-    """Starts a node on an estimator, by default the toy one, with a camera connected to it."""
+    """Return a function that starts a node and connects a camera. The default is the toy estimator."""
 
     def start(
         estimator: PoseEstimator = toy_estimator, qos: Any = 10, namespace: str = "", **parameters: Any
@@ -283,37 +285,37 @@ def start(make_node: Make, make_camera: Make, toy_estimator: PoseEstimator) -> C
 
 @pytest.fixture
 def call(graph: Graph) -> Make:
-    """Calls a service: ``call(SetBool, "/pose_estimator/enable", data=True)`` gives its answer."""
+    """Return ``call(SetBool, "/pose_estimator/enable", data=True)``, which calls a service and returns its response."""
 
     clients: dict[str, Any] = {}
 
-    def connected(kind: Any, name: str) -> Any:
-        """A client that the server knows, too: Fast DDS drops answers to clients that it has not found yet."""
+    def connect(kind: Any, name: str) -> Any:
+        """Make a client, and wait until the server knows it. Fast DDS drops responses to undiscovered clients."""
         client = clients.get(name) or clients.setdefault(name, graph.node.create_client(kind, name))
         if not client.service_is_ready():
-            graph.until(client.service_is_ready, f"{name} is there")
+            graph.until(client.service_is_ready, f"{name} is available")
             known_s = time.monotonic() + CLIENT_DELAY_S
-            graph.until(lambda: time.monotonic() > known_s, "the server knows us")
+            graph.until(lambda: time.monotonic() > known_s, "the server has discovered the client")
         return client
 
     def call(kind: Any, name: str, **fields: Any) -> Any:
-        client, answers = connected(kind, name), []
+        client, responses = connect(kind, name), []
         deadline_s = [0.0]
 
-        def answered() -> bool:
-            if time.monotonic() > deadline_s[0]:  # asked again where an answer was lost on the way
-                deadline_s[0] = time.monotonic() + ANSWER_S
-                answers.append(client.call_async(kind.Request(**fields)))
-            return any(answer.done() for answer in answers)
+        def is_answered() -> bool:
+            if time.monotonic() > deadline_s[0]:  # repeat the request if its response was lost
+                deadline_s[0] = time.monotonic() + RESPONSE_TIMEOUT_S
+                responses.append(client.call_async(kind.Request(**fields)))
+            return any(response.done() for response in responses)
 
-        graph.until(answered, f"{name} answers")
-        return next(answer.result() for answer in answers if answer.done())
+        graph.until(is_answered, f"{name} responds")
+        return next(response.result() for response in responses if response.done())
 
     return call
 
 
 class SlowRunner(Runner):
-    """The toy network, as slow as the test wants: each run waits for a ``release``."""
+    """The toy network with controlled speed: each run waits until the test calls ``release.release()``."""
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
@@ -333,6 +335,6 @@ class SlowRunner(Runner):
 
 @pytest.fixture
 def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
-    """The toy estimator on a ``SlowRunner``, which takes up to four images at once."""
+    """Make the toy estimator with a ``SlowRunner``, which takes up to four images per run."""
     config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False, max_batch=4))
     return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)

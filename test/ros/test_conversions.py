@@ -1,4 +1,4 @@
-"""Image messages to pictures, people to messages."""
+"""Tests of the conversion of image messages to arrays, and of people to messages."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from pose_ros.ros.messages.conversions import (
     latency_ms,
     people_to_message,
 )
-from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge, find_cv_bridge
+from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge, find_cv_bridge
 
 Array = np.ndarray
 HEIGHT, WIDTH = 16, 24
-BGR_TOLERANCE = 3  # of 255: BT.601 in 8 bits rounds twice
+BGR_TOLERANCE = 3  # of 255, because BT.601 in 8 bits rounds twice
 GREYS = ("mono8", "8UC1", "mono16")
 
 
-def picture() -> Array:
-    """Four areas of plain colour: what every encoding, however it subsamples, keeps in their middle."""
+def colour_image() -> Array:
+    """Make an image of four plain colours. Subsampled encodings keep the middle of each area."""
     bgr = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     bgr[:8, :12], bgr[:8, 12:] = (200, 60, 30), (20, 180, 90)
     bgr[8:, :12], bgr[8:, 12:] = (40, 70, 210), (128, 128, 128)
@@ -44,17 +44,17 @@ def picture() -> Array:
 
 
 def middles(image: Array) -> Array:
-    """The plain middles of the four areas of ``picture``."""
+    """Return the middle of each area of ``colour_image``."""
     return np.stack([image[y : y + 4, x : x + 6] for y in (2, 10) for x in (3, 15)])
 
 
-def grey() -> Array:
-    """A grey picture with every pixel its own."""
+def grey_image() -> Array:
+    """Make a grey ramp."""
     return np.arange(HEIGHT * WIDTH, dtype=np.uint16).reshape(HEIGHT, WIDTH).astype(np.uint8)
 
 
-def yuv(bgr: Array) -> tuple[Array, Array, Array]:
-    """BT.601, limited range: the formula, not OpenCV's."""
+def to_yuv(bgr: Array) -> tuple[Array, Array, Array]:
+    """Convert to BT.601, limited range, by the formula and not with OpenCV."""
     b, g, r = (bgr[..., i].astype(float) for i in range(3))
     y = 16 + 0.257 * r + 0.504 * g + 0.098 * b
     u = 128 - 0.148 * r - 0.291 * g + 0.439 * b
@@ -62,36 +62,36 @@ def yuv(bgr: Array) -> tuple[Array, Array, Array]:
     return y.round().astype(np.uint8), u.round().astype(np.uint8), v.round().astype(np.uint8)
 
 
-def packed(bgr: Array, order: str) -> Array:
-    """4:2:2 with the samples of two pixels in this order, e.g. ``"UyVY"``."""
-    y, u, v = yuv(bgr)
-    parts = {"y": y[:, ::2], "Y": y[:, 1::2], "U": u[:, ::2], "V": v[:, ::2]}
-    return np.stack([parts[letter] for letter in order], axis=-1).reshape(HEIGHT, -1)
+def pack(bgr: Array, order: str) -> Array:
+    """Encode as 4:2:2, with the samples of two pixels in this order, e.g. ``"UyVY"``."""
+    y, u, v = to_yuv(bgr)
+    samples = {"y": y[:, ::2], "Y": y[:, 1::2], "U": u[:, ::2], "V": v[:, ::2]}
+    return np.stack([samples[letter] for letter in order], axis=-1).reshape(HEIGHT, -1)
 
 
-def semi_planar(bgr: Array, order: str) -> Array:
-    """4:2:0: the rows of y, then those of interleaved colours."""
-    y, u, v = yuv(bgr)
+def to_semi_planar(bgr: Array, order: str) -> Array:
+    """Encode as 4:2:0: the rows of y, then the rows of interleaved colours."""
+    y, u, v = to_yuv(bgr)
     colours = {"U": u[::2, ::2], "V": v[::2, ::2]}
     return np.vstack([y, np.stack([colours[letter] for letter in order], axis=-1).reshape(HEIGHT // 2, -1)])
 
 
-def mosaic(bgr: Array, pattern: str) -> Array:
-    """What a sensor with this pattern over each 2 × 2 pixels records."""
+def make_mosaic(bgr: Array, pattern: str) -> Array:
+    """Encode as the mosaic of a sensor with this pattern of 2 × 2 pixels."""
     raw = np.zeros(bgr.shape[:2], np.uint8)
-    for place, colour in enumerate(pattern):
-        row, column = divmod(place, 2)
+    for index, colour in enumerate(pattern):
+        row, column = divmod(index, 2)
         raw[row::2, column::2] = bgr[row::2, column::2, "bgr".index(colour)]
     return raw
 
 
 def with_alpha(bgr: Array) -> Array:
-    """A fourth channel that means nothing."""
+    """Add a fourth channel, which is ignored."""
     return np.dstack([bgr, np.full(bgr.shape[:2], 77, np.uint8)])
 
 
-def wide(array8: Array) -> Array:
-    """The same shades in 16 bits, with a lower byte that makes a swap visible."""
+def to_16_bits(array8: Array) -> Array:
+    """Convert to 16 bits with equal bytes."""
     return array8.astype(np.uint16) * 257
 
 
@@ -99,28 +99,28 @@ RECORD: dict[str, Callable[[Array], Array]] = {
     "bgr8": lambda bgr: bgr,
     "8UC3": lambda bgr: bgr,
     "rgb8": lambda bgr: bgr[..., ::-1],
-    "mono8": lambda _: grey(),
-    "8UC1": lambda _: grey(),
-    "mono16": lambda _: wide(grey()),
-    "bgr16": wide,
-    "rgb16": lambda bgr: wide(bgr[..., ::-1]),
+    "mono8": lambda _: grey_image(),
+    "8UC1": lambda _: grey_image(),
+    "mono16": lambda _: to_16_bits(grey_image()),
+    "bgr16": to_16_bits,
+    "rgb16": lambda bgr: to_16_bits(bgr[..., ::-1]),
     "bgra8": with_alpha,
     "8UC4": with_alpha,
     "rgba8": lambda bgr: with_alpha(bgr[..., ::-1]),
-    "uyvy": lambda bgr: packed(bgr, "UyVY"),
-    "yuv422": lambda bgr: packed(bgr, "UyVY"),
-    "yuyv": lambda bgr: packed(bgr, "yUYV"),
-    "yuv422_yuy2": lambda bgr: packed(bgr, "yUYV"),
-    "nv12": lambda bgr: semi_planar(bgr, "UV"),
-    "nv21": lambda bgr: semi_planar(bgr, "VU"),
-    **{f"bayer_{p}8": lambda bgr, p=p: mosaic(bgr, p) for p in ("rggb", "bggr", "gbrg", "grbg")},
-    **{f"bayer_{p}16": lambda bgr, p=p: wide(mosaic(bgr, p)) for p in ("rggb", "bggr", "gbrg", "grbg")},
+    "uyvy": lambda bgr: pack(bgr, "UyVY"),
+    "yuv422": lambda bgr: pack(bgr, "UyVY"),
+    "yuyv": lambda bgr: pack(bgr, "yUYV"),
+    "yuv422_yuy2": lambda bgr: pack(bgr, "yUYV"),
+    "nv12": lambda bgr: to_semi_planar(bgr, "UV"),
+    "nv21": lambda bgr: to_semi_planar(bgr, "VU"),
+    **{f"bayer_{p}8": lambda bgr, p=p: make_mosaic(bgr, p) for p in ("rggb", "bggr", "gbrg", "grbg")},
+    **{f"bayer_{p}16": lambda bgr, p=p: to_16_bits(make_mosaic(bgr, p)) for p in ("rggb", "bggr", "gbrg", "grbg")},
 }
 
 
-def recorded(encoding: str, padding: int = 0, is_bigendian: bool = False) -> Image:
-    """The message that a camera of this encoding sends of ``picture``."""
-    raw = RECORD[encoding](picture())
+def make_message(encoding: str, padding: int = 0, is_bigendian: bool = False) -> Image:
+    """Make an image message of ``colour_image`` in this encoding."""
+    raw = RECORD[encoding](colour_image())
     raw = np.ascontiguousarray(raw, raw.dtype.newbyteorder(">" if is_bigendian else "<"))
     rows = raw.reshape(len(raw), -1).view(np.uint8)
     rows = np.hstack([rows, np.full((len(rows), padding), 0xAA, np.uint8)])
@@ -129,48 +129,48 @@ def recorded(encoding: str, padding: int = 0, is_bigendian: bool = False) -> Ima
     return message
 
 
-def test_the_table_of_this_test_is_complete() -> None:
+def test_every_encoding_is_tested() -> None:
     assert set(RECORD) == set(ENCODINGS)
 
 
 @pytest.mark.parametrize("is_bigendian", [False, True], ids=["little", "big"])
 @pytest.mark.parametrize("padding", [0, 5, 8], ids=lambda padding: f"pad{padding}")
 @pytest.mark.parametrize("encoding", RECORD)
-def test_every_encoding_gives_the_picture(encoding: str, padding: int, is_bigendian: bool) -> None:
-    found, colour = image_from_message(recorded(encoding, padding, is_bigendian))
+def test_every_encoding_gives_the_image(encoding: str, padding: int, is_bigendian: bool) -> None:
+    found, colour = image_from_message(make_message(encoding, padding, is_bigendian))
     assert found.dtype == np.uint8
     if encoding in GREYS:
-        np.testing.assert_array_equal(found, grey())
+        np.testing.assert_array_equal(found, grey_image())
     else:
         assert found.shape == (HEIGHT, WIDTH, 3)
-        difference = middles(to_bgr(found, colour)).astype(int) - middles(picture())
+        difference = middles(to_bgr(found, colour)).astype(int) - middles(colour_image())
         assert np.abs(difference).max() <= BGR_TOLERANCE
 
 
 @pytest.mark.parametrize("padding", [0, 5])
 @pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "8UC3", "mono8", "8UC1"])
 def test_plain_encodings_are_views(encoding: str, padding: int) -> None:
-    message = recorded(encoding, padding)
+    message = make_message(encoding, padding)
     found, _ = image_from_message(message)
     assert np.shares_memory(found, np.frombuffer(message.data, np.uint8))
 
 
-def test_anything_with_the_fields_of_an_image_will_do() -> None:
+def test_any_object_with_the_fields_of_an_image_is_accepted() -> None:
     message = SimpleNamespace(height=1, width=2, encoding="rgb8", step=6, is_bigendian=0, data=bytes(range(6)))
     found, colour = image_from_message(message)
     assert (found.tolist(), colour) == ([[[0, 1, 2], [3, 4, 5]]], "rgb")
 
 
-@pytest.mark.skipif(find_cv_bridge() is None, reason="cv_bridge is not installed, or does not work here")
+@pytest.mark.skipif(find_cv_bridge() is None, reason="cv_bridge is not installed or does not work")
 @pytest.mark.parametrize("encoding", sorted(CONVERTER_FIRST))
-def test_cv_bridge_gives_the_same(encoding: str) -> None:
-    message = recorded(encoding)
-    theirs = convert_by_cv_bridge(message)
-    if theirs is None:
+def test_cv_bridge_gives_the_same_image(encoding: str) -> None:
+    message = make_message(encoding)
+    expected = convert_with_cv_bridge(message)
+    if expected is None:
         pytest.skip(f"this cv_bridge does not know {encoding}")
-    ours = ENCODINGS[encoding]
-    picture8 = ours.image(message.data, (WIDTH, HEIGHT), message.step, False)
-    assert np.abs(to_bgr(picture8, ours.colour).astype(int) - theirs).max() <= 1
+    spec = ENCODINGS[encoding]
+    image8 = spec.to_image(message.data, (WIDTH, HEIGHT), message.step, False)
+    assert np.abs(to_bgr(image8, spec.colour).astype(int) - expected).max() <= 1
 
 
 BROKEN = {
@@ -192,9 +192,9 @@ BROKEN = {
 }
 
 
-def broken(changes: dict[str, Any]) -> Image:
-    """A good message with these fields spoilt."""
-    message = recorded("bgr8")
+def make_broken_message(changes: dict[str, Any]) -> Image:
+    """Make a valid message, then change these fields."""
+    message = make_message("bgr8")
     for name, value in changes.items():
         setattr(message, name, value)
     return message
@@ -203,11 +203,11 @@ def broken(changes: dict[str, Any]) -> Image:
 @pytest.mark.parametrize(("changes", "error"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_message_raises_with_the_reason(changes: dict[str, Any], error: str) -> None:
     with pytest.raises(ValueError, match=error):
-        image_from_message(broken(changes))
+        image_from_message(make_broken_message(changes))
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 3), (5, 7)], ids=["bgr8", "mono8"])
-def test_an_image_survives_the_way_to_a_message_and_back(shape: tuple[int, ...]) -> None:
+def test_an_image_survives_the_round_trip_to_a_message(shape: tuple[int, ...]) -> None:
     image = np.arange(math.prod(shape), dtype=np.uint8).reshape(shape)
     header = Header(frame_id="camera")
     message = image_to_message(image, header)
@@ -236,7 +236,7 @@ def test_people_become_a_message() -> None:
     assert list(first.keypoints_3d) == []
 
 
-def test_nobody_becomes_an_empty_message() -> None:
+def test_no_people_become_an_empty_message() -> None:
     message = people_to_message(People.empty(3), ("a", "b", "c"), Header(), (1, 1), "toy")
     assert (list(message.people), list(message.keypoint_names)) == ([], ["a", "b", "c"])
 
@@ -247,7 +247,7 @@ def test_nobody_becomes_an_empty_message() -> None:
         pytest.param((10, 500), 10_020_000_500, 20.0, id="20 ms ago"),
         pytest.param((10, 0), 10_000_000_000, 0.0, id="now"),
         pytest.param((0, 0), 10_000_000_000, math.nan, id="no stamp"),
-        pytest.param((10, 1), 10_000_000_000, math.nan, id="from the future"),
+        pytest.param((10, 1), 10_000_000_000, math.nan, id="stamp in the future"),
         pytest.param((10, 0), 0, math.nan, id="clock not running yet"),
     ],
 )
@@ -255,12 +255,12 @@ def test_latency(stamp: tuple[int, int], now_ns: int, expected: float) -> None:
     header = Header()
     header.stamp.sec, header.stamp.nanosec = stamp
     assert latency_ms(header, now_ns) == pytest.approx(expected, nan_ok=True)
-    assert struct.pack("f", latency_ms(header, now_ns))  # fits the field
+    assert struct.pack("f", latency_ms(header, now_ns))  # fits float32
 
 
 def test_to_bgr_keeps_grey_and_bgr_as_they_are() -> None:
-    bgr = picture()
-    grey_picture = grey()
+    bgr = colour_image()
+    grey_picture = grey_image()
     assert to_bgr(bgr, "bgr") is bgr
     assert to_bgr(grey_picture, "rgb") is grey_picture
     np.testing.assert_array_equal(to_bgr(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), "rgb"), bgr)

@@ -1,4 +1,4 @@
-"""The demo as its users start it: real processes, real messages, on a small video."""
+"""Tests of the demo with real processes and real messages, on a small video."""
 
 import importlib
 import os
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.ros
 TIMEOUT_S = 60.0
 
 
-def video_of(count: int, path: Path) -> Path:
-    """A video of noise, upright, at 10 frames per second."""
+def write_video(count: int, path: Path) -> Path:
+    """Write a portrait video of noise, 10 frames per second."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 100))
     noise = np.random.default_rng(0)
     for _ in range(count):
@@ -49,78 +49,78 @@ def wait_until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def users_of(folder: Path) -> list[str]:
-    """The processes that have a file of this folder open."""
-    return [str(link) for link in Path("/proc").glob("[0-9]*/fd/*") if target_of(link).startswith(str(folder))]
+def open_files(folder: Path) -> list[str]:
+    """Return the file descriptors of all processes that point into this folder."""
+    return [str(link) for link in Path("/proc").glob("[0-9]*/fd/*") if link_target(link).startswith(str(folder))]
 
 
-def target_of(link: Path) -> str:
+def link_target(link: Path) -> str:
     try:
         return os.readlink(link)
     except OSError:
-        return ""  # the process has ended meanwhile, or belongs to another user
+        return ""  # the process has exited meanwhile, or belongs to another user
 
 
 def stamps_ns(output: Path, topic: str) -> list[int]:
-    return [stamp_ns(message.header) for message in bag.messages(output / "bag", topic)]
+    return [stamp_ns(message.header) for message in bag.read_messages(output / "bag", topic)]
 
 
-def frames_in(path: Path) -> int:
+def count_frames(path: Path) -> int:
     capture = cv2.VideoCapture(str(path))
     return sum(1 for _ in iter(lambda: capture.read()[0], False))
 
 
 def test_whole_run(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    demo = start(video_of(12, tmp_path / "in.avi"), output)
-    said, _ = demo.communicate(timeout=TIMEOUT_S)
-    assert demo.returncode == 0, said
-    assert "images in" in said
-    assert "does not add up" not in said
-    stamps = stamps_ns(output, bag.POSES)
+    demo = start(write_video(12, tmp_path / "in.avi"), output)
+    log, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, log
+    assert "images in" in log
+    assert "inconsistent results" not in log
+    stamps = stamps_ns(output, bag.POSES_TOPIC)
     assert 1 <= len(stamps) <= 12
-    assert stamps == sorted(set(stamps)) == stamps_ns(output, bag.OVERLAY)
-    assert next(bag.messages(output / "bag", bag.POSES)).image_width == 80
-    assert frames_in(output / "annotated.mp4") >= len(stamps)
+    assert stamps == sorted(set(stamps)) == stamps_ns(output, bag.OVERLAY_TOPIC)
+    assert next(bag.read_messages(output / "bag", bag.POSES_TOPIC)).image_width == 80
+    assert count_frames(output / "annotated.mp4") >= len(stamps)
     assert cv2.imread(str(output / "contact_sheet.png")) is not None
-    assert not users_of(tmp_path)
+    assert not open_files(tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_leaves_whole_files_and_no_process(number: signal.Signals, tmp_path: Path) -> None:
+def test_interrupt_leaves_complete_files_and_no_process(number: signal.Signals, tmp_path: Path) -> None:
     output = tmp_path / "out"
-    demo = start(video_of(600, tmp_path / "in.avi"), output)
-    assert any("recording" in line for line in demo.stdout)  # reads no further
+    demo = start(write_video(600, tmp_path / "in.avi"), output)
+    assert any("recording" in line for line in demo.stdout)  # stops reading at this line
     demo.send_signal(number)
-    said, _ = demo.communicate(timeout=TIMEOUT_S)
-    assert demo.returncode == 0, said
-    assert "images in" in said
-    assert "Traceback" not in said + (output / "node.log").read_text() + (output / "replay.log").read_text()
-    stamps = stamps_ns(output, bag.POSES)
+    log, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, log
+    assert "images in" in log
+    assert "Traceback" not in log + (output / "node.log").read_text() + (output / "replay.log").read_text()
+    stamps = stamps_ns(output, bag.POSES_TOPIC)
     assert 1 <= len(stamps) < 600
-    assert frames_in(output / "annotated.mp4") >= len(stamps)
-    assert not users_of(tmp_path)
+    assert count_frames(output / "annotated.mp4") >= len(stamps)
+    assert not open_files(tmp_path)
 
 
 def test_interrupt_before_the_first_image(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    demo = start(video_of(600, tmp_path / "in.avi"), output)
+    demo = start(write_video(600, tmp_path / "in.avi"), output)
     wait_until((output / "node.log").exists, "the node starts")
     demo.send_signal(signal.SIGINT)
-    said, _ = demo.communicate(timeout=TIMEOUT_S)
-    assert demo.returncode == 0, said
-    assert "Traceback" not in said
-    assert not stamps_ns(output, bag.POSES)
-    assert not users_of(tmp_path)
+    log, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 0, log
+    assert "Traceback" not in log
+    assert not stamps_ns(output, bag.POSES_TOPIC)
+    assert not open_files(tmp_path)
 
 
 def test_failing_replay_is_quoted(tmp_path: Path) -> None:
-    video = video_of(3, tmp_path / "in.avi")
+    video = write_video(3, tmp_path / "in.avi")
     demo = start(video, tmp_path / "out")
     wait_until((tmp_path / "out/node.log").exists, "the node starts")
     video.unlink()
-    said, _ = demo.communicate(timeout=TIMEOUT_S)
-    assert demo.returncode == 1, said
-    assert "the replay has ended with status" in said
-    assert "which does not exist" in said.replace("\n", " ")
-    assert not users_of(tmp_path)
+    log, _ = demo.communicate(timeout=TIMEOUT_S)
+    assert demo.returncode == 1, log
+    assert "the replay exited with status" in log
+    assert "which does not exist" in log.replace("\n", " ")
+    assert not open_files(tmp_path)

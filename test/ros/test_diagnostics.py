@@ -1,4 +1,4 @@
-"""What is counted of a camera, and when it is a warning."""
+"""Tests of the statistics of a camera, and of the diagnostics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from pose_ros.config import DiagnosticsConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.node.diagnostics import camera_status, runtime_status
-from pose_ros.ros.node.statistics import LONGEST_WINDOW, WINDOW_S, CameraSnapshot, CameraStatistics
+from pose_ros.ros.node.statistics import MAX_EVENTS, WINDOW_S, CameraSnapshot, CameraStatistics
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 START_S = 1000.0
@@ -38,16 +38,18 @@ HEALTHY = CameraSnapshot(
 )
 
 
-def after(seconds: float, images: int, answers: int = 0, dropped: int = 0, broken: int = 0) -> CameraStatistics:
-    """A camera to whose images this has happened, evenly, in so many seconds."""
+def make_statistics(
+    seconds: float, images: int, answers: int = 0, dropped: int = 0, broken: int = 0
+) -> CameraStatistics:
+    """Make statistics of a camera with these events, spread evenly over some seconds."""
     statistics = CameraStatistics(START_S)
     for number in range(images):
-        statistics.received(START_S + seconds * (number + 1) / images)
+        statistics.count_received(START_S + seconds * (number + 1) / images)
     for number in range(answers):
-        statistics.answered(START_S + seconds * (number + 1) / answers, 3, 10.0 + number, 5.0, 1.0)
-    statistics.dropped(dropped, START_S + seconds)
+        statistics.count_answered(START_S + seconds * (number + 1) / answers, 3, 10.0 + number, 5.0, 1.0)
+    statistics.count_dropped(dropped, START_S + seconds)
     for _ in range(broken):
-        statistics.broken(START_S + seconds)
+        statistics.count_broken(START_S + seconds)
     return statistics
 
 
@@ -62,49 +64,49 @@ def test_a_camera_without_images_has_no_numbers() -> None:
 
 
 @pytest.mark.parametrize("seconds", [1.0, WINDOW_S, 60.0])
-def test_rates_are_right_from_the_first_second_on(seconds: float) -> None:
+def test_rates_are_correct_from_the_first_second(seconds: float) -> None:
     images, answers = round(30 * seconds), round(10 * seconds)
-    now = after(seconds, images, answers, dropped=images - answers).snapshot(START_S + seconds)
+    now = make_statistics(seconds, images, answers, dropped=images - answers).snapshot(START_S + seconds)
     assert now.images_hz == pytest.approx(30)
     assert now.answers_hz == pytest.approx(10)
     assert (now.received, now.answered, now.dropped) == (images, answers, images - answers)
 
 
-def test_shares_count_what_was_taken_or_dropped() -> None:
-    assert after(2, 10, answers=4, dropped=5, broken=1).snapshot(START_S + 2).dropped_share == 0.5
+def test_the_dropped_share_counts_all_images() -> None:
+    assert make_statistics(2, 10, answers=4, dropped=5, broken=1).snapshot(START_S + 2).dropped_share == 0.5
 
 
-def test_medians_and_percentiles_leave_out_what_is_unknown() -> None:
-    statistics = after(1, 100, answers=100)  # latencies of 10 to 109 ms
-    statistics.answered(START_S + 1, 7, math.nan, 5.0, 1.0)
+def test_medians_and_percentiles_ignore_unknown_values() -> None:
+    statistics = make_statistics(1, 100, answers=100)  # latencies of 10 to 109 ms
+    statistics.count_answered(START_S + 1, 7, math.nan, 5.0, 1.0)
     now = statistics.snapshot(START_S + 1)
     assert now.latency_median_ms == pytest.approx(59.5)
     assert now.latency_p95_ms == pytest.approx(104.05)
     assert (now.network_ms, now.decode_ms, now.people) == (5, 1, 7)
 
 
-def test_what_is_old_no_longer_counts_except_in_the_totals() -> None:
-    now = after(1, 30, answers=10, dropped=20, broken=3).snapshot(START_S + 1 + WINDOW_S)
+def test_old_events_count_only_in_the_totals() -> None:
+    now = make_statistics(1, 30, answers=10, dropped=20, broken=3).snapshot(START_S + 1 + WINDOW_S)
     assert (now.images_hz, now.answers_hz, now.dropped_share, now.broken_recent) == (0, 0, 0, 0)
     assert (now.received, now.answered, now.dropped, now.broken) == (30, 10, 20, 3)
     assert math.isnan(now.latency_median_ms)
     assert now.image_age_s == WINDOW_S
 
 
-def test_memory_is_bounded_and_high_rates_are_still_right() -> None:
-    statistics = after(10, 20_000)
-    assert len(statistics._received._recent) == LONGEST_WINDOW
+def test_memory_is_bounded_and_high_rates_are_correct() -> None:
+    statistics = make_statistics(10, 20_000)
+    assert len(statistics._received._recent) == MAX_EVENTS
     now = statistics.snapshot(START_S + 10)
     assert now.images_hz == pytest.approx(2000, rel=0.01)
     assert now.received == 20_000
 
 
-def test_a_pause_is_nobodys_fault() -> None:
-    statistics = after(1, 30, answers=30, dropped=30)
+def test_a_pause_does_not_count_as_a_delay() -> None:
+    statistics = make_statistics(1, 30, answers=30, dropped=30)
     statistics.resume(START_S + 100)
     now = statistics.snapshot(START_S + 100.5)
     assert (now.image_age_s, now.answer_age_s, now.dropped_share) == (0.5, 0.5, 0)
-    statistics.received(START_S + 101)
+    statistics.count_received(START_S + 101)
     assert statistics.snapshot(START_S + 101).images_hz == pytest.approx(1)
 
 
@@ -114,16 +116,16 @@ def test_threads_lose_nothing() -> None:
 
     def work() -> None:
         for number in range(500):
-            statistics.received(START_S + number)
-            statistics.dropped(2, START_S + number)
-            statistics.answered(START_S + number, 1, 1.0, 1.0, 1.0)
+            statistics.count_received(START_S + number)
+            statistics.count_dropped(2, START_S + number)
+            statistics.count_answered(START_S + number, 1, 1.0, 1.0, 1.0)
 
-    def look() -> None:
+    def read() -> None:
         while not done.wait(0.001):
             statistics.snapshot(START_S + 250)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=read)
     for thread in (reader, *threads):
         thread.start()
     for thread in threads:
@@ -135,7 +137,7 @@ def test_threads_lose_nothing() -> None:
 
 
 def status_of(state: str = "ACTIVE", config: DiagnosticsConfig | None = None, **changes: Any) -> DiagnosticStatus:
-    """The status of a camera that is healthy, but for these changes."""
+    """Make the status of a healthy camera, with these changes."""
     now = CameraSnapshot(**{**vars(HEALTHY), **changes})
     return camera_status("pose_estimator: front", now, state, config or DiagnosticsConfig())
 
@@ -143,30 +145,34 @@ def status_of(state: str = "ACTIVE", config: DiagnosticsConfig | None = None, **
 @pytest.mark.parametrize(
     ("changes", "level", "message"),
     [
-        pytest.param({}, OK, "29.0 of 30.0 images per second answered, latency 20 ms", id="healthy"),
+        pytest.param({}, OK, "29.0 of 30.0 images per second processed, latency 20 ms", id="healthy"),
         pytest.param(
-            {"latency_median_ms": math.nan}, OK, "29.0 of 30.0 images per second answered", id="latency not known"
+            {"latency_median_ms": math.nan}, OK, "29.0 of 30.0 images per second processed", id="latency not known"
         ),
         pytest.param({"received": 0, "image_age_s": 1.0}, STALE, "waiting for the first image", id="just started"),
-        pytest.param({"received": 0, "image_age_s": 4.0}, WARN, "no image yet, for 4.0 s", id="never an image"),
-        pytest.param({"received": 0, "image_age_s": 60.0}, ERROR, "no image yet, for 60.0 s", id="never, for long"),
-        pytest.param({"image_age_s": 3.0}, WARN, "no image for 3.0 s", id="old image, to the second"),
-        pytest.param({"image_age_s": 2.9}, OK, "29.0 of 30.0 images per second", id="not that old"),
+        pytest.param({"received": 0, "image_age_s": 4.0}, WARN, "no image yet after 4.0 s", id="no image yet"),
+        pytest.param(
+            {"received": 0, "image_age_s": 60.0}, ERROR, "no image yet after 60.0 s", id="no image yet for long"
+        ),
+        pytest.param({"image_age_s": 3.0}, WARN, "no image for 3.0 s", id="image as old as the limit"),
+        pytest.param({"image_age_s": 2.9}, OK, "29.0 of 30.0 images per second", id="image below the limit"),
         pytest.param({"image_age_s": 31.0}, ERROR, "no image for 31.0 s", id="very old image"),
-        pytest.param({"answer_age_s": 31.0}, WARN, "images come, but none was answered for 31.0 s", id="no answers"),
-        pytest.param({"latency_median_ms": 250.0}, WARN, "median latency 250 ms", id="late"),
-        pytest.param({"latency_median_ms": 1000.0}, ERROR, "median latency 1000 ms", id="very late"),
+        pytest.param(
+            {"answer_age_s": 31.0}, WARN, "images arrive, but no poses were published for 31.0 s", id="no poses"
+        ),
+        pytest.param({"latency_median_ms": 250.0}, WARN, "median latency 250 ms", id="high latency"),
+        pytest.param({"latency_median_ms": 1000.0}, ERROR, "median latency 1000 ms", id="very high latency"),
         pytest.param({"dropped_share": 0.6}, WARN, "60% of the images dropped: the network takes 12 ms", id="dropped"),
-        pytest.param({"broken_recent": 4}, WARN, "4 images of the last 5 s could not be answered", id="broken images"),
+        pytest.param({"broken_recent": 4}, WARN, "4 images failed in the last 5 s", id="broken images"),
         pytest.param(
             {"latency_median_ms": 1200.0, "dropped_share": 0.9},
             ERROR,
             "median latency 1200 ms; 90% of the images dropped",
-            id="the worst level, every reason",
+            id="highest level, all reasons",
         ),
     ],
 )
-def test_the_level_follows_the_thresholds_and_the_message_says_why(
+def test_the_level_follows_the_thresholds_and_the_message_has_the_reason(
     changes: dict[str, Any], level: bytes, message: str
 ) -> None:
     status = status_of(**changes)
@@ -188,7 +194,7 @@ def test_the_thresholds_are_settings() -> None:
     ("state", "level"),
     [
         pytest.param("ACTIVE", OK, id="active"),
-        pytest.param("IDLE: nobody listens", OK, id="idle"),
+        pytest.param("IDLE: no subscriber", OK, id="idle"),
         pytest.param("inactive", OK, id="lower case"),
         pytest.param("DISABLED", OK, id="disabled"),
         pytest.param("BUILDING 43 %", WARN, id="building"),
@@ -197,22 +203,22 @@ def test_the_thresholds_are_settings() -> None:
         pytest.param("failed", ERROR, id="failed"),
     ],
 )
-def test_the_first_word_of_the_state_decides(state: str, level: bytes) -> None:
+def test_the_first_word_of_the_state_decides_the_level(state: str, level: bytes) -> None:
     runtime = runtime_status(state, "default-abc", "tensorrt 10.3")
     assert (runtime.level, runtime.message) == (level, state)
     assert status_of(state).level == level
 
 
-@pytest.mark.parametrize("state", ["IDLE: nobody listens", "DISABLED", "INACTIVE"])
-def test_who_does_not_work_is_not_late(state: str) -> None:
+@pytest.mark.parametrize("state", ["IDLE: no subscriber", "DISABLED", "INACTIVE"])
+def test_only_an_active_camera_can_be_late(state: str) -> None:
     status = status_of(state, image_age_s=1e6, answer_age_s=1e6, latency_median_ms=1e6, dropped_share=1.0)
     assert (status.level, status.message) == (OK, state)
 
 
-def test_a_status_travels_and_has_every_number(graph: Any) -> None:
+def test_a_status_arrives_with_every_number(graph: Any) -> None:
     reports = graph.collect(DiagnosticArray, "/diagnostics")
     publisher = graph.node.create_publisher(DiagnosticArray, "/diagnostics", 1)
-    graph.until(publisher.get_subscription_count, "the listener is there")
+    graph.until(publisher.get_subscription_count, "the subscriber is connected")
     camera = camera_status("a", HEALTHY, "ACTIVE", DiagnosticsConfig(), {"topic": "/front/image"}, "Orin")
     extra = {"GPU memory": "210 of 8192 MiB"}
     runtime = runtime_status("ACTIVE", "default-abc", "tensorrt 10.3", extra, "Orin", "b")
@@ -247,27 +253,27 @@ def test_an_aggregator_finds_every_status_in_every_state(
     assert all([status.name for status in report.status] == names for report in reports)
 
 
-def test_an_unknown_number_says_so() -> None:
+def test_an_unknown_number_is_shown_as_unknown() -> None:
     values = {pair.key: pair.value for pair in status_of(latency_median_ms=math.nan).values}
     assert values["latency_median_ms"] == "unknown"
 
 
 @pytest.mark.parametrize(
-    ("memory", "told"),
+    ("memory", "expected"),
     [
         pytest.param(lambda: (1234 * 2**20, 8192 * 2**20), "1234 of 8192 MiB", id="known"),
         pytest.param(lambda: None, None, id="no GPU, or unknown"),
         pytest.param(lambda: {}["driver"], "unknown: KeyError: 'driver'", id="the driver fails"),
     ],
 )
-def test_the_memory_of_the_gpu_is_told_where_it_is_known(
-    graph: Any, make_node: Any, toy_estimator: PoseEstimator, memory: Any, told: str | None
+def test_the_gpu_memory_is_shown_if_it_is_known(
+    graph: Any, make_node: Any, toy_estimator: PoseEstimator, memory: Any, expected: str | None
 ) -> None:
-    asked: list[int] = []
-    toy_estimator.runner.gpu_memory_bytes = lambda: (asked.append(1), memory())[1]
+    calls: list[int] = []
+    toy_estimator.runner.gpu_memory_bytes = lambda: (calls.append(1), memory())[1]
     reports = graph.collect(DiagnosticArray, "/diagnostics")
     node = make_node(lambda *_: toy_estimator, diagnostics__period_s=0.5)
-    graph.until(lambda: asked and any(r.status[0].message == "ACTIVE" for r in reports[2:]), "the node is at work")
-    assert {pair.key: pair.value for pair in reports[-1].status[0].values}.get("GPU memory") == told
-    assert len(asked) < 2 * len(reports)  # not with each look at the listeners, ten times a second
+    graph.until(lambda: calls and any(r.status[0].message == "ACTIVE" for r in reports[2:]), "the node is active")
+    assert {pair.key: pair.value for pair in reports[-1].status[0].values}.get("GPU memory") == expected
+    assert len(calls) < 2 * len(reports)  # not at each check of the subscribers, ten times a second
     assert node.state == "active"

@@ -1,6 +1,6 @@
-"""Hours in minutes: what the node holds, and what a replay holds, stays what it is. Run with POSE_ROS_SLOW=1.
+"""Test that the memory, files and threads of the node and a replay do not grow. Run with POSE_ROS_SLOW=1.
 
-POSE_ROS_SLOW_S=30 makes it half a minute.
+POSE_ROS_SLOW_S=30 shortens the test to 30 s.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ NODE = Path(__file__).resolve().parents[2] / "scripts/pose_node"
 PROGRAM = "from pose_ros.cli import main\nmain()\n"
 SECONDS = float(os.environ.get("POSE_ROS_SLOW_S", "600"))
 RATE_HZ = 30.0
-SETTLED = 0.3  # share of the time in which pools and caches fill
-MOST_GROWTH_MB = 4.0
+SETTLED = 0.3  # fraction of the time until pools and caches are filled
+MAX_GROWTH_MB = 4.0
 OUTPUTS = {"poses": PersonPoseArray, "overlay": Image, "overlay/compressed": CompressedImage, "markers": MarkerArray}
 
 pytestmark = [
@@ -41,16 +41,16 @@ pytestmark = [
 
 
 @dataclass(frozen=True)
-class Holdings:
-    """What a process holds."""
+class Resources:
+    """Resources of a process."""
 
     memory_mb: float
     files: int
     threads: int
 
     @classmethod
-    def of(cls, process: subprocess.Popen[bytes]) -> Holdings:
-        """What it holds now; it must run."""
+    def read(cls, process: subprocess.Popen[bytes]) -> Resources:
+        """Read the resources of a running process."""
         assert process.poll() is None, process.args
         folder = Path(f"/proc/{process.pid}")
         pages = int((folder / "statm").read_text(encoding="ascii").split()[1])
@@ -58,15 +58,15 @@ class Holdings:
         return cls(pages * os.sysconf("SC_PAGE_SIZE") / 2**20, *entries)
 
     @classmethod
-    def median(cls, several: list[Holdings]) -> Holdings:
-        """The median of each."""
-        medians = [statistics.median_high(getattr(one, name) for one in several) for name in vars(several[0])]
+    def median(cls, samples: list[Resources]) -> Resources:
+        """Return the median of each resource."""
+        medians = [statistics.median_high(getattr(one, name) for one in samples) for name in vars(samples[0])]
         return cls(*medians)
 
 
 @contextmanager
-def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is ended behind the block."""
+def run_process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a Python program during the block."""
     with subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -74,35 +74,35 @@ def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
             process.terminate()
 
 
-def bag_image(index: int, picture: np.ndarray, encoding: str = "bgr8") -> Any:
-    """Image ``index`` of a bag."""
-    height, width = picture.shape[:2]
+def bag_image(index: int, image: np.ndarray, encoding: str = "bgr8") -> Any:
+    """Make image ``index`` of a bag."""
+    height, width = image.shape[:2]
     sizes = {"width": width, "height": height, "step": 3 * width}
-    return replace(recordings.image(index), encoding=encoding, data=picture.ravel(), **sizes)
+    return replace(recordings.image_message(index), encoding=encoding, data=image.ravel(), **sizes)
 
 
 @pytest.fixture
 def bag(tmp_path: Path, paint: Any) -> Path:
-    """A rosbag2 of images of two sizes and one that is broken, with a calibration."""
-    pictures = [paint(20 + i, 100, 300, size_wh=(640, 480)) for i in range(28)] + [paint(20, size_wh=(320, 240))]
-    images = [bag_image(index, picture) for index, picture in enumerate(pictures)]
+    """Write a rosbag2 with a calibration, images of two sizes, and one broken image."""
+    arrays = [paint(20 + i, 100, 300, size_wh=(640, 480)) for i in range(28)] + [paint(20, size_wh=(320, 240))]
+    images = [bag_image(index, array) for index, array in enumerate(arrays)]
     images.append(bag_image(len(images), paint(20), "nonsense"))
     infos = [recordings.camera_info(index) for index in range(len(images))]
     return recordings.write_bag(tmp_path / "bag", {"/cam/image": images, "/cam/camera_info": infos})
 
 
-def test_nothing_grows(graph: Any, toy_model: Path, bag: Path) -> None:
-    """With everything watched, and a bag that loops in a process of its own."""
+def test_memory_files_and_threads_do_not_grow(graph: Any, toy_model: Path, bag: Path) -> None:
+    """Every output has a subscriber. A bag loops in a separate process."""
     received = {name: graph.collect(kind, f"/pose_estimator/{name}") for name, kind in OUTPUTS.items()}
     program = bag.with_name("replay.py")
     program.write_text(PROGRAM)
     model = ["--ros-args", "-p", f"model:={toy_model}", "-p", "runtime.backend:=onnx"]
     with (
-        running(str(NODE), *model) as node,
-        running(str(program), "replay", str(bag), "--loop", "--rate", str(RATE_HZ), "--wait", "60") as replay,
+        run_process(str(NODE), *model) as node,
+        run_process(str(program), "replay", str(bag), "--loop", "--rate", str(RATE_HZ), "--wait", "60") as replay,
     ):
-        graph.until(lambda: all(received.values()), "all comes", 60)
-        held: dict[str, list[Holdings]] = {"node": [], "replay": []}
+        graph.until(lambda: all(received.values()), "every output arrives", 60)
+        resources: dict[str, list[Resources]] = {"node": [], "replay": []}
         counts = dict.fromkeys(OUTPUTS, 0)
         start_s = time.monotonic()
         for second in range(int(SECONDS)):
@@ -110,14 +110,14 @@ def test_nothing_grows(graph: Any, toy_model: Path, bag: Path) -> None:
             for name, messages in received.items():
                 counts[name] += len(messages)
                 messages.clear()
-            held["node"].append(Holdings.of(node))
-            held["replay"].append(Holdings.of(replay))
+            resources["node"].append(Resources.read(node))
+            resources["replay"].append(Resources.read(replay))
     print(f"{SECONDS:g} s: {counts}")
     assert counts["poses"] > SECONDS * RATE_HZ / 4 and min(counts.values()) > SECONDS * RATE_HZ / 8
-    for who, several in held.items():
-        settled = several[int(SETTLED * len(several)) :]
+    for name, samples in resources.items():
+        settled = samples[int(SETTLED * len(samples)) :]
         third = len(settled) // 3
-        first, last = Holdings.median(settled[:third]), Holdings.median(settled[-third:])
-        print(f"{who}: {first} became {last}")
-        assert last.memory_mb - first.memory_mb < MOST_GROWTH_MB, who
-        assert last.files <= first.files and last.threads <= first.threads, who
+        first, last = Resources.median(settled[:third]), Resources.median(settled[-third:])
+        print(f"{name}: {first} became {last}")
+        assert last.memory_mb - first.memory_mb < MAX_GROWTH_MB, name
+        assert last.files <= first.files and last.threads <= first.threads, name

@@ -1,4 +1,4 @@
-"""The launch files, where launch_ros is installed."""
+"""Tests of the launch files, if launch_ros is installed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lifecycle_msgs.srv import GetState
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import Image
 
-TIMEOUT_S = 60.0  # three programs start, one after the other
+TIMEOUT_S = 60.0  # three programs start one after the other
 LAUNCH = """
 import itertools, sys
 from launch import LaunchDescription, LaunchService
@@ -83,8 +83,8 @@ LAUNCH_FILES = {
 }
 
 
-def loaded(name: str) -> Any:
-    """A launch file as a module."""
+def load_launch_file(name: str) -> Any:
+    """Import a launch file as a module."""
     spec = importlib.util.spec_from_file_location(name.replace(".", "_"), FOLDER / name)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -94,18 +94,18 @@ def loaded(name: str) -> Any:
 
 @pytest.fixture(scope="module")
 def module() -> Any:
-    return loaded("camera.launch.py")
+    return load_launch_file("camera.launch.py")
 
 
 @pytest.fixture
 def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No package is installed but ours."""
+    """Hide all packages except pose_ros."""
     monkeypatch.setenv("AMENT_PREFIX_PATH", get_package_prefix("pose_ros"))
 
 
 @pytest.fixture
 def drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The drivers of all cameras, as far as a launch file sees them: each publishes images."""
+    """Install fake drivers of all cameras. Each publishes images."""
     prefix = tmp_path / "prefix"
     index = prefix / "share/ament_index/resource_index/packages"
     index.mkdir(parents=True)
@@ -128,8 +128,8 @@ def drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return prefix
 
 
-def started(module: Any, **arguments: str) -> list[Any]:
-    """The actions that these arguments lead to."""
+def make_actions(module: Any, **arguments: str) -> list[Any]:
+    """Return the actions that these arguments select."""
     context = LaunchContext()
     context.launch_configurations.update(arguments)
     for entity in module.generate_launch_description().entities:
@@ -140,27 +140,27 @@ def started(module: Any, **arguments: str) -> list[Any]:
     return group.get_sub_entities()
 
 
-def node(actions: list[Any], executable: str) -> Node:
-    """The one node of this program."""
+def find_node(actions: list[Any], executable: str) -> Node:
+    """Return the single node of a program."""
     (found,) = [a for a in actions if isinstance(a, Node) and a.node_executable == executable]
     return found
 
 
-def remapped(node: Node) -> dict[str, str]:
-    """The remappings of a node."""
+def remappings_of(node: Node) -> dict[str, str]:
+    """Return the remappings of a node."""
     rules = node._Node__remappings
     return {a[0].text: b[0].text for a, b in rules}
 
 
-def parameters(node: Node) -> dict[str, Any]:
-    """The parameters of a node that are not from a file."""
-    given = [parameters for parameters in node._Node__parameters if isinstance(parameters, dict)]
-    return {name: value for one in evaluate_parameters(LaunchContext(), given) for name, value in one.items()}
+def parameters_of(node: Node) -> dict[str, Any]:
+    """Return the parameters of a node that are not from a file."""
+    overrides = [parameters for parameters in node._Node__parameters if isinstance(parameters, dict)]
+    return {name: value for values in evaluate_parameters(LaunchContext(), overrides) for name, value in values.items()}
 
 
 @pytest.mark.parametrize("file", ["camera.launch.py", "replay.launch.py"])
 def test_every_argument_is_described(file: str) -> None:
-    module = loaded(file)
+    module = load_launch_file(file)
     description = module.generate_launch_description()
     assert isinstance(description, LaunchDescription)
     declared = [entity for entity in description.entities if isinstance(entity, DeclareLaunchArgument)]
@@ -196,12 +196,12 @@ def test_every_argument_is_described(file: str) -> None:
 def test_the_images_of_each_camera_reach_the_node(
     module: Any, arguments: dict[str, str], topic: str, frame: str
 ) -> None:
-    actions = started(module, **arguments, rviz="true")
-    assert remapped(node(actions, "pose_node")) == {"image": topic}
+    actions = make_actions(module, **arguments, rviz="true")
+    assert remappings_of(find_node(actions, "pose_node")) == {"image": topic}
     processes = [action for action in actions if isinstance(action, (Node, IncludeLaunchDescription))]
     assert len(processes) == (2 if arguments["camera"] == "none" else 3)
-    rviz = node(actions, "rviz2")
-    assert remapped(rviz) == {
+    rviz = find_node(actions, "rviz2")
+    assert remappings_of(rviz) == {
         "/image": topic,
         "/pose_estimator/overlay": "pose_estimator/overlay",
         "/pose_estimator/markers": "pose_estimator/markers",
@@ -210,26 +210,28 @@ def test_the_images_of_each_camera_reach_the_node(
 
 
 @pytest.mark.usefixtures("drivers")
-def test_what_is_given_wins(module: Any) -> None:
+def test_given_arguments_override_the_camera(module: Any) -> None:
     arguments = {"image_topic": "/mine", "camera_info_topic": "/info", "frame": "map", "rviz": "true"}
-    actions = started(module, camera="realsense", **arguments)
-    assert remapped(node(actions, "pose_node")) == {"image": "/mine", "camera_info": "/info"}
-    assert remapped(node(actions, "rviz2"))["/image"] == "/mine"
-    assert node(actions, "rviz2")._Node__arguments[-1] == "map"
+    actions = make_actions(module, camera="realsense", **arguments)
+    assert remappings_of(find_node(actions, "pose_node")) == {"image": "/mine", "camera_info": "/info"}
+    assert remappings_of(find_node(actions, "rviz2"))["/image"] == "/mine"
+    assert find_node(actions, "rviz2")._Node__arguments[-1] == "map"
 
 
 @pytest.mark.usefixtures("drivers")
 def test_several_cameras_are_one_node(module: Any) -> None:
     names = ["front", "rear"]
-    actions = started(module, camera="usb_cam", cameras="front, rear", rviz="true", camera_params_file="cameras.yaml")
-    estimator = node(actions, "pose_node")
-    assert remapped(estimator) == {"front/image": "front/image_raw", "rear/image": "rear/image_raw"}
-    assert list(parameters(estimator)["cameras"]) == names
+    actions = make_actions(
+        module, camera="usb_cam", cameras="front, rear", rviz="true", camera_params_file="cameras.yaml"
+    )
+    estimator = find_node(actions, "pose_node")
+    assert remappings_of(estimator) == {"front/image": "front/image_raw", "rear/image": "rear/image_raw"}
+    assert list(parameters_of(estimator)["cameras"]) == names
     usb_cams = [a for a in actions if isinstance(a, Node) and a.node_executable == "usb_cam_node_exe"]
     assert [usb_cam._Node__node_namespace for usb_cam in usb_cams] == names
-    assert remapped(node(actions, "rviz2"))["/pose_estimator/markers"] == "pose_estimator/front/markers"
-    actions = started(module, camera="none", cameras="front,rear", image_topic="color/image")
-    assert remapped(node(actions, "pose_node")) == {
+    assert remappings_of(find_node(actions, "rviz2"))["/pose_estimator/markers"] == "pose_estimator/front/markers"
+    actions = make_actions(module, camera="none", cameras="front,rear", image_topic="color/image")
+    assert remappings_of(find_node(actions, "pose_node")) == {
         "front/image": "front/color/image",
         "rear/image": "rear/color/image",
     }
@@ -239,7 +241,9 @@ def test_several_cameras_are_one_node(module: Any) -> None:
 def test_a_namespace_is_pushed_on_everything_once(module: Any) -> None:
     def kinds(camera: str, namespace: str) -> list[type]:
         kept = (PushRosNamespace, IncludeLaunchDescription)
-        return [type(action) for action in started(module, camera=camera, namespace=namespace) if type(action) in kept]
+        return [
+            type(action) for action in make_actions(module, camera=camera, namespace=namespace) if type(action) in kept
+        ]
 
     assert kinds("realsense", "robot") == [PushRosNamespace, IncludeLaunchDescription]
     assert kinds("zed", "robot") == [IncludeLaunchDescription, PushRosNamespace]
@@ -250,7 +254,7 @@ def test_a_namespace_is_pushed_on_everything_once(module: Any) -> None:
     ("arguments", "message"),
     [
         pytest.param(
-            {"camera": "usb_cam"}, "camera: .* package usb_cam, .*: sudo apt install ros-.*-usb-cam", id="usb"
+            {"camera": "usb_cam"}, "camera: .* package usb_cam, .*; sudo apt install ros-.*-usb-cam", id="usb"
         ),
         pytest.param({"camera": "v4l2_camera"}, "sudo apt install ros-.*-v4l2-camera$", id="v4l2"),
         pytest.param({"camera": "realsense"}, "sudo apt install ros-.*-realsense2-camera$", id="realsense"),
@@ -259,69 +263,72 @@ def test_a_namespace_is_pushed_on_everything_once(module: Any) -> None:
     ],
 )
 @pytest.mark.usefixtures("no_driver")
-def test_what_is_not_installed_is_said_in_a_sentence(module: Any, arguments: dict[str, str], message: str) -> None:
+def test_a_missing_package_is_reported(module: Any, arguments: dict[str, str], message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
-        started(module, **arguments)
+        make_actions(module, **arguments)
 
 
 def test_a_wrong_argument_is_refused(module: Any) -> None:
     with pytest.raises(ValueError, match="expected a file with camera:=video"):
-        started(module, camera="video")
+        make_actions(module, camera="video")
     with pytest.raises(ValueError, match="cameras: expected none with camera:=zed, got front,rear"):
-        started(module, camera="zed", cameras="front,rear")
+        make_actions(module, camera="zed", cameras="front,rear")
     with pytest.raises(ValueError, match="respawn: expected autostart:=true, got launch"):
-        started(module, camera="none", autostart="launch", respawn="true")
+        make_actions(module, camera="none", autostart="launch", respawn="true")
     with pytest.raises(RuntimeError, match="camera"):
-        started(module, camera="abacus")
+        make_actions(module, camera="abacus")
 
 
-class Launched:
-    """A running launch file."""
+class LaunchProcess:
+    """A process that runs a launch file."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process, self._log = process, log
 
     @property
-    def said(self) -> str:
-        """What it and all its processes have said."""
+    def output(self) -> str:
+        """Output of the launch file and all its processes."""
         return self._log.read_text()
 
-    def end(self) -> int:
-        """Interrupt it, and return its exit code."""
+    def stop(self) -> int:
+        """Interrupt the process. Return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
         return self.process.wait(timeout=30)
 
 
-Launch = Callable[..., Launched]
+Launch = Callable[..., LaunchProcess]
 
 
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
-    """Starts a launch file: ``launch("camera.launch.py", "camera:=none")``; "and" begins the arguments of another."""
-    program, log = tmp_path / "launch_it.py", tmp_path / "said.txt"
+    """Return ``launch("camera.launch.py", "camera:=none")``, which starts a launch file.
+
+    The argument "and" separates the arguments of several copies of the file.
+    """
+    program, log = tmp_path / "launch_it.py", tmp_path / "output.txt"
     program.write_text(LAUNCH)
     running = []
 
-    def launch(file: str, *arguments: str) -> Launched:
+    def launch(file: str, *arguments: str) -> LaunchProcess:
         command = [sys.executable, str(program), str(FOLDER / file), *arguments]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
-        running.append(Launched(process, log))
+        running.append(LaunchProcess(process, log))
         return running[-1]
 
     yield launch
     for launched in running:
-        launched.end()
+        launched.stop()
 
 
 @pytest.fixture
 def state(call: Any) -> Callable[[], str]:
-    """Asks the node for its state."""
+    """Return a function that requests the state of the node."""
     return lambda: str(call(GetState, "/pose_estimator/get_state").current_state.label)
 
 
-def test_the_nodes_of_two_robots_start_answer_and_stop(
+def test_the_nodes_of_two_robots_start_publish_and_stop(
     graph: Any, launch: Launch, toy_model: Path, paint: Any, image_message: Any
 ) -> None:
     both = ["camera:=none", f"model:={toy_model}", "image_topic:=/front/image"]
@@ -330,17 +337,17 @@ def test_the_nodes_of_two_robots_start_answer_and_stop(
     answers = [graph.collect(PersonPoseArray, f"/{robot}/pose_estimator/poses") for robot in ("one", "two")]
     graph.until(lambda: publisher.get_subscription_count() == 2, "both nodes subscribe", TIMEOUT_S)
     message = image_message(paint(20))
-    graph.until(lambda: publisher.publish(message) or all(answers), "both nodes answer", TIMEOUT_S)
-    assert launched.end() == 0
+    graph.until(lambda: publisher.publish(message) or all(answers), "both nodes publish poses", TIMEOUT_S)
+    assert launched.stop() == 0
     assert [len(messages[0].people) for messages in answers] == [1, 1]
-    assert launched.said.count("process has finished cleanly") == 2
-    assert "Traceback" not in launched.said
+    assert launched.output.count("process has finished cleanly") == 2
+    assert "Traceback" not in launched.output
 
 
 @pytest.mark.parametrize(
     ("camera", "robot"), [("usb_cam", ""), ("realsense", "robot"), ("zed", ""), ("zed", "robot"), ("video", "robot")]
 )
-def test_a_driver_really_starts_and_its_images_are_answered(
+def test_a_driver_starts_and_its_images_are_processed(
     graph: Any, launch: Launch, toy_model: Path, drivers: Path, camera: str, robot: str
 ) -> None:
     video = recordings.write_video(drivers.parent / "walk.avi")
@@ -348,57 +355,57 @@ def test_a_driver_really_starts_and_its_images_are_answered(
         "camera.launch.py", f"camera:={camera}", f"video:={video}", f"namespace:={robot}", f"model:={toy_model}"
     )
     answers = graph.collect(PersonPoseArray, f"{'/' * bool(robot)}{robot}/pose_estimator/poses")
-    graph.until(lambda: answers, "an image of the driver is answered", TIMEOUT_S)
-    launched.end()
-    assert "Traceback" not in launched.said
+    graph.until(lambda: answers, "an image of the driver is processed", TIMEOUT_S)
+    launched.stop()
+    assert "Traceback" not in launched.output
 
 
 @pytest.mark.usefixtures("drivers")
 def test_the_drivers_of_two_cameras_and_one_node(graph: Any, launch: Launch, toy_model: Path) -> None:
     launch("camera.launch.py", "camera:=usb_cam", "cameras:=front,rear", f"model:={toy_model}")
     answers = [graph.collect(PersonPoseArray, f"/pose_estimator/{name}/poses") for name in ("front", "rear")]
-    graph.until(lambda: all(answers), "an image of each is answered", TIMEOUT_S)
+    graph.until(lambda: all(answers), "an image of each camera is processed", TIMEOUT_S)
 
 
 @pytest.mark.usefixtures("no_driver", "domain_id")
-def test_a_missing_driver_ends_the_launch_with_one_sentence(launch: Launch) -> None:
+def test_a_missing_driver_stops_the_launch_with_one_line(launch: Launch) -> None:
     launched = launch("camera.launch.py", "camera:=usb_cam")
     assert launched.process.wait(timeout=30) == 1
-    (line,) = [line for line in launched.said.splitlines() if "usb_cam" in line]
-    assert line.endswith("-usb-cam") and "Traceback" not in launched.said
+    (line,) = [line for line in launched.output.splitlines() if "usb_cam" in line]
+    assert line.endswith("-usb-cam") and "Traceback" not in launched.output
 
 
 def test_a_node_that_waits_for_a_manager(graph: Any, launch: Launch, toy_model: Path, state: Any) -> None:
     launched = launch("camera.launch.py", "camera:=none", f"model:={toy_model}", "autostart:=false")
-    graph.until(lambda: graph.node.count_publishers("/diagnostics"), "it is there", TIMEOUT_S)
+    graph.until(lambda: graph.node.count_publishers("/diagnostics"), "the node is discovered", TIMEOUT_S)
     assert state() == "unconfigured"
-    assert launched.end() == 0 and "loading the model" not in launched.said
+    assert launched.stop() == 0 and ": loading" not in launched.output
 
 
 def test_a_node_that_the_launch_file_configures_and_activates(
     graph: Any, launch: Launch, toy_model: Path, state: Any
 ) -> None:
     launched = launch("camera.launch.py", "camera:=none", f"model:={toy_model}", "autostart:=launch")
-    graph.until(lambda: "ready: receiving" in launched.said, "it is ready", TIMEOUT_S)
+    graph.until(lambda: "ready: receiving" in launched.output, "it is ready", TIMEOUT_S)
     assert state() == "active"
-    launched.end()
-    assert "Failed to make transition" not in launched.said and "refused" not in launched.said
+    launched.stop()
+    assert "Failed to make transition" not in launched.output and "refused" not in launched.output
 
 
-def test_a_node_that_dies_is_started_again(graph: Any, launch: Launch, toy_model: Path) -> None:
+def test_a_node_that_dies_is_restarted(graph: Any, launch: Launch, toy_model: Path) -> None:
     launched = launch("camera.launch.py", "camera:=none", f"model:={toy_model}", "respawn:=true")
-    graph.until(lambda: "ready: receiving" in launched.said, "it is ready", TIMEOUT_S)
-    os.kill(int(launched.said.partition("process started with pid [")[2].partition("]")[0]), signal.SIGKILL)
-    graph.until(lambda: launched.said.count("ready: receiving") == 2, "it is ready again", TIMEOUT_S)
+    graph.until(lambda: "ready: receiving" in launched.output, "it is ready", TIMEOUT_S)
+    os.kill(int(launched.output.partition("process started with pid [")[2].partition("]")[0]), signal.SIGKILL)
+    graph.until(lambda: launched.output.count("ready: receiving") == 2, "it is ready again", TIMEOUT_S)
 
 
 def test_a_recording_in_its_own_time(graph: Any, launch: Launch, tmp_path: Path, toy_model: Path) -> None:
-    """Its images were recorded 20 ms after their stamps, in another year."""
-    bag = recordings.write_bag(tmp_path / "bag", {"/eye": [recordings.image(index) for index in range(12)]})
+    """The images were recorded in another year, 20 ms after their stamps."""
+    bag = recordings.write_bag(tmp_path / "bag", {"/eye": [recordings.image_message(index) for index in range(12)]})
     answers = graph.collect(PersonPoseArray, "/robot/pose_estimator/poses")
     launched = launch("replay.launch.py", f"bag:={bag}", "topic:=/eye", "namespace:=robot", f"model:={toy_model}")
     graph.until(lambda: launched.process.poll() is not None, "the launch has ended with the recording", TIMEOUT_S)
-    assert launched.process.returncode == 0, launched.said
+    assert launched.process.returncode == 0, launched.output
     assert answers and all(20 <= answer.latency_ms < 5000 for answer in answers)
     assert {answer.header.stamp.sec for answer in answers} <= {
         recordings.stamp_ns(index) // 10**9 for index in range(12)

@@ -1,4 +1,4 @@
-"""The node as a managed one: every transition, those that are none, and what a model that fails does to it."""
+"""Tests of the lifecycle: valid and invalid transitions, and models that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINGER_S = 1.0
 
 
 class Loads:
-    """Loads estimators, and counts those that are open; the first ``failing`` fail, and all wait for ``release``."""
+    """Loads estimators and counts the open ones. The first ``failing`` loads fail. All loads wait for ``release``."""
 
     def __init__(self, failing: int = 0) -> None:
         self.failing = failing
@@ -34,7 +34,7 @@ class Loads:
         self.release: threading.Event | None = None
         self.threads: set[str] = set()
 
-    def __call__(self, config: Any, progress: Any, say: Any) -> PoseEstimator:
+    def __call__(self, config: Any, progress: Any, notify: Any) -> PoseEstimator:
         self.configs.append(config)
         self.threads.add(threading.current_thread().name)
         if self.release is not None:
@@ -42,7 +42,7 @@ class Loads:
             assert self.release.wait(20)
         if len(self.configs) <= self.failing:
             raise ValueError("model: expected a network, got none")
-        estimator = load_estimator(config, progress, say)
+        estimator = load_estimator(config, progress, notify)
         close = estimator.runner.close
         estimator.runner.close = lambda: (close(), self._count(-1))[0]
         self._count(1)
@@ -57,7 +57,7 @@ Change = Callable[..., bool]
 
 @pytest.fixture
 def change(call: Any) -> Change:
-    """Asks for a transition, by label or number, and says whether it was granted."""
+    """Return a function that requests a transition, by label or number, and returns whether it succeeded."""
 
     def change(label: str = "", number: int = 0) -> bool:
         transition = Transition(label=label, id=number)
@@ -68,20 +68,20 @@ def change(call: Any) -> Change:
 
 @pytest.fixture
 def state(call: Any) -> Callable[[], str]:
-    """Asks for the state."""
+    """Return a function that requests the state."""
     return lambda: str(call(GetState, f"{NODE}/get_state").current_state.label)
 
 
-def test_a_managed_node_does_nothing_by_itself(graph: Any, make_node: Any, make_camera: Any, state: Any) -> None:
+def test_a_managed_node_does_not_start_by_itself(graph: Any, make_node: Any, make_camera: Any, state: Any) -> None:
     loads = Loads()
     make_node(loads, autostart=False)
     camera = make_camera()
     assert state() == "unconfigured"
-    graph.until(lambda: graph.node.count_subscribers(camera.poses_topic) == 1, "somebody listens")
+    graph.until(lambda: graph.node.count_subscribers(camera.poses_topic) == 1, "the poses have a subscriber")
     assert (loads.configs, camera.publisher.get_subscription_count()) == ([], 0)
 
 
-def test_the_whole_life(
+def test_the_whole_lifecycle(
     graph: Any, make_node: Any, make_camera: Any, change: Change, state: Any, paint: Any, image_message: Any
 ) -> None:
     loads = Loads()
@@ -95,8 +95,8 @@ def test_the_whole_life(
             camera.connect()
             assert len(camera.ask(image_message(paint(20))).people) == 1
             assert change("deactivate") and state() == "inactive"
-            assert loads.open == 0  # the memory of the GPU is free again
-            graph.until(lambda: camera.publisher.get_subscription_count() == 0, "the node receives no more")
+            assert loads.open == 0  # the GPU memory is released
+            graph.until(lambda: camera.publisher.get_subscription_count() == 0, "the node unsubscribes")
         assert change("cleanup") and state() == "unconfigured"
     assert len(loads.configs) == 4  # each configure, and each activate after a deactivate
     assert loads.threads == {"pose_worker"}
@@ -105,7 +105,7 @@ def test_the_whole_life(
 
 
 @pytest.mark.parametrize("before", [[], ["configure"], ["configure", "activate"]], ids=" ".join)
-def test_shutdown_from_every_state_leaves_nothing(make_node: Any, change: Change, state: Any, before: Any) -> None:
+def test_shutdown_from_every_state_releases_everything(make_node: Any, change: Change, state: Any, before: Any) -> None:
     loads = Loads()
     make_node(loads, autostart=False)
     assert all(change(label) for label in before)
@@ -122,13 +122,11 @@ INVALID = {
 
 
 @pytest.mark.parametrize("where", INVALID)
-def test_what_is_no_transition_here_is_refused_and_harmless(
-    make_node: Any, change: Change, state: Any, where: str
-) -> None:
+def test_an_invalid_transition_is_refused_and_harmless(make_node: Any, change: Change, state: Any, where: str) -> None:
     before, refused = INVALID[where]
     make_node(Loads(), autostart=False)
     assert all(change(label) for label in before)
-    for label in [*refused, "no such transition", "destroy"]:
+    for label in [*refused, "unknown transition", "destroy"]:
         assert not change(label), label
         assert state() == where
     for number in (255, 77, Transition.TRANSITION_CALLBACK_SUCCESS):  # rclpy raises on these
@@ -139,19 +137,19 @@ def test_what_is_no_transition_here_is_refused_and_harmless(
     assert state() == where
 
 
-def test_an_answer_means_that_the_next_request_is_welcome(make_node: Any, change: Change, state: Any) -> None:
-    """Also while the thread that has answered is slow to end."""
+def test_after_a_response_the_next_request_is_accepted(make_node: Any, change: Change, state: Any) -> None:
+    """Test this also while the thread of the last request is slow to exit."""
     node = make_node(Loads(), autostart=False)
-    woken = node._transitions._woken
-    node._transitions._woken = SimpleNamespace(trigger=lambda: (woken.trigger(), time.sleep(LINGER_S)))
+    end_signal = node._transitions._end_signal
+    node._transitions._end_signal = SimpleNamespace(trigger=lambda: (end_signal.trigger(), time.sleep(LINGER_S)))
     assert all(change(label) for label in ("configure", "activate", "deactivate", "cleanup", "configure"))
     assert state() == "inactive"
 
 
-def test_who_sees_a_state_may_leave_it(
+def test_a_visible_state_can_be_left_at_once(
     graph: Any, make_node: Any, change: Change, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node that starts by itself is active a moment before it is done with that."""
+    """With autostart the node is active a moment before the transition has finished."""
     activate = PoseEstimatorNode.trigger_activate
 
     def activate_and_linger(node: PoseEstimatorNode) -> Any:
@@ -165,9 +163,7 @@ def test_who_sees_a_state_may_leave_it(
     assert change("deactivate") and state() == "inactive"
 
 
-def test_a_model_that_fails_leaves_the_node_ready_for_the_next_try(
-    graph: Any, make_node: Any, change: Change, state: Any
-) -> None:
+def test_after_a_failed_load_the_node_can_try_again(graph: Any, make_node: Any, change: Change, state: Any) -> None:
     loads = Loads(failing=1)
     node = make_node(loads, autostart=False)
     assert not change("configure") and state() == "unconfigured"
@@ -179,7 +175,7 @@ def test_a_model_that_fails_leaves_the_node_ready_for_the_next_try(
     assert change("activate") and state() == "active"
 
 
-def test_an_error_in_a_transition_leads_back_to_the_beginning(
+def test_an_error_in_a_transition_leads_back_to_unconfigured(
     graph: Any, make_node: Any, change: Change, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from diagnostic_msgs.msg import DiagnosticArray
@@ -192,11 +188,13 @@ def test_an_error_in_a_transition_leads_back_to_the_beginning(
         assert not change("activate")
     assert state() == "unconfigured" and node._worker is None
     failed = "FAILED: on_activate: ZeroDivisionError"
-    graph.until(lambda: any(s.message.startswith(failed) for r in reports for s in r.status), "it says why")
+    graph.until(
+        lambda: any(s.message.startswith(failed) for r in reports for s in r.status), "the diagnostics have the reason"
+    )
     assert change("configure") and change("activate") and state() == "active"
 
 
-def test_while_a_model_loads_the_node_answers(
+def test_the_node_stays_responsive_while_a_model_loads(
     graph: Any, make_node: Any, change: Change, state: Any, call: Any
 ) -> None:
     from diagnostic_msgs.msg import DiagnosticArray
@@ -206,16 +204,16 @@ def test_while_a_model_loads_the_node_answers(
     node = make_node(loads, autostart=False, diagnostics__period_s=0.1)
     reports = graph.collect(DiagnosticArray, "/diagnostics")
     client = graph.node.create_client(ChangeState, f"{NODE}/change_state")
-    graph.until(client.service_is_ready, "the service is there")
+    graph.until(client.service_is_ready, "the service is available")
     configured = client.call_async(ChangeState.Request(transition=Transition(label="configure")))
     graph.until(lambda: loads.configs, "the model loads")
     assert state() == "configuring"
-    assert not change("activate") and not change("shutdown")  # one at a time
+    assert not change("activate") and not change("shutdown")  # one transition at a time
     threshold = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.5)
     changes = [Parameter(name="decoder.score_threshold", value=threshold)]
     assert call(SetParameters, f"{NODE}/set_parameters", parameters=changes).results[0].successful
     building = lambda: any(s.message.startswith("BUILDING 43 %") for r in reports for s in r.status)  # noqa: E731
-    graph.until(building, "the diagnostics say how far it is")
+    graph.until(building, "the diagnostics show the progress")
     assert not configured.done()
     loads.release.set()
     graph.until(configured.done, "the transition ends")
@@ -223,20 +221,20 @@ def test_while_a_model_loads_the_node_answers(
     assert node.config.decoder.score_threshold == 0.5
 
 
-def test_settings_that_do_not_go_with_the_model_that_loads_are_told(
+def test_settings_that_do_not_match_the_loaded_model_fail(
     graph: Any, make_node: Any, state: Any, call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def retuned(estimator: PoseEstimator, config: Any) -> PoseEstimator:
+    def with_decoder(estimator: PoseEstimator, config: Any) -> PoseEstimator:
         if config.score_threshold == 0.5:
             raise ValueError("decoder: expected another threshold")
         return estimator
 
-    monkeypatch.setattr(PoseEstimator, "retuned", retuned)
+    monkeypatch.setattr(PoseEstimator, "with_decoder", with_decoder)
     loads = Loads()
     loads.release = threading.Event()
     make_node(loads, autostart=False)
     client = graph.node.create_client(ChangeState, f"{NODE}/change_state")
-    graph.until(client.service_is_ready, "the service is there")
+    graph.until(client.service_is_ready, "the service is available")
     configured = client.call_async(ChangeState.Request(transition=Transition(label="configure")))
     graph.until(lambda: loads.configs, "the model loads")
     threshold = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=0.5)
@@ -247,7 +245,7 @@ def test_settings_that_do_not_go_with_the_model_that_loads_are_told(
     assert not configured.result().success and state() == "unconfigured" and loads.open == 0
 
 
-def test_a_model_that_does_not_fit_is_given_back(make_node: Any, change: Change, state: Any) -> None:
+def test_a_model_that_does_not_match_is_released(make_node: Any, change: Change, state: Any) -> None:
     from pose_ros.runtime.onnx import OnnxRunner
 
     closed: list[OnnxRunner] = []
@@ -262,7 +260,7 @@ def test_a_model_that_does_not_fit_is_given_back(make_node: Any, change: Change,
     assert len(closed) == 1
 
 
-def test_the_model_changes_by_configuring_anew(
+def test_the_model_changes_when_the_node_is_configured_again(
     graph: Any, make_node: Any, make_camera: Any, change: Change, call: Any, paint: Any, image_message: Any
 ) -> None:
     loads = Loads()
@@ -271,12 +269,12 @@ def test_the_model_changes_by_configuring_anew(
     camera.connect()
     threads = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=1)
     parameters = [Parameter(name="runtime.threads", value=threads)]
-    refused = call(SetParameters, f"{NODE}/set_parameters", parameters=parameters).results[0]
-    assert not refused.successful and "deactivate" in refused.reason
+    rejected = call(SetParameters, f"{NODE}/set_parameters", parameters=parameters).results[0]
+    assert not rejected.successful and "deactivate" in rejected.reason
     assert change("deactivate")
     assert call(SetParameters, f"{NODE}/set_parameters", parameters=parameters).results[0].successful
     assert change("activate")
-    assert loads.configs[-1].runtime.threads == 0  # what was configured
+    assert loads.configs[-1].runtime.threads == 0  # the configured value
     assert all(change(label) for label in ("deactivate", "cleanup", "configure", "activate"))
     assert loads.configs[-1].runtime.threads == 1
     camera.connect()
@@ -284,23 +282,23 @@ def test_the_model_changes_by_configuring_anew(
     assert node.state == "active"
 
 
-def test_the_image_in_hand_is_answered_before_the_node_is_inactive(
+def test_the_image_in_progress_is_processed_before_the_node_is_inactive(
     graph: Any, make_node: Any, make_camera: Any, slow: PoseEstimator, state: Any, paint: Any, image_message: Any
 ) -> None:
     make_node(lambda *_: slow)
     camera = make_camera()
     camera.connect()
     camera.send(image_message(paint(20)))
-    graph.until(lambda: slow.runner.started == 1, "the network works")
+    graph.until(lambda: slow.runner.started == 1, "the network runs")
     client = graph.node.create_client(ChangeState, f"{NODE}/change_state")
-    graph.until(client.service_is_ready, "the service is there")
+    graph.until(client.service_is_ready, "the service is available")
     stopped = client.call_async(ChangeState.Request(transition=Transition(label="deactivate")))
     graph.until(lambda: state() == "deactivating", "it stops")
     assert not stopped.done() and not camera.answers
     slow.runner.release.release()
     graph.until(stopped.done, "it has stopped")
     assert stopped.result().success
-    graph.until(lambda: camera.answers, "the image is answered")
+    graph.until(lambda: camera.answers, "the image is processed")
 
 
 def test_a_node_can_be_destroyed_while_its_model_loads(graph: Any, make_node: Any) -> None:

@@ -1,4 +1,4 @@
-"""The parameters of the node."""
+"""Tests of the parameters of the node."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ OWN = {"model", "grouping", "cameras", "image_transport", "autostart", "lazy", "
 
 
 def node_with(graph: Any, overrides: dict[str, Any]) -> Any:
-    """A plain node with these values given on its command line."""
+    """Make a plain node with parameter overrides."""
     values = [Parameter(name, value=value) for name, value in overrides.items()]
     return graph.add(rclpy.create_node("configured", context=graph.context, parameter_overrides=values))
 
@@ -71,13 +71,13 @@ def test_values_reach_their_stage(graph: Any) -> None:
     [
         pytest.param("decoder.score_threshold", 1.5, r"expected float \(0.0 to 1.0\)", id="high"),
         pytest.param("decoder.max_people", 0, r"decoder.max_people: expected int \(1 to 1000\)", id="low"),
-        pytest.param("decoder.score_threshold", 1, "written with a point: 1.0", id="integer for a float"),
-        pytest.param("overlay.boxes", "yes", "overlay.boxes: expected bool", id="text for a truth value"),
-        pytest.param("runtime.backend", "abacus", "expected one of auto, .*, got 'abacus'", id="no such choice"),
-        pytest.param("grouping", "guess", "grouping: expected one of .*, got 'guess'", id="no such grouping"),
+        pytest.param("decoder.score_threshold", 1, "write a float with a point: 1.0", id="integer for a float"),
+        pytest.param("overlay.boxes", "yes", "overlay.boxes: expected bool", id="text for a bool"),
+        pytest.param("runtime.backend", "abacus", "expected one of auto, .*, got 'abacus'", id="unknown choice"),
+        pytest.param("grouping", "guess", "grouping: expected one of .*, got 'guess'", id="unknown grouping"),
         pytest.param("decoder.dark_kernel", 4, "dark_kernel: expected an odd number, got 4", id="even kernel"),
-        pytest.param("cameras", "front", "cameras: expected list", id="one name for several"),
-        pytest.param("cameras", ["front", "front"], "cameras: expected names that differ", id="cameras alike"),
+        pytest.param("cameras", "front", "cameras: expected list", id="string instead of a list"),
+        pytest.param("cameras", ["front", "front"], "cameras: expected unique names", id="duplicate names"),
         pytest.param("cameras", ["front", ""], "expected names of letters", id="camera without a name"),
         pytest.param("cameras", ["/front"], "expected names of letters", id="absolute name"),
     ],
@@ -87,7 +87,7 @@ def test_a_bad_value_is_refused_with_the_reason(graph: Any, name: str, value: An
         declare_parameters(node_with(graph, {name: value}))
 
 
-def test_ranges_and_units_can_be_asked_for(graph: Any) -> None:
+def test_descriptors_have_ranges_and_units(graph: Any) -> None:
     node = node_with(graph, {})
     declare_parameters(node)
     threshold = node.describe_parameter("decoder.score_threshold")
@@ -101,11 +101,11 @@ def test_ranges_and_units_can_be_asked_for(graph: Any) -> None:
 
 @pytest.fixture
 def settings(graph: Any) -> Any:
-    """The settings of a node whose model is in use, and does not take a certain number."""
+    """Make the settings of a node while its model is in use. The model rejects ``max_people = 13``."""
 
     def check(config: NodeConfig) -> None:
         if config.decoder.max_people == 13:
-            raise ValueError("the model brings bad luck")
+            raise ValueError("the model rejects 13")
 
     node = node_with(graph, {})
     settings = LiveSettings(node, check, lambda: True)
@@ -120,17 +120,17 @@ def test_live_parameters_change_together(settings: Any) -> None:
     assert settings.set(decoder__max_people=5, max_rate=7.5, overlay__boxes=True).successful
     config = settings.config
     assert (config.decoder.max_people, config.max_rate, config.overlay.boxes) == (5, 7.5, True)
-    assert before == NodeConfig()  # who holds the old values keeps values that go together
+    assert before == NodeConfig()  # the old object keeps its values
 
 
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        pytest.param({"max_rate": 5.0, "decoder__dark_kernel": 4}, "expected an odd number", id="no odd number"),
+        pytest.param({"max_rate": 5.0, "decoder__dark_kernel": 4}, "expected an odd number", id="even kernel"),
         pytest.param({"max_rate": 5.0, "decoder__max_people": 0}, "decoder.max_people", id="out of range"),
         pytest.param({"max_rate": 5.0, "lazy": "always"}, "expected one of drop, keep, off, got 'always'", id="choice"),
         pytest.param({"max_rate": 5.0, "overlay__boxes": 1}, "expected 'Type.BOOL'", id="type"),
-        pytest.param({"max_rate": 5.0, "decoder__max_people": 13}, "bad luck", id="does not suit the model"),
+        pytest.param({"max_rate": 5.0, "decoder__max_people": 13}, "the model rejects 13", id="rejected by the model"),
         pytest.param({"max_rate": 5.0, "cameras": ["front"]}, "cameras", id="read-only"),
         pytest.param({"max_rate": 5.0, "model": "other.onnx"}, "model is in use; deactivate", id="model in use"),
         pytest.param({"max_rate": 5.0, "runtime__threads": 2}, "model is in use; deactivate", id="runtime in use"),
@@ -142,14 +142,14 @@ def test_one_bad_value_refuses_all_with_the_reason(settings: Any, values: dict[s
     assert settings.config == NodeConfig()
 
 
-def test_what_the_model_is_made_with_changes_while_it_is_not_in_use(settings: Any) -> None:
+def test_model_settings_change_while_the_model_is_not_in_use(settings: Any) -> None:
     assert settings.set(runtime__threads=0).successful  # no change
     settings._in_use = lambda: False
     assert settings.set(model="other.onnx", runtime__threads=2).successful
     assert (settings.config.model, settings.config.runtime.threads) == ("other.onnx", 2)
 
 
-def test_other_parameters_of_the_node_are_none_of_ours(settings: Any, graph: Any) -> None:
+def test_other_parameters_of_the_node_are_ignored(settings: Any, graph: Any) -> None:
     assert settings.set(use_sim_time=True).successful
     assert settings.config == NodeConfig()
 
@@ -158,7 +158,7 @@ def test_other_parameters_of_the_node_are_none_of_ours(settings: Any, graph: Any
 def test_a_former_name_still_works_with_a_warning(graph: Any, log: Any, old: str, new: str) -> None:
     config = declare_parameters(node_with(graph, {old: 0.25}))
     assert getattr(config.markers, new) == 0.25
-    graph.until(lambda: log.said(f"parameter {old} is now markers.{new}: use the new name"), "the node warns")
+    graph.until(lambda: log.find(f"parameter {old} is now markers.{new}: use the new name"), "the node warns")
 
 
 def test_a_present_name_wins_over_a_former_one(graph: Any) -> None:
@@ -169,7 +169,7 @@ def test_a_present_name_wins_over_a_former_one(graph: Any) -> None:
 def test_a_former_name_can_be_set_while_the_node_runs(settings: Any) -> None:
     assert settings.set(markers__bone_m=0.125).successful
     assert settings.config.markers.limb_m == 0.125
-    assert not settings.set(markers__bone_m=5.0).successful  # the range is that of the present name
+    assert not settings.set(markers__bone_m=5.0).successful  # the range of the present name applies
     assert settings.config.markers.limb_m == 0.125
 
 
@@ -177,7 +177,7 @@ def test_a_former_name_can_be_set_while_the_node_runs(settings: Any) -> None:
     ("name", "changes"),
     [("decoder.max_people", "live"), ("lazy", "live"), ("runtime.threads", "configure"), ("cameras", "restart")],
 )
-def test_it_is_told_when_a_change_counts(graph: Any, name: str, changes: str) -> None:
+def test_documents_tell_when_a_change_takes_effect(graph: Any, name: str, changes: str) -> None:
     node = node_with(graph, {})
     declare_parameters(node)
     assert {p.name: p.changes for p in parameters()}[name] == changes

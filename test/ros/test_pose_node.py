@@ -1,4 +1,4 @@
-"""The node in a real graph: what it answers, what it drops, what it survives."""
+"""Tests of the node in a real graph: poses, dropped images and broken images."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ StartNode = Callable[..., tuple[PoseEstimatorNode, Any]]
 PHOTOS = Path(__file__).resolve().parents[3] / "shared/images/coco_val/images"
 
 
-def read(message: PersonPoseArray) -> People:
-    """The message as the library's type."""
+def read_people(message: PersonPoseArray) -> People:
+    """Convert a message to the type of the library."""
     shape = (len(message.people), len(message.keypoint_names))
     rows = [[(k.x, k.y, k.score) for k in person.keypoints] for person in message.people]
     numbers = np.nan_to_num(np.float32(rows).reshape(*shape, 3))
@@ -38,7 +38,7 @@ def read(message: PersonPoseArray) -> People:
 
 
 def assert_same(found: People, expected: People) -> None:
-    """Equal to the last bit."""
+    """Check that all arrays are equal bit by bit."""
     for name in ("keypoints", "scores", "person_scores", "ids"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
@@ -63,12 +63,12 @@ def test_people_are_those_of_the_library(
 ) -> None:
     _, camera = start()
     image = paint(12, 40)
-    found = read(camera.ask(image_message(image)))
+    found = read_people(camera.ask(image_message(image)))
     assert len(found) == 2
     assert_same(found, toy_estimator.estimate(image))
 
 
-def test_every_image_has_one_answer_also_without_people(start: StartNode, paint: Any, image_message: Any) -> None:
+def test_every_image_is_answered_even_without_people(start: StartNode, paint: Any, image_message: Any) -> None:
     _, camera = start()
     counts = [
         len(camera.ask(image_message(paint(*people), stamp_s=1 + i)).people)
@@ -82,12 +82,12 @@ def test_every_image_has_one_answer_also_without_people(start: StartNode, paint:
 def test_the_colour_order_is_respected(start: StartNode, paint: Any, image_message: Any) -> None:
     _, camera = start()
     bgr = paint(20)
-    assert len(camera.ask(image_message(bgr, "rgb8")).people) == 0  # upside down: blue head, red foot
+    assert len(camera.ask(image_message(bgr, "rgb8")).people) == 0  # blue head and red foot: no person
     assert len(camera.ask(image_message(bgr[..., ::-1].copy(), "rgb8")).people) == 1
     assert len(camera.ask(image_message(bgr, "bgr8")).people) == 1
 
 
-def test_latency_is_counted_from_the_stamp(graph: Any, start: StartNode, paint: Any, image_message: Any) -> None:
+def test_latency_is_measured_from_the_stamp(graph: Any, start: StartNode, paint: Any, image_message: Any) -> None:
     _, camera = start()
     message = image_message(paint())
     message.header.stamp = graph.node.get_clock().now().to_msg()
@@ -97,14 +97,14 @@ def test_latency_is_counted_from_the_stamp(graph: Any, start: StartNode, paint: 
 
 
 def block_on_first(graph: Any, camera: Any, slow: PoseEstimator, message: Image) -> None:
-    """Send an image and wait until the network works on it."""
+    """Send an image, and wait until the network runs."""
     camera.send(message)
     graph.until(lambda: slow.runner.started == 1, "the network has started")
 
 
 def waiting_stamp(node: PoseEstimatorNode) -> int | None:
-    """Stamp of the image that waits, seconds."""
-    waiting = node._worker.waiting.waiting(node.cameras[0])
+    """Return the stamp of the waiting image, s."""
+    waiting = node._worker.waiting.peek(node.cameras[0])
     return waiting and waiting.header.stamp.sec
 
 
@@ -118,13 +118,13 @@ def test_only_the_newest_image_waits_and_the_others_are_counted(
         camera.send(message)
         graph.until(lambda m=message: waiting_stamp(node) == m.header.stamp.sec, "the image waits")
     slow.runner.release.release(2)
-    graph.until(lambda: len(camera.answers) == 2, "both are answered")
+    graph.until(lambda: len(camera.answers) == 2, "both are processed")
     slow.runner.release.release()
     camera.ask(messages[5])
     assert [(a.header.stamp.sec, a.dropped) for a in camera.answers] == [(1, 0), (5, 3), (6, 0)]
 
 
-def test_drops_before_a_broken_image_are_told_with_the_next_answer(
+def test_drops_before_a_broken_image_are_reported_with_the_next_answer(
     graph: Any, start: StartNode, slow: PoseEstimator, paint: Any, image_message: Any
 ) -> None:
     node, camera = start(slow)
@@ -133,7 +133,7 @@ def test_drops_before_a_broken_image_are_told_with_the_next_answer(
         camera.send(image_message(paint(), encoding, stamp_s=stamp_s))
         graph.until(lambda s=stamp_s: waiting_stamp(node) == s, "the image waits")
     slow.runner.release.release(2)
-    graph.until(lambda: len(camera.answers) == 1, "the first is answered")
+    graph.until(lambda: len(camera.answers) == 1, "the first is processed")
     graph.until(lambda: waiting_stamp(node) is None, "the broken one is taken")
     camera.ask(image_message(paint(), stamp_s=4))
     assert [(a.header.stamp.sec, a.dropped) for a in camera.answers] == [(1, 0), (4, 1)]
@@ -142,18 +142,18 @@ def test_drops_before_a_broken_image_are_told_with_the_next_answer(
 BROKEN = {
     "unknown encoding": {"encoding": "h264"},
     "no encoding": {"encoding": ""},
-    "no picture at all": {"width": 0, "height": 0, "step": 0, "data": array.array("B")},
+    "empty image": {"width": 0, "height": 0, "step": 0, "data": array.array("B")},
     "zero width": {"width": 0},
     "step too small": {"step": 3},
     "data too short": {"data": array.array("B", b"abc")},
     "giant": {"width": 2**32 - 1, "height": 2**32 - 1, "step": 2**32 - 1},
     "odd 4:2:2": {"encoding": "yuyv", "width": 79},
     "depth": {"encoding": "32FC1"},
-    "bytes that are no name": {"encoding": "\udcff".encode(errors="replace").decode() + "\n" * 50},
+    "invalid encoding name": {"encoding": "\udcff".encode(errors="replace").decode() + "\n" * 50},
 }
 
 
-def test_no_broken_image_ends_the_node_and_each_is_named(
+def test_no_broken_image_stops_the_node_and_each_is_reported(
     graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node, camera = start()
@@ -198,7 +198,7 @@ def test_the_overlay_is_drawn_only_for_subscribers(
     monkeypatch.setattr(outputs, "draw", lambda *a: (drawn.append(1), draw(*a))[1])
     node, camera = start()
     camera.ask(image_message(paint(20)))
-    camera.ask(image_message(paint(20)))  # the worker is past the first by now
+    camera.ask(image_message(paint(20)))  # the worker has finished the first one
     assert drawn == []
 
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
@@ -211,7 +211,7 @@ def test_the_overlay_is_drawn_only_for_subscribers(
     assert (overlay.header.stamp.sec, overlay.header.frame_id) == (7, "camera")
     pixels = np.frombuffer(overlay.data, np.uint8).reshape(64, 80, 3)
     assert (pixels != paint(20)).any()
-    np.testing.assert_array_equal(pixels[:, 50:], paint(20)[:, 50:])  # away from the person nothing changes
+    np.testing.assert_array_equal(pixels[:, 50:], paint(20)[:, 50:])  # unchanged away from the person
     assert drawn == [1]
 
 
@@ -230,9 +230,7 @@ def test_the_poses_do_not_wait_for_the_overlay(
 
 
 @pytest.mark.parametrize("encoding", ["mono8", "mono16"])
-def test_a_grey_image_has_an_answer_and_an_overlay(
-    graph: Any, start: StartNode, image_message: Any, encoding: str
-) -> None:
+def test_a_grey_image_has_poses_and_an_overlay(graph: Any, start: StartNode, image_message: Any, encoding: str) -> None:
     node, camera = start()
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
     graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
@@ -248,20 +246,20 @@ def test_a_grey_image_has_an_answer_and_an_overlay(
         pytest.param(QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE), id="reliable"),
     ],
 )
-def test_publishers_of_either_reliability_are_heard(
+def test_publishers_of_either_reliability_are_received(
     start: StartNode, paint: Any, image_message: Any, qos: QoSProfile
 ) -> None:
     _, camera = start(qos=qos)
     assert len(camera.ask(image_message(paint(20))).people) == 1
 
 
-def test_the_quality_of_service_can_be_overridden(graph: Any, start: StartNode) -> None:
+def test_qos_can_be_overridden(graph: Any, start: StartNode) -> None:
     start(**{"qos_overrides./image.subscription.reliability": "reliable"})
     info = graph.node.get_subscriptions_info_by_topic("/image")
     assert [entry.qos_profile.reliability for entry in info] == [ReliabilityPolicy.RELIABLE]
 
 
-def test_two_nodes_in_two_namespaces_do_not_meet(start: StartNode, paint: Any, image_message: Any) -> None:
+def test_two_nodes_in_two_namespaces_are_independent(start: StartNode, paint: Any, image_message: Any) -> None:
     (_, left), (_, right) = start(namespace="/left"), start(namespace="/right")
     assert len(left.ask(image_message(paint(20), frame_id="l")).people) == 1
     assert len(right.ask(image_message(paint(), frame_id="r")).people) == 0
@@ -277,7 +275,7 @@ def test_the_model_and_the_settings_are_those_of_the_parameters(
     assert len(camera.ask(image_message(paint(12, 40))).people) == 1
 
 
-def test_a_model_that_cannot_be_loaded_is_told(graph: Any, make_node: Any) -> None:
+def test_a_failed_load_is_reported(graph: Any, make_node: Any) -> None:
     node = make_node(model="missing.onnx")
     graph.until(node.failed.is_set, "the node gives up")
     assert node.close(timeout_s=10)
@@ -303,4 +301,4 @@ def test_people_of_a_photo_are_those_of_the_library(start: StartNode, image_mess
     photos = (cv2.imread(str(path)) for path in sorted(PHOTOS.glob("*.jpg"))[:20])
     image, people = next((i, p) for i in photos if len(p := estimator.estimate(i)) > 1)
     _, camera = start(estimator)
-    assert_same(read(camera.ask(image_message(image))), people)
+    assert_same(read_people(camera.ask(image_message(image))), people)

@@ -1,4 +1,4 @@
-"""The program pose_node as a process: signals, exit codes, what it says."""
+"""Tests of the program ``pose_node``: signals, exit codes and output."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def load(config, *_):
     estimator.runner.run = lambda *feeds: (busy(1.0), network(*feeds))[1]
     return estimator
 
-def load_to_close_slowly(*given):
-    estimator = load(*given)
+def load_to_close_slowly(*arguments):
+    estimator = load(*arguments)
     close = estimator.runner.close
     estimator.runner.close = lambda: (busy(1.0), close())
     return estimator
 
 loads = {
     "closes": load_to_close_slowly,
-    "loads": lambda *given: busy(1.0) or load(*given),
+    "loads": lambda *arguments: busy(1.0) or load(*arguments),
     "hangs": lambda *_: busy(60.0),
     "works": load,
 }
@@ -52,7 +52,7 @@ sys.exit(run(sys.argv[1:], loads[sys.argv[1]]))
 
 @pytest.fixture
 def busy_program(tmp_path: Path) -> str:
-    """``BUSY`` as a file: given with -c, it would import the source tree, which has no messages."""
+    """Write ``BUSY`` to a file. With -c it would import the source tree, which has no messages."""
     (tmp_path / "busy.py").write_text(BUSY)
     return str(tmp_path / "busy.py")
 
@@ -62,7 +62,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(domain_id: int) -> Iterator[Start]:
-    """Starts a Python program in the domain of the test; it does not outlive it."""
+    """Return a function that starts a Python program in the domain of the test. It is killed after the test."""
     processes = []
 
     def start(*command: str) -> subprocess.Popen[str]:
@@ -76,62 +76,62 @@ def start(domain_id: int) -> Iterator[Start]:
         process.communicate()
 
 
-def until_said(process: subprocess.Popen[str], word: str) -> None:
-    """Read what the process logs until the word comes."""
+def wait_for_log(process: subprocess.Popen[str], word: str) -> None:
+    """Read the log of the process up to a line with this word."""
     assert process.stderr
     for line in process.stderr:
         if word in line:
             return
-    pytest.fail(f"the process ended without saying {word!r}")
+    pytest.fail(f"the process exited without logging {word!r}")
 
 
-def has_said_something(process: subprocess.Popen[str]) -> bool:
-    """Whether there is output to read."""
+def has_output(process: subprocess.Popen[str]) -> bool:
+    """Return whether there is output to read."""
     return bool(select.select([process.stdout], [], [], 0)[0])
 
 
-def until_busy(process: subprocess.Popen[str]) -> None:
-    """Wait until the process says that it is; the middleware may have to say something, too."""
+def wait_until_busy(process: subprocess.Popen[str]) -> None:
+    """Wait until the process prints "busy". The middleware may print other lines."""
     assert process.stdout
     assert any(line == "busy\n" for line in process.stdout)
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """Exit code, and the rest of what it said."""
+def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Wait until the process exits. Return the exit code and the rest of its output."""
     output, errors = process.communicate(timeout=EXIT_TIMEOUT_S)
     return process.returncode, output + errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_signal_ends_the_waiting_node_cleanly(start: Start, toy_model: Path, number: int) -> None:
+def test_a_signal_stops_an_idle_node_cleanly(start: Start, toy_model: Path, number: int) -> None:
     process = start(str(PROGRAM), "--ros-args", "-p", f"model:={toy_model}")
-    until_said(process, "ready")
+    wait_for_log(process, "ready")
     process.send_signal(number)
-    assert ended(process) == (0, "")
+    assert wait_for_exit(process) == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_signal_during_loading_ends_it_when_the_model_is_there(
+def test_a_signal_during_loading_stops_it_after_loading(
     start: Start, busy_program: str, toy_model: Path, number: int
 ) -> None:
     process = start(busy_program, "loads", "--ros-args", "-p", f"model:={toy_model}")
-    until_busy(process)
+    wait_until_busy(process)
     process.send_signal(number)
-    process.send_signal(number)  # a launch file repeats what the terminal has sent
-    code, said = ended(process)
-    assert (code, "Traceback" in said) == (0, False)
+    process.send_signal(number)  # a launch file repeats the signal of the terminal
+    code, output = wait_for_exit(process)
+    assert (code, "Traceback" in output) == (0, False)
 
 
-def test_a_model_that_hangs_does_not_keep_the_process(start: Start, busy_program: str) -> None:
+def test_a_model_that_hangs_does_not_keep_the_process_running(start: Start, busy_program: str) -> None:
     process = start(busy_program, "hangs")
-    until_busy(process)
+    wait_until_busy(process)
     process.send_signal(signal.SIGINT)
-    code, said = ended(process)  # it would hang for longer than that waits
-    assert (code, "Traceback" in said) == (0, False)
+    code, output = wait_for_exit(process)  # the model hangs for longer than this waits
+    assert (code, "Traceback" in output) == (0, False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_signal_during_an_image_ends_it_after_that_image(
+def test_a_signal_during_an_image_stops_it_after_that_image(
     start: Start, busy_program: str, graph: Any, toy_model: Path, paint: Any, image_message: Any, number: int
 ) -> None:
     process = start(busy_program, "works", "--ros-args", "-p", f"model:={toy_model}", "-p", "runtime.warm_up:=false")
@@ -140,12 +140,12 @@ def test_a_signal_during_an_image_ends_it_after_that_image(
     graph.until(lambda: publisher.get_subscription_count() == 1, "the process subscribes")
     graph.until(lambda: graph.node.count_publishers("/pose_estimator/poses") == 1, "the process publishes")
     message = image_message(paint(20))
-    graph.until(lambda: publisher.publish(message) or has_said_something(process), "an image arrives")
-    until_busy(process)
+    graph.until(lambda: publisher.publish(message) or has_output(process), "an image arrives")
+    wait_until_busy(process)
     process.send_signal(number)
-    graph.until(lambda: answers, "the image in hand is answered")
-    code, said = ended(process)
-    assert (code, "Traceback" in said) == (0, False)
+    graph.until(lambda: answers, "the image in progress is processed")
+    code, output = wait_for_exit(process)
+    assert (code, "Traceback" in output) == (0, False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -153,19 +153,17 @@ def test_signals_during_the_shutdown_change_nothing(
     start: Start, busy_program: str, toy_model: Path, number: int
 ) -> None:
     process = start(busy_program, "closes", "--ros-args", "-p", f"model:={toy_model}")
-    until_said(process, "ready")
+    wait_for_log(process, "ready")
     process.send_signal(number)
-    until_busy(process)
+    wait_until_busy(process)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    code, said = ended(process)
-    assert (code, "Traceback" in said) == (0, False)
+    code, output = wait_for_exit(process)
+    assert (code, "Traceback" in output) == (0, False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-def test_a_managed_process_outlives_models_that_fail_and_requests_that_make_no_sense(
-    start: Start, call: Any, number: int
-) -> None:
+def test_a_managed_process_survives_failing_models_and_invalid_requests(start: Start, call: Any, number: int) -> None:
     from lifecycle_msgs.msg import Transition
     from lifecycle_msgs.srv import ChangeState
 
@@ -174,10 +172,10 @@ def test_a_managed_process_outlives_models_that_fail_and_requests_that_make_no_s
         assert not call(ChangeState, "/pose_estimator/change_state", transition=transition).success
     assert process.poll() is None
     process.send_signal(number)
-    code, said = ended(process)
-    assert (code, "Traceback" in said) == (0, False)
-    assert "missing.onnx, which does not exist" in said
-    assert "refused the transition 200 in the state unconfigured" in said
+    code, output = wait_for_exit(process)
+    assert (code, "Traceback" in output) == (0, False)
+    assert "missing.onnx, which does not exist" in output
+    assert "transition 200 refused in state unconfigured" in output
 
 
 @pytest.mark.parametrize(
@@ -191,7 +189,7 @@ def test_a_managed_process_outlives_models_that_fail_and_requests_that_make_no_s
         pytest.param(["--remap", "nonsense"], "nonsense", id="bad remapping"),
     ],
 )
-def test_what_cannot_start_says_why_and_exits_with_1(start: Start, arguments: list[str], reason: str) -> None:
-    code, said = ended(start(str(PROGRAM), "--ros-args", *arguments))
-    assert (code, "Traceback" in said) == (1, False)
-    assert reason in said
+def test_a_node_that_cannot_start_reports_why_and_exits_with_1(start: Start, arguments: list[str], reason: str) -> None:
+    code, output = wait_for_exit(start(str(PROGRAM), "--ros-args", *arguments))
+    assert (code, "Traceback" in output) == (1, False)
+    assert reason in output

@@ -1,4 +1,4 @@
-"""A recording comes out of a real ROS graph as it went in."""
+"""Tests of ``pose_ros replay``: recordings arrive unchanged in a real ROS graph."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Replay = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def replay(domain_id: int, tmp_path: Path) -> Iterator[Replay]:
-    """Starts ``pose_ros replay`` in the domain of the test."""
+    """Return a function that starts ``pose_ros replay`` in the domain of the test."""
     program = tmp_path / "replay.py"
     program.write_text("from pose_ros.cli import main\nmain()\n")
     children: list[subprocess.Popen[str]] = []
@@ -70,63 +70,63 @@ def stamp_ns(message: Any) -> int:
 
 
 def numbers(messages: list[Image]) -> list[int]:
-    return [recordings.number(np.frombuffer(message.data, np.uint8)) for message in messages]
+    return [recordings.frame_number(np.frombuffer(message.data, np.uint8)) for message in messages]
 
 
-def finished(child: subprocess.Popen[str]) -> str:
+def wait_for_success(child: subprocess.Popen[str]) -> str:
     output, error = child.communicate(timeout=EXIT_TIMEOUT_S)
     assert child.returncode == 0, error
     return output
 
 
-def until_end(graph: Any, child: subprocess.Popen[str]) -> str:
-    graph.until(lambda: child.poll() is not None, "the replay is over")
-    return finished(child)
+def wait_for_end(graph: Any, child: subprocess.Popen[str]) -> str:
+    graph.until(lambda: child.poll() is not None, "the replay has finished")
+    return wait_for_success(child)
 
 
 @pytest.mark.parametrize("qos", [10, qos_profile_sensor_data], ids=["reliable", "best effort"])
 def test_a_video_arrives_complete_in_order_and_in_time(graph: Any, replay: Replay, video: Path, qos: Any) -> None:
     images = graph.collect(Image, "camera/image_raw", qos)
     before = time.time_ns()
-    said = until_end(graph, replay(video, "--topic", "camera/image_raw", "--speed", "2"))
+    output = wait_for_end(graph, replay(video, "--topic", "camera/image_raw", "--speed", "2"))
     assert numbers(images) == list(range(COUNT))
     assert {(m.encoding, m.width, m.height, m.step, m.header.frame_id) for m in images} == {
         ("bgr8", 64, 48, 192, "camera")
     }
     stamps = [stamp_ns(message) for message in images]
-    assert np.allclose(np.diff(stamps), PERIOD_NS, atol=2e6)  # of the recording, whatever the speed
+    assert np.allclose(np.diff(stamps), PERIOD_NS, atol=2e6)  # recorded intervals, at any speed
     assert before < stamps[0] < time.time_ns()
-    duration_s = float(said.split(" images in ")[1].split(" s")[0])
-    assert said.startswith(f"{video}: {COUNT} images in ") and duration_s >= 0.5
+    duration_s = float(output.split(" images in ")[1].split(" s")[0])
+    assert output.startswith(f"{video}: {COUNT} images in ") and duration_s >= 0.5
 
 
 def test_big_images_reach_a_best_effort_subscriber(
     graph: Any, replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A frame of 2.8 MB does not fit into the half megabyte that Fast DDS shares by default."""
-    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE")  # with LOCALHOST, ROS sets that memory itself, to its default
+    """An image of 2.8 MB does not fit into the 0.5 MB of shared memory that Fast DDS has by default."""
+    monkeypatch.delenv("ROS_AUTOMATIC_DISCOVERY_RANGE")  # with LOCALHOST, ROS resets the memory to its default
     path, size_wh = tmp_path / "big.avi", (1280, 720)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, size_wh)
     for index in range(COUNT):
-        writer.write(recordings.picture(index, size_wh))
+        writer.write(recordings.frame_image(index, size_wh))
     writer.release()
     images = graph.collect(Image, "image", qos_profile_sensor_data)
-    until_end(graph, replay(path))
+    wait_for_end(graph, replay(path))
     assert numbers(images) == list(range(COUNT))
 
 
 def test_images_as_jpeg(graph: Any, replay: Replay, tmp_path: Path) -> None:
     folder = recordings.write_images(tmp_path / "images", ["1.png", "2.png", "10.png"])
     messages = graph.collect(CompressedImage, "image/compressed")
-    until_end(graph, replay(folder, "--compressed", "--frame-id", "left_eye"))
+    wait_for_end(graph, replay(folder, "--compressed", "--frame-id", "left_eye"))
     decoded = [cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR) for message in messages]
-    assert [recordings.number(image) for image in decoded] == [0, 1, 2]
+    assert [recordings.frame_number(image) for image in decoded] == [0, 1, 2]
     assert {(m.format, m.header.frame_id) for m in messages} == {("bgr8; jpeg compressed bgr8", "left_eye")}
 
 
 @pytest.mark.parametrize(
     ("kind", "make", "storage"),
-    [(Image, recordings.image, "sqlite3"), (CompressedImage, recordings.compressed_image, "mcap")],
+    [(Image, recordings.image_message, "sqlite3"), (CompressedImage, recordings.compressed_message, "mcap")],
     ids=["raw", "compressed"],
 )
 def test_a_bag_is_published_bit_by_bit(
@@ -138,20 +138,20 @@ def test_a_bag_is_published_bit_by_bit(
     images: list[bytes] = []
     graph.node.create_subscription(kind, "camera/image_raw", images.append, 10, raw=True)
     calibrations = graph.collect(CameraInfo, "camera/camera_info")
-    until_end(graph, replay(bag, "--topic", "camera/image_raw", "--rate", "50"))
+    wait_for_end(graph, replay(bag, "--topic", "camera/image_raw", "--rate", "50"))
     recorded = [message.data for message in Bag(bag).messages(["/cam/image"])]
-    padded = [data + bytes(-len(data) % 4) for data in recorded]  # RTPS sends whole words
+    padded = [data + bytes(-len(data) % 4) for data in recorded]  # RTPS pads data to 4 bytes
     assert [image + bytes(-len(image) % 4) for image in images] == padded
     assert [stamp_ns(message) for message in calibrations] == [recordings.stamp_ns(i) for i in range(COUNT)]
     assert calibrations[0].k[0] == 50
 
 
-def test_a_bag_with_stamps_and_frame_of_today(graph: Any, replay: Replay, tmp_path: Path) -> None:
-    messages = [recordings.image(index) for index in range(COUNT)]
+def test_a_bag_with_new_stamps_and_frame(graph: Any, replay: Replay, tmp_path: Path) -> None:
+    messages = [recordings.image_message(index) for index in range(COUNT)]
     bag = recordings.write_bag(tmp_path / "bag", {"/left": messages, "/right": messages})
     images = graph.collect(Image, "image")
     before = time.time_ns()
-    until_end(graph, replay(bag, "--from", "right", "--stamps", "now", "--frame-id", "left_eye", "--rate", "50"))
+    wait_for_end(graph, replay(bag, "--from", "right", "--stamps", "now", "--frame-id", "left_eye", "--rate", "50"))
     assert numbers(images) == list(range(COUNT))
     stamps = [stamp_ns(message) for message in images]
     assert before < stamps[0] and stamps == sorted(stamps) and stamps[-1] < time.time_ns()
@@ -160,31 +160,34 @@ def test_a_bag_with_stamps_and_frame_of_today(graph: Any, replay: Replay, tmp_pa
 
 @pytest.mark.parametrize("options", [["--speed", "2"], ["--rate", "20"]], ids=["speed", "rate"])
 def test_the_clock_is_that_of_the_recorder(graph: Any, replay: Replay, tmp_path: Path, options: list[str]) -> None:
-    """Messages of these bags were recorded 20 ms after their stamps, every 100 ms."""
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in range(COUNT)]})
+    """The messages of this bag were recorded every 100 ms, 20 ms after their stamps."""
+    messages = [recordings.image_message(index) for index in range(COUNT)]
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": messages})
     clocks, images = graph.collect(Clock, "/clock", 1000), graph.collect(Image, "image")
-    until_end(graph, replay(bag, "--clock", *options))
+    wait_for_end(graph, replay(bag, "--clock", *options))
     times = [message.clock.sec * 1_000_000_000 + message.clock.nanosec for message in clocks]
     recorded = [stamp_ns(image) + 20_000_000 for image in images]
     assert times == sorted(times) and recorded[0] <= times[0] < recorded[1] and times[-1] == recorded[-1]
     assert set(recorded[1:]) <= set(times) and len(times) > 2 * COUNT
 
 
-def test_the_clock_goes_on_in_a_loop(graph: Any, replay: Replay, video: Path) -> None:
+def test_the_clock_keeps_increasing_in_a_loop(graph: Any, replay: Replay, video: Path) -> None:
     clocks, images = graph.collect(Clock, "/clock", 1000), graph.collect(Image, "image")
     child = replay(video, "--clock", "--loop", "--rate", "100")
     graph.until(lambda: len(images) > 2 * COUNT, "the third pass has begun")
     child.send_signal(signal.SIGINT)
-    graph.until(lambda: child.poll() is not None, "the replay is over")
+    graph.until(lambda: child.poll() is not None, "the replay has finished")
     times = [message.clock.sec * 1_000_000_000 + message.clock.nanosec for message in clocks]
     assert times == sorted(times) and {stamp_ns(image) for image in images[1:]} <= set(times)
 
 
-def test_the_calibration_of_a_file_stands_beside_each_image(graph: Any, replay: Replay, video: Path) -> None:
+def test_the_calibration_of_a_file_is_published_with_each_image(graph: Any, replay: Replay, video: Path) -> None:
     (video.parent / "calibration.yaml").write_text(CALIBRATION)
     images = graph.collect(Image, "camera/image_raw")
     calibrations = graph.collect(CameraInfo, "camera/camera_info")
-    until_end(graph, replay(video, "--camera-info", "calibration.yaml", "--topic", "camera/image_raw", "--rate", "50"))
+    wait_for_end(
+        graph, replay(video, "--camera-info", "calibration.yaml", "--topic", "camera/image_raw", "--rate", "50")
+    )
     assert [m.header for m in calibrations] == [m.header for m in images] and len(images) == COUNT
     info = calibrations[0]
     assert (info.width, info.height, info.distortion_model, info.d[0], info.k[2], info.p[6]) == (
@@ -198,22 +201,22 @@ def test_a_rate_and_a_namespace(graph: Any, replay: Replay, video: Path) -> None
     child = replay(
         video, "--rate", "40", "--stamps", "now", "--", "--ros-args", "-r", "__ns:=/left", "-r", "image:=camera"
     )
-    until_end(graph, child)
+    wait_for_end(graph, child)
     assert numbers(images) == list(range(COUNT))
     assert 20e6 < np.median(np.diff([stamp_ns(message) for message in images])) < PERIOD_NS / 2
 
 
 @pytest.mark.parametrize(("number", "code", "kind"), [(signal.SIGINT, 130, "video"), (signal.SIGTERM, 143, "bag")])
-def test_a_loop_goes_on_until_it_is_interrupted(
+def test_a_loop_runs_until_it_is_interrupted(
     graph: Any, replay: Replay, video: Path, number: signal.Signals, code: int, kind: str
 ) -> None:
-    messages = [recordings.image(index) for index in range(COUNT)]
+    messages = [recordings.image_message(index) for index in range(COUNT)]
     source = video if kind == "video" else recordings.write_bag(video.parent / "bag", {"/image": messages})
     images = graph.collect(Image, "image")
     child = replay(source, "--loop", "--rate", "100")
     graph.until(lambda: len(images) >= 2 * COUNT + 3, "the third pass has begun")
     child.send_signal(number)
-    graph.until(lambda: child.poll() is not None, "the replay is over")
+    graph.until(lambda: child.poll() is not None, "the replay has finished")
     _, error = child.communicate()
     assert child.returncode == code and "Traceback" not in error, error
     assert numbers(images)[: 2 * COUNT] == 2 * list(range(COUNT))
@@ -221,32 +224,32 @@ def test_a_loop_goes_on_until_it_is_interrupted(
     assert (steps > 0).all() and steps[COUNT - 2] == pytest.approx(PERIOD_NS, rel=0.95)
 
 
-def test_nobody_listens(replay: Replay, video: Path) -> None:
+def test_it_starts_without_a_subscriber(replay: Replay, video: Path) -> None:
     child = replay(video, "--wait", "0.1", "--rate", "100")
     _, error = child.communicate(timeout=EXIT_TIMEOUT_S)
-    assert child.returncode == 0 and "nobody subscribes to /image: starting all the same" in error
+    assert child.returncode == 0 and "/image: no subscriber; starting anyway" in error
 
 
 def test_it_waits_for_a_subscriber(graph: Any, replay: Replay, video: Path) -> None:
     child = replay(video, "--rate", "100")
-    graph.until(lambda: graph.node.count_publishers("image") > 0, "the replay is there")
+    graph.until(lambda: graph.node.count_publishers("image") > 0, "the replay is discovered")
     assert child.poll() is None
     images = graph.collect(Image, "image")
-    until_end(graph, child)
+    wait_for_end(graph, child)
     assert numbers(images) == list(range(COUNT))
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["nobody.avi"], "nobody.avi, which does not exist", id="source"),
+        pytest.param(["missing.avi"], "missing.avi, which does not exist", id="source"),
         pytest.param(
-            ["walk.avi", "--camera-info", "nobody.yaml"], "nobody.yaml, which does not exist", id="calibration"
+            ["walk.avi", "--camera-info", "missing.yaml"], "missing.yaml, which does not exist", id="calibration"
         ),
         pytest.param(["walk.avi", "--camera-info", "walk.avi"], "expected a file of camera_calibration", id="no yaml"),
         pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
         pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
-        pytest.param(["broken", "--wait", "0"], "2.png: expected a whole image", id="broken image"),
+        pytest.param(["broken", "--wait", "0"], "2.png: expected a complete image", id="broken image"),
         pytest.param(["bag", "--compressed"], "compressed: expected a video or images, got a bag", id="compressed bag"),
     ],
 )
@@ -255,7 +258,7 @@ def test_errors_are_one_line(video: Path, arguments: list[str], message: str, mo
     monkeypatch.chdir(video.parent)
     folder = recordings.write_images(video.parent / "broken", ["1.png", "2.png"])
     (folder / "2.png").write_bytes(b"no image")
-    recordings.write_bag(video.parent / "bag", {"/image": [recordings.image(0)]})
+    recordings.write_bag(video.parent / "bag", {"/image": [recordings.image_message(0)]})
     result = CliRunner().invoke(app, ["replay", *arguments])
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert message in result.output.strip().splitlines()[-1]

@@ -1,4 +1,4 @@
-"""The watchdog and the middleware's events, with publishers and subscribers that really do not fit."""
+"""Tests of the watchdog and the QoS events, with incompatible publishers and subscribers."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from std_msgs.msg import String
 from pose_ros.ros import qos as peers
 from pose_ros.ros.node import watchdog
 from pose_ros.ros.node.watchdog import Watchdog
-from pose_ros.ros.qos import MOST_NAMED, publishers_in_words, qos_events, qos_in_words
+from pose_ros.ros.qos import MAX_LISTED, describe_publishers, describe_qos, qos_events
 
 RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-ASKS_FOR_RELIABLE = QoSProfile(depth=5, reliability=RELIABLE)
+RELIABLE_REQUEST = QoSProfile(depth=5, reliability=RELIABLE)
 SILENCE_S = 0.3
 PUBLISHER = """
 import sys, time
@@ -54,39 +54,39 @@ while rclpy.ok():
 
 
 @pytest.fixture
-def others(graph: Any, domain_id: int) -> Iterator[Callable[..., Any]]:
-    """Makes nodes that share nothing with the tester's but the domain: ``others("driver", namespace="/front")``."""
+def make_other_node(graph: Any, domain_id: int) -> Iterator[Callable[..., Any]]:
+    """Return ``make_other_node("driver", namespace="/front")``, which makes a node in a separate context."""
     contexts = []
 
-    def others(name: str, **options: Any) -> Any:
+    def make_other_node(name: str, **options: Any) -> Any:
         context = rclpy.Context()
         rclpy.init(context=context, domain_id=domain_id)
         node = rclpy.create_node(name, context=context, **options)
         contexts.append((context, node))
         return node
 
-    yield others
+    yield make_other_node
     for context, node in contexts:
         node.destroy_node()
         rclpy.shutdown(context=context)
 
 
 def ignore(message: Any) -> None:
-    """What is received does not matter."""
+    """Ignore a message."""
 
 
-def heard_by(graph: Any, topic: str, count: int = 1) -> None:
-    """Wait until the graph of the tester shows so many publishers, with their names."""
+def wait_for_publishers(graph: Any, topic: str, count: int = 1) -> None:
+    """Wait until the graph shows this number of publishers, with the names of their nodes."""
 
-    def is_known() -> bool:
+    def is_discovered() -> bool:
         found = graph.node.get_publishers_info_by_topic(topic)
         return len(found) == count and not any(info.node_name.startswith("_") for info in found)
 
-    graph.until(is_known, f"{count} publishers of {topic} are known")
+    graph.until(is_discovered, f"{count} publishers of {topic} are discovered")
 
 
 @pytest.mark.parametrize(
-    ("profile", "words"),
+    ("profile", "description"),
     [
         pytest.param(qos_profile_sensor_data, "best effort, volatile, depth 5", id="sensor data"),
         pytest.param(LATCHED, "reliable, transient local, depth 1", id="latched"),
@@ -94,27 +94,27 @@ def heard_by(graph: Any, topic: str, count: int = 1) -> None:
         pytest.param(
             QoSProfile(depth=1, deadline=Duration(seconds=1.5), liveliness=LivelinessPolicy.MANUAL_BY_TOPIC),
             "reliable, volatile, depth 1, deadline 1.5 s, manual liveliness",
-            id="all that is unusual",
+            id="unusual policies",
         ),
         pytest.param(
             QoSProfile(depth=0, history=HistoryPolicy.UNKNOWN, reliability=BEST_EFFORT),
             "best effort, volatile",
-            id="as the graph tells it: without depth",
+            id="without depth, as in the graph",
         ),
     ],
 )
-def test_a_quality_of_service_has_words(profile: QoSProfile, words: str) -> None:
-    assert qos_in_words(profile) == words
+def test_qos_is_described(profile: QoSProfile, description: str) -> None:
+    assert describe_qos(profile) == description
 
 
-def test_a_publisher_that_does_not_fit_is_named_with_both_sides(graph: Any, others: Any) -> None:
-    graph.node.create_subscription(Image, "/image", ignore, ASKS_FOR_RELIABLE)
-    others("driver", namespace="/front").create_publisher(Image, "/image", qos_profile_sensor_data)
-    heard_by(graph, "/image")
-    assert publishers_in_words(graph.node, "image") == (
-        "/front/driver publishes it (best effort, volatile), which does not fit: "
+def test_an_incompatible_publisher_is_named_with_both_profiles(graph: Any, make_other_node: Any) -> None:
+    graph.node.create_subscription(Image, "/image", ignore, RELIABLE_REQUEST)
+    make_other_node("driver", namespace="/front").create_publisher(Image, "/image", qos_profile_sensor_data)
+    wait_for_publishers(graph, "/image")
+    assert describe_publishers(graph.node, "image") == (
+        "/front/driver publishes it (best effort, volatile), incompatible QoS: "
         "set qos_overrides./image.subscription.reliability; "
-        "ours: reliable, volatile, depth 5"
+        "this node requests (reliable, volatile, depth 5)"
     )
 
 
@@ -136,132 +136,133 @@ PROFILES = {
 
 
 @pytest.mark.parametrize("requested", PROFILES.values(), ids=list(PROFILES))
-def test_what_fits_is_what_the_middleware_says(graph: Any, others: Any, requested: dict[str, Any]) -> None:
-    asked = QoSProfile(depth=1, **requested)
-    mine = graph.node.create_subscription(Image, "/image", ignore, asked)
-    driver = others("driver")
+def test_compatibility_is_the_same_as_in_the_middleware(
+    graph: Any, make_other_node: Any, requested: dict[str, Any]
+) -> None:
+    subscription = graph.node.create_subscription(Image, "/image", ignore, QoSProfile(depth=1, **requested))
+    driver = make_other_node("driver")
     for offered in PROFILES.values():
         driver.create_publisher(Image, "/image", QoSProfile(depth=1, **offered))
-    heard_by(graph, "/image", len(PROFILES))
-    (graph_asks,) = [info.qos_profile for info in graph.node.get_subscriptions_info_by_topic("/image")]
+    wait_for_publishers(graph, "/image", len(PROFILES))
+    (graph_profile,) = [info.qos_profile for info in graph.node.get_subscriptions_info_by_topic("/image")]
     for info in graph.node.get_publishers_info_by_topic("/image"):
-        compatibility, reason = qos_check_compatible(info.qos_profile, graph_asks)
-        policies = peers._misfits(info.qos_profile, mine.qos_profile)
+        compatibility, reason = qos_check_compatible(info.qos_profile, graph_profile)
+        policies = peers._incompatible_policies(info.qos_profile, subscription.qos_profile)
         assert bool(policies) == (compatibility == QoSCompatibility.ERROR), reason
         assert len(policies) == reason.count("ERROR")
 
 
-def test_a_publisher_that_fits_is_not_blamed(graph: Any, others: Any) -> None:
+def test_a_compatible_publisher_is_described(graph: Any, make_other_node: Any) -> None:
     graph.node.create_subscription(Image, "/image", ignore, qos_profile_sensor_data)
-    others("driver").create_publisher(Image, "/image", 1)
-    heard_by(graph, "/image")
-    words = publishers_in_words(graph.node, "image")
-    assert words.startswith("/driver publishes it (reliable, volatile), which fits: it sends nothing")
+    make_other_node("driver").create_publisher(Image, "/image", 1)
+    wait_for_publishers(graph, "/image")
+    description = describe_publishers(graph.node, "image")
+    assert description.startswith("/driver publishes it (reliable, volatile), compatible QoS: it sends nothing")
 
 
-def test_a_publisher_of_another_type_is_told(graph: Any, others: Any) -> None:
+def test_a_publisher_of_another_type_is_described(graph: Any, make_other_node: Any) -> None:
     graph.node.create_subscription(Image, "/image", ignore, qos_profile_sensor_data)
-    others("driver").create_publisher(CompressedImage, "/image", 1)
-    heard_by(graph, "/image")
-    words = publishers_in_words(graph.node, "image")
-    assert "as sensor_msgs/msg/CompressedImage, which is not sensor_msgs/msg/Image" in words
+    make_other_node("driver").create_publisher(CompressedImage, "/image", 1)
+    wait_for_publishers(graph, "/image")
+    description = describe_publishers(graph.node, "image")
+    assert "with type sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image" in description
 
 
-def test_every_publisher_is_told_up_to_a_few(graph: Any, others: Any) -> None:
-    driver = others("driver")
-    for _ in range(MOST_NAMED + 2):
+def test_a_limited_number_of_publishers_is_listed(graph: Any, make_other_node: Any) -> None:
+    driver = make_other_node("driver")
+    for _ in range(MAX_LISTED + 2):
         driver.create_publisher(Image, "/image", 1)
-    heard_by(graph, "/image", MOST_NAMED + 2)
-    words = publishers_in_words(graph.node, "image")
-    assert words.count("/driver publishes it") == MOST_NAMED
-    assert words.endswith("; and 2 more; this node has not subscribed")
+    wait_for_publishers(graph, "/image", MAX_LISTED + 2)
+    description = describe_publishers(graph.node, "image")
+    assert description.count("/driver publishes it") == MAX_LISTED
+    assert description.endswith("; and 2 more; this node has not subscribed")
 
 
-def test_where_nobody_publishes_the_topics_with_images_are_named(graph: Any, others: Any) -> None:
-    assert publishers_in_words(graph.node, "image") == "nobody publishes it; nor are there images on another topic"
-    driver = others("driver")
+def test_without_publisher_the_topics_with_images_are_listed(graph: Any, make_other_node: Any) -> None:
+    assert describe_publishers(graph.node, "image") == "no publisher; no other topic has images"
+    driver = make_other_node("driver")
     driver.create_publisher(Image, "/cam/image_raw", 1)
     driver.create_publisher(CompressedImage, "/cam/image_raw/compressed", 1)
     driver.create_publisher(String, "/cam/name", 1)
     graph.node.create_publisher(Image, "/own/overlay", 1)
     graph.node.create_subscription(Image, "/nowhere", ignore, 1)
-    heard_by(graph, "/cam/image_raw")
-    heard_by(graph, "/cam/image_raw/compressed")
-    assert publishers_in_words(graph.node, "image") == (
-        "nobody publishes it; images are on /cam/image_raw (Image); /cam/image_raw/compressed (CompressedImage): "
-        "remap this node's to one of them"
+    wait_for_publishers(graph, "/cam/image_raw")
+    wait_for_publishers(graph, "/cam/image_raw/compressed")
+    assert describe_publishers(graph.node, "image") == (
+        "no publisher; images are published on /cam/image_raw (Image); /cam/image_raw/compressed (CompressedImage): "
+        "remap the image topic of this node to one of them"
     )
 
 
-def test_the_remapped_topic_is_asked_for(graph: Any, others: Any) -> None:
+def test_the_remapped_topic_is_used(graph: Any, make_other_node: Any) -> None:
     arguments = ["--ros-args", "-r", "image:=/cam/image_raw"]
     node = graph.add(rclpy.create_node("remapped", context=graph.context, cli_args=arguments))
     node.create_subscription(Image, "image", ignore, qos_profile_sensor_data)
-    others("driver").create_publisher(Image, "/cam/image_raw", 1)
-    heard_by(graph, "/cam/image_raw")
-    assert "/driver publishes it" in publishers_in_words(node, "image")
-    said: list[str] = []
-    Watchdog(node, "image", SILENCE_S, said.append)
-    graph.until(lambda: said, "the watchdog warns")
-    assert said[0].startswith("no image on /cam/image_raw for ")
+    make_other_node("driver").create_publisher(Image, "/cam/image_raw", 1)
+    wait_for_publishers(graph, "/cam/image_raw")
+    assert "/driver publishes it" in describe_publishers(node, "image")
+    reports: list[str] = []
+    Watchdog(node, "image", SILENCE_S, reports.append)
+    graph.until(lambda: reports, "the watchdog warns")
+    assert reports[0].startswith("/cam/image_raw: no image for ")
 
 
-def test_silence_is_told_and_the_end_of_it(graph: Any) -> None:
-    said: list[str] = []
-    dog = Watchdog(graph.node, "image", SILENCE_S, said.append)
+def test_silence_and_its_end_are_reported(graph: Any) -> None:
+    reports: list[str] = []
+    dog = Watchdog(graph.node, "image", SILENCE_S, reports.append)
     assert not dog.silent
-    graph.until(lambda: said, "the watchdog warns")
+    graph.until(lambda: reports, "the watchdog warns")
     assert dog.silent
-    assert "no image on /image for" in said[0]
-    assert "nobody publishes it" in said[0]
-    graph.until(lambda: dog.saw_image() or not dog.silent, "it sees the images")
-    warnings, last = said[:-1], said[-1]
-    assert last == "images are back on /image"
-    assert all(text.startswith("no image on") for text in warnings)
+    assert "/image: no image for" in reports[0]
+    assert "no publisher" in reports[0]
+    graph.until(lambda: dog.record_image() or not dog.silent, "images arrive")
+    warnings, last = reports[:-1], reports[-1]
+    assert last == "/image: images arrive again"
+    assert all(text.startswith("/image: no image for") for text in warnings)
     graph.until(lambda: dog.silent, "it warns of the next silence")
-    assert said[-1].startswith("no image on")
+    assert reports[-1].startswith("/image: no image for")
 
 
 def test_warnings_become_rare(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [1000.0]
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: now_s[0])
-    said_s: list[float] = []
-    dog = Watchdog(graph.node, "image", 5.0, lambda text: said_s.append(now_s[0] - 1000))
+    report_times_s: list[float] = []
+    dog = Watchdog(graph.node, "image", 5.0, lambda text: report_times_s.append(now_s[0] - 1000))
     for _ in range(2000):
         now_s[0] += 1
         dog._check()
-    assert said_s == [5, 10, 20, 40, 80, 160, 320, 620, 920, 1220, 1520, 1820]
+    assert report_times_s == [5, 10, 20, 40, 80, 160, 320, 620, 920, 1220, 1520, 1820]
 
 
-def test_nothing_is_said_while_images_come_nor_in_a_pause(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_warning_while_images_arrive_or_during_a_pause(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [1000.0]
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: now_s[0])
-    said: list[str] = []
-    dog = Watchdog(graph.node, "image", 5.0, said.append)
+    reports: list[str] = []
+    dog = Watchdog(graph.node, "image", 5.0, reports.append)
 
-    def wait(seconds: int, see: bool = False) -> None:
+    def wait(seconds: int, has_images: bool = False) -> None:
         for _ in range(seconds):
             now_s[0] += 1
-            if see:
-                dog.saw_image()
+            if has_images:
+                dog.record_image()
             dog._check()
 
-    wait(60, see=True)
+    wait(60, has_images=True)
     dog.pause()
     wait(60)
     dog.resume()
     wait(4)
-    assert said == []
+    assert reports == []
     wait(1)
-    assert len(said) == 1
+    assert len(reports) == 1
     dog.pause()
     assert not dog.silent
     dog.resume()
-    wait(4, see=True)
-    assert len(said) == 1  # no "images are back": nobody was told of a silence after the pause
+    wait(4, has_images=True)
+    assert len(reports) == 1  # no "images arrive again", because no silence was reported after the pause
 
 
-def test_zero_never_warns_and_a_closed_one_is_gone(graph: Any) -> None:
+def test_zero_is_off_and_a_closed_watchdog_has_no_timer(graph: Any) -> None:
     before = len(list(graph.node.timers))
     never, closed = Watchdog(graph.node, "image", 0.0, pytest.fail), Watchdog(graph.node, "image", 0.05, pytest.fail)
     closed.close()
@@ -273,80 +274,80 @@ def test_zero_never_warns_and_a_closed_one_is_gone(graph: Any) -> None:
 def test_simulated_time_that_stands_still_does_not_stop_it(graph: Any) -> None:
     parameters = [Parameter("use_sim_time", value=True)]
     node = graph.add(rclpy.create_node("simulated", context=graph.context, parameter_overrides=parameters))
-    said: list[str] = []
-    Watchdog(node, "image", SILENCE_S, said.append)
-    graph.until(lambda: said, "the watchdog warns without a clock")
+    reports: list[str] = []
+    Watchdog(node, "image", SILENCE_S, reports.append)
+    graph.until(lambda: reports, "the watchdog warns without a clock")
     assert node.get_clock().now().nanoseconds == 0
 
 
-def test_a_subscriber_tells_each_publisher_that_does_not_fit_once(graph: Any, others: Any) -> None:
-    said: list[str] = []
-    events = qos_events(graph.node, "image", said.append, is_publisher=False)
-    graph.node.create_subscription(Image, "image", ignore, ASKS_FOR_RELIABLE, event_callbacks=events)
-    first = others("driver", namespace="/front")
+def test_a_subscriber_reports_each_incompatible_publisher_once(graph: Any, make_other_node: Any) -> None:
+    reports: list[str] = []
+    events = qos_events(graph.node, "image", reports.append, is_publisher=False)
+    graph.node.create_subscription(Image, "image", ignore, RELIABLE_REQUEST, event_callbacks=events)
+    first = make_other_node("driver", namespace="/front")
     first.create_publisher(Image, "/image", qos_profile_sensor_data)
-    others("good").create_publisher(Image, "/image", 1)
-    graph.until(lambda: said, "the first is told")
-    assert said == [
-        "/image: /front/driver publishes and offers best effort, volatile; we ask for reliable, volatile, depth 5: we "
-        "receive nothing; set qos_overrides./image.subscription.reliability"
+    make_other_node("good").create_publisher(Image, "/image", 1)
+    graph.until(lambda: reports, "the first is reported")
+    assert reports == [
+        "/image: /front/driver offers (best effort, volatile), this node requests (reliable, volatile, depth 5): "
+        "incompatible QoS, no message arrives; set qos_overrides./image.subscription.reliability"
     ]
-    others("second").create_publisher(Image, "/image", qos_profile_sensor_data)
-    graph.until(lambda: len(said) > 1, "the second is told")
-    assert [text.split()[1] for text in said] == ["/front/driver", "/second"]
+    make_other_node("second").create_publisher(Image, "/image", qos_profile_sensor_data)
+    graph.until(lambda: len(reports) > 1, "the second is reported")
+    assert [text.split()[1] for text in reports] == ["/front/driver", "/second"]
     assert list(graph.node.timers) == []
 
 
-def test_a_publisher_tells_each_subscriber_that_does_not_fit_once(graph: Any, others: Any) -> None:
-    said: list[str] = []
-    events = qos_events(graph.node, "~/poses", said.append, is_publisher=True)
+def test_a_publisher_reports_each_incompatible_subscriber_once(graph: Any, make_other_node: Any) -> None:
+    reports: list[str] = []
+    events = qos_events(graph.node, "~/poses", reports.append, is_publisher=True)
     graph.node.create_publisher(String, "~/poses", 10, event_callbacks=events)
-    others("good").create_subscription(String, "/tester/poses", ignore, qos_profile_sensor_data)
-    listener = others("listener")
+    make_other_node("good").create_subscription(String, "/tester/poses", ignore, qos_profile_sensor_data)
+    listener = make_other_node("listener")
     listener.create_subscription(String, "/tester/poses", ignore, LATCHED)
-    graph.until(lambda: said, "the listener is told")
-    others("other").create_subscription(String, "/tester/poses", ignore, LATCHED)
-    graph.until(lambda: len(said) > 1, "the other one is told")
-    assert said[0] == (
-        "/tester/poses: /listener subscribes and asks for reliable, transient local; we offer reliable, volatile, "
-        "depth 10: it receives nothing; set qos_overrides./tester/poses.publisher.durability"
+    graph.until(lambda: reports, "the listener is reported")
+    make_other_node("other").create_subscription(String, "/tester/poses", ignore, LATCHED)
+    graph.until(lambda: len(reports) > 1, "the other one is reported")
+    assert reports[0] == (
+        "/tester/poses: /listener requests (reliable, transient local), this node offers (reliable, volatile, "
+        "depth 10): incompatible QoS, no message arrives; set qos_overrides./tester/poses.publisher.durability"
     )
-    assert [text.split()[1] for text in said] == ["/listener", "/other"]
+    assert [text.split()[1] for text in reports] == ["/listener", "/other"]
 
 
-def test_who_fits_is_not_told_of(graph: Any, others: Any) -> None:
-    said: list[str] = []
-    events = qos_events(graph.node, "image", said.append, is_publisher=False)
+def test_a_compatible_peer_is_not_reported(graph: Any, make_other_node: Any) -> None:
+    reports: list[str] = []
+    events = qos_events(graph.node, "image", reports.append, is_publisher=False)
     received: list[Any] = []
     graph.node.create_subscription(Image, "image", received.append, qos_profile_sensor_data, event_callbacks=events)
-    publisher = others("driver").create_publisher(Image, "/image", 1)
+    publisher = make_other_node("driver").create_publisher(Image, "/image", 1)
     graph.until(lambda: publisher.publish(Image()) or received, "an image arrives")
     end_s = time.monotonic() + 2 * peers.GRAPH_DELAY_S
-    graph.until(lambda: time.monotonic() > end_s, "an event would have been told")
-    assert said == []
+    graph.until(lambda: time.monotonic() > end_s, "an event would have been reported")
+    assert reports == []
 
 
-def test_a_subscription_that_is_gone_has_no_complaints(graph: Any, others: Any) -> None:
+def test_a_destroyed_subscription_reports_nothing(graph: Any, make_other_node: Any) -> None:
     events = qos_events(graph.node, "image", pytest.fail, is_publisher=False)
-    subscription = graph.node.create_subscription(Image, "image", ignore, ASKS_FOR_RELIABLE, event_callbacks=events)
-    others("driver").create_publisher(Image, "/image", qos_profile_sensor_data)
-    graph.until(lambda: list(graph.node.timers), "the event comes")
+    subscription = graph.node.create_subscription(Image, "image", ignore, RELIABLE_REQUEST, event_callbacks=events)
+    make_other_node("driver").create_publisher(Image, "/image", qos_profile_sensor_data)
+    graph.until(lambda: list(graph.node.timers), "the event arrives")
     graph.node.destroy_subscription(subscription)
-    graph.until(lambda: not list(graph.node.timers), "it is looked into")
+    graph.until(lambda: not list(graph.node.timers), "the event is handled")
 
 
 def test_a_camera_in_another_process_is_named(graph: Any, tmp_path: Path) -> None:
-    told, warned = [], []
-    events = qos_events(graph.node, "image", told.append, is_publisher=False)
-    graph.node.create_subscription(Image, "image", ignore, ASKS_FOR_RELIABLE, event_callbacks=events)
-    dog = Watchdog(graph.node, "image", SILENCE_S, warned.append)
+    reports, warnings = [], []
+    events = qos_events(graph.node, "image", reports.append, is_publisher=False)
+    graph.node.create_subscription(Image, "image", ignore, RELIABLE_REQUEST, event_callbacks=events)
+    dog = Watchdog(graph.node, "image", SILENCE_S, warnings.append)
     (tmp_path / "camera.py").write_text(PUBLISHER)
     with subprocess.Popen([sys.executable, str(tmp_path / "camera.py")]) as process:
         try:
-            graph.until(lambda: told, "the event is told")
-            graph.until(lambda: any("/front/driver" in text for text in warned), "the watchdog warns of it")
+            graph.until(lambda: reports, "the event is reported")
+            graph.until(lambda: any("/front/driver" in text for text in warnings), "the watchdog names it")
         finally:
             process.kill()
-    assert told[0].startswith("/image: /front/driver publishes and offers best effort")
-    assert "/front/driver publishes it (best effort, volatile), which does not fit" in warned[-1]
+    assert reports[0].startswith("/image: /front/driver offers (best effort")
+    assert "/front/driver publishes it (best effort, volatile), incompatible QoS" in warnings[-1]
     assert dog.silent

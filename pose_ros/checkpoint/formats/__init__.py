@@ -1,1 +1,1 @@
-"""Readers of foreign file formats, without the libraries that wrote them."""
+"""Readers of other libraries' file formats, without these libraries."""

@@ -1,6 +1,6 @@
-"""Weights out of Caffe models (.caffemodel), without Caffe.
+"""Read weights of Caffe models (.caffemodel), without Caffe.
 
-The file is one ``NetParameter`` message; each layer has its arrays ("blobs"), weights before biases.
+The file is one ``NetParameter`` message. Each layer has its arrays ("blobs"), weights before biases.
 
 References:
     BVLC Caffe, src/caffe/proto/caffe.proto (the numbers of the fields).
@@ -35,18 +35,18 @@ ARRAYS = ("weight", "bias")
 
 
 def read_caffe(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """All arrays of a Caffe model.
+    """Read all arrays of a Caffe model.
 
     Returns:
-        ``<layer>.weight`` and ``<layer>.bias`` to float32, biases of shape (C,); what a layer has beyond these two is
+        ``<layer>.weight`` and ``<layer>.bias`` to float32 arrays, biases of shape (C,). More arrays of a layer are
         ``<layer>.2`` and so on.
 
     Raises:
-        ValueError: If the file is cut off, of another kind, or an array has not as many numbers as its shape says.
+        ValueError: If the file is truncated or has another format, or an array does not match its shape.
     """
     try:
         net = parse(path.read_bytes(), NET)
-        arrays = [entry for layer in net["layers"] + net["layer"] for entry in _arrays(layer)]
+        arrays = [entry for layer in net["layers"] + net["layer"] for entry in _read_arrays(layer)]
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected a Caffe model, got: {error}") from error
     if not arrays:
@@ -54,9 +54,9 @@ def read_caffe(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     return dict(arrays)
 
 
-def _arrays(layer: dict[str, list[Any]]) -> list[tuple[str, np.ndarray[Any, Any]]]:
+def _read_arrays(layer: dict[str, list[Any]]) -> list[tuple[str, np.ndarray[Any, Any]]]:
     name = "".join(layer["name"])
-    blobs = [_array(name, blob) for blob in layer["blobs"]]
+    blobs = [_read_array(name, blob) for blob in layer["blobs"]]
     names = [*ARRAYS, *map(str, range(len(ARRAYS), len(blobs)))]
     return [
         (f"{name}.{array}", blob.reshape(-1) if array == "bias" else blob)
@@ -64,7 +64,7 @@ def _arrays(layer: dict[str, list[Any]]) -> list[tuple[str, np.ndarray[Any, Any]
     ]
 
 
-def _array(layer: str, blob: dict[str, list[Any]]) -> np.ndarray[Any, Any]:
+def _read_array(layer: str, blob: dict[str, list[Any]]) -> np.ndarray[Any, Any]:
     numbers = np.concatenate([*blob["data"], *blob["double_data"], np.empty(0, np.float32)]).astype(np.float32)
     if blob["shape"]:
         shape = tuple(blob["shape"][-1]["dim"])
@@ -72,5 +72,5 @@ def _array(layer: str, blob: dict[str, list[Any]]) -> np.ndarray[Any, Any]:
         legacy = [blob[side][-1] for side in LEGACY_SHAPE if blob[side]]
         shape = tuple(legacy) if legacy else (len(numbers),)
     if min(shape, default=0) < 0 or math.prod(shape) != len(numbers):
-        raise ValueError(f"layer {layer}: {len(numbers)} numbers for the shape {shape}")
+        raise ValueError(f"layer {layer} with {len(numbers)} numbers for the shape {shape}")
     return numbers.reshape(shape)

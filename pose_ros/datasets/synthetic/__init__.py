@@ -1,1 +1,1 @@
-"""Rendered scenes with perfect labels."""
+"""Rendered scenes with exact labels."""

@@ -1,4 +1,4 @@
-"""Synthetic scenes as pictures and labels in COCO's form, for other programs and for measuring."""
+"""Write synthetic scenes as image files and COCO labels, for other programs and for evaluation."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ from pose_ros.skeleton import Skeleton
 
 
 def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skeleton) -> int:
-    """Write ``images/000001.png``, … and, at the end, ``labels.json``. Returns the number of people.
+    """Write ``images/000001.png``, … and, at the end, ``labels.json``.
 
     Args:
-        folder: Where to; it is made where it is missing.
-        scenes: What to write.
-        skeleton: Of the scenes.
+        folder: Output folder, created if missing.
+        scenes: Scenes to write.
+        skeleton: Skeleton of the scenes.
+
+    Returns:
+        Number of people in all scenes.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If a file cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     labels, people = LabelFile(folder / "labels.json", skeleton), 0
     for number, scene in enumerate(scenes, start=1):
-        name, found = f"images/{number:06d}.png", list(entries(scene))
+        name, found = f"images/{number:06d}.png", list(to_annotations(scene))
         write_image(folder / name, scene.image_bgr)
         labels.add(name, scene.camera.size_wh, found)
         people += len(found)
@@ -37,30 +40,30 @@ def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skele
     return people
 
 
-def entries(scene: SyntheticScene) -> Iterator[dict[str, Any]]:
-    """What COCO asks about everybody of whom something is to be seen, outlines included.
+def to_annotations(scene: SyntheticScene) -> Iterator[dict[str, Any]]:
+    """Convert each person with a visible keypoint to a COCO annotation with an outline.
 
-    Keypoints that are hidden in the picture are marked so; those outside it, and those that no figure has, are not
-    labelled.
+    Keypoints that are hidden inside the image get the flag HIDDEN. Keypoints outside the image, and keypoints that
+    the synthetic body does not have, are not labelled.
     """
-    marks = np.where(scene.visible, VISIBLE, np.where(scene.inside, HIDDEN, 0))
-    xy = np.where(marks[..., None] > 0, scene.keypoints_px, 0).astype(float).round(2)
+    flags = np.where(scene.visible, VISIBLE, np.where(scene.inside, HIDDEN, 0))
+    xy = np.where(flags[..., None] > 0, scene.keypoints_px, 0).astype(float).round(2)
     for n in np.flatnonzero(scene.visible.any(axis=1)):
         mask = scene.masks[n]
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         corner = int(columns[0]), int(rows[0])
-        triples = [(*place, mark) for place, mark in zip(xy[n].tolist(), marks[n].tolist(), strict=True)]
+        triples = [(*point, flag) for point, flag in zip(xy[n].tolist(), flags[n].tolist(), strict=True)]
         yield {
             "keypoints": [number for triple in triples for number in triple],
-            "num_keypoints": int((marks[n] > 0).sum()),
+            "num_keypoints": int((flags[n] > 0).sum()),
             "bbox": [*corner, int(columns[-1]) + 1 - corner[0], int(rows[-1]) + 1 - corner[1]],
             "area": int(mask.sum()),
-            "segmentation": run_lengths(mask),
+            "segmentation": encode_run_lengths(mask),
         }
 
 
-def run_lengths(mask: BoolArray) -> dict[str, Any]:
-    """COCO's uncompressed form of a mask (H, W): runs of outside and inside by turns, down the columns."""
+def encode_run_lengths(mask: BoolArray) -> dict[str, Any]:
+    """Encode a mask (H, W) as uncompressed COCO run lengths: alternating runs outside and inside, column by column."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     changes = np.flatnonzero(np.diff(flat))
     return {"size": list(mask.shape), "counts": np.diff([0, *changes, mask.size]).tolist()}

@@ -1,4 +1,4 @@
-"""What synthetic surfaces look like: patterns in three dimensions, faces, clothes drawn at random."""
+"""Colour synthetic surfaces: patterns in three dimensions, faces, random clothes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _HAIRS_BGR = ((25, 25, 30), (35, 50, 75), (60, 95, 140), (110, 165, 205), (150, 
 
 @dataclass(frozen=True)
 class Paint:
-    """Colour of the points of a surface.
+    """Colour and pattern of a surface.
 
     Attributes:
-        first: BGR, 0 to 255.
-        second: BGR of the rest of the pattern; of a face, the hair.
-        pattern: One of PATTERNS.
-        per_m: Repeats per metre.
-        phase: Shifts the pattern.
+        first: First colour, BGR, 0 to 255.
+        second: Second colour of the pattern, BGR, 0 to 255. For a face, colour of the hair.
+        pattern: One of ``PATTERNS``.
+        per_m: Repeats of the pattern per metre.
+        phase: Shift of the pattern, radians. For a face, shift of the hairline, m.
     """
 
     first: tuple[float, float, float]
@@ -35,18 +35,18 @@ class Paint:
     per_m: float = 10.0
     phase: float = 0.0
 
-    def at(self, points: Points) -> Colours:
-        """(M, 3) BGR of points (M, 3) forward, left, up in metres."""
+    def colours_at(self, points: Points) -> Colours:
+        """Return (M, 3) BGR colours of points (M, 3): forward, left, up, m."""
         if self.pattern == "face":
-            return _face(points, self)
-        share = _share(self.pattern, points, np.sin(2 * np.pi * self.per_m * points + self.phase))
+            return _face_colours(points, self)
+        share = _second_share(self.pattern, points, np.sin(2 * np.pi * self.per_m * points + self.phase))
         first, second = np.array(self.first, np.float32), np.array(self.second, np.float32)
         return first + (second - first) * share.astype(np.float32)[:, None]
 
 
 @dataclass(frozen=True)
 class Wardrobe:
-    """What a person looks like; girth is a factor of the body's width."""
+    """Appearance of a person. ``girth`` is a factor of the width of the body."""
 
     skin: Paint
     face: Paint
@@ -61,7 +61,7 @@ class Wardrobe:
 
 
 def random_wardrobe(rng: np.random.Generator) -> Wardrobe:
-    """Clothes, skin and hair, drawn at random."""
+    """Make random clothes, skin and hair."""
     tone, hair = _SKINS_BGR[rng.integers(len(_SKINS_BGR))], _HAIRS_BGR[rng.integers(len(_HAIRS_BGR))]
     skin, shirt, trousers = Paint(tone, tone), random_cloth(rng), random_cloth(rng)
     return Wardrobe(
@@ -72,27 +72,27 @@ def random_wardrobe(rng: np.random.Generator) -> Wardrobe:
         sleeves=shirt if rng.random() < 0.5 else skin,
         trousers=trousers,
         shins=trousers if rng.random() < 0.7 else skin,
-        shoes=Paint(_colour(rng)),
+        shoes=Paint(_random_colour(rng)),
         long_hair=bool(rng.random() < 0.4),
         girth=float(rng.uniform(0.85, 1.2)),
     )
 
 
 def random_cloth(rng: np.random.Generator) -> Paint:
-    """Plain or with a pattern."""
+    """Make a random cloth, plain or with a pattern."""
     pattern = str(rng.choice(PATTERNS[:5], p=[0.4, 0.2, 0.15, 0.15, 0.1]))
-    return Paint(_colour(rng), _colour(rng), pattern, float(rng.uniform(4, 16)), float(rng.uniform(0, 6)))
+    return Paint(_random_colour(rng), _random_colour(rng), pattern, float(rng.uniform(4, 16)), float(rng.uniform(0, 6)))
 
 
-def _colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Any brightness, mostly not very vivid."""
+def _random_colour(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Make a random BGR colour of any brightness, mostly with low saturation."""
     grey, vivid = rng.uniform(20, 235), rng.normal(0, 35, 3)
     blue, green, red = np.clip(grey + vivid, 5, 250).tolist()
     return blue, green, red
 
 
-def _share(pattern: str, points: Points, waves: Points) -> Points:
-    """(M,) share of the second colour; waves are sines along each axis."""
+def _second_share(pattern: str, points: Points, waves: Points) -> Points:
+    """Return the (M,) fraction of the second colour. ``waves`` are sines along each axis."""
     if pattern == "rings":
         return waves[:, 2] > 0
     if pattern == "stripes":
@@ -104,8 +104,8 @@ def _share(pattern: str, points: Points, waves: Points) -> Points:
     return 0.1 + 0.1 * waves.mean(axis=1)
 
 
-def _face(points: Points, paint: Paint) -> Colours:
-    """Eyes, brows and mouth in front, hair above and behind; points from the middle of the head."""
+def _face_colours(points: Points, paint: Paint) -> Colours:
+    """Colour a head: eyes, brows and mouth in front, hair on top and behind. Points are relative to the head centre."""
     forward, left, up = points.T
     colours = np.tile(np.array(paint.first, np.float32), (len(points), 1))
     in_front, aside = forward > 0.02, np.abs(left)

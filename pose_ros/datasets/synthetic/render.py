@@ -1,4 +1,4 @@
-"""Rounded cones seen by a pinhole camera: depth, which part is where, shaded colours.
+"""Render rounded cones with a pinhole camera: depth, index of the cone at each pixel, shaded colours.
 
 References:
     Levoy and Whitted, The Use of Points as a Display Primitive, 1985, and any text on ray casting of quadrics: a ray
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray, IntArray
-from pose_ros.datasets.synthetic.body import Part
+from pose_ros.datasets.synthetic.body import Cone
 
 NOTHING = -1
 _AMBIENT = 0.45
@@ -22,13 +22,13 @@ _NEAR_M = 0.1
 
 @dataclass(frozen=True)
 class VirtualCamera:
-    """A pinhole camera without distortion, level.
+    """Pinhole camera without distortion, with a horizontal optical axis.
 
     Attributes:
-        size_wh: Of the image, px.
-        focal_px: Focal length.
+        size_wh: Width and height of the image, px.
+        focal_px: Focal length, px.
         centre_xy: Principal point, px.
-        height_m: Above the floor.
+        height_m: Height above the floor, m.
     """
 
     size_wh: tuple[int, int]
@@ -37,65 +37,65 @@ class VirtualCamera:
     height_m: float = 1.3
 
     @classmethod
-    def of(cls, size_wh: tuple[int, int], view_deg: float = 65.0, height_m: float = 1.3) -> VirtualCamera:
-        """A camera whose image is ``view_deg`` wide along its longer side."""
+    def from_view_angle(cls, size_wh: tuple[int, int], view_deg: float = 65.0, height_m: float = 1.3) -> VirtualCamera:
+        """Make a camera with a field of view of ``view_deg`` along the longer side of the image."""
         focal_px = max(size_wh) / 2 / np.tan(np.deg2rad(view_deg) / 2)
         return cls(size_wh, float(focal_px), ((size_wh[0] - 1) / 2, (size_wh[1] - 1) / 2), height_m)
 
     @property
     def matrix(self) -> DoubleArray:
-        """(3, 3) K."""
+        """Camera matrix K, (3, 3)."""
         (x, y), focal = self.centre_xy, self.focal_px
         return np.array([[focal, 0, x], [0, focal, y], [0, 0, 1.0]])
 
     def project(self, points: DoubleArray) -> DoubleArray:
-        """(..., 2) pixels of points (..., 3); NaN behind the camera."""
+        """Project points (..., 3), m, to pixels (..., 2). NaN behind the camera."""
         depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
         return points[..., :2] / depth * self.focal_px + self.centre_xy
 
     def rays(self) -> DoubleArray:
-        """(H, W, 3) directions of the pixels, of which z is 1."""
+        """Return the ray direction of each pixel, (H, W, 3), with z = 1."""
         x = (np.arange(self.size_wh[0]) - self.centre_xy[0]) / self.focal_px
         y = (np.arange(self.size_wh[1]) - self.centre_xy[1]) / self.focal_px
         return np.stack([*np.meshgrid(x, y), np.ones(self.size_wh[::-1])], axis=2)
 
 
 def render(
-    parts: Sequence[Part],
+    cones: Sequence[Cone],
     camera: VirtualCamera,
     image: FloatArray,
     depth: FloatArray,
     light: DoubleArray,
 ) -> IntArray:
-    """Draw parts into an image (H, W, 3), in front of what its depth (H, W) says; both change.
+    """Draw cones into an image where they are in front of its depth.
 
     Args:
-        parts: Rounded cones.
-        camera: Of the image.
-        image: BGR, 0 to 255.
-        depth: Metres along the optical axis.
+        cones: Rounded cones.
+        camera: Camera of the image.
+        image: (H, W, 3) BGR, 0 to 255, modified in place.
+        depth: (H, W) metres along the optical axis, modified in place.
         light: (3,) unit vector towards the light.
 
     Returns:
-        (H, W) index of the part at each pixel, NOTHING where there is none.
+        (H, W) index of the cone at each pixel, NOTHING for pixels without a cone.
     """
     rays, owner = camera.rays(), np.full(depth.shape, NOTHING, np.int32)
-    windows = [_window(part, camera) for part in parts]
-    for index, (part, window) in enumerate(zip(parts, windows, strict=True)):
-        found = _hit(part, rays[window])
+    windows = [_window(cone, camera) for cone in cones]
+    for index, (cone, window) in enumerate(zip(cones, windows, strict=True)):
+        found = _intersect_cone(cone, rays[window])
         nearer = found < depth[window]
         depth[window][nearer] = found[nearer]
         owner[window][nearer] = index
-    for index, (part, window) in enumerate(zip(parts, windows, strict=True)):
-        mine = owner[window] == index
-        points = rays[window][mine] * depth[window][mine][:, None]
-        image[window][mine] = _shaded(part, points, light)
+    for index, (cone, window) in enumerate(zip(cones, windows, strict=True)):
+        own = owner[window] == index
+        points = rays[window][own] * depth[window][own][:, None]
+        image[window][own] = _shade(cone, points, light)
     return owner
 
 
-def _window(part: Part, camera: VirtualCamera) -> tuple[slice, slice]:
-    """Rows and columns that the part may cover; the whole image if it comes too near."""
-    ends, radii = np.stack([part.start, part.end]), np.array(part.radii)
+def _window(cone: Cone, camera: VirtualCamera) -> tuple[slice, slice]:
+    """Return the rows and columns that a cone may cover. The whole image if the cone is too near to the camera."""
+    ends, radii = np.stack([cone.start, cone.end]), np.array(cone.radii)
     nearest = ends[:, 2] - radii
     if nearest.min() < _NEAR_M:
         return slice(0, 0 if nearest.max() < 0 else camera.size_wh[1]), slice(0, camera.size_wh[0])
@@ -106,45 +106,48 @@ def _window(part: Part, camera: VirtualCamera) -> tuple[slice, slice]:
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def _hit(part: Part, rays: DoubleArray) -> DoubleArray:
-    """(H, W) depth at which each ray meets the part; infinity where it does not."""
+def _intersect_cone(cone: Cone, rays: DoubleArray) -> DoubleArray:
+    """Return the depth (H, W) at which each ray meets a rounded cone, m. Infinity if it does not."""
     return np.minimum(
-        _cone_hit(part, rays),
-        np.minimum(_ball_hit(part.start, part.radii[0], rays), _ball_hit(part.end, part.radii[1], rays)),
+        _intersect_side(cone, rays),
+        np.minimum(_intersect_ball(cone.start, cone.radii[0], rays), _intersect_ball(cone.end, cone.radii[1], rays)),
     )
 
 
-def _ball_hit(centre: DoubleArray, radius: float, rays: DoubleArray) -> DoubleArray:
-    """|s d - c| = r."""
+def _intersect_ball(centre: DoubleArray, radius: float, rays: DoubleArray) -> DoubleArray:
+    """Intersect rays d with a ball: |s d - c| = r."""
     along, square = rays @ centre, (rays**2).sum(axis=2)
     inner = along**2 - square * (centre @ centre - radius**2)
     found = (along - np.sqrt(np.maximum(inner, 0))) / square
     return np.where((inner >= 0) & (found > _NEAR_M), found, np.inf)
 
 
-def _cone_hit(part: Part, rays: DoubleArray) -> DoubleArray:
-    """|w|^2 - m^2 = (r + k m)^2 with w = s d - start and m = w . axis, the place along the axis."""
-    axis = part.end - part.start
+def _intersect_side(cone: Cone, rays: DoubleArray) -> DoubleArray:
+    """Intersect rays d with the side of a cone.
+
+    |w|^2 - m^2 = (r + k m)^2 with w = s d - start, and m = w . axis the position along the axis.
+    """
+    axis = cone.end - cone.start
     length = float(np.linalg.norm(axis))
     if length < 1e-6:
         return np.full(rays.shape[:2], np.inf)
-    axis, growth = axis / length, (part.radii[1] - part.radii[0]) / length
-    ray_axis, start_axis, ray_start = rays @ axis, float(part.start @ axis), rays @ part.start
-    radius, slope = part.radii[0] - growth * start_axis, growth * ray_axis
+    axis, growth = axis / length, (cone.radii[1] - cone.radii[0]) / length
+    ray_axis, start_axis, ray_start = rays @ axis, float(cone.start @ axis), rays @ cone.start
+    radius, slope = cone.radii[0] - growth * start_axis, growth * ray_axis
     a = (rays**2).sum(axis=2) - ray_axis**2 - slope**2
     b = ray_start - ray_axis * start_axis + radius * slope
-    inner = b**2 - a * (part.start @ part.start - start_axis**2 - radius**2)
+    inner = b**2 - a * (cone.start @ cone.start - start_axis**2 - radius**2)
     found = (b - np.sqrt(np.maximum(inner, 0))) / np.where(np.abs(a) < 1e-12, 1e-12, a)
     place = found * ray_axis - start_axis
     return np.where((inner >= 0) & (place >= 0) & (place <= length) & (found > _NEAR_M), found, np.inf)
 
 
-def _shaded(part: Part, points: DoubleArray, light: DoubleArray) -> FloatArray:
-    """(M, 3) colours of points (M, 3) on a part: ambient and diffuse light."""
-    axis = part.end - part.start
-    share = np.clip((points - part.start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
-    normals = points - part.start - share[:, None] * axis
+def _shade(cone: Cone, points: DoubleArray, light: DoubleArray) -> FloatArray:
+    """Shade points (M, 3) on a cone with ambient and diffuse light. Return their colours (M, 3)."""
+    axis = cone.end - cone.start
+    share = np.clip((points - cone.start) @ axis / max(float(axis @ axis), 1e-12), 0, 1)
+    normals = points - cone.start - share[:, None] * axis
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     brightness = _AMBIENT + (1 - _AMBIENT) * np.clip(normals @ light, 0, None)
-    colours = part.paint.at((points - part.origin) @ part.axes.T)
+    colours = cone.paint.colours_at((points - cone.origin) @ cone.axes.T)
     return (colours * brightness[:, None]).astype(np.float32)

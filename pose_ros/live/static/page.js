@@ -1,23 +1,24 @@
-// Asks the server for news, draws them, asks again. Text from outside goes into the page as text, never as HTML.
+// Requests an update from the server, draws it and requests the next one.
+// External text is inserted as text, never as HTML.
 "use strict";
 
 const RETRY_MS = 1000;
 const STATES = {
   live: "live",
-  waiting: "waiting for the first answer",
-  silent: "silent: no answer, is the camera running?",
-  gone: "gone: nobody publishes it",
+  waiting: "waiting for the first result",
+  silent: "silent: no results, is the camera running?",
+  gone: "gone: no publisher",
 };
-// The columns of a row: second, images, dropped, people, latency, work.
+// Columns of a row: second, images, dropped, people, latency, computing time.
 const PLOTS = [
   { title: "people", lines: [{ column: 3 }] },
-  { title: "images per second", lines: [{ column: 1, name: "answered" }, { column: 2, name: "dropped" }] },
+  { title: "images per second", lines: [{ column: 1, name: "processed" }, { column: 2, name: "dropped" }] },
   { title: "milliseconds", lines: [{ column: 4, name: "latency" }, { column: 5, name: "computing" }] },
 ];
 const COLOURS = ["first", "second"];
 const SVG = "http://www.w3.org/2000/svg";
 
-const cards = new Map(); // by the name of the camera
+const cards = new Map(); // by camera name
 
 function copyOf(id) {
   return document.getElementById(id).content.firstElementChild.cloneNode(true);
@@ -31,7 +32,7 @@ function number(value, digits = 0, unit = "") {
   return value === null ? "–" : value.toFixed(digits) + unit;
 }
 
-// The next round number above a value.
+// Next round number above a value.
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return power * [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((factor) => factor * power >= value);
@@ -58,7 +59,7 @@ class Plot {
       }
       return path;
     });
-    this.svg.append(...this.paths.slice().reverse()); // the first lies on top
+    this.svg.append(...this.paths.slice().reverse()); // the first line is on top
   }
 
   draw(rows, second, history) {
@@ -83,7 +84,7 @@ class Card {
   constructor(name) {
     this.element = copyOf("camera");
     this.canvas = this.find("canvas");
-    this.canvas.setAttribute("aria-label", `picture of ${name} with the people found`);
+    this.canvas.setAttribute("aria-label", `image of ${name} with the detected people`);
     write(this.find(".name"), name);
     this.plots = PLOTS.map((plot) => new Plot(plot));
     this.find(".plots").append(...this.plots.map((plot) => plot.element));
@@ -106,7 +107,7 @@ class Card {
     write(this.find(".details"), this.details(camera));
     write(this.find(".note"), camera.note || this.broken);
     this.rows.push(...camera.rows);
-    if (second === this.second) return; // rows come by the second
+    if (second === this.second) return; // new rows arrive once per second
     this.second = second;
     this.rows = this.rows.filter((row) => row[0] >= second - history);
     for (const plot of this.plots) plot.draw(this.rows, second, history);
@@ -133,7 +134,7 @@ class Card {
       picture.close();
       this.broken = "";
     } catch {
-      this.broken = "the picture cannot be read";
+      this.broken = "the image cannot be decoded";
       write(this.find(".note"), this.broken);
     }
   }
@@ -148,7 +149,7 @@ function update(news) {
     if (!cards.has(camera.name)) cards.set(camera.name, new Card(camera.name));
     cards.get(camera.name).update(camera, news.second, news.history_s);
   }
-  const waiting = `waiting for ${news.topics.join(", ")}: nobody publishes it yet`;
+  const waiting = `waiting for ${news.topics.join(", ")}: no publisher yet`;
   write(document.getElementById("notice"), news.cameras.length ? "" : waiting);
   const people = news.cameras.reduce((sum, camera) => sum + (camera.people ?? 0), 0);
   document.title = news.cameras.length ? `${people} people – pose_ros` : "pose_ros";
@@ -157,9 +158,9 @@ function update(news) {
 function connect() {
   const socket = new WebSocket(`${location.protocol.replace("http", "ws")}//${location.host}/live`);
   socket.binaryType = "arraybuffer";
-  let names = []; // of the cameras whose pictures follow
-  let left = 0; // pictures that are not drawn yet
-  // A page that is not seen gets no frames to draw, and so asks for nothing.
+  let names = []; // cameras whose images follow
+  let left = 0; // images that are not drawn yet
+  // A hidden page gets no animation frames, so it requests no updates.
   const ask = () => requestAnimationFrame(() => socket.readyState === WebSocket.OPEN && socket.send("news?"));
 
   socket.onopen = () => {
@@ -180,7 +181,7 @@ function connect() {
     if (left === 0) ask();
   };
   socket.onclose = () => {
-    write(document.getElementById("notice"), "no connection to pose_ros view; trying again …");
+    write(document.getElementById("notice"), "no connection to pose_ros view, trying again …");
     for (const card of cards.values()) card.disconnect();
     setTimeout(connect, RETRY_MS);
   };

@@ -1,1 +1,1 @@
-"""ROS messages to arrays and back."""
+"""Convert ROS messages to arrays and back."""

@@ -1,4 +1,4 @@
-"""Image messages to arrays and back; people to messages."""
+"""Convert image messages to arrays and back, and people to messages."""
 
 from __future__ import annotations
 
@@ -16,59 +16,59 @@ from pose_ros.media.bag import stamp_ns
 from pose_ros.media.image_messages import decode_message
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
-from pose_ros.ros.messages.cv_bridge import convert_by_cv_bridge
+from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
 DEFAULT_QUALITY = 80
 
 
 def image_from_message(message: Image | CompressedImage) -> tuple[arrays.Image, str]:
-    """Decode a raw or compressed image message, with the help of cv_bridge where it is installed.
+    """Decode a raw or compressed image message. cv_bridge is used if it is installed.
 
     Returns:
-        The image, (H, W, 3) or grey (H, W), and its channel order, ``"bgr"`` or ``"rgb"``; see ``decode_message``.
+        The image, (H, W, 3) or grey (H, W), and its channel order, ``"bgr"`` or ``"rgb"``. See ``decode_message``.
 
     Raises:
-        ValueError: If the message is damaged, of an unknown encoding, or a depth image.
+        ValueError: If the message is damaged, has an unknown encoding, or is a depth image.
     """
-    return decode_message(message, convert_by_cv_bridge)
+    return decode_message(message, convert_with_cv_bridge)
 
 
 def image_to_message(image_bgr: arrays.Image, header: Header) -> Image:
-    """Make a bgr8 or mono8 message of an image, (H, W, 3) or (H, W)."""
+    """Make a bgr8 or mono8 message from an image, (H, W, 3) or (H, W)."""
     height, width = image_bgr.shape[:2]
     message = Image(header=header, height=height, width=width, encoding="bgr8" if image_bgr.ndim == 3 else "mono8")
     message.step = width * (3 if image_bgr.ndim == 3 else 1)
-    message.data = array.array("B", image_bgr.tobytes())  # the only type that is not checked byte by byte
+    message.data = array.array("B", image_bgr.tobytes())  # the only type that rclpy does not check byte by byte
     return message
 
 
 def image_to_compressed(image_bgr: arrays.Image, header: Header, quality: int = DEFAULT_QUALITY) -> CompressedImage:
-    """Make a JPEG message of an image, (H, W, 3) or (H, W), as compressed_image_transport does.
+    """Make a JPEG message from an image, (H, W, 3) or (H, W), in the format of compressed_image_transport.
 
     Args:
-        image_bgr: The image.
+        image_bgr: The image, (H, W, 3) BGR or (H, W) grey.
         header: Header of the message.
         quality: JPEG quality, 1 to 100.
 
     Raises:
-        ValueError: If the image cannot be a JPEG: it is empty, or has a side above 65 535 px.
+        ValueError: If JPEG cannot store the image, because it is empty or has a side above 65 535 px.
     """
     try:
         is_done, data = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     except cv2.error:
         is_done, data = False, None
     if not is_done:
-        raise ValueError(f"image: expected one that fits a jpeg, got shape {image_bgr.shape}")
+        raise ValueError(f"image: expected sides of 1 to 65535 px for JPEG, got shape {image_bgr.shape}")
     encoding = "bgr8" if image_bgr.ndim == 3 else "mono8"
     message = CompressedImage(header=header, format=f"{encoding}; jpeg compressed {encoding}")
-    message.data = array.array("B", data.tobytes())  # the only type that is not checked byte by byte
+    message.data = array.array("B", data.tobytes())  # the only type that rclpy does not check byte by byte
     return message
 
 
 def people_to_message(
     people: People, keypoint_names: tuple[str, ...], header: Header, image_wh: tuple[int, int], model: str
 ) -> PersonPoseArray:
-    """The message of the people of one image; an absent keypoint becomes NaN. Its times are still zero."""
+    """Make the message of the people in one image. Absent keypoints become NaN. The times are left at 0."""
     width, height = image_wh
     xy = np.where(people.visible[..., None], people.keypoints, np.float32(np.nan)).tolist()
     boxes = np.where(people.visible.any(axis=1, keepdims=True), people.boxes(), np.float32(np.nan))
@@ -79,16 +79,18 @@ def people_to_message(
         image_height=height,
         model=model,
         keypoint_names=list(keypoint_names),
-        people=[_person(*column) for column in columns],
+        people=[_make_person(*column) for column in columns],
     )
 
 
 def latency_ms(header: Header, now_ns: int) -> float:
-    """Return the milliseconds since the stamp; NaN if the stamp is 0 or ahead of the clock."""
-    then_ns = stamp_ns(header)
-    return (now_ns - then_ns) / 1e6 if 0 < then_ns <= now_ns else math.nan
+    """Return the milliseconds since the stamp. NaN if the stamp is 0 or ahead of the clock."""
+    image_ns = stamp_ns(header)
+    return (now_ns - image_ns) / 1e6 if 0 < image_ns <= now_ns else math.nan
 
 
-def _person(person_id: int, score: float, box: Any, keypoints: list[list[float]], scores: list[float]) -> PersonPose:
+def _make_person(
+    person_id: int, score: float, box: Any, keypoints: list[list[float]], scores: list[float]
+) -> PersonPose:
     points = [Keypoint(x=x, y=y, score=s) for (x, y), s in zip(keypoints, scores, strict=True)]
     return PersonPose(id=person_id, score=score, box=box, keypoints=points)

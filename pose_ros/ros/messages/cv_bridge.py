@@ -1,7 +1,7 @@
-"""cv_bridge, where it is installed and works.
+"""Convert image messages with cv_bridge, if it is installed and works.
 
-One built for NumPy 1 does not merely fail to import under NumPy 2: it may crash the process. So it is tried once, in a
-child process.
+A cv_bridge built for NumPy 1 may crash the process under NumPy 2 when it is imported. So it is tried once in a child
+process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ assert CvBridge().imgmsg_to_cv2(image, "bgr8").tolist() == [[[255, 0, 0]], [[0, 
 
 @functools.cache
 def find_cv_bridge() -> Any | None:
-    """A CvBridge; None where there is none, or it fails the trial. The first call may take a second."""
+    """Return a CvBridge, None if it is not installed or fails the trial. The first call may take a second."""
     if importlib.util.find_spec("cv_bridge") is None:
         return None
     command = [sys.executable, "-c", _TRIAL]
@@ -40,14 +40,14 @@ def find_cv_bridge() -> Any | None:
         return None
 
 
-def convert_by_cv_bridge(message: Any) -> ByteArray | None:
-    """The picture in an image message as (H, W, 3) BGR; None where cv_bridge has no answer."""
+def convert_with_cv_bridge(message: Any) -> ByteArray | None:
+    """Convert an image message to (H, W, 3) BGR. Return None if cv_bridge cannot convert it."""
     bridge = find_cv_bridge()
     if bridge is None:
         return None
     try:
-        picture = np.asarray(bridge.imgmsg_to_cv2(message, "bgr8"))
-    except Exception:  # it raises its own, OpenCV's and NumPy's, and our table may still know the answer
+        image_bgr = np.asarray(bridge.imgmsg_to_cv2(message, "bgr8"))
+    except Exception:  # it raises many types, and our own table may know the encoding
         return None
-    fits = picture.dtype == np.uint8 and picture.shape == (message.height, message.width, 3)
-    return picture if fits else None
+    is_valid = image_bgr.dtype == np.uint8 and image_bgr.shape == (message.height, message.width, 3)
+    return image_bgr if is_valid else None

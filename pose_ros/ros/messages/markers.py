@@ -1,4 +1,4 @@
-"""People as markers for rviz: limbs and keypoints in space, or on the plane of the image."""
+"""Make RViz markers of people: limbs and keypoints in space, or on the image plane."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from pose_ros.people import NOT_TRACKED, People
 from pose_ros.skeleton import Limb, Skeleton
 
 LIMBS, KEYPOINTS = 0, 1
-"""The ids of a person's two markers."""
+"""Ids of the two markers of a person."""
 
-_GOLDEN = 0.618034  # steps of this share of the colour circle never come close to an earlier one
-_FULL_SIZE_M = 0.7  # a person of this extent on the image plane has markers of full size
-_LEAST_SIZE = 0.1
+_GOLDEN = 0.618034  # golden ratio: steps of this fraction of the colour circle stay far from earlier colours
+_FULL_SIZE_M = 0.7  # a person of this size on the image plane gets markers of full size
+_MIN_SIZE = 0.1
 
 
 @dataclass(frozen=True)
 class _Colours:
-    """Of each limb, with its ends, and of each keypoint."""
+    """Colours of one person: of each limb, with its two keypoints, and of each keypoint."""
 
     limbs: list[tuple[Limb, ColorRGBA]]
     keypoints: list[ColorRGBA]
@@ -43,41 +43,43 @@ def people_markers(
     config: MarkersConfig,
     camera_info: CameraInfo | None = None,
     points_xyz: AnyArray | None = None,
-    before: int = 0,
+    previous_count: int = 0,
 ) -> MarkerArray:
-    """The markers of the people of one image: for each the limbs (LINE_LIST) and the keypoints (SPHERE_LIST).
+    """Make the markers of the people in one image: limbs (LINE_LIST) and keypoints (SPHERE_LIST) of each person.
 
-    Each person has a namespace of their own, ``person_<id>`` where everybody is tracked, else ``person_<index>``.
-    A DELETEALL comes first where the viewer may show somebody who is gone: nobody is here, fewer are here than before,
-    or they are tracked and one may have taken another's place.
+    Each person has a separate namespace: ``person_<id>`` if all people are tracked, otherwise ``person_<index>``. A
+    DELETEALL marker comes first if the viewer may still show a person who has left. This is the case if the image has
+    no people, if it has fewer people than before, or if people are tracked, because the ids may have changed.
 
     Args:
-        people: In pixels of the image.
-        skeleton: Of the people.
-        header: Of the image. Its frame is the camera's optical one: x right, y down, z forward.
+        people: People in pixels of the image.
+        skeleton: Skeleton of the people.
+        header: Header of the image. Its frame is the optical frame of the camera: x right, y down, z forward.
         size_wh: Width and height of the image, px.
-        config: Sizes, colours, threshold, lifetime. On the image plane, people who are small have smaller markers.
-        camera_info: Places the image plane by the camera's angle of view. One of another resolution is scaled, one that
-            is not calibrated (``k[0] == 0``) is not used.
-        points_xyz: (N, K, 3) metres in the frame of the header, in place of the image plane; a keypoint that is not
-            finite is not shown.
-        before: Number of people that the message before this one showed; 0 for the first.
+        config: Sizes, colours, threshold, lifetime. On the image plane, small people have smaller markers.
+        camera_info: Calibration that gives the angle of view of the image plane. If its resolution differs from the
+            image, it is scaled. If it is not calibrated (``k[0] == 0``), it is not used.
+        points_xyz: (N, K, 3) keypoints in the frame of the header, m. They replace the image plane. Keypoints that are
+            not finite are not shown.
+        previous_count: Number of people in the previous message. 0 for the first.
 
     Raises:
-        ValueError: If the people or the points do not fit the skeleton.
+        ValueError: If the people or the points do not match the skeleton.
     """
     _check_shapes(people, skeleton, points_xyz)
     sizes = np.ones(len(people))
     if points_xyz is None:
-        points_xyz, sizes = _on_plane(people, size_wh, camera_info, config.plane_m)
+        points_xyz, sizes = _project_to_plane(people, size_wh, camera_info, config.plane_m)
     shown = people.visible & (people.scores >= config.score_threshold) & np.isfinite(points_xyz).all(axis=2)
-    numbers, is_tracked = _numbers(people)
-    markers = [Marker(header=header, action=Marker.DELETEALL)] if len(people) < max(before, 1) or is_tracked else []
-    by_side = _by_side(skeleton)
+    numbers, is_tracked = _namespace_numbers(people)
+    markers = (
+        [Marker(header=header, action=Marker.DELETEALL)] if len(people) < max(previous_count, 1) or is_tracked else []
+    )
+    by_side = _side_colours(skeleton)
     for number, points, visible, size in zip(numbers, points_xyz, shown, sizes.tolist(), strict=True):
-        colours = by_side if config.colour == "side" else _of_person(skeleton, number)
-        for marker in _person(points, visible, colours):
-            _finish(marker, config, size)
+        colours = by_side if config.colour == "side" else _person_colours(skeleton, number)
+        for marker in _person_markers(points, visible, colours):
+            _set_size(marker, config, size)
             marker.header, marker.ns = header, f"person_{number}"
             markers.append(marker)
     return MarkerArray(markers=markers)
@@ -91,71 +93,71 @@ def _check_shapes(people: People, skeleton: Skeleton, points_xyz: AnyArray | Non
         raise ValueError(f"points_xyz: expected shape {(*shape, 3)}, got {points_xyz.shape}")
 
 
-def _numbers(people: People) -> tuple[list[int], bool]:
-    """What tells the people apart, and whether that is their track ids."""
+def _namespace_numbers(people: People) -> tuple[list[int], bool]:
+    """Return one number per person, and whether the numbers are track ids."""
     ids = people.ids.tolist()
     is_tracked = bool(ids) and NOT_TRACKED not in ids and len(set(ids)) == len(ids)
     return (ids if is_tracked else list(range(len(ids)))), is_tracked
 
 
-def _on_plane(
+def _project_to_plane(
     people: People, size_wh: tuple[int, int], info: CameraInfo | None, plane_m: float
 ) -> tuple[AnyArray, AnyArray]:
-    """(N, K, 3) metres: where the rays through the pixels meet the plane z = plane_m; and (N,) sizes of the markers.
+    """Project pixels to the plane z = plane_m. Return (N, K, 3) points, m, and (N,) relative sizes of the markers.
 
-    Whoever is small in the picture gets small markers, or a crowd would be one blot.
+    Small people get small markers. Otherwise the markers of a crowd would overlap.
     """
-    focal, centre = _lens(size_wh, info)
+    focal, centre = _focal_and_centre(size_wh, info)
     xy = (people.keypoints - centre) / focal * plane_m
     low_high = people.boxes().reshape(-1, 2, 2)
     extents_m = (np.diff(low_high, axis=1)[:, 0] / focal * plane_m).max(axis=1)
     points_xyz = np.concatenate([xy, np.full_like(xy[..., :1], plane_m)], axis=2)
-    return points_xyz, np.clip(extents_m / _FULL_SIZE_M, _LEAST_SIZE, 1)
+    return points_xyz, np.clip(extents_m / _FULL_SIZE_M, _MIN_SIZE, 1)
 
 
-def _lens(size_wh: tuple[int, int], info: CameraInfo | None) -> tuple[AnyArray, AnyArray]:
-    """Focal lengths and principal point, (2,) px of this image.
+def _focal_and_centre(size_wh: tuple[int, int], info: CameraInfo | None) -> tuple[AnyArray, AnyArray]:
+    """Return the focal lengths and the principal point of this image, (2,) each, px.
 
-    K is of the calibrated resolution. The image may be a part of that (roi), with fewer pixels (binning, or scaled).
+    K refers to the calibrated resolution. The image may be a region of it (roi), with fewer pixels (binning, scaling).
     """
     size = np.array(size_wh, float)
     if info is None or not (info.k[0] > 0 and info.k[4] > 0):
         return np.full(2, size[0]), (size - 1) / 2
     roi = info.roi
-    part = next(wh for wh in ((roi.width, roi.height), (info.width, info.height), size_wh) if all(wh))
-    step = part / size
+    region_wh = next(wh for wh in ((roi.width, roi.height), (info.width, info.height), size_wh) if all(wh))
+    step = region_wh / size
     focal, centre = np.array([info.k[0], info.k[4]]), np.array([info.k[2], info.k[5]])
     return focal / step, (centre - (roi.x_offset, roi.y_offset) + 0.5) / step - 0.5
 
 
-def _person(xyz: AnyArray, visible: BoolArray, colours: _Colours) -> Iterator[Marker]:
-    """Bones and keypoints; in place of an empty list, which rviz complains of, the order to delete it."""
+def _person_markers(xyz: AnyArray, visible: BoolArray, colours: _Colours) -> Iterator[Marker]:
+    """Make the markers of the limbs and keypoints. An empty one is replaced by DELETE, because RViz rejects it."""
     points = {k: Point(x=x, y=y, z=z) for k, (x, y, z) in enumerate(xyz.tolist()) if visible[k]}
     ends = [(k, colour) for limb, colour in colours.limbs if points.keys() >= set(limb) for k in limb]
     keypoints = [(k, colours.keypoints[k]) for k in points]
-    for marker_id, kind, listed in ((LIMBS, Marker.LINE_LIST, ends), (KEYPOINTS, Marker.SPHERE_LIST, keypoints)):
-        if listed:
-            rgba = [colour for _, colour in listed]
-            yield Marker(id=marker_id, type=kind, points=[points[k] for k, _ in listed], colors=rgba, color=rgba[0])
+    for marker_id, kind, entries in ((LIMBS, Marker.LINE_LIST, ends), (KEYPOINTS, Marker.SPHERE_LIST, keypoints)):
+        if entries:
+            rgba = [colour for _, colour in entries]
+            yield Marker(id=marker_id, type=kind, points=[points[k] for k, _ in entries], colors=rgba, color=rgba[0])
         else:
             yield Marker(id=marker_id, action=Marker.DELETE)
 
 
-def _finish(marker: Marker, config: MarkersConfig, size: float) -> None:
+def _set_size(marker: Marker, config: MarkersConfig, size: float) -> None:
     size_m = size * (config.limb_m if marker.id == LIMBS else config.keypoint_m)
     marker.scale.x = marker.scale.y = marker.scale.z = size_m
     marker.lifetime = Duration(seconds=config.lifetime_s).to_msg()
 
 
-def _by_side(skeleton: Skeleton) -> _Colours:
-    """As in the overlay."""
+def _side_colours(skeleton: Skeleton) -> _Colours:
+    """Return the colours of the overlay: by side of the body."""
     rgba = {side: ColorRGBA(r=r / 255, g=g / 255, b=b / 255, a=1.0) for side, (b, g, r) in SIDE_COLOURS.items()}
     colours = list(rgba.values())
     limbs = [(limb, colours[side]) for limb, side in zip(skeleton.drawn_limbs, limb_sides(skeleton), strict=True)]
     return _Colours(limbs, [rgba[skeleton.side(keypoint)] for keypoint in range(len(skeleton))])
 
 
-def _of_person(skeleton: Skeleton, number: int) -> _Colours:
+def _person_colours(skeleton: Skeleton, number: int) -> _Colours:
     red, green, blue = colorsys.hsv_to_rgb(number * _GOLDEN % 1, 0.75, 0.95)
     rgba = ColorRGBA(r=red, g=green, b=blue, a=1.0)
     return _Colours([(limb, rgba) for limb in skeleton.drawn_limbs], [rgba] * len(skeleton))

@@ -1,1 +1,1 @@
-"""The node `pose_estimator`."""
+"""The node ``pose_estimator``."""

@@ -1,4 +1,4 @@
-"""One camera of the node: its images, its answers, and how it fares."""
+"""Receive the images of one camera, and report its failures."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 
 ERROR_PERIOD_S = 5.0
-LARGEST_CREDIT = 2.0
-"""So many may come at once after a pause: a camera whose images jitter around the limit loses none."""
-OLDEST_MS = 3_600_000.0
-"""An image older than that is a recording, and its age no delay."""
+MAX_CREDIT = 2.0
+"""Images that may pass at once after a pause. A camera with jitter at the limit then loses no image."""
+MAX_LATENCY_MS = 3_600_000.0
+"""An older image comes from a recording, so its age is not a latency."""
 
 
 class Camera:
-    """Receives the images of one camera while they are wanted, and answers them.
+    """One camera: its subscriptions, publishers and statistics. It subscribes only while its images are needed.
 
-    ``update`` and what receives run in the executor's thread; ``accept``, ``count_answer`` and the reports in the
-    worker's.
+    ``update`` and the subscription callbacks run in the executor's thread. ``accept``, ``count_result`` and the
+    ``report_*`` methods run in the worker's thread.
 
     Attributes:
-        name: As in the parameter ``cameras``; empty for the only one.
-        topic: Of its images, in full.
-        outputs: What is published for it.
-        statistics: How it fares.
-        active: Whether its node is.
-        enabled: Whether its node is.
-        size_wh: Of its last image, px.
-        dropped: Images dropped since the last answer.
-        calibration: Its camera_info, while somebody looks at markers.
+        name: Name in the parameter ``cameras``. Empty for a single camera.
+        topic: Resolved name of its image topic.
+        outputs: Its publishers.
+        statistics: Counts and times of its images.
+        active: Whether the node is active.
+        enabled: Whether the node is enabled.
+        size_wh: Width and height of its last image, px.
+        dropped: Images dropped since the last published poses.
+        calibration: Its camera_info, received only while the markers have a subscriber.
     """
 
     def __init__(self, node: Node, name: str, settings: LiveSettings, put: Callable[[Camera, Any], None]) -> None:
-        """Advertise its outputs.
+        """Create the publishers.
 
         Args:
-            node: Its node.
-            name: Its name.
-            settings: Of the node.
-            put: Takes each image that is to be answered.
+            node: Node that subscribes and publishes.
+            name: Name of the camera.
+            settings: Settings of the node.
+            put: Called with each image to process.
 
         Raises:
-            RuntimeError: If a quality of service in the parameters is none.
+            RuntimeError: If a QoS override is invalid.
         """
         self._node, self._settings, self._put = node, settings, put
         self.name = name
@@ -67,9 +67,10 @@ class Camera:
         self._name = f"{image_topic}/compressed" if self._is_compressed else f"{prefix}image"
         self.topic = node.resolve_topic_name(self._name)
         self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
-        say = node.get_logger().warning  # of a peer once, however often its images are subscribed to
+        notify = node.get_logger().warning
         topics = (self._name, self._info_topic)
-        self._events = {topic: qos_events(node, topic, say, is_publisher=False) for topic in topics}
+        # Kept over all subscriptions, so that each incompatible peer is reported once
+        self._events = {topic: qos_events(node, topic, notify, is_publisher=False) for topic in topics}
         self.statistics = CameraStatistics(time.monotonic())
         self._rate_limit = RateLimit()
         self._images: Any = None
@@ -78,23 +79,23 @@ class Camera:
         self.active = self.enabled = self._was_wanted = False
         self.size_wh = (0, 0)
         self._watchdog_s = settings.config.watchdog_s
-        self._watchdog = self._new_watchdog()
+        self._watchdog = self._create_watchdog()
         self.dropped = 0
         self._stamp_ns, self._stamps_went_back = 0, False
         self._reported_s = -ERROR_PERIOD_S
 
     @property
     def wanted(self) -> bool:
-        """Whether its images are to be answered now."""
-        return self.active and self.enabled and (self._settings.config.lazy == "off" or self.outputs.watched)
+        """Whether its images should be processed now."""
+        return self.active and self.enabled and (self._settings.config.lazy == "off" or self.outputs.has_subscribers)
 
     @property
     def silent(self) -> bool:
-        """Whether its watchdog misses images."""
+        """Whether the watchdog has warned about missing images."""
         return self._watchdog.silent
 
     def update(self, active: bool, enabled: bool) -> None:
-        """Subscribe to what is needed, and to nothing else."""
+        """Subscribe to the topics that are needed now, and unsubscribe from the others."""
         self.active, self.enabled = active, enabled
         wanted = self.wanted
         if wanted and not self._was_wanted:
@@ -102,20 +103,20 @@ class Camera:
         self._was_wanted = wanted
         try:
             self._subscribe_images(wanted or (active and self._settings.config.lazy == "keep"))
-            self._subscribe_infos(wanted and self.outputs.markers_watched)
-        except (RuntimeError, ParameterException) as error:  # a quality of service in the parameters that is none
-            self._tell(f"cannot subscribe to the images of {self.topic}: {error}")
+            self._subscribe_infos(wanted and self.outputs.has_marker_subscribers)
+        except (RuntimeError, ParameterException) as error:  # an invalid QoS override
+            self._log_error(f"{self.topic}: cannot subscribe: {error}")
         if self._watchdog_s != self._settings.config.watchdog_s:
             self._watchdog_s = self._settings.config.watchdog_s
             self._watchdog.close()
-            self._watchdog = self._new_watchdog()
+            self._watchdog = self._create_watchdog()
 
     def _subscribe_images(self, needed: bool) -> None:
         if needed == (self._images is not None):
             return
         if needed:
             kind = CompressedImage if self._is_compressed else Image
-            self._images = self._subscription(kind, self._name, self._receive)
+            self._images = self._create_subscription(kind, self._name, self._receive)
             self._watchdog.resume()
         else:
             self._watchdog.pause()
@@ -126,12 +127,12 @@ class Camera:
         if needed == (self._infos is not None):
             return
         if needed:
-            self._infos = self._subscription(CameraInfo, self._info_topic, self._keep_info)
+            self._infos = self._create_subscription(CameraInfo, self._info_topic, self._store_calibration)
         else:
             self._node.destroy_subscription(self._infos)
             self._infos = self.calibration = None
 
-    def _subscription(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> Any:
+    def _create_subscription(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> Any:
         return self._node.create_subscription(
             kind,
             topic,
@@ -141,86 +142,86 @@ class Camera:
             event_callbacks=self._events[topic],
         )
 
-    def _new_watchdog(self) -> Watchdog:
+    def _create_watchdog(self) -> Watchdog:
         watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)
         if self._images is None:
             watchdog.pause()
         return watchdog
 
-    def _keep_info(self, message: CameraInfo) -> None:
+    def _store_calibration(self, message: CameraInfo) -> None:
         self.calibration = message
 
     def _receive(self, message: Image | CompressedImage) -> None:
         now_s = time.monotonic()
-        self.statistics.received(now_s)
-        self._watchdog.saw_image()
-        if self.wanted and self._rate_limit.passes(now_s, self._settings.config.max_rate):
-            self._look_at_stamp(message)
+        self.statistics.count_received(now_s)
+        self._watchdog.record_image()
+        if self.wanted and self._rate_limit.allows(now_s, self._settings.config.max_rate):
+            self._check_stamp(message)
             self._put(self, message)
 
-    def _look_at_stamp(self, message: Image | CompressedImage) -> None:
-        """Nothing here depends on the order of stamps; but whoever uses them should know."""
+    def _check_stamp(self, message: Image | CompressedImage) -> None:
+        """Warn once if the stamps go back. The node does not depend on their order, but users of the poses may."""
         before_ns, self._stamp_ns = self._stamp_ns, stamp_ns(message.header)
         if self._stamp_ns < before_ns and not self._stamps_went_back:
             self._stamps_went_back = True
             self._node.get_logger().warning(
-                f"the stamps of {self.topic} went back by {(before_ns - self._stamp_ns) / 1e9:.3f} s: "
-                "a bag that loops, a clock that was set, or two publishers; going on, and not saying it again"
+                f"{self.topic}: stamps went back by {(before_ns - self._stamp_ns) / 1e9:.3f} s; possible causes: a bag "
+                "that loops, a clock change, or two publishers; this is logged only once"
             )
 
     def accept(self, dropped: int) -> bool:
-        """Count the images dropped before this one. Return whether its image is still wanted."""
+        """Count the images dropped before this one. Return whether the image should still be processed."""
         self.dropped += dropped
-        self.statistics.dropped(dropped, time.monotonic())
+        self.statistics.count_dropped(dropped, time.monotonic())
         return self.wanted
 
-    def count_answer(self, estimate: Estimate, latency_ms: float, now_s: float) -> None:
-        """Count an image whose poses are published."""
+    def count_result(self, estimate: Estimate, latency_ms: float, now_s: float) -> None:
+        """Count an image after its poses were published."""
         self.dropped = 0
-        known_ms = math.nan if latency_ms > OLDEST_MS else latency_ms
-        self.statistics.answered(now_s, len(estimate.people), known_ms, estimate.network_ms, estimate.decode_ms)
+        known_ms = math.nan if latency_ms > MAX_LATENCY_MS else latency_ms
+        self.statistics.count_answered(now_s, len(estimate.people), known_ms, estimate.network_ms, estimate.decode_ms)
 
     def report_failure(self, message: Image | CompressedImage, error: Exception) -> None:
-        """Count an image that cannot be answered, and log why, at most every few seconds."""
-        self.statistics.broken(time.monotonic())
-        self._tell(f"skipped an image ({_in_words(message)}) of {self.topic}: {describe_error(error)}")
+        """Count an image that failed. Log the error, at most once per ``ERROR_PERIOD_S``."""
+        self.statistics.count_broken(time.monotonic())
+        self._log_error(f"{self.topic}: skipped an image ({_describe_image(message)}): {describe_error(error)}")
 
-    def report_drawing(self, error: Exception) -> None:
-        """Log why the drawings of an answer were not published, at most every few seconds."""
-        self._tell(f"published no picture of an image of {self.topic}: {describe_error(error)}")
+    def report_drawing_failure(self, error: Exception) -> None:
+        """Log why the overlay or markers of an image were not published, at most once per ``ERROR_PERIOD_S``."""
+        self._log_error(f"{self.topic}: could not publish the overlay or markers of an image: {describe_error(error)}")
 
-    def _tell(self, text: str) -> None:
+    def _log_error(self, text: str) -> None:
         now_s = time.monotonic()
-        if now_s - self._reported_s >= ERROR_PERIOD_S and self._node.context.ok():  # after that nobody listens
+        if now_s - self._reported_s >= ERROR_PERIOD_S and self._node.context.ok():  # a closed context cannot log
             self._reported_s = now_s
             self._node.get_logger().error(text)
 
 
 class RateLimit:
-    """Lets images pass at a rate, on average: of 30 per second at a limit of 20, two of three."""
+    """Limits the average rate of images. At 30 images per second and a limit of 20 Hz, two of three pass."""
 
     def __init__(self) -> None:
-        self._credit = LARGEST_CREDIT
+        self._credit = MAX_CREDIT
         self._last_s = 0.0
 
-    def passes(self, now_s: float, most_hz: float) -> bool:
-        """Whether an image that comes now may pass; a limit of 0 lets all pass."""
-        self._credit = min(LARGEST_CREDIT, self._credit + (now_s - self._last_s) * most_hz)
+    def allows(self, now_s: float, max_hz: float) -> bool:
+        """Return whether an image that arrives now may pass. A limit of 0 = no limit."""
+        self._credit = min(MAX_CREDIT, self._credit + (now_s - self._last_s) * max_hz)
         self._last_s = now_s
-        if most_hz > 0 and self._credit < 1:
+        if max_hz > 0 and self._credit < 1:
             return False
         self._credit = max(0.0, self._credit - 1)
         return True
 
 
-def _in_words(message: Image | CompressedImage) -> str:
+def _describe_image(message: Image | CompressedImage) -> str:
     if isinstance(message, CompressedImage):
         return f"{message.format!r}, {len(message.data)} bytes"
     return f"{message.encoding} {message.width} x {message.height}"
 
 
 def _info_topic(node: Node, name: str, image_topic: str) -> str:
-    """The calibration beside the images, unless it is remapped itself."""
+    """Return the camera_info topic next to the image topic, unless camera_info is remapped itself."""
     resolved = node.resolve_topic_name(name)
     if resolved != node.resolve_topic_name(name, only_expand=True):
         return str(resolved)

@@ -1,4 +1,4 @@
-"""What the node says about its health on ``/diagnostics``."""
+"""Publish the health of the node on ``/diagnostics``."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def camera_status(
     extra: Mapping[str, str] | None = None,
     hardware_id: str = "",
 ) -> DiagnosticStatus:
-    """The status of one camera, its level and a message that says why.
+    """Make the status of one camera: its level, and a message with the reasons.
 
     Args:
         name: Name of the status, such as ``"pose_estimator: front"``.
-        snapshot: How the camera fares.
-        state: As in ``runtime_status``. Only an ``ACTIVE`` camera is held against the thresholds: it is STALE until
-            its first image comes or is overdue.
-        config: The thresholds.
-        extra: Further values, such as the resolved topic or the size of the images.
-        hardware_id: The device that runs the network.
+        snapshot: Statistics of the camera.
+        state: State as in ``runtime_status``. Only an ``ACTIVE`` camera is compared with the thresholds. It is STALE
+            until its first image arrives or is overdue.
+        config: Thresholds.
+        extra: Additional values, such as the resolved topic or the size of the images.
+        hardware_id: Device that runs the network.
     """
-    reasons = list(_complaints(snapshot, config)) if _word(state) == ACTIVE else [(_level(state), state)]
+    reasons = list(_find_problems(snapshot, config)) if _first_word(state) == ACTIVE else [(_level(state), state)]
     if not reasons and snapshot.received == 0:
         reasons = [(STALE, "waiting for the first image")]
     level = max((level for level, _ in reasons), default=OK)
-    message = "; ".join(text for _, text in reasons) or _in_words(snapshot)
-    values = {"state": state, **{key: _text(value) for key, value in asdict(snapshot).items()}, **(extra or {})}
-    return _status(level, name, message, values, hardware_id)
+    message = "; ".join(text for _, text in reasons) or _describe_rate(snapshot)
+    values = {"state": state, **{key: _format_value(value) for key, value in asdict(snapshot).items()}, **(extra or {})}
+    return _make_status(level, name, message, values, hardware_id)
 
 
 def runtime_status(
@@ -61,77 +61,80 @@ def runtime_status(
     hardware_id: str = "",
     name: str = "pose_estimator: runtime",
 ) -> DiagnosticStatus:
-    """The status of model and runtime.
+    """Make the status of the model and its runtime.
 
     Args:
-        state: In words; the first decides on the level, in any case. ``ERROR …`` and ``FAILED …`` are errors;
-            ``LOADING``, ``CONFIGURING``, ``ACTIVATING`` and ``BUILDING 43 %`` warn that nothing is answered yet; every
-            other state (``ACTIVE``, ``IDLE``, ``DISABLED``, ``INACTIVE``, …) is somebody's wish, and fine.
-        model: Name and hash of the model; empty before it is loaded.
-        runtime: What runs it, and its engine.
-        extra: Further values, such as ``GPU memory``.
-        hardware_id: The device that runs the network.
+        state: State as text. Its first word, in upper or lower case, decides the level. ``ERROR …`` and ``FAILED …``
+            are errors. ``LOADING``, ``CONFIGURING``, ``ACTIVATING`` and ``BUILDING 43 %`` are warnings, because no
+            image is processed yet. Every other state (``ACTIVE``, ``IDLE``, ``DISABLED``, ``INACTIVE``, …) is
+            intended, and its level is OK.
+        model: Name and hash of the model. Empty before it is loaded.
+        runtime: Runtime of the model, and its engine.
+        extra: Additional values, such as ``GPU memory``.
+        hardware_id: Device that runs the network.
         name: Name of the status.
     """
     values = {"state": state, "model": model, "runtime": runtime, **(extra or {})}
-    return _status(_level(state), name, state, values, hardware_id)
+    return _make_status(_level(state), name, state, values, hardware_id)
 
 
-def _word(state: str) -> str:
+def _first_word(state: str) -> str:
     return state.upper().partition(" ")[0].rstrip(":")
 
 
 def _level(state: str) -> bytes:
-    return _LEVELS.get(_word(state), OK)
+    return _LEVELS.get(_first_word(state), OK)
 
 
-def _complaints(now: CameraSnapshot, limits: DiagnosticsConfig) -> Iterator[_Reason]:
-    age = f"no image for {now.image_age_s:.1f} s" if now.received else f"no image yet, for {now.image_age_s:.1f} s"
-    yield from _held_against(now.image_age_s, limits.warn_age_s, limits.error_age_s, age)
+def _find_problems(now: CameraSnapshot, limits: DiagnosticsConfig) -> Iterator[_Reason]:
+    age = f"no image for {now.image_age_s:.1f} s" if now.received else f"no image yet after {now.image_age_s:.1f} s"
+    yield from _check_limits(now.image_age_s, limits.warn_age_s, limits.error_age_s, age)
     if now.image_age_s < limits.warn_age_s and now.answer_age_s >= limits.error_age_s:
-        yield WARN, f"images come, but none was answered for {now.answer_age_s:.1f} s"
+        yield WARN, f"images arrive, but no poses were published for {now.answer_age_s:.1f} s"
     if now.broken_recent:
-        yield WARN, f"{now.broken_recent} images of the last {WINDOW_S:g} s could not be answered: see the log"
+        yield WARN, f"{now.broken_recent} images failed in the last {WINDOW_S:g} s: see the log"
     latency = f"median latency {now.latency_median_ms:.0f} ms"
-    yield from _held_against(now.latency_median_ms, limits.warn_latency_ms, limits.error_latency_ms, latency)
+    yield from _check_limits(now.latency_median_ms, limits.warn_latency_ms, limits.error_latency_ms, latency)
     if now.dropped_share and now.dropped_share >= limits.warn_dropped:
         yield WARN, f"{now.dropped_share:.0%} of the images dropped: the network takes {now.network_ms:.0f} ms"
 
 
-def _held_against(value: float, warn: float, error: float, text: str) -> Iterator[_Reason]:
-    """NaN is never too much."""
+def _check_limits(value: float, warn: float, error: float, text: str) -> Iterator[_Reason]:
+    """Compare a value with its limits. NaN never exceeds them."""
     if value >= error:
         yield ERROR, text
     elif value >= warn:
         yield WARN, text
 
 
-def _in_words(now: CameraSnapshot) -> str:
+def _describe_rate(now: CameraSnapshot) -> str:
     latency = "" if math.isnan(now.latency_median_ms) else f", latency {now.latency_median_ms:.0f} ms"
-    return f"{now.answers_hz:.1f} of {now.images_hz:.1f} images per second answered{latency}"
+    return f"{now.answers_hz:.1f} of {now.images_hz:.1f} images per second processed{latency}"
 
 
-def _text(value: float) -> str:
+def _format_value(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return "unknown" if math.isnan(value) else f"{value:.2f}"
 
 
-def _status(level: bytes, name: str, message: str, values: Mapping[str, str], hardware_id: str) -> DiagnosticStatus:
+def _make_status(
+    level: bytes, name: str, message: str, values: Mapping[str, str], hardware_id: str
+) -> DiagnosticStatus:
     pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
     return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)
 
 
 @dataclass(frozen=True)
 class NodeState:
-    """The node as a whole.
+    """State of the node, its model and its runtime.
 
     Attributes:
-        state: In words.
-        model: Its name and hash; empty before it is loaded.
-        runtime: What runs it.
-        device: Where that is.
-        extra: What else there is to know.
+        state: State as text, as in ``runtime_status``.
+        model: Name and hash of the model. Empty before it is loaded.
+        runtime: Runtime of the model.
+        device: Device that runs the model.
+        extra: Additional values, by name.
     """
 
     state: str
@@ -141,16 +144,16 @@ class NodeState:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-def particulars(runner: Runner) -> dict[str, str]:
-    """What else there is to know of a runtime, by its name: why it was taken, what it builds, the memory of its GPU."""
-    known = {"reason": runner.reason, "engine": runner.state, "GPU memory": _gpu_memory_in_words(runner)}
-    return {name: text for name, text in known.items() if text}
+def runtime_details(runner: Runner) -> dict[str, str]:
+    """Return details of a runtime, by name: why it was chosen, what it builds, the memory of its GPU."""
+    details = {"reason": runner.reason, "engine": runner.state, "GPU memory": _describe_gpu_memory(runner)}
+    return {name: text for name, text in details.items() if text}
 
 
-def _gpu_memory_in_words(runner: Runner) -> str:
+def _describe_gpu_memory(runner: Runner) -> str:
     try:
         memory_bytes = runner.gpu_memory_bytes()
-    except Exception as error:  # nobody's work depends on it
+    except Exception as error:  # a missing number must not stop the diagnostics
         return f"unknown: {describe_error(error)}"
     return "{} of {} MiB".format(*(round(nbytes / _MIB) for nbytes in memory_bytes)) if memory_bytes else ""
 
@@ -169,26 +172,24 @@ class DiagnosticsPublisher:
         )
         self._published_s = 0.0
 
-    def publish_if_due(self, ask: Callable[[], NodeState], config: DiagnosticsConfig) -> None:
-        """Ask and publish, unless the last time is less than ``period_s`` ago."""
+    def publish_if_due(self, get_state: Callable[[], NodeState], config: DiagnosticsConfig) -> None:
+        """Get the state and publish it, unless the last report is less than ``period_s`` old."""
         now_s = time.monotonic()
         if config.period_s > 0 and now_s - self._published_s >= config.period_s:
             self._published_s = now_s
-            self._publisher.publish(self._report(ask(), config, now_s))
+            self._publisher.publish(self._make_report(get_state(), config, now_s))
 
-    def _report(self, condition: NodeState, config: DiagnosticsConfig, now_s: float) -> DiagnosticArray:
-        name, device = self._node.get_fully_qualified_name().lstrip("/"), condition.device
+    def _make_report(self, now: NodeState, config: DiagnosticsConfig, now_s: float) -> DiagnosticArray:
+        name, device = self._node.get_fully_qualified_name().lstrip("/"), now.device
         report = DiagnosticArray()
         report.header.stamp = self._node.get_clock().now().to_msg()
-        runtime = runtime_status(
-            condition.state, condition.model, condition.runtime, condition.extra, device, f"{name}: runtime"
-        )
+        runtime = runtime_status(now.state, now.model, now.runtime, now.extra, device, f"{name}: runtime")
         report.status = [runtime]
         for camera in self._cameras:
             extra = {"topic": camera.topic, "image_size": "{} x {}".format(*camera.size_wh)}
-            extra["watchdog"] = "misses images" if camera.silent else "quiet"
+            extra["watchdog"] = "no images" if camera.silent else "ok"
             snapshot = camera.statistics.snapshot(now_s)
-            state = self._camera_state(camera, condition.state)
+            state = self._camera_state(camera, now.state)
             title = f"{name}: {camera.name or 'camera'}"
             report.status.append(camera_status(title, snapshot, state, config, extra, device))
         return report
@@ -197,4 +198,4 @@ class DiagnosticsPublisher:
     def _camera_state(camera: Camera, state: str) -> str:
         if state != "ACTIVE" or camera.wanted:
             return state
-        return "IDLE: nobody listens" if camera.enabled else "DISABLED"
+        return "IDLE: no subscriber" if camera.enabled else "DISABLED"

@@ -1,4 +1,4 @@
-"""What is published for one camera."""
+"""Publish the people of one camera: poses, overlay and markers."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 from pose_ros.skeleton import Skeleton
 
-LAST_ANSWER_TIMEOUT = Duration(seconds=0.5)
+LAST_RESULT_TIMEOUT = Duration(seconds=0.5)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One image with its people.
+class ImageResult:
+    """One processed image, ready to publish.
 
     Attributes:
         header: Header of the image message.
         image: The image.
-        estimate: Its people, and the times it took to find them.
+        estimate: The people in the image, and the time of each step.
         skeleton: Skeleton of the people.
         model_name: Name of the model that found them.
     """
@@ -46,26 +46,26 @@ class Answer:
 
 
 class CameraPublishers:
-    """The topics of one camera's people. Its methods are for the worker's thread, its properties for any."""
+    """Publishers of one camera. Call the methods in the worker's thread. The properties may be read in any thread."""
 
     def __init__(self, node: Node, prefix: str) -> None:
-        """Advertise.
+        """Create the publishers.
 
         Args:
-            node: The node that publishes.
-            prefix: In front of each name: ``""``, or ``"front/"`` for ``~/front/poses``.
+            node: Node that publishes.
+            prefix: Prefix of each topic: ``""``, or ``"front/"`` for ``~/front/poses``.
 
         Raises:
-            RuntimeError: If a quality of service in the parameters is none.
+            RuntimeError: If a QoS override is invalid.
         """
         self._node = node
-        self._poses = self._publisher(PersonPoseArray, f"~/{prefix}poses", 10)
-        self._overlay = self._publisher(Image, f"~/{prefix}overlay", 1)
-        self._compressed = self._publisher(CompressedImage, f"~/{prefix}overlay/compressed", 1)
-        self._markers = self._publisher(MarkerArray, f"~/{prefix}markers", 1)
-        self._shown = 0
+        self._poses = self._create_publisher(PersonPoseArray, f"~/{prefix}poses", 10)
+        self._overlay = self._create_publisher(Image, f"~/{prefix}overlay", 1)
+        self._compressed = self._create_publisher(CompressedImage, f"~/{prefix}overlay/compressed", 1)
+        self._markers = self._create_publisher(MarkerArray, f"~/{prefix}markers", 1)
+        self._shown_people = 0
 
-    def _publisher(self, kind: Any, topic: str, depth: int) -> Any:
+    def _create_publisher(self, kind: Any, topic: str, depth: int) -> Any:
         return self._node.create_publisher(
             kind,
             topic,
@@ -75,53 +75,53 @@ class CameraPublishers:
         )
 
     @property
-    def watched(self) -> bool:
-        """Whether anybody listens."""
+    def has_subscribers(self) -> bool:
+        """Whether any output has a subscriber."""
         return any(map(_has_subscribers, (self._poses, self._overlay, self._compressed, self._markers)))
 
     @property
-    def markers_watched(self) -> bool:
-        """Whether anybody looks at the markers."""
+    def has_marker_subscribers(self) -> bool:
+        """Whether the markers have a subscriber."""
         return _has_subscribers(self._markers)
 
-    def publish_poses(self, answer: Answer, dropped: int) -> float:
-        """Publish the people; returns the latency that the message tells, milliseconds."""
-        estimate, names, size_wh = answer.estimate, answer.skeleton.keypoint_names, answer.image.size_wh
-        message = people_to_message(estimate.people, names, answer.header, size_wh, answer.model_name)
+    def publish_poses(self, result: ImageResult, dropped: int) -> float:
+        """Publish the people. Return the latency in the message, ms."""
+        estimate, names, size_wh = result.estimate, result.skeleton.keypoint_names, result.image.size_wh
+        message = people_to_message(estimate.people, names, result.header, size_wh, result.model_name)
         message.preprocess_ms = estimate.preprocess_ms
         message.network_ms = estimate.network_ms
         message.decode_ms = estimate.decode_ms
         message.dropped = dropped
-        message.latency_ms = latency_ms(answer.header, self._node.get_clock().now().nanoseconds)
+        message.latency_ms = latency_ms(result.header, self._node.get_clock().now().nanoseconds)
         self._poses.publish(message)
         return float(message.latency_ms)
 
-    def publish_drawings(self, answer: Answer, config: NodeConfig, camera_info: CameraInfo | None) -> None:
-        """Publish markers and overlay, each only if somebody looks at it."""
+    def publish_drawings(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
+        """Publish the markers and the overlay, each only if it has a subscriber."""
         if _has_subscribers(self._markers):
-            self._publish_markers(answer, config, camera_info)
+            self._publish_markers(result, config, camera_info)
         raw, compressed = _has_subscribers(self._overlay), _has_subscribers(self._compressed)
         if not (raw or compressed):
             return
-        image_bgr = to_bgr(answer.image.image, answer.image.colour)
-        drawn = draw(image_bgr, answer.estimate.people, answer.skeleton, config.overlay)
+        image_bgr = to_bgr(result.image.image, result.image.colour)
+        overlay_bgr = draw(image_bgr, result.estimate.people, result.skeleton, config.overlay)
         if raw:
-            self._overlay.publish(image_to_message(drawn, answer.header))
+            self._overlay.publish(image_to_message(overlay_bgr, result.header))
         if compressed:
-            self._compressed.publish(image_to_compressed(drawn, answer.header, config.jpeg_quality))
+            self._compressed.publish(image_to_compressed(overlay_bgr, result.header, config.jpeg_quality))
 
-    def _publish_markers(self, answer: Answer, config: NodeConfig, camera_info: CameraInfo | None) -> None:
-        people, skeleton, size_wh = answer.estimate.people, answer.skeleton, answer.image.size_wh
+    def _publish_markers(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
+        people, skeleton, size_wh = result.estimate.people, result.skeleton, result.image.size_wh
         markers = people_markers(
-            people, skeleton, answer.header, size_wh, config.markers, camera_info, before=self._shown
+            people, skeleton, result.header, size_wh, config.markers, camera_info, previous_count=self._shown_people
         )
         self._markers.publish(markers)
-        self._shown = len(people)
+        self._shown_people = len(people)
 
     def flush(self) -> None:
-        """Wait until the last answer has reached its readers, else it dies with its publisher."""
+        """Wait until subscribers have received the last poses. Otherwise destroying the publisher would lose them."""
         if _has_subscribers(self._poses):
-            self._poses.wait_for_all_acked(LAST_ANSWER_TIMEOUT)
+            self._poses.wait_for_all_acked(LAST_RESULT_TIMEOUT)
 
 
 def _has_subscribers(publisher: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The program ``pose_node``: the node as a process, with its signals and exit codes."""
+"""Run the node as the program ``pose_node``, with its signals and exit codes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ STOP_TIMEOUT_S = 3.0
 ERROR_PERIOD_S = 5.0
 
 
-class _Stop:
-    """A signal handler that only notes the signal: nothing is interrupted half-way. Further signals are ignored.
+class _StopSignal:
+    """Signal handler that only stores the request to stop. It interrupts nothing, and ignores further signals.
 
-    A launch file sends one after the terminal's, which may come when Python has taken its handlers down.
+    A launch file sends a second signal after that of the terminal. It may arrive when Python has already removed its
+    handlers.
     """
 
     requested = False
@@ -40,21 +41,21 @@ def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
     Args:
-        args: Command line with ROS arguments; None takes the process's own.
+        args: Command line with ROS arguments. None = arguments of the process.
 
     Returns:
-        Exit code: 0 after a signal, 1 if the node could not start, with one line that says why.
+        Exit code: 0 after a signal, 1 if the node could not start. One line of output then has the reason.
     """
     return run(args)
 
 
 def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int:
-    """Like ``main``, with another way to make the estimator."""
-    stop = _Stop()
+    """Run ``main`` with another function that loads the estimator. None = ``load_estimator``."""
+    stop = _StopSignal()
     for number in SIGNALS:
         signal.signal(number, stop)
     keep_freed_memory()
-    import rclpy  # half a second, in which Ctrl-C must not show a traceback either
+    import rclpy  # takes 0.5 s: imported after the handlers are set, so that Ctrl-C shows no traceback
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
@@ -72,8 +73,8 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
         _spin_once(executor, node)
     code = int(node.failed.is_set())
     if not node.close(STOP_TIMEOUT_S):
-        node.get_logger().info("stopped while the model was busy")
-        os._exit(code)  # a library's call cannot be interrupted, and must not outlive Python
+        node.get_logger().info("stopped without waiting for the model, which is still running")
+        os._exit(code)  # a call into a library cannot be interrupted, and must not run on while Python shuts down
     executor.shutdown()
     node.destroy_node()
     rclpy.try_shutdown()
@@ -81,9 +82,9 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
 
 
 def _spin_once(executor: Executor, node: PoseEstimatorNode) -> None:
-    """Run a callback; none ends the node."""
+    """Run one callback. An exception in it is logged and does not stop the node."""
     try:
         executor.spin_once(timeout_sec=STOP_POLL_S)
     except Exception as error:
-        if node.context.ok():  # else it was shut down, and says so
+        if node.context.ok():  # otherwise the exception only reports the shutdown
             node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=ERROR_PERIOD_S)

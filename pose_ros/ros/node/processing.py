@@ -1,4 +1,4 @@
-"""The way of an image through the node: decode, find people, publish, draw."""
+"""Process images in the node: decode, find people, publish, draw."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pose_ros.media.bag import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
-from pose_ros.ros.node.latest import Taken
-from pose_ros.ros.node.outputs import Answer
+from pose_ros.ros.node.latest import TakenItem
+from pose_ros.ros.node.outputs import ImageResult
 from pose_ros.ros.parameters.live import LiveSettings
 
 
 @dataclass(frozen=True)
 class DecodedMessage:
-    """An image message of a camera, decoded."""
+    """An image message of a camera, and its decoded image."""
 
     camera: Camera
     message: Image | CompressedImage
@@ -30,12 +30,12 @@ class DecodedMessage:
 
 
 class Processor:
-    """Processes the newest images of some cameras with one network. All of it runs in the worker's thread.
+    """Processes the newest images of all cameras with one network. Its methods run in the worker's thread.
 
-    A failure at any step is reported for its image. The other images go on.
+    A failure at any step is reported for its image. Processing of the other images continues.
 
     Attributes:
-        estimator: The network and its decoder.
+        estimator: Estimator in use. It is replaced when the decoder parameters change.
     """
 
     def __init__(self, estimator: PoseEstimator, cameras: Sequence[Camera], settings: LiveSettings) -> None:
@@ -43,17 +43,17 @@ class Processor:
         self._settings = settings
         self._pipelines = {camera: PosePipeline(estimator) for camera in cameras}
 
-    def process(self, taken: Sequence[Taken[Camera, Any]]) -> None:
-        """Process one image of each given camera: the poses of all cameras first, then the drawings."""
-        self._follow_parameters()
+    def process(self, taken: Sequence[TakenItem[Camera, Any]]) -> None:
+        """Process one image of each given camera: publish the poses of all cameras first, then the drawings."""
+        self._update_decoder()
         frames = [frame for entry in taken if entry.source.accept(entry.dropped) and (frame := self._decode(entry))]
-        shared = self._share_network(frames)
-        found = [self._find_people(frame, estimate) for frame, estimate in zip(frames, shared, strict=True)]
-        answers = [self._publish(frame, estimate) for frame, estimate in zip(frames, found, strict=True) if estimate]
-        for answer in filter(None, answers):
-            self._draw(answer)
+        shared = self._run_batch(frames)
+        estimates = [self._find_people(frame, estimate) for frame, estimate in zip(frames, shared, strict=True)]
+        published = [self._publish(frame, found) for frame, found in zip(frames, estimates, strict=True) if found]
+        for each in filter(None, published):
+            self._draw(each)
 
-    def _follow_parameters(self) -> None:
+    def _update_decoder(self) -> None:
         """Replace the decoder if its parameters have changed."""
         decoder = self._settings.config.decoder
         if decoder != self.estimator.config.decoder:
@@ -61,49 +61,49 @@ class Processor:
             for pipeline in self._pipelines.values():
                 pipeline.estimator = self.estimator
 
-    def _decode(self, entry: Taken[Camera, Any]) -> DecodedMessage | None:
+    def _decode(self, entry: TakenItem[Camera, Any]) -> DecodedMessage | None:
         camera, message = entry.source, entry.item
-        with _Reporting(camera, message):
+        with _FailureReporter(camera, message):
             image, colour = image_from_message(message)
             decoded = CameraImage(image, colour, stamp_ns(message.header))
             camera.size_wh = decoded.size_wh
             return DecodedMessage(camera, message, decoded)
         return None
 
-    def _share_network(self, frames: Sequence[DecodedMessage]) -> Sequence[Estimate | None]:
-        """Run the network once for the images of several cameras. If that fails, each image gets a run of its own."""
+    def _run_batch(self, frames: Sequence[DecodedMessage]) -> Sequence[Estimate | None]:
+        """Run the network once for the images of several cameras. If that fails, each image is run separately."""
         if len(frames) > 1:
             images = [frame.image for frame in frames]
             try:
                 return self.estimator.process_batch([each.image for each in images], [each.colour for each in images])
-            except Exception:  # the run of each image reports its own error
+            except Exception:  # the separate run of each image reports its error
                 return [None] * len(frames)
         return [None] * len(frames)
 
     def _find_people(self, frame: DecodedMessage, estimate: Estimate | None) -> Estimate | None:
-        with _Reporting(frame.camera, frame.message):
+        with _FailureReporter(frame.camera, frame.message):
             return self._pipelines[frame.camera].process(frame.image, estimate)
         return None
 
-    def _publish(self, frame: DecodedMessage, estimate: Estimate) -> tuple[Camera, Answer] | None:
+    def _publish(self, frame: DecodedMessage, estimate: Estimate) -> tuple[Camera, ImageResult] | None:
         camera, header = frame.camera, frame.message.header
-        answer = Answer(header, frame.image, estimate, self.estimator.skeleton, self.estimator.model_name)
-        with _Reporting(camera, frame.message):
-            latency_ms = camera.outputs.publish_poses(answer, camera.dropped)
-            camera.count_answer(estimate, latency_ms, time.monotonic())
-            return camera, answer
+        result = ImageResult(header, frame.image, estimate, self.estimator.skeleton, self.estimator.model_name)
+        with _FailureReporter(camera, frame.message):
+            latency_ms = camera.outputs.publish_poses(result, camera.dropped)
+            camera.count_result(estimate, latency_ms, time.monotonic())
+            return camera, result
         return None
 
-    def _draw(self, published: tuple[Camera, Answer]) -> None:
-        camera, answer = published
+    def _draw(self, published: tuple[Camera, ImageResult]) -> None:
+        camera, result = published
         try:
-            camera.outputs.publish_drawings(answer, self._settings.config, camera.calibration)
-        except Exception as error:  # the poses are out already
-            camera.report_drawing(error)
+            camera.outputs.publish_drawings(result, self._settings.config, camera.calibration)
+        except Exception as error:  # the poses are already published
+            camera.report_drawing_failure(error)
 
 
-class _Reporting:
-    """Reports an exception as the failure of one image, and goes on."""
+class _FailureReporter:
+    """Context that reports an exception as the failure of one image, and suppresses it."""
 
     def __init__(self, camera: Camera, message: Image | CompressedImage) -> None:
         self._camera, self._message = camera, message

@@ -1,4 +1,4 @@
-"""Counts and times of one camera's images."""
+"""Count the images of one camera, and measure their rates and times."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from typing import Any
 import numpy as np
 
 WINDOW_S = 5.0
-"""What is recent: rates, shares and medians are of the last so many seconds."""
+"""Window of the rates, shares and medians, seconds."""
 
-LONGEST_WINDOW = 1024
-"""Events of one kind that are kept at most; at higher rates the window is shorter."""
+MAX_EVENTS = 1024
+"""Most events that are kept of one kind. At higher rates the window is shorter."""
 
 
 @dataclass(frozen=True)
 class CameraSnapshot:
-    """How one camera fares. Rates, shares, medians and ``broken_recent`` are of the last ``WINDOW_S`` seconds.
+    """Statistics of one camera. Rates, shares, medians and ``broken_recent`` cover the last ``WINDOW_S`` seconds.
 
     Attributes:
-        received: Images since the beginning.
-        answered: Images that have their answer.
-        dropped: Images for which a newer one came before the network was free.
-        broken: Images that could not be read or answered.
-        images_hz: Images per second.
-        answers_hz: Answers per second.
-        dropped_share: Of the images that were taken or dropped, how many were dropped: 0 to 1.
-        broken_recent: Broken images.
-        latency_median_ms: From stamp to publishing; NaN where unknown, as the next three.
-        latency_p95_ms: The latency that 95 % of the images do not exceed.
-        network_ms: Median time in the network.
-        decode_ms: Median time from fields to people.
-        people: People in the last answered image; -1 before there is one.
-        image_age_s: Since the last image; before the first, since work began.
-        answer_age_s: Since the last answer; before the first, since work began.
+        received: Images received since the start of the node.
+        answered: Images with published poses since the start of the node.
+        dropped: Images replaced by a newer one before the network was free, since the start of the node.
+        broken: Images that could not be decoded or processed, since the start of the node.
+        images_hz: Images received per second.
+        answers_hz: Images per second with published poses.
+        dropped_share: Dropped images divided by dropped, processed and broken images, 0 to 1.
+        broken_recent: Broken images in the window.
+        latency_median_ms: Median time from stamp to publishing, ms. NaN = unknown.
+        latency_p95_ms: 95th percentile of that time, ms. NaN = unknown.
+        network_ms: Median time in the network, ms. NaN = unknown.
+        decode_ms: Median time from fields to people, ms. NaN = unknown.
+        people: People in the last image with published poses. -1 before the first.
+        image_age_s: Time since the last image, s. Before the first image: since work began.
+        answer_age_s: Time since poses were last published, s. Before the first: since work began.
     """
 
     received: int
@@ -57,11 +57,11 @@ class CameraSnapshot:
 
 
 class _Events:
-    """The recent events of one kind, each with a value, and how many there ever were."""
+    """Recent events of one kind, each with a value, and their total number."""
 
     def __init__(self) -> None:
         self.total = 0
-        self._recent: deque[tuple[float, Any]] = deque(maxlen=LONGEST_WINDOW)
+        self._recent: deque[tuple[float, Any]] = deque(maxlen=MAX_EVENTS)
 
     def add(self, now_s: float, value: Any = 1, count: int = 1) -> None:
         self.total += count
@@ -72,23 +72,23 @@ class _Events:
 
     def rate_hz(self, start_s: float, now_s: float) -> float:
         events = self.since(start_s)
-        if len(events) == LONGEST_WINDOW:
+        if len(events) == MAX_EVENTS:
             start_s = events[0][0]
         return len(events) / (now_s - start_s) if now_s > start_s else 0.0
 
 
 class CameraStatistics:
-    """Counts what happens to the images of one camera, in a fixed amount of memory.
+    """Statistics of the images of one camera, in a fixed amount of memory.
 
-    Every method may be called from any thread. Times are seconds of one monotonic clock (``time.monotonic()``), not
-    of ROS: simulated time stands still and jumps.
+    Every method may be called from any thread. Times are seconds of one monotonic clock (``time.monotonic()``). ROS
+    time is not used, because simulated time can stand still or jump.
     """
 
     def __init__(self, now_s: float) -> None:
-        """Nothing has happened yet.
+        """Start with no images.
 
         Args:
-            now_s: The ages count from here until there is an image.
+            now_s: Current time. The ages count from here until the first image arrives.
         """
         self._lock = threading.Lock()
         self._received, self._answered, self._dropped, self._broken = (_Events() for _ in range(4))
@@ -96,35 +96,35 @@ class CameraStatistics:
         self._start_s = self._image_s = self._answer_s = now_s
 
     def resume(self, now_s: float) -> None:
-        """Work begins, or begins again: nothing that was missed during a pause counts as late."""
+        """Start or resume work: restart the ages and the window, so that a pause does not count as a delay."""
         with self._lock:
             self._start_s = self._image_s = self._answer_s = now_s
 
-    def received(self, now_s: float) -> None:
-        """An image has arrived."""
+    def count_received(self, now_s: float) -> None:
+        """Count an image that has arrived."""
         with self._lock:
             self._received.add(now_s)
             self._image_s = now_s
 
-    def dropped(self, count: int, now_s: float) -> None:
-        """So many images gave way to newer ones; 0 is fine."""
+    def count_dropped(self, count: int, now_s: float) -> None:
+        """Count images that were replaced by newer ones. ``count`` may be 0."""
         if count > 0:
             with self._lock:
                 self._dropped.add(now_s, count, count)
 
-    def broken(self, now_s: float) -> None:
-        """An image could not be read or answered."""
+    def count_broken(self, now_s: float) -> None:
+        """Count an image that could not be decoded or processed."""
         with self._lock:
             self._broken.add(now_s)
 
-    def answered(self, now_s: float, people: int, latency_ms: float, network_ms: float, decode_ms: float) -> None:
-        """An image has its answer. A latency of NaN is unknown."""
+    def count_answered(self, now_s: float, people: int, latency_ms: float, network_ms: float, decode_ms: float) -> None:
+        """Count an image after its poses were published. A latency of NaN = unknown."""
         with self._lock:
             self._answered.add(now_s, (latency_ms, network_ms, decode_ms))
             self._answer_s, self._people = now_s, people
 
     def snapshot(self, now_s: float) -> CameraSnapshot:
-        """How the camera fares at this moment."""
+        """Return the statistics at this moment."""
         with self._lock:
             start_s = max(self._start_s, now_s - WINDOW_S)
             times = [times_ms for _, times_ms in self._answered.since(start_s)]

@@ -1,73 +1,73 @@
-"""Says when no image comes, and why."""
+"""Watch for missing images, and report the probable cause."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from pose_ros.ros.qos import publishers_in_words
+from pose_ros.ros.qos import describe_publishers
+from pose_ros.runtime.runner import Notify
 
-LONGEST_PAUSE_S = 300.0
+MAX_PAUSE_S = 300.0
 
 
 class Watchdog:
-    """Says so when no image comes: what is published, by whom, how, and what does not fit.
+    """Warns when no image arrives: which nodes publish the topic, with which QoS, and what is incompatible.
 
-    The first warning comes after ``timeout_s``; each further one after twice the pause before it, at most
-    ``LONGEST_PAUSE_S``. When images come again, that is said once. It is checked by a timer of the node on the steady
-    clock: where simulated time stands still, too.
+    The first warning comes after ``timeout_s``. The pause before the next one doubles each time, up to ``MAX_PAUSE_S``.
+    When images arrive again, this is reported once. The timer uses the steady clock, so it also works while simulated
+    time stands still.
 
     Attributes:
-        silent: Whether a warning is out, and no image has come since.
+        silent: Whether a warning was sent and no image has arrived since.
     """
 
-    def __init__(self, node: Node, topic: str, timeout_s: float, say: Callable[[str], None]) -> None:
-        """Begin to watch.
+    def __init__(self, node: Node, topic: str, timeout_s: float, notify: Notify) -> None:
+        """Start watching.
 
         Args:
-            node: The node that has subscribed, or will; what it asks for is looked up in its subscriptions.
-            topic: As given to ``create_subscription``; remapping is applied.
-            timeout_s: Longest silence, seconds; 0 never warns.
-            say: Receives the sentences, in the executor's thread.
+            node: The node that subscribes to the topic, now or later. Its subscriptions tell the requested QoS.
+            topic: Name as given to ``create_subscription``. Remapping is applied.
+            timeout_s: Longest time without an image, seconds. 0 = off.
+            notify: Called with one line of text, in the executor's thread.
         """
-        self._node, self._topic, self._timeout_s, self._say = node, topic, timeout_s, say
+        self._node, self._topic, self._timeout_s, self._notify = node, topic, timeout_s, notify
         self.resume()
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(min(1.0, timeout_s / 4), self._check, clock=clock) if timeout_s > 0 else None
 
-    def saw_image(self) -> None:
-        """An image has come. From any thread; takes no lock."""
+    def record_image(self) -> None:
+        """Note that an image has arrived. Any thread may call it, it takes no lock."""
         self._image_s = time.monotonic()
 
     def pause(self) -> None:
-        """Expect no images: the node is inactive, disabled or has nobody to work for."""
+        """Expect no images, because the node is inactive or disabled, or has no subscribers."""
         self._is_paused, self.silent = True, False
 
     def resume(self) -> None:
-        """Expect images, from now on. A watchdog that is not paused begins anew."""
+        """Expect images from now on. If the watchdog is not paused, restart it."""
         self._image_s, self._warn_s = time.monotonic(), self._timeout_s
         self._is_paused, self.silent = False, False
 
     def close(self) -> None:
-        """Take the timer off the node."""
+        """Remove the timer from the node."""
         if self._timer is not None:
             self._node.destroy_timer(self._timer)
             self._timer = None
 
     def _check(self) -> None:
-        quiet_s = time.monotonic() - self._image_s
+        silence_s = time.monotonic() - self._image_s
         if self._is_paused:
             return
-        if quiet_s < self._timeout_s:
+        if silence_s < self._timeout_s:
             self._warn_s = self._timeout_s
             if self.silent:
                 self.silent = False
-                self._say(f"images are back on {self._node.resolve_topic_name(self._topic)}")
-        elif quiet_s >= self._warn_s:
+                self._notify(f"{self._node.resolve_topic_name(self._topic)}: images arrive again")
+        elif silence_s >= self._warn_s:
             self.silent = True
-            self._warn_s = quiet_s + min(quiet_s, LONGEST_PAUSE_S)
-            where = self._node.resolve_topic_name(self._topic)
-            self._say(f"no image on {where} for {quiet_s:.1f} s: {publishers_in_words(self._node, self._topic)}")
+            self._warn_s = silence_s + min(silence_s, MAX_PAUSE_S)
+            name = self._node.resolve_topic_name(self._topic)
+            self._notify(f"{name}: no image for {silence_s:.1f} s; {describe_publishers(self._node, self._topic)}")

@@ -1,4 +1,4 @@
-"""The one thread that owns the network."""
+"""Run the model in the single thread that owns it."""
 
 from __future__ import annotations
 
@@ -12,70 +12,72 @@ from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.latest import LatestItems
 from pose_ros.ros.node.processing import Processor
 from pose_ros.ros.parameters.live import LiveSettings
-from pose_ros.runtime.runner import CPU, BuildProgress
+from pose_ros.runtime.runner import CPU, BuildProgress, Notify
 
 LoadModel = Callable[[BuildProgress], PoseEstimator]
 LOADING = "loading"
-"""What is under way until a runtime says more."""
+"""Default task in ``Worker.progress``, until a runtime reports its own."""
 
 
 class Worker:
-    """Loads a model, answers the images of all cameras with it until it is closed, and gives it back.
+    """Loads a model, processes the images of all cameras until it is closed, and releases the model.
 
-    All of that happens in one thread, as a runtime that is bound to its thread needs it. Cameras take turns; on a GPU,
-    as many as wait and the network takes are answered in one run, and nobody is waited for.
+    All of this runs in one thread, because some runtimes are bound to a thread. Cameras take turns. On a GPU, the
+    waiting images of several cameras share one run, up to the batch size of the network. A run never waits for more
+    images.
 
     Attributes:
-        waiting: The newest image of each camera.
-        loaded: Set when the model is there, or cannot be loaded.
-        error: Why it cannot be loaded.
-        estimator: The model, while it is there.
-        progress: What is under way while it loads, and how much of it is done: 0 to 1, or less than 0.
+        waiting: Newest image of each camera.
+        loaded: Set when the model is loaded, or loading has failed.
+        error: Error of a failed load. None otherwise.
+        estimator: The model. None before it is loaded and after it is released.
+        progress: Current task while the model loads, and its progress: 0 to 1, negative = unknown.
     """
 
-    def __init__(
-        self, cameras: Sequence[Camera], settings: LiveSettings, load: LoadModel, say: Callable[[str], None]
-    ) -> None:
-        """Begin to load.
+    def __init__(self, cameras: Sequence[Camera], settings: LiveSettings, load: LoadModel, notify: Notify) -> None:
+        """Start the thread and load the model.
 
         Args:
-            cameras: Whose images come.
-            settings: Of the node; read before each run.
-            load: Makes the estimator, in the worker's thread.
-            say: Receives what should not happen, and does no harm.
+            cameras: Cameras to serve.
+            settings: Settings of the node, read before each run.
+            load: Function that loads the estimator, in the worker's thread.
+            notify: Called with one line of text for each non-fatal error.
         """
         self.waiting: LatestItems[Camera, Any] = LatestItems(cameras)
         self.loaded = threading.Event()
         self.error: Exception | None = None
         self.estimator: PoseEstimator | None = None
         self.progress = (LOADING, -1.0)
-        self._cameras, self._settings, self._load, self._say = cameras, settings, load, say
-        self._thread = threading.Thread(target=self._work, name="pose_worker", daemon=True)
+        self._cameras, self._settings, self._load, self._notify = cameras, settings, load, notify
+        self._thread = threading.Thread(target=self._run, name="pose_worker", daemon=True)
         self._thread.start()
 
     def close(self, timeout_s: float | None = None) -> bool:
-        """Stop after the images in hand, and give the model back.
+        """Finish the images in progress, stop the thread, and release the model.
+
+        Args:
+            timeout_s: Longest wait, seconds. None = no limit.
 
         Returns:
-            Whether that was done in time.
+            Whether the thread stopped in time.
         """
         self.waiting.close()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
-            self.estimator = self._load(self._note_progress)
-        except Exception as error:  # whatever is wrong with a model file or a runtime
+            self.estimator = self._load(self._set_progress)
+        except Exception as error:  # model files and runtimes raise many types
             self.error = error
             return
         finally:
             self.loaded.set()
         processor = Processor(self.estimator, self._cameras, self._settings)
-        while (taken := self.waiting.take(self._most(self.estimator))) is not None:
+        while (taken := self.waiting.take(self._batch_size(self.estimator))) is not None:
             try:
                 processor.process(taken)
-            except Exception as error:  # nothing ends the thread
+            except Exception as error:  # an error must not stop the thread
                 for entry in taken:
                     entry.source.report_failure(entry.item, error)
             self.estimator = processor.estimator
@@ -83,14 +85,14 @@ class Worker:
         try:
             estimator.close()
         except Exception as error:
-            self._say(f"could not give the model back: {describe_error(error)}")
+            self._notify(f"could not release the model: {describe_error(error)}")
 
-    def _most(self, estimator: PoseEstimator) -> int:
-        """Images of one run. On a CPU a batch takes longer than its images one by one: there, only if asked for."""
-        is_asked = self._settings.config.runtime.max_batch > 1
-        return estimator.max_batch if is_asked or estimator.runner.device != CPU else 1
+    def _batch_size(self, estimator: PoseEstimator) -> int:
+        """Return the most images of one run. On a CPU a batch is slower than single images, so it must be requested."""
+        is_requested = self._settings.config.runtime.max_batch > 1
+        return estimator.max_batch if is_requested or estimator.runner.device != CPU else 1
 
-    def _note_progress(self, what: str, fraction: float) -> None:
+    def _set_progress(self, task: str, fraction: float) -> None:
         if self.waiting.closed:
-            raise InterruptedError("nobody waits for the model any more")
-        self.progress = (what, fraction)
+            raise InterruptedError("loading was cancelled: the worker is closed")
+        self.progress = (task, fraction)

@@ -1,1 +1,1 @@
-"""The parameters of the node: names, types, ranges, changes while it runs."""
+"""Parameters of the node: settings, declaration, changes at run time, and documentation."""

@@ -1,4 +1,4 @@
-"""The settings of the node: those of the library's stages, and its own."""
+"""Settings of the node, including the settings of the library."""
 
 from __future__ import annotations
 
@@ -13,48 +13,59 @@ from pose_ros.config import (
     OverlayConfig,
     PreprocessConfig,
     RuntimeConfig,
-    check_settings,
-    setting,
 )
 from pose_ros.fields import GROUPING_HEADS
+from pose_ros.settings import CheckedSettings, setting
 
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-IN_USE = ("model", "grouping", "preprocess", "runtime")
-"""What the loaded network was made with: it changes when the node is configured."""
-FIXED = ("cameras", "image_transport", "autostart")
-"""What the topics of the node, and its start, were made with: it changes when the node is started anew."""
+NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
+"""Settings of the loaded network. A change takes effect when the node is configured."""
+NEEDS_RESTART = ("cameras", "image_transport", "autostart")
+"""Settings of the topics and the startup. A change takes effect when the node is restarted."""
 
 
 @dataclass(frozen=True)
-class NodeConfig:
-    """Everything that a user may set on the node; a field of a nested class becomes the parameter ``stage.field``."""
+class NodeConfig(CheckedSettings):
+    """All settings of the node. A field of a nested class becomes the parameter ``stage.field``."""
 
-    model: str = setting("", "ONNX file of the network; empty takes the one that comes with the package.")
+    model: str = setting("", "ONNX file of the network. Empty = the model of this package.")
     grouping: str = setting(
-        "", "How keypoints become people; empty takes the way that the model prefers.", choices=("", *GROUPING_HEADS)
+        "",
+        "Grouping of keypoints into people. Empty = preferred grouping of the model.",
+        choices=("", *GROUPING_HEADS),
     )
     cameras: tuple[str, ...] = setting(
         ("",),
-        "Names of several cameras, which share one network: each has its topics under its name. One empty name is a "
-        "single camera whose topics have no name in front.",
+        "Names of several cameras that share one network, each the prefix of its topics. One empty name = a single "
+        "camera without prefix.",
     )
     image_transport: str = setting(
-        "raw", "How images come: compressed subscribes to the image topic's /compressed.", choices=("raw", "compressed")
+        "raw",
+        "Transport of the images. compressed: subscribe to /compressed of the image topic.",
+        choices=("raw", "compressed"),
     )
-    autostart: bool = setting(True, "Configure and activate at the start; false waits for a lifecycle manager.")
+    autostart: bool = setting(True, "Configure and activate at startup. false = wait for a lifecycle manager.")
     lazy: str = setting(
         "drop",
-        "While nobody listens to the node: drop gives the images up, keep receives them but finds nobody in them, off "
-        "works on.",
+        "Behaviour while no output has a subscriber. drop: unsubscribe from the images, keep: receive them but skip "
+        "inference, off: process them anyway.",
         choices=("drop", "keep", "off"),
     )
     max_rate: float = setting(
-        0.0, "Most images per second of each camera; 0 is any. Others are skipped.", unit="Hz", low=0.0, high=1000.0
+        0.0,
+        "Highest rate of processed images per camera. Further images are skipped. 0 = no limit.",
+        unit="Hz",
+        low=0.0,
+        high=1000.0,
     )
     watchdog_s: float = setting(
-        5.0, "Say why, when no image has come for so long; 0 is never.", unit="s", low=0.0, high=3600.0
+        5.0,
+        "Time without an image before a warning with the probable cause. 0 = off.",
+        unit="s",
+        low=0.0,
+        high=3600.0,
     )
-    jpeg_quality: int = setting(80, "Quality of ~/overlay/compressed.", unit="%", low=1, high=100)
+    jpeg_quality: int = setting(80, "JPEG quality of ~/overlay/compressed.", unit="%", low=1, high=100)
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -63,22 +74,22 @@ class NodeConfig:
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        super().__post_init__()
         names = self.cameras
         is_single = names == ("",)
         if not is_single and not (names and all(CAMERA_NAME.fullmatch(name) for name in names)):
             raise ValueError(
-                f"cameras: expected names of letters, digits and _ that begin with a letter, got {list(names)}"
+                f"cameras: expected names of letters, digits and _ that start with a letter, got {list(names)}"
             )
         if len(set(names)) < len(names):
-            raise ValueError(f"cameras: expected names that differ, got {list(names)}")
+            raise ValueError(f"cameras: expected unique names, got {list(names)}")
 
     @property
     def estimator(self) -> EstimatorConfig:
-        """The settings of the library; a network for several cameras takes an image of each at once."""
+        """Settings of the estimator. The batch size is at least the number of cameras."""
         runtime = replace(self.runtime, max_batch=min(64, max(self.runtime.max_batch, len(self.cameras))))
         return EstimatorConfig(self.preprocess, runtime, self.decoder)
 
     def with_network_of(self, other: NodeConfig) -> NodeConfig:
-        """These settings with those of another for the network."""
-        return replace(self, **{name: getattr(other, name) for name in IN_USE})
+        """Copy these settings, with the network settings of another object."""
+        return replace(self, **{name: getattr(other, name) for name in NEEDS_CONFIGURE})

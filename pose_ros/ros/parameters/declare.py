@@ -1,4 +1,4 @@
-"""The parameters of the node, made from the settings of the library: same names, defaults, ranges and descriptions."""
+"""Declare the ROS parameters with the names, defaults, ranges and descriptions of the settings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rclpy.exceptions import InvalidParameterTypeException, ParameterException
 from rclpy.node import Node
 
 from pose_ros.config_file import build_config
-from pose_ros.ros.parameters.config import FIXED, IN_USE, NodeConfig
+from pose_ros.ros.parameters.config import NEEDS_CONFIGURE, NEEDS_RESTART, NodeConfig
 
-LARGEST_INTEGER = 2**63 - 1
-LARGEST_FLOAT = 1.7e308
+MAX_INTEGER = 2**63 - 1
+MAX_FLOAT = 1.7e308
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Parameter:
     """One parameter.
 
     Attributes:
-        name: With its stage, e.g. ``"decoder.score_threshold"``.
-        default: Its default; its type is the type of the parameter.
-        help: What it does, in one sentence.
-        unit: Unit of its value, or empty.
-        low: Smallest value, if there is one.
-        high: Largest value, if there is one.
-        choices: The only values, if they are few.
+        name: Name with its stage, e.g. ``"decoder.score_threshold"``.
+        default: Default value. Its type is the type of the parameter.
+        help: Description, one line.
+        unit: Unit of the value. Empty = no unit.
+        low: Smallest value. None = no limit.
+        high: Largest value. None = no limit.
+        choices: Allowed values. Empty = any value.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Parameter:
 
     @property
     def changes(self) -> str:
-        """When a new value counts: ``"live"``: at once; ``"configure"``: then; ``"restart"``: in no running node."""
+        """When a new value takes effect: at once (``"live"``), at the next ``"configure"``, or at a ``"restart"``."""
         stage = self.name.partition(".")[0]
-        return "restart" if stage in FIXED else "configure" if stage in IN_USE else "live"
+        return "restart" if stage in NEEDS_RESTART else "configure" if stage in NEEDS_CONFIGURE else "live"
 
     @property
     def allowed(self) -> str:
-        """Range or choices in words; empty where anything goes."""
+        """Range or choices as text. Empty = any value."""
         if self.choices:
             return ", ".join(choice or '""' for choice in self.choices)
         if self.low is None:
@@ -56,7 +56,7 @@ class Parameter:
         return f"{self.low} to {self.high}" if self.high is not None else f"{self.low} or more"
 
     def descriptor(self) -> ParameterDescriptor:
-        """What ``ros2 param describe`` shows."""
+        """Make the descriptor that ``ros2 param describe`` shows."""
         descriptor = ParameterDescriptor(
             name=self.name,
             description=f"{self.help} [{self.unit}]" if self.unit else self.help,
@@ -64,21 +64,21 @@ class Parameter:
             additional_constraints=f"one of {self.allowed}" if self.choices else "",
         )
         if isinstance(self.default, float) and self.low is not None:
-            top = LARGEST_FLOAT if self.high is None else self.high
+            top = MAX_FLOAT if self.high is None else self.high
             descriptor.floating_point_range = [FloatingPointRange(from_value=float(self.low), to_value=float(top))]
         elif self.low is not None:
-            last = LARGEST_INTEGER if self.high is None else self.high
+            last = MAX_INTEGER if self.high is None else self.high
             descriptor.integer_range = [IntegerRange(from_value=int(self.low), to_value=int(last))]
         return descriptor
 
 
 def parameters() -> tuple[Parameter, ...]:
-    """Every parameter, in the order of the settings."""
-    return tuple(_flat(NodeConfig))
+    """Return every parameter, in the order of the settings."""
+    return tuple(_flatten(NodeConfig))
 
 
 def declare_parameters(node: Node) -> NodeConfig:
-    """Declare every parameter on a node and read it back. A value under a former name is used, with a warning.
+    """Declare every parameter on a node, and return the values. A value under a former name is used with a warning.
 
     Raises:
         ValueError: If a value has the wrong type, is out of range, or contradicts another one.
@@ -86,7 +86,7 @@ def declare_parameters(node: Node) -> NodeConfig:
     values = {parameter.name: _declare(node, parameter) for parameter in parameters()}
     defaults = {parameter.name: parameter.default for parameter in parameters()}
     for old, new in former_names().items():
-        value = _declare_former(node, old, new)
+        value = _declare_former_name(node, old, new)
         if value is not None and values[new] == defaults[new]:
             warn_former_name(node, old, new)
             values[new] = value
@@ -94,8 +94,8 @@ def declare_parameters(node: Node) -> NodeConfig:
 
 
 def former_names() -> dict[str, str]:
-    """Return the former names of parameters, each with the present one."""
-    return dict(_renamed(NodeConfig))
+    """Map each former name of a parameter to its present name."""
+    return dict(_find_former_names(NodeConfig))
 
 
 def warn_former_name(node: Node, old: str, new: str) -> None:
@@ -104,11 +104,11 @@ def warn_former_name(node: Node, old: str, new: str) -> None:
 
 
 def config_of(values: Mapping[str, Any]) -> NodeConfig:
-    """The settings with these values, by the names of the parameters; every one must be there.
+    """Make the settings from values by parameter name. Every parameter is required.
 
     Raises:
         TypeError: If a value has the wrong type.
-        ValueError: If one lies outside its range, or does not go with the others.
+        ValueError: If a value is out of range, or contradicts another one.
     """
     nested: dict[str, Any] = {}
     for name, value in values.items():
@@ -118,7 +118,7 @@ def config_of(values: Mapping[str, Any]) -> NodeConfig:
 
 
 def values_of(config: NodeConfig) -> dict[str, Any]:
-    """The value of every parameter, by name."""
+    """Return the value of every parameter, by name."""
     values = {}
     for parameter in parameters():
         value: Any = config
@@ -133,35 +133,35 @@ def _declare(node: Node, parameter: Parameter) -> Any:
         return node.declare_parameter(parameter.name, parameter.default, parameter.descriptor()).value
     except ParameterException as error:
         kind = type(parameter.default).__name__
-        wanted = f"{kind} ({parameter.allowed})" if parameter.allowed else kind
-        mistyped = kind == "float" and isinstance(error, InvalidParameterTypeException)
-        hint = "; a float is written with a point: 1.0" if mistyped else ""
-        raise ValueError(f"parameter {parameter.name}: expected {wanted}, got: {error}{hint}") from error
+        expected = f"{kind} ({parameter.allowed})" if parameter.allowed else kind
+        is_mistyped = kind == "float" and isinstance(error, InvalidParameterTypeException)
+        hint = "; write a float with a point: 1.0" if is_mistyped else ""
+        raise ValueError(f"parameter {parameter.name}: expected {expected}, got: {error}{hint}") from error
 
 
-def _declare_former(node: Node, old: str, new: str) -> Any:
-    """Declare a former name without a default. Return its value, None if it is not given."""
+def _declare_former_name(node: Node, old: str, new: str) -> Any:
+    """Declare a former name without a default. Return its value, None if it is not set."""
     descriptor = ParameterDescriptor(name=old, description=f"Former name of {new}.", dynamic_typing=True)
     return node.declare_parameter(old, None, descriptor).value
 
 
-def _stage(entry: Field[Any]) -> Any | None:
-    """The class of a nested settings object; None for a setting."""
+def _stage_class(entry: Field[Any]) -> Any | None:
+    """Return the class of a nested settings object, None for a single setting."""
     return None if entry.default_factory is MISSING else entry.default_factory
 
 
-def _flat(kind: Any, prefix: str = "") -> Iterator[Parameter]:
+def _flatten(kind: Any, prefix: str = "") -> Iterator[Parameter]:
     for entry in fields(kind):
         name = prefix + entry.name
-        if stage := _stage(entry):
-            yield from _flat(stage, f"{name}.")
+        if stage := _stage_class(entry):
+            yield from _flatten(stage, f"{name}.")
         else:
             default = list(entry.default) if isinstance(entry.default, tuple) else entry.default
             yield Parameter(name, default, **entry.metadata)
 
 
-def _renamed(kind: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def _find_former_names(kind: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     yield from ((f"{prefix}{old}", f"{prefix}{new}") for old, new in getattr(kind, "RENAMED", {}).items())
     for entry in fields(kind):
-        if stage := _stage(entry):
-            yield from _renamed(stage, f"{prefix}{entry.name}.")
+        if stage := _stage_class(entry):
+            yield from _find_former_names(stage, f"{prefix}{entry.name}.")

@@ -1,4 +1,4 @@
-"""The parameters of a running node as one frozen object, which changes as a whole or not at all."""
+"""Keep the parameters of a running node in one frozen object, which is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -23,48 +23,48 @@ FORMER_NAMES = former_names()
 
 
 class LiveSettings:
-    """Declares the parameters of a node, and takes changes of them.
+    """Current settings of a node, updated when its parameters change.
 
     Attributes:
-        config: The values. It is replaced, never changed: whoever reads it once has values that go together.
+        config: Current values. The object is replaced and never modified, so one read returns consistent values.
     """
 
     def __init__(self, node: Node, check: Callable[[NodeConfig], None], in_use: Callable[[], bool]) -> None:
-        """Declare.
+        """Declare the parameters of the node.
 
         Args:
             node: The node.
-            check: Raises ValueError on values that do not go with the loaded model.
-            in_use: Whether a model is loading or at work, so that its own parameters must stay.
+            check: Called with new decoder settings. It raises ValueError if they do not match the loaded model.
+            in_use: Returns whether a model is loading or loaded. Its parameters must not change then.
 
         Raises:
-            ValueError: If a value on the command line is not valid.
+            ValueError: If a given value is invalid.
         """
         self._node = node
         self.config = declare_parameters(node)
         self._check, self._in_use = check, in_use
-        node.add_on_set_parameters_callback(self._judge)
-        self._has_post_set = hasattr(node, "add_post_set_parameters_callback")  # Humble has not
+        node.add_on_set_parameters_callback(self._check_changes)
+        self._has_post_set = hasattr(node, "add_post_set_parameters_callback")  # not in Humble
         if self._has_post_set:
-            node.add_post_set_parameters_callback(self._take)
+            node.add_post_set_parameters_callback(self._apply)
 
-    def _judge(self, changed: Sequence[Any]) -> SetParametersResult:
-        """Whether all these new values may be taken together; says why not."""
+    def _check_changes(self, changed: Sequence[Any]) -> SetParametersResult:
+        """Accept or reject new values together, with the reason."""
         try:
-            wanted = self._with(changed)
+            merged = self._merge(changed)
             self._check_in_use(changed)
-            if wanted.decoder != self.config.decoder:
-                self._check(wanted)
+            if merged.decoder != self.config.decoder:
+                self._check(merged)
         except (TypeError, ValueError) as error:
             return SetParametersResult(successful=False, reason=str(error))
         if not self._has_post_set:
-            self.config = wanted
+            self.config = merged
         return SetParametersResult(successful=True)
 
-    def _take(self, changed: Sequence[Any]) -> None:
-        self.config = self._with(changed)
+    def _apply(self, changed: Sequence[Any]) -> None:
+        self.config = self._merge(changed)
 
-    def _with(self, changed: Sequence[Any]) -> NodeConfig:
+    def _merge(self, changed: Sequence[Any]) -> NodeConfig:
         ours = {}
         for parameter in changed:
             name = FORMER_NAMES.get(parameter.name, parameter.name)
@@ -82,5 +82,5 @@ class LiveSettings:
             if CHANGES.get(parameter.name) == "configure" and parameter.value != present[parameter.name]:
                 raise ValueError(
                     f"{parameter.name}: expected no change while the model is in use; deactivate the node, "
-                    "set it, then cleanup, configure and activate"
+                    "set the parameter, then cleanup, configure and activate"
                 )

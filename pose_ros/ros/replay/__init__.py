@@ -1,1 +1,1 @@
-"""A recording published as a camera."""
+"""Publish a recording like a camera."""

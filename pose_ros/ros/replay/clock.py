@@ -1,4 +1,4 @@
-"""The time of a recording, for nodes with ``use_sim_time``."""
+"""Publish the time of a recording on ``/clock``, for nodes with ``use_sim_time``."""
 
 from __future__ import annotations
 
@@ -13,32 +13,37 @@ _PERIOD_NS = 10_000_000
 
 
 class RecordedClock:
-    """Publishes ``/clock``: the time at which each message was recorded, and evenly between them. It never goes back.
+    """Publishes ``/clock``: the time when each message was recorded, interpolated in between. It never goes back.
 
-    Recorded times serve better than stamps: every recording has them, they are in order, and a stamp that is a little
-    older says how late its message was then.
+    It uses recorded times, not stamps. Every recording has them, they are in order, and their distance to the stamps
+    shows the latency of the recorded messages.
     """
 
     def __init__(self, node: Node) -> None:
-        """Advertise ``/clock``.
+        """Create the publisher.
 
         Args:
-            node: It needs no spinning.
+            node: Node that publishes. It does not need to spin.
         """
         self._publisher = node.create_publisher(Clock, "/clock", QoSProfile(depth=10))
         self._now_ns: int | None = None
 
     def run_until(self, due_ns: int, recorded_ns: int) -> None:
-        """Sleep until ``due_ns`` of the steady clock; this one has run to ``recorded_ns`` by then."""
+        """Sleep until ``due_ns``, and publish times up to ``recorded_ns``.
+
+        Args:
+            due_ns: End of the sleep, on the steady clock, ns.
+            recorded_ns: Time on ``/clock`` at the end of the sleep, ns.
+        """
         start_ns = time.monotonic_ns()
         from_ns = recorded_ns if self._now_ns is None else self._now_ns
         while (left_ns := due_ns - time.monotonic_ns()) > 0:
-            share_left = left_ns / (due_ns - start_ns)
-            self._tell(recorded_ns - round((recorded_ns - from_ns) * share_left))
+            fraction_left = left_ns / (due_ns - start_ns)
+            self._publish(recorded_ns - round((recorded_ns - from_ns) * fraction_left))
             time.sleep(min(left_ns, _PERIOD_NS) / _NS)
-        self._tell(recorded_ns)
+        self._publish(recorded_ns)
 
-    def _tell(self, now_ns: int) -> None:
+    def _publish(self, now_ns: int) -> None:
         self._now_ns = now_ns if self._now_ns is None else max(self._now_ns, now_ns)
         message = Clock()
         message.clock.sec, message.clock.nanosec = divmod(self._now_ns, _NS)

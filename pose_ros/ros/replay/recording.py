@@ -1,4 +1,4 @@
-"""What a recording consists of, as messages: those of a bag as they were stored, others made of frames."""
+"""Read a recording as messages: those of a bag unchanged, and messages made from frames."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class RecordingItem:
     """One message of a recording.
 
     Attributes:
-        is_image: Or else the camera's calibration.
-        time_ns: When it is to be published, since the beginning of the recording.
-        stamp_ns: Recorded stamp; for frames the time since the beginning of the recording.
-        recorded_ns: When it was recorded, by the recorder's clock; for frames the same as the stamp.
-        frame_id: Frame in its header.
-        message: A ROS message, or one of a bag in its serialised form.
+        is_image: True for an image, False for a calibration.
+        time_ns: Time of publishing, since the start of the recording, ns.
+        stamp_ns: Recorded stamp, ns. For frames: time since the start of the recording.
+        recorded_ns: Time of recording, by the clock of the recorder, ns. For frames: same as the stamp.
+        frame_id: Frame in the header.
+        message: ROS message, or serialised message of a bag.
     """
 
     is_image: bool
@@ -43,8 +43,8 @@ class RecordingItem:
     frame_id: str
     message: Any
 
-    def stamped(self, stamp_ns: int) -> Any:
-        """What to give to the publisher: the message with this stamp, as bytes where it is serialised."""
+    def with_stamp(self, stamp_ns: int) -> Any:
+        """Return the message with this stamp, ready to publish. A serialised message is returned as bytes."""
         if isinstance(self.message, RecordedMessage):
             message = self.message if stamp_ns == self.message.stamp_ns else self.message.with_stamp(stamp_ns)
             return message.data
@@ -54,7 +54,7 @@ class RecordingItem:
 
 
 def bag_items(bag: Bag, frame_id: str) -> Iterator[RecordingItem]:
-    """The images and, where there is one, the calibration of a bag; an empty frame_id keeps the recorded one."""
+    """Read the images of a bag, and its calibrations if it has any. An empty frame_id keeps the recorded frame."""
     topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
     first_ns = None
     for recorded in bag.messages(topics):
@@ -71,7 +71,7 @@ def bag_items(bag: Bag, frame_id: str) -> Iterator[RecordingItem]:
 
 
 def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[RecordingItem]:
-    """Frames as bgr8 or JPEG messages."""
+    """Make bgr8 or JPEG messages from frames."""
     to_message = partial(image_to_compressed, quality=_JPEG_QUALITY) if compressed else image_to_message
     for frame in frames:
         time_ns, message = frame.stamp_ns, to_message(frame.image_bgr, Header())
@@ -79,11 +79,11 @@ def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Ite
 
 
 def read_camera_info(path: str | Path) -> CameraInfo:
-    """Read a calibration from the YAML file that camera_calibration writes.
+    """Read a calibration from a YAML file written by camera_calibration.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If an entry is missing or has another form.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If an entry is missing or malformed.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""The live page's subscriber."""
+"""Subscriber of the live page."""

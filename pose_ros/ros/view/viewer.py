@@ -1,4 +1,4 @@
-"""A live page of what a node says: it listens while somebody looks."""
+"""Show the outputs of a node on a live page. It subscribes only while the page is open."""
 
 from __future__ import annotations
 
@@ -19,120 +19,122 @@ from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
-from pose_ros.ros.view.images import browser_picture
+from pose_ros.ros.view.images import encode_for_browser
+from pose_ros.runtime.runner import Notify
 
-LOOK_S = 0.5
-MOST_CAMERAS = 32
+UPDATE_PERIOD_S = 0.5
+MAX_CAMERAS = 32
 GONE_S = 60.0
-"""A camera that nobody publishes for so long leaves the page."""
+"""A camera without a publisher is removed from the page after this time."""
 POSES, OVERLAYS = "/poses", ("/overlay/compressed", "/overlay")
 _POSES_TYPE = "pose_ros/msg/PersonPoseArray"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STOP_POLL_S = 0.1
 _TopicReader = tuple[Any, Callable[[Any], None]]
-"""A type of message, and what takes it."""
+"""A message type, and the callback of its messages."""
 
 
-def view(topics: Sequence[str], host: str, port: int, say: Callable[[str], None], ros_args: Sequence[str] = ()) -> None:
+def view(topics: Sequence[str], host: str, port: int, notify: Notify, ros_args: Sequence[str] = ()) -> None:
     """Serve a live page until an interrupt.
 
     Args:
-        topics: What the names of the topics begin with: the name of a node, or of one of its cameras.
-        host: Where to listen, as for ``LivePage.served``.
-        port: TCP port; 0 takes a free one.
-        say: Gets the address of the page once it is served.
-        ros_args: For ``rclpy.init``.
+        topics: Prefixes of the topics: names of nodes, or of their cameras.
+        host: Address to listen on, as for ``LivePage.serve``.
+        port: TCP port. 0 = any free port.
+        notify: Called with the address of the page when it is ready.
+        ros_args: Arguments of ``rclpy.init``.
 
     Raises:
-        OSError: If the address is not free.
+        OSError: If the address is invalid or in use.
     """
-    with command_node("pose_view", ros_args) as node, _signals_noted() as stopped:
-        asyncio.run(_serve(node, topics, host, port, say, stopped))
+    with command_node("pose_view", ros_args) as node, _defer_signals() as is_stopped:
+        asyncio.run(_serve(node, topics, host, port, notify, is_stopped))
 
 
 async def _serve(
-    node: Node, topics: Sequence[str], host: str, port: int, say: Callable[[str], None], stopped: Callable[[], object]
+    node: Node, topics: Sequence[str], host: str, port: int, notify: Notify, is_stopped: Callable[[], object]
 ) -> None:
-    names = [topic.rstrip("/") for topic in topics]  # that of / is empty, and begins every name
+    names = [topic.rstrip("/") for topic in topics]  # "/" becomes "", the prefix of every name
     prefixes = [node.resolve_topic_name(name).removesuffix(POSES) if name else name for name in names]
     page = LivePage(Board([f"{prefix or '/*'}{POSES}" for prefix in prefixes]))
-    async with page.served(host, port) as address:
+    async with page.serve(host, port) as address:
         viewer = Viewer(node, page, prefixes)
-        say(address)
-        await asyncio.to_thread(viewer.spin, stopped)
+        notify(address)
+        await asyncio.to_thread(viewer.spin, is_stopped)
 
 
 @contextmanager
-def _signals_noted() -> Iterator[Callable[[], object]]:
-    """Tells whether a signal to end has come; only behind the block, where all is closed, does it take effect."""
-    noted: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: noted.append(number)) for number in _SIGNALS}
+def _defer_signals() -> Iterator[Callable[[], object]]:
+    """Defer signals to the end of the block, when everything is closed. The value returns whether one has arrived."""
+    received: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: received.append(number)) for number in _SIGNALS}
     try:
-        yield lambda: noted
+        yield lambda: received
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
-    if noted:
-        signal.raise_signal(noted[0])
+    if received:
+        signal.raise_signal(received[0])
 
 
 class Viewer:
-    """Listens to the cameras of some nodes, and keeps a page's board.
+    """Subscribes to the cameras of some nodes, and updates the board of a page.
 
-    While nobody looks at the page nothing is subscribed, so that the node may rest. Cameras come and go: the graph is
-    looked at twice a second. It runs in the one thread that spins; what a camera knows changes in the page's loop.
+    While the page is not open, nothing is subscribed, so that the nodes can stop processing. The graph is read twice a
+    second to find new and removed cameras. All methods run in the thread that spins. The data of a camera changes only
+    in the event loop of the page.
     """
 
     def __init__(self, node: Node, page: LivePage, prefixes: Sequence[str]) -> None:
-        """Begin to look for cameras.
+        """Start looking for cameras.
 
         Args:
-            node: Its own node.
-            page: What is fed.
-            prefixes: Resolved names, without the final ``/poses``; an empty one stands for all.
+            node: Node of the viewer.
+            page: Page to update.
+            prefixes: Resolved topic names without the final ``/poses``. An empty name = all.
         """
         self._node, self._page, self._prefixes = node, page, prefixes
-        self._seen_s: dict[str, float] = {}  # when each camera was last there
+        self._seen_s: dict[str, float] = {}  # time when each camera last had a publisher
         self._subscriptions: dict[str, Any] = {}
-        node.create_timer(LOOK_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        node.create_timer(UPDATE_PERIOD_S, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
-    def spin(self, stopped: Callable[[], object]) -> None:
-        """Work until that is true."""
+    def spin(self, is_stopped: Callable[[], object]) -> None:
+        """Run until ``is_stopped`` returns a true value."""
         executor = SingleThreadedExecutor(context=self._node.context)
         executor.add_node(self._node)
-        while not stopped():
+        while not is_stopped():
             executor.spin_once(timeout_sec=_STOP_POLL_S)
         executor.shutdown()
 
-    def _look(self) -> None:
-        """Find the cameras that are there now, and subscribe to what is looked at."""
-        self._find_cameras()
+    def _update(self) -> None:
+        """Find the present cameras, and subscribe to the topics that the page needs."""
+        self._update_cameras()
         wanted: dict[str, _TopicReader] = {}
         for name in self._seen_s:
             camera = self._page.board.camera(name)
             self._page.call(setattr, camera, "publishers", self._node.count_publishers(name + POSES))
             if self._page.is_watched:
                 wanted |= self._readers(name, camera)
-            self._page.call(camera.listen if self._page.is_watched else camera.rest)
+            self._page.call(camera.listen if self._page.is_watched else camera.stop_listening)
         self._subscribe(wanted)
 
-    def _find_cameras(self) -> None:
+    def _update_cameras(self) -> None:
         now_s = time.monotonic()
-        for name in self._found():
-            if name in self._seen_s or len(self._seen_s) < MOST_CAMERAS:
+        for name in self._list_cameras():
+            if name in self._seen_s or len(self._seen_s) < MAX_CAMERAS:
                 self._seen_s[name] = now_s
         for name in [name for name, seen_s in self._seen_s.items() if now_s - seen_s > GONE_S]:
             del self._seen_s[name]
-            self._page.board.forget(name)
+            self._page.board.remove_camera(name)
 
-    def _found(self) -> list[str]:
-        """What the names of the topics of each camera begin with."""
+    def _list_cameras(self) -> list[str]:
+        """Return the topic prefix of each camera that has a publisher."""
         topics = [topic for topic, types in self._node.get_topic_names_and_types() if _POSES_TYPE in types]
         ours = [t for t in topics if t.endswith(POSES) and any(t.startswith(f"{p}/") for p in self._prefixes)]
         return [topic.removesuffix(POSES) for topic in ours if self._node.count_publishers(topic)]
 
     def _readers(self, name: str, camera: CameraBoard) -> dict[str, _TopicReader]:
-        """By topic, what to subscribe to: people, and the compressed overlay or the raw one."""
+        """Return the subscriptions of a camera, by topic: poses, and the compressed overlay or the raw one."""
 
         def on_poses(message: PersonPoseArray) -> None:
             self._page.call(camera.add, sample_of(message))
@@ -149,9 +151,9 @@ class Viewer:
 
     def _show(self, camera: CameraBoard, message: Image | CompressedImage) -> None:
         try:
-            self._page.call(camera.show, browser_picture(message))
-        except Exception as error:  # whatever an image holds, the page goes on
-            self._page.call(setattr, camera, "note", f"no picture: {error}")
+            self._page.call(camera.set_image, encode_for_browser(message))
+        except Exception as error:  # a bad image must not stop the page
+            self._page.call(setattr, camera, "note", f"no image: {error}")
 
     def _subscribe(self, wanted: dict[str, _TopicReader]) -> None:
         for topic in self._subscriptions.keys() - wanted.keys():
@@ -161,7 +163,7 @@ class Viewer:
             self._subscriptions[topic] = self._node.create_subscription(kind, topic, callback, self._qos(topic))
 
     def _qos(self, topic: str) -> QoSProfile:
-        """As reliable as it is published: asking for more would be answered by nothing."""
+        """Request reliable messages only if all publishers are reliable. Otherwise no message would arrive."""
         publishers = self._node.get_publishers_info_by_topic(topic)
         is_reliable = all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers)
         reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
@@ -169,7 +171,7 @@ class Viewer:
 
 
 def sample_of(message: PersonPoseArray) -> PoseSample:
-    """The numbers of one image."""
+    """Extract the numbers of one image for the page."""
     return PoseSample(
         people=len(message.people),
         dropped=message.dropped,

@@ -1,1 +1,1 @@
-"""The part of CUDA that a runner needs: devices, memory, streams and graphs."""
+"""Bind the part of CUDA that a runner needs: devices, memory, streams and graphs."""

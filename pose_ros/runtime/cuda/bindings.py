@@ -1,4 +1,4 @@
-"""CUDA's runtime through NVIDIA's package cuda-bindings, or the older cuda-python."""
+"""Call the CUDA runtime through NVIDIA's package cuda-bindings, or the older cuda-python."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import Gpu
 
 ENUMS = {"cudaMemcpyAsync": (3, "cudaMemcpyKind"), "cudaStreamBeginCapture": (1, "cudaStreamCaptureMode")}
-"""Which argument of a call is an enumeration: older packages take no integer for it."""
+"""Position and type of enumeration arguments. Older packages do not accept an integer for them."""
 
 
 class BindingsCuda(Cuda):
-    """One GPU, through cuda-bindings.
+    """GPU that is accessed through cuda-bindings.
 
     Raises:
         ImportError: If the package is not installed.
-        RuntimeError: If it cannot work with this driver.
+        RuntimeError: If the package cannot work with this driver.
     """
 
     def __init__(self, gpu: Gpu) -> None:
@@ -25,11 +25,11 @@ class BindingsCuda(Cuda):
         super().__init__(gpu, package)
 
     def _call(self, name: str, arguments: tuple[int, ...]) -> list[int]:
-        given: list[Any] = list(arguments)
+        converted: list[Any] = list(arguments)
         if name in ENUMS:
             position, kind = ENUMS[name]
-            given[position] = getattr(self._runtime, kind)(given[position])
-        code, *results = getattr(self._runtime, name)(*given)
+            converted[position] = getattr(self._runtime, kind)(converted[position])
+        code, *results = getattr(self._runtime, name)(*converted)
         return [int(code), *(int(result or 0) for result in results)]
 
     def _error_name(self, code: int) -> str:
@@ -40,4 +40,4 @@ def _import_runtime() -> tuple[Any, str]:
     try:
         return importlib.import_module("cuda.bindings.runtime"), "cuda-bindings"
     except ModuleNotFoundError:
-        return importlib.import_module("cuda.cudart"), "cuda-python"  # before there was cuda-bindings
+        return importlib.import_module("cuda.cudart"), "cuda-python"  # the package before cuda-bindings

@@ -1,4 +1,4 @@
-"""CUDA's runtime through ctypes: a libcudart of any version from 11.4 on."""
+"""Call the CUDA runtime through ctypes: any libcudart from version 11.4 on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pose_ros.runtime.cuda.driver import Gpu
 
 SYSTEM = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
 PACKAGES = (("nvidia", "*/lib/libcudart.so.*"), ("torch", "lib/libcudart*.so*"))
-"""Python packages that bring a libcudart, and where in their folder: NVIDIA's wheels, which PyTorch's also need."""
+"""Python packages that contain a libcudart, with its place: NVIDIA's wheels (PyTorch needs them too), and PyTorch."""
 
 _POINTER, _SIZE, _INT, _FLAGS = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_uint
 _NEW_POINTER, _NEW_SIZE, _NEW_INT = (ctypes.POINTER(kind) for kind in (_POINTER, _SIZE, _INT))
@@ -38,20 +38,20 @@ _ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "cudaGraphLaunch": (_POINTER, _POINTER),
     "cudaGraphExecDestroy": (_POINTER,),
 }
-"""What each function takes; the pointers to something new are its results."""
+"""Argument types of each function. The ``_NEW_`` pointers are its results."""
 
 
 class LibraryCuda(Cuda):
-    """One GPU, through a libcudart.
+    """GPU that is accessed through a libcudart.
 
     Args:
-        gpu: Which one.
+        gpu: The GPU to open.
         library: Name or path of the libcudart.
 
     Raises:
-        OSError: If there is no such library.
-        AttributeError: If it lacks a function: it is older than CUDA 11.4.
-        CudaError: If it cannot work with this driver.
+        OSError: If the library does not exist.
+        AttributeError: If the library lacks a function, because it is older than CUDA 11.4.
+        CudaError: If the library cannot work with this driver.
     """
 
     def __init__(self, gpu: Gpu, library: str) -> None:
@@ -59,22 +59,22 @@ class LibraryCuda(Cuda):
         self._functions = {name: getattr(loaded, name) for name in _ARGUMENTS}
         for name, kinds in _ARGUMENTS.items():
             self._functions[name].argtypes = kinds
-        self._name_of = loaded.cudaGetErrorName
-        self._name_of.restype = ctypes.c_char_p
+        self._get_error_name = loaded.cudaGetErrorName
+        self._get_error_name.restype = ctypes.c_char_p
         super().__init__(gpu, Path(library).name)
 
     def _call(self, name: str, arguments: tuple[int, ...]) -> list[int]:
-        kinds, given = _ARGUMENTS[name], iter(arguments)
+        kinds, inputs = _ARGUMENTS[name], iter(arguments)
         results: dict[int, Any] = {i: _RESULTS[kind]() for i, kind in enumerate(kinds) if kind in _RESULTS}
-        passed = [ctypes.byref(results[i]) if i in results else next(given) for i in range(len(kinds))]
+        passed = [ctypes.byref(results[i]) if i in results else next(inputs) for i in range(len(kinds))]
         return [self._functions[name](*passed), *(result.value or 0 for result in results.values())]
 
     def _error_name(self, code: int) -> str:
-        return self._name_of(code).decode()
+        return self._get_error_name(code).decode()
 
 
 def find_libraries() -> Iterator[str]:
-    """Names and paths under which a libcudart may be found, those of the system first. Nothing is loaded."""
+    """Yield names and paths of possible libcudart libraries, those of the system first. Nothing is loaded."""
     yield from SYSTEM
     for package, pattern in PACKAGES:
         spec = find_spec(package)

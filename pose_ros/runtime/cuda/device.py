@@ -1,10 +1,10 @@
-"""Memory, streams and graphs of one GPU: the dozen calls of CUDA's runtime that running a network takes.
+"""Allocate memory, streams and graphs on one GPU, with the few CUDA runtime calls that a network needs.
 
-Everything lives in the GPU's primary context, which TensorRT, PyTorch and ONNX Runtime share. What is made here is
-given back exactly once: by its ``close``, by that of the ``Cuda`` that made it, or when nobody holds it any longer.
+All objects live in the GPU's primary context, which TensorRT, PyTorch and ONNX Runtime share. Each object is released
+exactly once: by its ``close``, by the ``close`` of the ``Cuda`` that made it, or when it is no longer referenced.
 
-Threads: the current GPU is each thread's own, so a thread calls ``Cuda.make_current`` once before it works with a
-stream. An object is used by one thread at a time; different objects may be used side by side.
+Threads: each thread has its own current GPU. So a thread calls ``Cuda.make_current`` once before it uses a stream. One
+object must be used by one thread at a time. Different objects may be used in parallel.
 """
 
 from __future__ import annotations
@@ -15,104 +15,109 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from pose_ros.runtime.cuda.driver import Gpu
-from pose_ros.runtime.cuda.objects import CudaStream, DeviceBuffer, HostBuffer, Owned
+from pose_ros.runtime.cuda.objects import CudaObject, CudaStream, DeviceBuffer, HostBuffer
 
 OUT_OF_MEMORY = 2
 
 
 class CudaError(RuntimeError):
-    """A call of CUDA has failed.
+    """Error of a failed CUDA call.
 
     Attributes:
-        code: CUDA's number of the error.
+        code: CUDA error code.
     """
 
     def __init__(self, call: str, code: int, name: str) -> None:
-        fix = "; close other programs on the GPU, or take a smaller input or batch" if code == OUT_OF_MEMORY else ""
+        fix = "; close other programs on the GPU, or use a smaller input or batch" if code == OUT_OF_MEMORY else ""
         super().__init__(f"cuda {call}: expected success, got {name} ({code}){fix}")
         self.code = code
 
 
 class Cuda(ABC):
-    """One GPU, through one library. Make it with ``open_cuda``; use it as a context manager, or call ``close``.
+    """GPU that is accessed through one library. Make it with ``open_cuda``.
+
+    Use it as a context manager, or call ``close``.
 
     Raises:
         CudaError: If the library cannot work with this GPU or its driver.
 
     Attributes:
-        gpu: Which one.
-        description: CUDA's version and the library, for people.
-        made: What was made here and somebody still holds, open or closed.
+        gpu: The GPU.
+        description: CUDA version and library, for people.
+        objects: Objects made by this instance that are still referenced, open or closed.
     """
 
     def __init__(self, gpu: Gpu, library: str) -> None:
         self.gpu = gpu
-        self.made: weakref.WeakSet[Owned] = weakref.WeakSet()
+        self.objects: weakref.WeakSet[CudaObject] = weakref.WeakSet()
         self._open = True
         version = self.call("cudaRuntimeGetVersion")
         self.description = f"CUDA {version // 1000}.{version % 1000 // 10} through {library}"
         self.make_current()
-        self.call("cudaFree", 0)  # before CUDA 12, choosing a GPU does not yet make its context
+        self.call("cudaFree", 0)  # before CUDA 12, cudaSetDevice does not create the context
 
     def make_current(self) -> None:
-        """Make this GPU the calling thread's own, for all libraries of CUDA."""
+        """Make this the current GPU of the calling thread, for all CUDA libraries."""
         self.call("cudaSetDevice", self.gpu.index)
 
     def make_stream(self) -> CudaStream:
-        """A queue of work that waits for no other."""
-        return CudaStream(self._opened())
+        """Create a stream. It does not wait for other streams."""
+        return CudaStream(self._require_open())
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
-        """Memory on the GPU, uninitialised."""
-        return DeviceBuffer(self._opened(), nbytes)
+        """Allocate uninitialised memory on the GPU."""
+        return DeviceBuffer(self._require_open(), nbytes)
 
     def allocate_host(self, nbytes: int) -> HostBuffer:
-        """Page-locked memory of the host, uninitialised: copies to and from it run beside the CPU."""
-        return HostBuffer(self._opened(), nbytes)
+        """Allocate uninitialised page-locked memory on the host. Copies to and from it run in parallel with the CPU."""
+        return HostBuffer(self._require_open(), nbytes)
 
     def memory_bytes(self) -> tuple[int, int] | None:
-        """Used and total memory of the GPU, by all programs; None if this is closed, or CUDA does not answer.
+        """Return used and total memory of the GPU, counting all programs. None if closed, or if the CUDA call fails.
 
-        Any thread may ask; the GPU becomes its current one.
+        Any thread may call this. The GPU becomes the current one of that thread.
         """
         try:
-            self._opened()
-            free, total = self._results("cudaMemGetInfo", ())
+            self._require_open()
+            free, total = self._call_checked("cudaMemGetInfo", ())
         except (CudaError, ValueError):
             return None
         return total - free, total
 
     def close(self) -> None:
-        """Give back whatever was made here; once more does nothing. The primary context stays: it is not ours alone."""
+        """Release all objects. A second call does nothing. The primary context stays, because others share it."""
         self._open = False
-        for owned in sorted(
-            self.made, key=lambda owned: not isinstance(owned, CudaStream)
-        ):  # no copy is left under way
-            owned.close()
+        # Streams first: they wait for copies in progress.
+        for made in sorted(self.objects, key=lambda made: not isinstance(made, CudaStream)):
+            made.close()
 
     def call(self, name: str, *arguments: int) -> int:
-        """Call a function of CUDA's runtime.
+        """Call a function of the CUDA runtime.
 
         Args:
-            name: For example ``"cudaMalloc"``.
-            arguments: Sizes, flags, and pointers and handles as integers, without those for results.
+            name: Name of the function, for example ``"cudaMalloc"``.
+            arguments: Sizes, flags, pointers and handles as integers, without the pointers for results.
 
         Returns:
-            The value, pointer or handle that it makes; 0 where it makes none.
+            The value, pointer or handle that the function returns. 0 if it returns none.
 
         Raises:
-            CudaError: If it fails.
+            CudaError: If the call fails.
         """
-        return next(iter(self._results(name, arguments)), 0)
+        return next(iter(self._call_checked(name, arguments)), 0)
 
     def release(self, handle: int, *names: str) -> int:
-        """Call functions that give something back, unless it is nothing, 0. What they fail with is not raised.
+        """Call functions that release a handle. Does nothing for handle 0. Errors are not raised.
 
-        Such an error tells of work that failed before, which ``synchronize`` raises, and the rest must still be given
-        back.
+        Such an error comes from earlier work that failed, which ``synchronize`` raises. The remaining objects must
+        still be released.
+
+        Args:
+            handle: The handle or pointer. 0 = none.
+            names: Names of the functions, in order.
 
         Returns:
-            What the last of them makes; 0 where it makes nothing.
+            The value that the last function returns. 0 if it returns none.
         """
         made: list[int] = []
         for name in names if handle else ():
@@ -121,24 +126,24 @@ class Cuda(ABC):
                 self._call("cudaGetLastError", ())
         return next(iter(made), 0)
 
-    def _results(self, name: str, arguments: tuple[int, ...]) -> list[int]:
+    def _call_checked(self, name: str, arguments: tuple[int, ...]) -> list[int]:
         code, *made = self._call(name, arguments)
         if code:
-            self._call("cudaGetLastError", ())  # or the next to ask, perhaps PyTorch, takes the error for its own
+            self._call("cudaGetLastError", ())  # clears the error, or PyTorch may report it as its own
             raise CudaError(f"{name}{arguments}".replace(",)", ")"), code, self._error_name(code))
         return made
 
     @abstractmethod
     def _call(self, name: str, arguments: tuple[int, ...]) -> Sequence[int]:
-        """Error code and whatever it makes."""
+        """Call a function. Return its error code, then its results."""
 
     @abstractmethod
     def _error_name(self, code: int) -> str:
-        """The error's name in CUDA, such as cudaErrorMemoryAllocation."""
+        """Return CUDA's name of an error, such as cudaErrorMemoryAllocation."""
 
-    def _opened(self) -> Cuda:
+    def _require_open(self) -> Cuda:
         if not self._open:
-            raise ValueError("cuda: expected an open one, got one that has been closed; open the GPU again")
+            raise ValueError("cuda: expected an open GPU, got a closed one; open the GPU again")
         self.make_current()
         return self
 

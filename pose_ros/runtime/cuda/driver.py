@@ -1,7 +1,7 @@
-"""The NVIDIA GPUs of this machine, asked of the driver alone.
+"""Find the NVIDIA GPUs of this machine, using the driver only.
 
-TensorRT ends the process if any of its objects is made without a working driver, so this question comes first. It is
-asked through ctypes: a machine without a driver gets an exception, and nothing has to be installed to ask.
+TensorRT ends the process if one of its objects is created without a working driver. So the driver is checked first.
+The check uses ctypes: without a driver it raises an exception, and it needs no other package.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ COMPUTE_CAPABILITY = (75, 76)
 """CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR."""
 MULTIPROCESSORS = 16
 """CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT."""
-EXPOSE = "in Docker, run with --gpus all, on a Jetson with --runtime nvidia"
+EXPOSE = "in Docker, run with --gpus all, and on a Jetson with --runtime nvidia"
 FIXES = {
     3: "CUDA does not survive a fork: start worker processes with the method spawn",
-    34: "libcuda.so.1 is the toolkit's stub: take its folder out of LD_LIBRARY_PATH",
+    34: "libcuda.so.1 is the toolkit's stub: remove its folder from LD_LIBRARY_PATH",
     100: f"check that nvidia-smi lists a GPU and that CUDA_VISIBLE_DEVICES does not hide it; {EXPOSE}",
     802: "the GPUs are still starting, or need the service nvidia-fabricmanager",
-    803: "restart the machine: its driver was updated while in use, or differs from the libcuda.so.1 found",
-    804: "take a CUDA, or a Docker image, that this driver supports, or update the driver",
+    803: "restart the machine: the driver was updated while in use, or does not match libcuda.so.1",
+    804: "use a CUDA version or a Docker image that this driver supports, or update the driver",
 }
-"""What helps against an error of the driver, by CUDA's number of it."""
+"""Fix for each error of the driver, by CUDA error code."""
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One NVIDIA GPU, as the driver describes it.
+    """Description of one NVIDIA GPU, from the driver.
 
     Attributes:
-        index: Its number among those that CUDA_VISIBLE_DEVICES shows.
-        name: Such as "Orin" or "NVIDIA GeForce RTX 4070".
-        compute_capability: Major and minor number of its architecture.
-        memory_bytes: All of its memory; on a Jetson it is shared with the CPU.
-        cuda_version: Newest CUDA that the driver supports, major and minor.
-        multiprocessors: That may work; some power modes of a Jetson switch some off.
+        index: Index among the GPUs that CUDA_VISIBLE_DEVICES shows.
+        name: Name such as "Orin" or "NVIDIA GeForce RTX 4070".
+        compute_capability: Major and minor number of the architecture.
+        memory_bytes: Total memory. On a Jetson it is shared with the CPU.
+        cuda_version: Newest CUDA version that the driver supports, major and minor.
+        multiprocessors: Number of enabled multiprocessors. Some power modes of a Jetson disable some.
     """
 
     index: int
@@ -56,28 +56,29 @@ class Gpu:
 
     @property
     def model(self) -> str:
-        """What an engine depends on: all of NVIDIA's Orin boards have one name and one compute capability.
+        """GPU model as text, used in the key of an engine.
 
-        Clocks are not part of it: an engine is right at any, if not the fastest.
+        Multiprocessors and memory are included, because all Orin boards share one name and compute capability. Clock
+        rates are not: an engine is correct at any clock rate, even if it is not the fastest.
         """
         return f"{self.name}, {self.multiprocessors} multiprocessors, {round(self.memory_bytes / 2**30)} GiB"
 
 
 def find_gpu(index: int = 0, library: str = DRIVER) -> Gpu:
-    """Ask the driver for a GPU. Makes no context and allocates nothing on it.
+    """Find a GPU through the driver. This creates no context and allocates no memory.
 
     Args:
-        index: Which of several.
-        library: The driver's library, by name or path.
+        index: Index of the GPU.
+        library: Name or path of the driver's library.
 
     Raises:
-        Unavailable: If there is no driver, it does not work, or it has no such GPU. It tells what to do.
+        Unavailable: If the driver is missing or broken, or has no such GPU. The message says how to fix it.
     """
     driver = _Driver(library)
     driver.call("cuInit", 0)
     count = driver.number("cuDeviceGetCount")
     if not 0 <= index < count:
-        raise Unavailable("cuda", f"expected GPU {index}, got {count} in all", "choose another (gpu); the first is 0")
+        raise Unavailable("cuda", f"expected GPU {index}, got {count} in total", "set gpu, the first is 0")
     device = driver.number("cuDeviceGet", index)
     major, minor = (driver.number("cuDeviceGetAttribute", number, device) for number in COMPUTE_CAPABILITY)
     multiprocessors = driver.number("cuDeviceGetAttribute", MULTIPROCESSORS, device)
@@ -87,7 +88,7 @@ def find_gpu(index: int = 0, library: str = DRIVER) -> Gpu:
 
 
 class _Driver:
-    """The driver's library; what it refuses is Unavailable."""
+    """Library of the driver. A failed call raises Unavailable."""
 
     def __init__(self, library: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Opening a GPU: the first library of CUDA's runtime that works with it."""
+"""Open a GPU through the first CUDA runtime library that works."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from pose_ros.runtime.runner import Unavailable
 
 
 def open_cuda(gpu: Gpu, library: str = "auto") -> Cuda:
-    """Open a GPU through the first library that can work with it, and make it current for the calling thread.
+    """Open a GPU through the first library that works, and make it current for the calling thread.
 
     Args:
-        gpu: From ``find_gpu``.
-        library: ``"auto"`` takes cuda-bindings, else a libcudart: the system's, that of NVIDIA's wheels, or that of
-            PyTorch. ``"cuda-bindings"`` and ``"libcudart"`` are one of these alone; anything else is the name or
-            path of a libcudart.
+        gpu: GPU from ``find_gpu``.
+        library: ``"auto"`` tries cuda-bindings, then a libcudart of the system, of NVIDIA's wheels, or of PyTorch.
+            ``"cuda-bindings"`` and ``"libcudart"`` try only that one. Any other text is the name or path of a
+            libcudart.
 
     Raises:
-        Unavailable: If none can. It tells why each could not.
+        Unavailable: If no library works. The message says why each one failed.
     """
-    refusals = []
-    for name, open_library in _libraries(library):
-        opened = _tried(open_library, gpu)
+    failures = []
+    for name, open_library in _list_libraries(library):
+        opened = _try_open(open_library, gpu)
         if isinstance(opened, Cuda):
             return opened
-        refusals.append(f"{name}: {opened}")
+        failures.append(f"{name}: {opened}")
     major = gpu.cuda_version[0]
     raise Unavailable(
         "cuda",
-        f"expected a library that allocates memory on {gpu.name}, got none that works ({'; '.join(refusals)})",
+        f"expected a library that allocates memory on {gpu.name}, got none that works ({'; '.join(failures)})",
         f"pip install 'cuda-bindings=={major}.*', or install CUDA {major}; on a Jetson it is part of JetPack",
     )
 
 
-def _libraries(library: str) -> Iterator[tuple[str, Callable[[Gpu], Cuda]]]:
+def _list_libraries(library: str) -> Iterator[tuple[str, Callable[[Gpu], Cuda]]]:
     if library in ("auto", "cuda-bindings"):
         yield "cuda-bindings", BindingsCuda
     if library != "cuda-bindings":
@@ -46,7 +46,7 @@ def _libraries(library: str) -> Iterator[tuple[str, Callable[[Gpu], Cuda]]]:
             yield path, partial(LibraryCuda, library=path)
 
 
-def _tried(open_library: Callable[[Gpu], Cuda], gpu: Gpu) -> Cuda | Exception:
+def _try_open(open_library: Callable[[Gpu], Cuda], gpu: Gpu) -> Cuda | Exception:
     try:
         return open_library(gpu)
     except (ImportError, OSError, AttributeError, RuntimeError) as error:

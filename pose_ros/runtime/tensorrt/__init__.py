@@ -1,1 +1,1 @@
-"""TensorRT: the runner, the engines it builds, and their cache."""
+"""Run networks in TensorRT, build engines, and cache them."""

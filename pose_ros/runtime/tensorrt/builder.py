@@ -1,4 +1,4 @@
-"""An ONNX file becomes a plan: what TensorRT has found to be the fastest way of running it on this GPU."""
+"""Build a TensorRT engine from an ONNX file. A serialised engine is called a plan."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.onnx_graph import OnnxGraph, read_graph
 from pose_ros.runtime.runner import BuildProgress
 from pose_ros.runtime.shape_ranges import ShapeRange, shape_ranges
-from pose_ros.runtime.tensorrt.log import said
+from pose_ros.runtime.tensorrt.log import last_errors
 from pose_ros.runtime.tensorrt.precision import engine_precision, set_precision
-from pose_ros.runtime.tensorrt.progress import shown
+from pose_ros.runtime.tensorrt.progress import report_progress
 
 REVISION = 1
-"""Of this way of building, which engines depend on, too: raised when the same request is built in another way."""
+"""Revision of the build steps, part of an engine's key. Increase it when the same request is built differently."""
 MEGABYTE = 1_000_000
 NETWORK_FLAGS = ("EXPLICIT_BATCH", "STRONGLY_TYPED")
-"""The first is needed before TensorRT 10 and gone in 11, the second is known from 10 on."""
+"""The first is required before TensorRT 10 and removed in 11. The second exists since 10."""
 
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """What is to be built.
+    """Model and options of an engine to build.
 
     Attributes:
         path: The ONNX file.
-        graph: What it says of itself.
-        precision: Arithmetic of the engine.
-        shapes: Range of each input whose shape is free.
-        optimisation: 0 to 5; how long to look for the fastest kernels.
-        workspace_bytes: Most memory that a kernel may try; 0 is any.
+        graph: Description of the network in the file.
+        precision: Precision of the engine.
+        shapes: Range of each input with free sizes.
+        optimisation: Optimisation level, 0 to 5. Higher levels search longer for fast kernels.
+        workspace_bytes: Most memory that a kernel may use. 0 = no limit.
     """
 
     path: Path
@@ -44,35 +44,35 @@ class EngineRequest:
 
     @property
     def shapes_text(self) -> str:
-        """All ranges, for people and for the engine's key."""
+        """All ranges as text, for people and for the engine's key."""
         return ", ".join(f"{name} {shapes}" for name, shapes in sorted(self.shapes.items())) or "fixed"
 
     @property
     def options_text(self) -> str:
-        """All other options, for people and for the engine's key."""
+        """All other options as text, for people and for the engine's key."""
         workspace = f"{self.workspace_bytes} bytes" if self.workspace_bytes else "any"
         return f"optimisation {self.optimisation}, workspace {workspace}, revision {REVISION}"
 
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """A plan, and the timings of kernels that make the next build faster."""
+    """Plan of an engine, and kernel timings that make the next build faster."""
 
     plan: bytes
     timings: bytes
 
 
 def engine_request(trt: Any, path: Path, config: RuntimeConfig) -> EngineRequest:
-    """What the settings ask of a model. Makes no object of TensorRT.
+    """Make the request for the engine of a model. Creates no TensorRT object.
 
     Args:
         trt: The module tensorrt.
         path: The ONNX file.
-        config: The settings.
+        config: Runtime settings.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no ONNX network, or this TensorRT cannot run it as the settings say.
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not an ONNX network, or this TensorRT cannot run it with these settings.
     """
     graph = read_graph(path)
     precision, shapes = engine_precision(trt, graph, config.precision), shape_ranges(graph, config)
@@ -85,31 +85,31 @@ def build_engine(
     log: Any,
     progress: BuildProgress,
     timings: bytes = b"",
-    cancelled: Callable[[], bool] = lambda: False,
+    is_cancelled: Callable[[], bool] = lambda: False,
 ) -> BuiltEngine:
-    """Build an engine: seconds to an hour, on the GPU that is current for the calling thread.
+    """Build an engine on the current GPU of the calling thread. This takes seconds to an hour.
 
     Args:
         trt: The module tensorrt.
-        request: What to build.
-        log: From ``log_of``.
-        progress: Told how far it is, from other threads.
-        timings: Of earlier builds with the same TensorRT and GPU.
-        cancelled: Asked now and then whether to give up.
+        request: The engine to build.
+        log: Logger from ``log_of``.
+        progress: Called with the progress, from other threads.
+        timings: Kernel timings of earlier builds with the same TensorRT and GPU.
+        is_cancelled: Called during the build. True cancels the build if TensorRT supports it (since 10).
 
     Raises:
-        ValueError: If TensorRT cannot read or build the model, with what it has said.
+        ValueError: If TensorRT cannot read or build the model, with TensorRT's error messages.
     """
     log.errors.clear()
     builder = trt.Builder(log)
     network = builder.create_network(_network_flags(trt))
     _parse(trt, network, request, log)
-    settings = _settings(trt, builder, network, request)
-    cache = _timing_cache(settings, timings)
-    with shown(trt, settings, progress, cancelled):
+    settings = _make_settings(trt, builder, network, request)
+    cache = _set_timing_cache(settings, timings)
+    with report_progress(trt, settings, progress, is_cancelled):
         plan = builder.build_serialized_network(network, settings)
     if plan is None:
-        reason = "interrupted" if cancelled() and not log.errors else said(log)
+        reason = "interrupted" if is_cancelled() and not log.errors else last_errors(log)
         raise ValueError(f"model {request.path}: expected TensorRT {trt.__version__} to build an engine, got: {reason}")
     return BuiltEngine(bytes(plan), bytes(cache.serialize()))
 
@@ -120,18 +120,18 @@ def _network_flags(trt: Any) -> int:
 
 
 def _parse(trt: Any, network: Any, request: EngineRequest, log: Any) -> None:
-    """Read the model into the network, which keeps the parser and with it the weights."""
+    """Read the model into the network. The network keeps the parser alive, which holds the weights."""
     parser = trt.OnnxParser(network, log)
     if not parser.parse_from_file(str(request.path)):
-        errors = [_told(parser.get_error(index), request.graph) for index in range(parser.num_errors)]
-        reason = "; ".join(errors) or said(log)
+        errors = [_describe_parser_error(parser.get_error(index), request.graph) for index in range(parser.num_errors)]
+        reason = "; ".join(errors) or last_errors(log)
         raise ValueError(
-            f"model {request.path}: expected a network that TensorRT {trt.__version__} reads, got: {reason}"
+            f"model {request.path}: expected a network that TensorRT {trt.__version__} can read, got: {reason}"
         )
 
 
-def _told(error: Any, graph: OnnxGraph) -> str:
-    """An error of the parser with the node that it is about, which before TensorRT 10 is but a number."""
+def _describe_parser_error(error: Any, graph: OnnxGraph) -> str:
+    """Describe an error of the parser, with its node. Before TensorRT 10 the error holds only the node's index."""
     index = error.node()
     name, operator = graph.nodes[index] if 0 <= index < len(graph.nodes) else ("", "")
     if hasattr(error, "node_name"):
@@ -140,7 +140,7 @@ def _told(error: Any, graph: OnnxGraph) -> str:
     return f"{node}{error.desc().strip()}"
 
 
-def _settings(trt: Any, builder: Any, network: Any, request: EngineRequest) -> Any:
+def _make_settings(trt: Any, builder: Any, network: Any, request: EngineRequest) -> Any:
     settings = builder.create_builder_config()
     if hasattr(settings, "builder_optimization_level"):  # since 8.6
         settings.builder_optimization_level = request.optimisation
@@ -155,8 +155,8 @@ def _settings(trt: Any, builder: Any, network: Any, request: EngineRequest) -> A
     return settings
 
 
-def _timing_cache(settings: Any, timings: bytes) -> Any:
-    """The cache of timings, set; timings of another machine are left out."""
+def _set_timing_cache(settings: Any, timings: bytes) -> Any:
+    """Set the timing cache of the builder and return it. Timings of another machine are dropped."""
     cache = settings.create_timing_cache(timings)
     if cache is None or not settings.set_timing_cache(cache, ignore_mismatch=False):
         cache = settings.create_timing_cache(b"")

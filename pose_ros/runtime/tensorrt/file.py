@@ -1,4 +1,4 @@
-"""One engine on disk: its plan, and a sidecar that says what the plan is and proves that neither has changed."""
+"""Read and write an engine on disk: its plan, and a sidecar with key and checksums."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from pose_ros.files import appears_whole
+from pose_ros.files import atomic_write
 from pose_ros.runtime.model_checksum import sha256_of_json
 from pose_ros.runtime.tensorrt.key import EngineKey
 
-MOST_SIDECAR_BYTES = 1 << 16
+MAX_SIDECAR_BYTES = 1 << 16
 NOT_BUILT = "not built yet"
 _CHECKSUM = "sidecar_sha256"
 _TYPES = {"model": str, "plan_sha256": str, "plan_bytes": int, "built": datetime, "build_s": float, "versions": dict}
@@ -25,19 +25,19 @@ _NAME = re.compile(r"\.?(\w[\w.-]*-[0-9a-f]{16})\.(?:plan|json)(?:\.[0-9a-f]+)?"
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What stands beside a plan.
+    """Description of a plan, stored next to it.
 
     Attributes:
-        key: What the engine was built for.
+        key: Key of the engine.
         model: Name of the model, for people.
         plan_sha256: Checksum of the plan.
-        plan_bytes: Its size.
-        built: When.
-        build_s: How long it took, s.
-        versions: Of pose_ros and of what else took part, by name.
+        plan_bytes: Size of the plan, bytes.
+        built: Time of the build.
+        build_s: Duration of the build, s.
+        versions: Versions of pose_ros and the other software of the build, by name.
 
     Raises:
-        TypeError: If one has another type.
+        TypeError: If an attribute has the wrong type.
     """
 
     key: EngineKey
@@ -49,23 +49,23 @@ class Sidecar:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, wanted in _TYPES.items():
-            if type(value := getattr(self, name)) is not wanted:
-                raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__}")
+        for name, expected in _TYPES.items():
+            if type(value := getattr(self, name)) is not expected:
+                raise TypeError(f"{name}: expected {expected.__name__}, got {type(value).__name__}")
         if not all(isinstance(text, str) for text in self.versions.values()):
             raise TypeError("versions: expected text")
 
     def to_bytes(self) -> bytes:
-        """As JSON, with a checksum of its own."""
+        """Serialise as JSON, with a checksum of the sidecar itself."""
         body = {**vars(self), "key": self.key.to_dict(), "built": self.built.isoformat()}
         return json.dumps({**body, _CHECKSUM: sha256_of_json(body)}, sort_keys=True, indent=1).encode() + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Sidecar:
-        """The sidecar of which ``to_bytes`` gave exactly this.
+        """Read a sidecar that ``to_bytes`` has written.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If the data differ from what ``to_bytes`` writes.
         """
         try:
             body = json.loads(data)
@@ -73,23 +73,23 @@ class Sidecar:
             key, built = EngineKey.from_dict(body["key"]), datetime.fromisoformat(body["built"])
             sidecar = cls(**{**body, "key": key, "built": built})
         except (ValueError, TypeError, LookupError, RecursionError) as error:
-            raise ValueError(f"its sidecar says nothing that we know ({type(error).__name__})") from error
+            raise ValueError(f"its sidecar is not valid ({type(error).__name__})") from error
         if sidecar.to_bytes() != data:
             raise ValueError("its sidecar has changed since it was written")
         return sidecar
 
 
 def plan_name(key: EngineKey, model: str) -> str:
-    """Name of the file of a plan; whatever the model is called, it lies in the folder of the others."""
+    """Return the file name of a plan. Special characters are replaced, so it never points to another folder."""
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", model)[:80].lstrip(".-") or "model"
     return f"{plain}-{key.digest[:16]}.plan"
 
 
-def plans(folder: Path) -> list[Path]:
-    """Where the plans of a folder lie, also of such engines as lack a plan or a sidecar, or were never finished.
+def list_plans(folder: Path) -> list[Path]:
+    """List the paths of all plans in a folder. Includes engines without plan or sidecar, and unfinished ones.
 
     Raises:
-        OSError: If there is such a folder that cannot be read.
+        OSError: If the folder exists but cannot be read.
     """
     try:
         with os.scandir(folder) as files:
@@ -101,39 +101,39 @@ def plans(folder: Path) -> list[Path]:
 
 
 def model_of(plan: Path) -> str:
-    """The model in the name of a plan's file."""
+    """Return the model name in the file name of a plan."""
     return plan.stem.rpartition("-")[0]
 
 
 def read_sidecar(plan: Path) -> Sidecar:
-    """What is known of a plan.
+    """Read the sidecar of a plan.
 
     Raises:
-        ValueError: If that is nothing, with the reason in a few words.
+        ValueError: If it is missing or not valid, with the reason in a few words.
     """
     sidecar = plan.with_suffix(".json")
     if not os.path.lexists(sidecar):
         raise ValueError("its sidecar is missing" if os.path.lexists(plan) else NOT_BUILT)
-    return Sidecar.from_bytes(read(sidecar, "its sidecar", MOST_SIDECAR_BYTES))
+    return Sidecar.from_bytes(read(sidecar, "its sidecar", MAX_SIDECAR_BYTES))
 
 
-def read_own_sidecar(plan: Path) -> Sidecar:
-    """What is known of a plan whose key nobody has told us.
+def read_verified_sidecar(plan: Path) -> Sidecar:
+    """Read the sidecar of a plan, and check that the file name matches its key.
 
     Raises:
-        ValueError: If that is nothing, or the file is not named after the key.
+        ValueError: If the sidecar is missing or not valid, or if the file name does not match.
     """
     sidecar = read_sidecar(plan)
     if not plan.stem.endswith(f"-{sidecar.key.digest[:16]}"):
-        raise ValueError("its sidecar is that of another engine")
+        raise ValueError("its sidecar belongs to another engine")
     return sidecar
 
 
 def read_plan(plan: Path, sidecar: Sidecar) -> bytes:
-    """The plan that belongs to a sidecar.
+    """Read a plan and check it with its sidecar.
 
     Raises:
-        ValueError: If it is not there or another one, with the reason in a few words.
+        ValueError: If it is missing or does not match the sidecar, with the reason in a few words.
     """
     if not os.path.lexists(plan):
         raise ValueError("its plan is missing")
@@ -141,15 +141,15 @@ def read_plan(plan: Path, sidecar: Sidecar) -> bytes:
     if len(data) != sidecar.plan_bytes:
         raise ValueError(f"its plan has {len(data)} bytes, expected {sidecar.plan_bytes}")
     if hashlib.sha256(data).hexdigest() != sidecar.plan_sha256:
-        raise ValueError("its plan has another checksum")
+        raise ValueError("its plan has the wrong checksum")
     return data
 
 
 def write_engine(plan: Path, data: bytes, sidecar: Sidecar) -> None:
-    """Put a plan and its sidecar in the place of what is there. Interrupted, it leaves nothing that can be read.
+    """Replace a plan and its sidecar. If interrupted, it leaves no engine that can be loaded.
 
     Raises:
-        OSError: If the folder cannot be written or is full; nothing is then left of the engine.
+        OSError: If the folder cannot be written or the disk is full. The engine is then removed.
     """
     try:
         remove_engine(plan)
@@ -161,7 +161,7 @@ def write_engine(plan: Path, data: bytes, sidecar: Sidecar) -> None:
 
 
 def remove_engine(plan: Path) -> None:
-    """Remove plan and sidecar, and what is left of interrupted writing; links go, what they lead to stays.
+    """Remove plan, sidecar and unfinished files. Of a symbolic link only the link is removed.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -173,28 +173,33 @@ def remove_engine(plan: Path) -> None:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whole, through to the disk, and never through a link.
+    """Write a whole file and flush it to disk. Symbolic links are not followed.
 
     Raises:
-        OSError: If the folder cannot be written or is full.
+        OSError: If the folder cannot be written or the disk is full.
     """
-    with appears_whole(path) as unfinished, unfinished.open("xb") as file:
+    with atomic_write(path) as unfinished, unfinished.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 def read(path: Path, what: str, most_bytes: int) -> bytes:
-    """The bytes of a regular file, not of a link to one or of anything that may block or never end.
+    """Read a regular file. Links, pipes and devices are refused.
+
+    Args:
+        path: The file.
+        what: Name of the file in error messages.
+        most_bytes: Largest accepted size, bytes.
 
     Raises:
-        ValueError: If it cannot be read or is too large.
+        ValueError: If it cannot be read, is not a regular file, or is too large.
     """
     try:
-        with open(path, "rb", opener=_without_following) as file:
+        with open(path, "rb", opener=_open_nofollow) as file:
             state = os.fstat(file.fileno())
             if not stat.S_ISREG(state.st_mode):
-                raise ValueError(f"{what} is no regular file")
+                raise ValueError(f"{what} is not a regular file")
             if state.st_size > most_bytes:
                 raise ValueError(f"{what} has {state.st_size} bytes, expected {most_bytes} at most")
             return file.read(most_bytes)
@@ -202,5 +207,5 @@ def read(path: Path, what: str, most_bytes: int) -> bytes:
         raise ValueError(f"{what} cannot be read ({error.strerror})") from error
 
 
-def _without_following(path: str, flags: int) -> int:
+def _open_nofollow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,4 +1,4 @@
-"""What an engine depends on: it serves where all of this is the same, and nowhere else."""
+"""Define the key of an engine: an engine is used only if its whole key matches."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pose_ros.runtime.model_checksum import sha256_of_json
 
 @dataclass(frozen=True)
 class EngineKey:
-    """All that an engine depends on, as text.
+    """Everything that an engine depends on, as text.
 
     Attributes:
-        model_sha256: Checksum of the model, as ``model_checksum`` makes it.
-        tensorrt: Version of TensorRT, as it states it.
-        gpu: Its kind: ``Gpu.model``.
-        compute_capability: Of the GPU, such as ``"8.7"``.
-        precision: Arithmetic that the engine was built for.
-        shapes: Smallest, best and largest input, and the batch.
-        options: Every other option of the builder.
+        model_sha256: Checksum of the model, from ``model_checksum``.
+        tensorrt: Version of TensorRT.
+        gpu: GPU model, from ``Gpu.model``.
+        compute_capability: Compute capability of the GPU, such as ``"8.7"``.
+        precision: Precision of the engine.
+        shapes: Smallest, best and largest input shapes, including the batch.
+        options: All other options of the builder.
 
     Raises:
-        TypeError: If one of them is not text.
+        TypeError: If an attribute is not text.
     """
 
     model_sha256: str
@@ -39,47 +39,47 @@ class EngineKey:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all fields with their names: two keys that differ anywhere have two of them."""
+        """SHA-256 of all fields with their names. Different keys have different digests."""
         return sha256_of_json(self.to_dict())
 
     @property
     def machine_digest(self) -> str:
-        """SHA-256 of TensorRT and GPU alone: what timings of kernels depend on."""
+        """SHA-256 of TensorRT and GPU only. Kernel timings depend on these."""
         return sha256_of_json([self.tensorrt, self.gpu, self.compute_capability])
 
     def to_dict(self) -> dict[str, str]:
-        """The fields by name."""
+        """Return the fields by name."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: object) -> EngineKey:
-        """The key of which ``to_dict`` gave this.
+        """Make a key from the result of ``to_dict``.
 
         Raises:
-            ValueError: If a field is missing, or there are others.
-            TypeError: If these are no fields, or one is not text.
+            ValueError: If a field is missing or unknown.
+            TypeError: If the data are not a dict, or a field is not text.
         """
         if not isinstance(data, dict):
-            raise TypeError(f"engine key: expected its fields, got {type(data).__name__}")
+            raise TypeError(f"engine key: expected a dict of its fields, got {type(data).__name__}")
         names = [field.name for field in fields(cls)]
         if data.keys() != set(names):
             raise ValueError(f"engine key: expected {', '.join(names)}, got {', '.join(map(str, data)) or 'none'}")
         return cls(**data)
 
-    def differences(self, this: EngineKey) -> list[str]:
-        """What sets another key apart from this one, as in ``"tensorrt 10.0.1, this is 10.3.0"``."""
-        ours = this.to_dict()
+    def differences(self, current: EngineKey) -> list[str]:
+        """List the fields that differ from the current key, such as ``"tensorrt 10.0.1, this is 10.3.0"``."""
+        fields_now = current.to_dict()
         return [
-            f"{name} {_short(name, theirs)}, this is {_short(name, ours[name])}"
-            for name, theirs in self.to_dict().items()
-            if theirs != ours[name]
+            f"{name} {_shorten(name, value)}, this is {_shorten(name, fields_now[name])}"
+            for name, value in self.to_dict().items()
+            if value != fields_now[name]
         ]
 
 
-def printable(text: str, most: int = 200) -> str:
-    """Text of a file that anyone may have written, fit for one line of a log or terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+def printable(text: str, max_length: int = 200) -> str:
+    """Make text from an untrusted file safe for one line of a log or terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:max_length])
 
 
-def _short(name: str, value: str) -> str:
+def _shorten(name: str, value: str) -> str:
     return f"{printable(value, 12)}…" if name == "model_sha256" else printable(value) or "none"

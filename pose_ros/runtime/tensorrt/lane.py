@@ -1,4 +1,4 @@
-"""One input size of an engine: what TensorRT has prepared for it, and a recording that replays it as a whole."""
+"""Run an engine at one input size: a TensorRT execution context and its CUDA graph."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pose_ros.runtime.cuda.objects import CudaGraph, CudaStream
 from pose_ros.runtime.shape_ranges import Shape
 
 
-class Place:
-    """Where one tensor lies: on the GPU, and page-locked on the host.
+class TensorBuffer:
+    """Memory of one tensor: on the GPU, and page-locked on the host.
 
     Attributes:
-        device: The memory on the GPU.
-        nbytes: The size of either.
+        device: Memory on the GPU.
+        nbytes: Size of each of the two, bytes.
     """
 
     def __init__(self, cuda: Cuda, nbytes: int) -> None:
@@ -27,32 +27,32 @@ class Place:
         self.device, self._host = cuda.allocate(nbytes), cuda.allocate_host(nbytes)
 
     def array(self, shape: Shape, dtype: np.dtype[Any]) -> AnyArray:
-        """The beginning of the memory on the host."""
+        """Return the start of the host memory as an array."""
         nbytes = math.prod(shape) * dtype.itemsize
         return self._host.array[:nbytes].view(dtype).reshape(shape)
 
     def close(self) -> None:
-        """Give both back; once more does nothing."""
+        """Release both. A second call does nothing."""
         self.device.close()
         self._host.close()
 
 
 class Lane:
-    """A context of TensorRT at one size of input.
+    """TensorRT execution context for one input size.
 
     Args:
-        context: TensorRT's; it may have served another size before.
+        context: Execution context of TensorRT. It may have been used for another size before.
         inputs: Shape of each input.
         outputs: Names of the outputs.
 
     Raises:
-        ValueError: If TensorRT cannot tell the outputs' shapes from the inputs'.
+        ValueError: If TensorRT cannot compute the output shapes from the input shapes.
 
     Attributes:
-        context: What it was given.
-        shapes: Of all inputs and outputs, by name.
-        arrays: The memory of each on the host; none before ``bind`` and after ``forget``.
-        runs: How often it has run since it was bound.
+        context: The execution context.
+        shapes: Shapes of all inputs and outputs, by name.
+        arrays: Host memory of each input and output. Empty before ``bind`` and after ``unbind``.
+        runs: Number of runs since ``bind``.
     """
 
     def __init__(self, context: Any, inputs: Mapping[str, Shape], outputs: Iterable[str]) -> None:
@@ -62,23 +62,23 @@ class Lane:
         self.shapes = {**inputs, **{name: tuple(context.get_tensor_shape(name)) for name in outputs}}
         if refused or any(size < 0 for shape in self.shapes.values() for size in shape):
             raise ValueError(
-                f"inputs: expected shapes that tell the outputs', got {dict(inputs)}, refused for {refused}"
+                f"inputs: expected shapes that determine the output shapes, got {dict(inputs)}, refused for {refused}"
             )
         self.arrays: dict[str, AnyArray] = {}
         self.runs = 0
         self._graph: CudaGraph | None = None
 
-    def bind(self, places: Mapping[str, Place], dtypes: Mapping[str, np.dtype[Any]]) -> None:
-        """Tell TensorRT where the tensors lie."""
+    def bind(self, buffers: Mapping[str, TensorBuffer], dtypes: Mapping[str, np.dtype[Any]]) -> None:
+        """Set the memory addresses of all tensors."""
         for name in self.shapes:
-            self.context.set_tensor_address(name, places[name].device.pointer)
-        self.arrays = {name: places[name].array(shape, dtypes[name]) for name, shape in self.shapes.items()}
+            self.context.set_tensor_address(name, buffers[name].device.pointer)
+        self.arrays = {name: buffers[name].array(shape, dtypes[name]) for name, shape in self.shapes.items()}
 
     def record(self, stream: CudaStream) -> None:
-        """Record what ``enqueue`` does, which then replays it.
+        """Record the network as a CUDA graph, which ``enqueue`` then replays.
 
         Raises:
-            RuntimeError: If it cannot be recorded.
+            RuntimeError: If the network cannot be recorded.
         """
         self._graph = stream.capture(lambda: self._execute(stream))
 
@@ -86,7 +86,7 @@ class Lane:
         """Put the network on a stream.
 
         Raises:
-            RuntimeError: If TensorRT or CUDA refuses.
+            RuntimeError: If TensorRT or CUDA fails.
         """
         self.runs += 1
         if self._graph is None:
@@ -94,12 +94,12 @@ class Lane:
         else:
             self._graph.launch(stream)
 
-    def forget(self) -> None:
-        """Let go of recording and memory; it may be bound again."""
+    def unbind(self) -> None:
+        """Drop recording and memory. The lane may be bound again."""
         if self._graph is not None:
             self._graph.close()
         self._graph, self.arrays, self.runs = None, {}, 0
 
     def _execute(self, stream: CudaStream) -> None:
         if not self.context.execute_async_v3(stream.handle):
-            raise RuntimeError("tensorrt: expected the network to run, got a refusal")
+            raise RuntimeError("tensorrt: expected the network to run, got a failure")

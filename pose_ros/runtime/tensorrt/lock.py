@@ -1,4 +1,4 @@
-"""A lock among processes, which the kernel opens when its holder dies."""
+"""Lock a file across processes. The kernel releases the lock when its process ends."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Busy(Exception):
-    """Another holds the lock, and we do not wait."""
+    """Error for a lock that is held by another process or thread."""
 
 
 def do_not_wait() -> None:
-    """For ``locked``: give up where another holds the lock.
+    """Raise Busy. Pass it to ``hold_lock`` as ``before_waiting`` to fail instead of waiting.
 
     Raises:
         Busy: Always.
@@ -27,43 +27,43 @@ def do_not_wait() -> None:
 
 
 @contextmanager
-def locked(
-    path: Path, before_waiting: Callable[[], None], given_up: Callable[[], bool] = lambda: False
+def hold_lock(
+    path: Path, before_waiting: Callable[[], None], is_cancelled: Callable[[], bool] = lambda: False
 ) -> Iterator[None]:
-    """Keep other processes, and other threads of this one, out of their own ``locked`` of the same path.
+    """Hold a lock that excludes other processes, and other threads of this process.
 
-    Where the folder cannot be written or its file system has no locks, nobody is kept out.
+    There is no lock if the folder cannot be written or its file system does not support locks.
 
     Args:
-        path: The lock's file, which is there only while the lock is held.
-        before_waiting: Called when another holds the lock; what it raises, other than OSError, ends the attempt.
-        given_up: Asked while waiting; true ends the attempt.
+        path: Lock file. It exists only while the lock is held.
+        before_waiting: Called if the lock is already held. Any error but OSError cancels the attempt.
+        is_cancelled: Called while waiting. True cancels the attempt.
 
     Raises:
-        InterruptedError: If it was given up.
+        InterruptedError: If the attempt was cancelled.
     """
-    descriptor = _acquired(path, before_waiting, given_up)
+    descriptor = _acquire(path, before_waiting, is_cancelled)
     try:
         yield
     finally:
         if descriptor is not None:
             with suppress(OSError):
-                path.unlink()  # while it is ours: who opens it afterwards has a file of its own
+                path.unlink()  # while we hold it: a later process then creates a new file
             with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough where a forked child has it open, too
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # close does not unlock a file that a forked child also has open
             os.close(descriptor)
 
 
-def _acquired(path: Path, before_waiting: Callable[[], None], given_up: Callable[[], bool]) -> int | None:
-    """The open file of the lock, or None where there can be none."""
+def _acquire(path: Path, before_waiting: Callable[[], None], is_cancelled: Callable[[], bool]) -> int | None:
+    """Lock the file and return its descriptor. None if the folder or file system does not allow a lock."""
     try:
         while True:
             descriptor = os.open(path, _FLAGS, 0o644)
-            with ExitStack() as otherwise:
-                otherwise.callback(os.close, descriptor)
-                _wait(descriptor, before_waiting, given_up)
-                if _lies_at(path, descriptor):
-                    otherwise.pop_all()
+            with ExitStack() as cleanup:
+                cleanup.callback(os.close, descriptor)
+                _wait(descriptor, before_waiting, is_cancelled)
+                if _is_file_at(path, descriptor):
+                    cleanup.pop_all()
                     return descriptor
     except InterruptedError:
         raise
@@ -71,17 +71,17 @@ def _acquired(path: Path, before_waiting: Callable[[], None], given_up: Callable
         return None
 
 
-def _wait(descriptor: int, before_waiting: Callable[[], None], given_up: Callable[[], bool]) -> None:
-    if _taken(descriptor):
+def _wait(descriptor: int, before_waiting: Callable[[], None], is_cancelled: Callable[[], bool]) -> None:
+    if _try_lock(descriptor):
         return
     before_waiting()
-    while not _taken(descriptor):  # a lock that blocks would not hear that it is given up
-        if given_up():
-            raise InterruptedError("engine: nobody waits for it any more")
+    while not _try_lock(descriptor):  # a blocking lock could not be cancelled
+        if is_cancelled():
+            raise InterruptedError("engine: waiting was cancelled")
         time.sleep(POLL_S)
 
 
-def _taken(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -89,8 +89,8 @@ def _taken(descriptor: int) -> bool:
     return True
 
 
-def _lies_at(path: Path, descriptor: int) -> bool:
-    """Whether the open file is the one of that name; its holder removes it when done."""
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    """Whether the path still refers to the open file. The process that held the lock may have removed the file."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""What TensorRT has to say, passed on to whoever listens.
+"""Forward TensorRT's log messages to listeners.
 
-TensorRT holds on to the first logger that a process gives it, for as long as the process lives, whatever other loggers
-come later. So there is one, which never goes.
+TensorRT keeps the first logger that a process creates until the process ends, and ignores later ones. So there is one
+logger per process, and it is never released.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any
 from pose_ros.runtime.runner import Notify
 
 _NO_MEMORY = re.compile(r"out ?of ?memory|cudaErrorMemoryAllocation|CUDA error:? 2\b", re.IGNORECASE)
-"""TensorRT's ways of saying it; "Error Code 2" is a number of its own, of internal errors."""
+"""TensorRT's messages when memory runs out. "Error Code 2" is different: it means an internal error."""
 
 
 @cache
 def log_of(trt: Any) -> Any:
-    """The logger of this process, for ``trt.Builder``, ``trt.Runtime`` and ``trt.OnnxParser``.
+    """Return the logger of this process, for ``trt.Builder``, ``trt.Runtime`` and ``trt.OnnxParser``.
 
-    Its ``listeners`` (a list) are told each message of warning level and above, in one line, from whatever thread it
-    comes; its ``errors`` are the last ones since they were cleared.
+    Each callback in the list ``listeners`` receives every message of warning level and above as one line, from any
+    thread. ``errors`` holds the last errors since it was cleared.
 
     Args:
         trt: The module tensorrt.
@@ -41,18 +41,18 @@ def log_of(trt: Any) -> Any:
             line = " ".join(msg.split())
             if severity < trt.ILogger.Severity.WARNING:
                 self.errors.append(line)
-            for say in dict.fromkeys(self.listeners):
-                with suppress(Exception):  # it must not travel through TensorRT
-                    say(f"TensorRT: {line}")
+            for notify in dict.fromkeys(self.listeners):
+                with suppress(Exception):  # an exception must not pass through TensorRT
+                    notify(f"TensorRT: {line}")
 
     return Log()
 
 
-def said(log: Any) -> str:
-    """The last errors, in one line."""
+def last_errors(log: Any) -> str:
+    """Return the last errors as one line."""
     return "; ".join(log.errors) or "no reason given"
 
 
-def tells_of_no_memory(log: Any) -> bool:
-    """Whether one of the last errors is that the GPU has no memory left."""
+def is_out_of_memory(log: Any) -> bool:
+    """Whether one of the last errors says that the GPU is out of memory."""
     return any(map(_NO_MEMORY.search, log.errors))

@@ -1,6 +1,6 @@
-"""The arithmetic of an engine. It lives in the model; only TensorRT before 10 can halve it on its own.
+"""Choose the precision of an engine. It comes from the model. Only TensorRT before 10 can reduce fp32 to fp16.
 
-From TensorRT 10 on a network is strongly typed: each layer computes in the type that the model gives it.
+Since TensorRT 10 a network is strongly typed: each layer computes in the type that the model defines.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from typing import Any
 
 from pose_ros.runtime.onnx_graph import OnnxGraph
 
-BYTES_SINCE = (8, 6)
+UINT8_SINCE = (8, 6)
 EXPORTS = {"fp32": "without --half and --bf16", "fp16": "with --half", "bf16": "with --bf16"}
-"""How ``pose_ros export`` is told to write a model of each precision."""
+"""Options of ``pose_ros export`` for a model of each precision."""
 FRONT_INPUTS = frozenset({"heatmaps", "pafs"})
-"""The fields that a decode front begins at."""
+"""Fields that are the inputs of a decode front."""
 
 
 def version_of(trt: Any) -> tuple[int, int]:
-    """Major and minor version of TensorRT.
+    """Return major and minor version of TensorRT.
 
     Args:
         trt: The module tensorrt.
@@ -27,12 +27,12 @@ def version_of(trt: Any) -> tuple[int, int]:
 
 
 def is_strongly_typed(trt: Any) -> bool:
-    """Whether types come from the model, and from nowhere else."""
+    """Whether types come only from the model."""
     return hasattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED")
 
 
 def engine_precision(trt: Any, graph: OnnxGraph, wanted: str) -> str:
-    """The precision that an engine of this model will have.
+    """Return the precision of the engine for a model.
 
     Args:
         trt: The module tensorrt.
@@ -40,35 +40,35 @@ def engine_precision(trt: Any, graph: OnnxGraph, wanted: str) -> str:
         wanted: ``RuntimeConfig.precision``.
 
     Raises:
-        ValueError: If this TensorRT cannot run the model, or not in the wanted precision. It tells how to export.
+        ValueError: If this TensorRT cannot run the model, or not in this precision. The message says how to export the
+            model.
     """
-    held, version = graph.precision, trt.__version__
-    if version_of(trt) < BYTES_SINCE and any(given.is_bytes for given in graph.inputs):
+    stored, version = graph.precision, trt.__version__
+    if version_of(trt) < UINT8_SINCE and any(graph_input.is_bytes for graph_input in graph.inputs):
         raise ValueError(
-            f"model: expected an input of float32, as TensorRT {version} takes it, got bytes; "
-            "export it with --float-input"
+            f"model: expected an input of float32 for TensorRT {version}, got uint8; export it with --float-input"
         )
-    if held == "bf16" and not hasattr(trt.DataType, "BF16"):
-        raise ValueError(f"model: expected fp32 or fp16, which TensorRT {version} has, got bf16; export it with --half")
-    if wanted in ("auto", held):
-        return held
-    if wanted == "fp16" and held == "fp32" and not is_strongly_typed(trt):
+    if stored == "bf16" and not hasattr(trt.DataType, "BF16"):
+        raise ValueError(f"model: expected fp32 or fp16 for TensorRT {version}, got bf16; export it with --half")
+    if wanted in ("auto", stored):
+        return stored
+    if wanted == "fp16" and stored == "fp32" and not is_strongly_typed(trt):
         return "fp16"
     raise ValueError(
-        f"runtime.precision: expected auto or {held}, which the model holds, got {wanted}; "
-        f"TensorRT {version} takes it from the model: export that {EXPORTS[wanted]}"
+        f"runtime.precision: expected auto or {stored}, the precision of the model, got {wanted}; "
+        f"export the model {EXPORTS[wanted]}, as TensorRT {version} cannot change its precision"
     )
 
 
 def set_precision(trt: Any, settings: Any, network: Any, graph: OnnxGraph, precision: str) -> None:
-    """Tell a builder of TensorRT before 10 which arithmetic it may use; a later one needs no telling.
+    """Set the precision flags of the builder. Does nothing for TensorRT 10 and later.
 
     Args:
         trt: The module tensorrt.
-        settings: The builder's configuration.
+        settings: Configuration of the builder.
         network: The parsed model.
-        graph: The same, as the file says it.
-        precision: What ``engine_precision`` gave.
+        graph: Description of the same model, read from its file.
+        precision: Precision from ``engine_precision``.
     """
     if is_strongly_typed(trt):
         return
@@ -82,17 +82,17 @@ def set_precision(trt: Any, settings: Any, network: Any, graph: OnnxGraph, preci
 
 
 def _pin_front(trt: Any, network: Any) -> None:
-    """Keep all that follows the fields in float32: half precision cannot tell one cell of a field from the next."""
+    """Keep all layers after the fields in float32: half precision is too coarse for cell coordinates."""
     floats = (trt.DataType.FLOAT, trt.DataType.HALF)
     reached = set(FRONT_INPUTS)
     for layer in (network.get_layer(index) for index in range(network.num_layers)):
-        taken = [tensor for i in range(layer.num_inputs) if (tensor := layer.get_input(i)) is not None]
-        if reached.isdisjoint(tensor.name for tensor in taken):
+        inputs = [tensor for i in range(layer.num_inputs) if (tensor := layer.get_input(i)) is not None]
+        if reached.isdisjoint(tensor.name for tensor in inputs):
             continue
-        given = [layer.get_output(i) for i in range(layer.num_outputs)]
-        reached.update(tensor.name for tensor in given)
-        if any(tensor.dtype in floats for tensor in (*taken, *given)):
+        outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
+        reached.update(tensor.name for tensor in outputs)
+        if any(tensor.dtype in floats for tensor in (*inputs, *outputs)):
             layer.precision = trt.DataType.FLOAT
-        for index, tensor in enumerate(given):
-            if tensor.dtype == trt.DataType.FLOAT:  # what is halved on purpose stays half
+        for index, tensor in enumerate(outputs):
+            if tensor.dtype == trt.DataType.FLOAT:  # outputs that are half in the model stay half
                 layer.set_output_type(index, trt.DataType.FLOAT)

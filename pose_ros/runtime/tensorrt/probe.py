@@ -1,6 +1,6 @@
-"""What TensorRT needs before any of its objects exists: a GPU, the library, CUDA, and a model that it can run.
+"""Check that GPU, driver, CUDA, TensorRT and model work together, before any TensorRT object is created.
 
-Without a working driver, TensorRT ends the process as soon as an object is made. So the driver is asked first.
+Without a working driver, TensorRT ends the process when an object is created. So the driver is checked first.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ OLDEST = (8, 5)
 
 @dataclass(frozen=True)
 class TensorRTProbe:
-    """TensorRT, a GPU and a model that work together. The one who takes it closes ``cuda``.
+    """TensorRT, a GPU and a model that work together. The owner of the probe closes ``cuda``.
 
     Attributes:
         trt: The module tensorrt.
         cuda: The GPU, open.
-        request: The engine that the settings ask for.
+        request: The engine for these settings.
     """
 
     trt: Any
@@ -42,7 +42,7 @@ def check_gpu(index: int = 0) -> Gpu:
         index: Number of the GPU.
 
     Raises:
-        Unavailable: If it cannot. The message says what to do.
+        Unavailable: If it cannot. The message says how to fix it.
     """
     gpu = find_gpu(index)
     _import_tensorrt(gpu)
@@ -50,11 +50,11 @@ def check_gpu(index: int = 0) -> Gpu:
 
 
 def probe_model(path: Path, config: RuntimeConfig) -> TensorRTProbe:
-    """Open the GPU and read the model, once for everything that follows. Builds nothing.
+    """Open the GPU and read the model, without building an engine.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        Unavailable: If there is no GPU, driver, CUDA library or TensorRT that works.
+        FileNotFoundError: If the file does not exist.
+        Unavailable: If no working GPU, driver, CUDA library or TensorRT is found.
         ValueError: If this TensorRT cannot run the model with these settings.
     """
     gpu = find_gpu(config.gpu)
@@ -68,13 +68,13 @@ def probe_model(path: Path, config: RuntimeConfig) -> TensorRTProbe:
 
 
 def _import_tensorrt(gpu: Gpu) -> Any:
-    """Import the module, once the driver is known to work.
+    """Import TensorRT. Call this only after the driver has been checked.
 
     Raises:
         Unavailable: If it is not installed, broken or too old.
     """
     fix = (
-        f"pip install tensorrt-cu{gpu.cuda_version[0]}; on a Jetson: sudo apt install python3-libnvinfer, and make "
+        f"pip install tensorrt-cu{gpu.cuda_version[0]}; on a Jetson: sudo apt install python3-libnvinfer, and create "
         "virtual environments with --system-site-packages"
     )
     try:

@@ -1,4 +1,4 @@
-"""How far a build is: by phases and steps where TensorRT tells them (since 10), elsewhere by the time it has taken."""
+"""Report the progress of a build: by phases and steps since TensorRT 10, by elapsed time before."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ BUILDING = "building an engine"
 
 
 @contextmanager
-def shown(trt: Any, settings: Any, progress: BuildProgress, cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Tell of a build that goes on inside.
+def report_progress(
+    trt: Any, settings: Any, progress: BuildProgress, is_cancelled: Callable[[], bool]
+) -> Iterator[None]:
+    """Report the progress of the build in this context.
 
     Args:
         trt: The module tensorrt.
-        settings: The builder's configuration; it builds once.
-        progress: Told from threads of TensorRT, or one of ours.
-        cancelled: Asked at each step; True ends the build, where TensorRT can be stopped.
+        settings: Configuration of the builder, for one build.
+        progress: Called from threads of TensorRT, or from a thread of this function.
+        is_cancelled: Called at each step. True cancels the build (since TensorRT 10).
 
     Raises:
-        Exception: What ``progress`` has raised, where TensorRT can be stopped; it ends the build.
+        Exception: Any error of ``progress``. It cancels the build (since TensorRT 10).
     """
     progress(BUILDING, UNKNOWN)
     if not hasattr(settings, "progress_monitor"):
-        with _ticking(progress):
+        with _report_elapsed(progress):
             yield
         return
-    phases = Phases(progress, cancelled)
-    settings.progress_monitor = _monitor(trt, phases)
+    phases = Phases(progress, is_cancelled)
+    settings.progress_monitor = _make_monitor(trt, phases)
     yield
     if phases.failure is not None:
         raise phases.failure
 
 
 @contextmanager
-def _ticking(progress: BuildProgress) -> Iterator[None]:
+def _report_elapsed(progress: BuildProgress) -> Iterator[None]:
     done, start_s = threading.Event(), time.monotonic()
 
     def tick() -> None:
-        with suppress(Exception):  # what cannot be stopped is not lost because nobody wants to hear of it
+        with suppress(Exception):  # this build cannot be cancelled, so an error of progress must not lose it
             while not done.wait(TICK_S):
                 progress(f"{BUILDING}, {time.monotonic() - start_s:.0f} s", UNKNOWN)
 
@@ -67,56 +69,56 @@ class _Phase:
 
 
 class Phases:
-    """Nested phases of steps, made into one fraction that never falls. May be told of by several threads.
+    """Nested phases of a build, combined into one fraction that never decreases. Thread-safe.
 
     Attributes:
-        failure: What ``progress`` has raised; the build is then to end.
+        failure: Error that ``progress`` has raised. It cancels the build.
     """
 
-    def __init__(self, progress: BuildProgress, cancelled: Callable[[], bool]) -> None:
-        self._progress, self._cancelled = progress, cancelled
+    def __init__(self, progress: BuildProgress, is_cancelled: Callable[[], bool]) -> None:
+        self._progress, self._is_cancelled = progress, is_cancelled
         self._phases: dict[str, _Phase] = {}
         self._lock = threading.RLock()
         self._fraction = 0.0
         self.failure: Exception | None = None
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase begins, inside another or on its own."""
+        """Start a phase, inside another phase or at the top level."""
         with self._lock:
             self._phases[name] = _Phase(parent, max(steps, 1))
-            self._tell(name)
+            self._report(name)
 
     def step(self, name: str, step: int) -> bool:
-        """A step is done, counted from 0. Says whether to go on."""
+        """Finish a step, counted from 0. Return whether the build continues."""
         with self._lock:
             if name in self._phases:
                 self._phases[name].done = step + 1
-                self._tell(name)
-            return self.failure is None and not self._cancelled()
+                self._report(name)
+            return self.failure is None and not self._is_cancelled()
 
     def finish(self, name: str) -> None:
-        """A phase ends."""
+        """Finish a phase."""
         with self._lock:
             self._phases.pop(name, None)
 
-    def _tell(self, name: str) -> None:
+    def _report(self, name: str) -> None:
         phase = self._phases[name]
-        self._fraction = max(self._fraction, min(self._reached(name), 1.0))
+        self._fraction = max(self._fraction, min(self._done_fraction(name), 1.0))
         try:
             self._progress(f"{BUILDING}: {name}, {phase.done} of {phase.steps}", self._fraction)
-        except Exception as error:  # it must not travel through TensorRT
+        except Exception as error:  # an exception must not pass through TensorRT
             self.failure = error
 
-    def _reached(self, name: str | None) -> float:
-        """Share of the outermost phase that is done, as seen from an inner one."""
-        reached, chain = 0.0, dict(self._phases)
+    def _done_fraction(self, name: str | None) -> float:
+        """Return the fraction of the outermost phase that is done, starting from an inner phase."""
+        fraction, chain = 0.0, dict(self._phases)
         while name is not None and (phase := chain.pop(name, None)) is not None:
-            reached = (phase.done + reached) / phase.steps
+            fraction = (phase.done + fraction) / phase.steps
             name = phase.parent
-        return reached
+        return fraction
 
 
-def _monitor(trt: Any, phases: Phases) -> Any:
+def _make_monitor(trt: Any, phases: Phases) -> Any:
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)

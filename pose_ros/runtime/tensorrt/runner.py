@@ -1,4 +1,4 @@
-"""TensorRT: the fastest on an NVIDIA GPU. Versions 8.5 to 11, by names of tensors only.
+"""Run networks in TensorRT 8.5 to 11, the fastest runtime on an NVIDIA GPU. Tensors are accessed by name.
 
 References:
     NVIDIA TensorRT, Python API of the releases 8.6, 10.3, 10.16 and 11.4.
@@ -22,32 +22,32 @@ from pose_ros.runtime.tensorrt.session import EngineSession, PlanRefused
 from pose_ros.runtime.tensorrt.source import EngineSource
 from pose_ros.runtime.tensorrt.worker_thread import WorkerThread
 
-PATIENCE_S = 5.0
-"""How long an interrupted build may take to end; before TensorRT 10 nothing ends it."""
+STOP_TIMEOUT_S = 5.0
+"""Longest wait for a cancelled build to end, seconds. Before TensorRT 10 a build cannot be cancelled."""
 
 
 class TensorRTRunner(Runner):
-    """A network in TensorRT. ``run`` may be called from several threads; one after the other gets its turn.
+    """A network in TensorRT. ``run`` may be called from several threads. The runs are executed one after the other.
 
-    The first time on a machine it builds an engine, which takes from seconds to an hour and is kept.
+    The first start on a machine builds an engine and stores it. This takes seconds to an hour.
 
     Args:
         path: An ONNX file.
-        config: Which GPU, precision and sizes.
-        progress: Told how far a build is, from other threads.
-        say: Told in one line why an engine is built, what TensorRT warns of, and what does not work as it should;
-            from other threads.
-        probe: From ``probe_model`` with the same path and settings; it is taken over. None probes here.
+        config: Runtime settings: GPU, precision, sizes and others.
+        progress: Called with the progress of a build, from other threads.
+        notify: Called with one line of text: why an engine is built, warnings of TensorRT, and problems. From other
+            threads.
+        probe: Probe from ``probe_model`` with the same path and settings. This object then owns it. None = make one.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        Unavailable: If there is no GPU, driver or TensorRT that works.
-        ValueError: If TensorRT cannot run the file, or not as the settings say.
-        CudaError: If the GPU has no memory left.
+        FileNotFoundError: If the file does not exist.
+        Unavailable: If no working GPU, driver or TensorRT is found.
+        ValueError: If TensorRT cannot run the file with these settings.
+        CudaError: If the GPU is out of memory.
 
     Attributes:
-        plan: Where the engine is kept.
-        has_built: Whether it had to be built.
+        plan: Path of the stored engine.
+        has_built: Whether the engine was built at this start.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class TensorRTRunner(Runner):
         path: str | Path,
         config: RuntimeConfig | None = None,
         progress: BuildProgress | None = None,
-        say: Notify | None = None,
+        notify: Notify | None = None,
         probe: TensorRTProbe | None = None,
     ) -> None:
-        engine = _Engine(Path(path), config or RuntimeConfig(), progress or _unheard, say or _unheard, probe)
+        engine = _Engine(Path(path), config or RuntimeConfig(), progress or _ignore, notify or _ignore, probe)
         self._worker = WorkerThread("tensorrt")
         try:
             opened, self._session, source = self._worker.call(engine.open)
-        except BaseException:  # also Ctrl-C, while the other thread builds
+        except BaseException:  # includes Ctrl-C while the worker thread builds
             engine.stop.set()
-            self._worker.close(engine.close, PATIENCE_S)
+            self._worker.close(engine.close, STOP_TIMEOUT_S)
             raise
         self._close = weakref.finalize(self, self._worker.close, engine.close)
         self._engine = engine
@@ -75,11 +75,11 @@ class TensorRTRunner(Runner):
         self.description = f"TensorRT {opened.trt.__version__} on {self.device} in {source.request.precision}"
 
     def gpu_memory_bytes(self) -> tuple[int, int] | None:
-        """Used and total memory of the GPU, by all programs; None once it is closed."""
+        """Return used and total memory of the GPU, counting all programs. None after ``close``."""
         return self._engine.cuda.memory_bytes() if self._engine.cuda is not None else None
 
     def close(self) -> None:
-        """Give back all memory; once more does nothing."""
+        """Release all memory. A second call does nothing."""
         self._close()
 
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]:
@@ -89,12 +89,12 @@ class TensorRTRunner(Runner):
 
 
 class _Engine:
-    """The engine of a runner, and what it takes to get it; ``open`` and ``close`` run on the thread that owns it."""
+    """Engine of a runner, with all that is needed to open it. ``open`` and ``close`` run on the worker thread."""
 
     def __init__(
-        self, path: Path, config: RuntimeConfig, progress: BuildProgress, say: Notify, probe: TensorRTProbe | None
+        self, path: Path, config: RuntimeConfig, progress: BuildProgress, notify: Notify, probe: TensorRTProbe | None
     ) -> None:
-        self.path, self.config, self.progress, self.say, self.probe = path, config, progress, say, probe
+        self.path, self.config, self.progress, self.notify, self.probe = path, config, progress, notify, probe
         self.stop = threading.Event()
         self.log: Any = None
         self.session: EngineSession | None = None
@@ -108,9 +108,9 @@ class _Engine:
         probe = self.probe = self.probe or probe_model(self.path, self.config)
         probe.cuda.make_current()
         self.log = log_of(probe.trt)
-        self.log.listeners.append(self.say)
+        self.log.listeners.append(self.notify)
         source = EngineSource(probe.trt, probe.cuda, probe.request, self.config.cache)
-        self.session = self._loaded(probe, source)
+        self.session = self._load_session(probe, source)
         return probe, self.session, source
 
     def close(self) -> None:
@@ -119,20 +119,20 @@ class _Engine:
         if self.cuda is not None:
             self.cuda.close()
         if self.log is not None:
-            self.log.listeners.remove(self.say)
+            self.log.listeners.remove(self.notify)
 
-    def _loaded(self, probe: TensorRTProbe, source: EngineSource) -> EngineSession:
-        plan = source.plan(self.progress, self.say, self.stop)
+    def _load_session(self, probe: TensorRTProbe, source: EngineSource) -> EngineSession:
+        plan = source.plan(self.progress, self.notify, self.stop)
         try:
-            return self._load(probe, plan)
+            return self._open_session(probe, plan)
         except PlanRefused:
             if source.has_built:
                 raise
-        return self._load(probe, source.plan(self.progress, self.say, self.stop, refused=plan))
+        return self._open_session(probe, source.plan(self.progress, self.notify, self.stop, refused_plan=plan))
 
-    def _load(self, probe: TensorRTProbe, plan: bytes) -> EngineSession:
-        return EngineSession(probe.trt, probe.cuda, plan, self.log, self.say, self.config.cuda_graph)
+    def _open_session(self, probe: TensorRTProbe, plan: bytes) -> EngineSession:
+        return EngineSession(probe.trt, probe.cuda, plan, self.log, self.notify, self.config.cuda_graph)
 
 
-def _unheard(*_: object) -> None:
-    """For messages that nobody wants."""
+def _ignore(*_: object) -> None:
+    """Do nothing. The default for missing callbacks."""

@@ -1,4 +1,4 @@
-"""Where the plan of a model comes from: the cache of engines if it holds the right one, else a build."""
+"""Get the plan of a model: from the engine cache, or from a build."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ from pose_ros.runtime.tensorrt.log import log_of
 
 
 class EngineSource:
-    """The plan of one model for this machine and these settings. Makes no object of TensorRT before it builds.
+    """Source of the plan of one model, for this machine and these settings.
+
+    It creates no TensorRT object before a build.
 
     Args:
         trt: The module tensorrt.
         cuda: The GPU.
-        request: The engine that is asked for.
-        cache: Folder of the engines; empty takes the user's.
+        request: The engine to get.
+        cache: Folder of the engines. Empty = the user's cache folder.
 
     Attributes:
-        request: What is built.
-        path: Where the plan is kept.
-        has_built: Whether it has been built here, and not just read.
+        request: The engine to get.
+        path: Path of the plan in the cache.
+        has_built: Whether this object has built the plan. False if it was only read.
     """
 
     def __init__(self, trt: Any, cuda: Cuda, request: EngineRequest, cache: str) -> None:
@@ -46,14 +48,16 @@ class EngineSource:
         self.path = self._cache.folder / plan_name(self._key, request.path.stem)
         self.has_built = False
 
-    def plan(self, progress: BuildProgress, say: Notify, stop: threading.Event, refused: bytes | None = None) -> bytes:
-        """The plan, built if need be.
+    def plan(
+        self, progress: BuildProgress, notify: Notify, stop: threading.Event, refused_plan: bytes | None = None
+    ) -> bytes:
+        """Return the plan. Build it if necessary.
 
         Args:
-            progress: Told how far a build is, from other threads.
-            say: Told in one line why there is a build.
-            stop: Set from another thread, it ends a build where TensorRT can be stopped.
-            refused: A plan that TensorRT has not loaded: another is built.
+            progress: Called with the progress of a build, from other threads.
+            notify: Called with one line of text: why the plan is built.
+            stop: Event that cancels the build (since TensorRT 10) when another thread sets it.
+            refused_plan: Stored plan that TensorRT did not load. It is rebuilt.
 
         Raises:
             ValueError: If TensorRT cannot build it.
@@ -65,7 +69,7 @@ class EngineSource:
             built = build_engine(self._trt, self.request, log, progress, timings, stop.is_set)
             if model_sha256(self.request.path) != self._key.model_sha256:
                 raise ValueError(
-                    f"model {self.request.path}: expected a file that stays while its engine is built, got another; "
+                    f"model {self.request.path}: expected an unchanged file during the build, got a changed one; "
                     "start again"
                 )
             self._cache.keep_timing_cache(self._key, built.timings)
@@ -73,4 +77,6 @@ class EngineSource:
             return built.plan
 
         versions, name = {"cuda": self._cuda.description}, self.request.path.stem
-        return self._cache.get(self._key, build, say, name, refused=refused, versions=versions, given_up=stop.is_set)
+        return self._cache.get(
+            self._key, build, notify, name, refused_plan=refused_plan, versions=versions, is_cancelled=stop.is_set
+        )

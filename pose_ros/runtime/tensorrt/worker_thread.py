@@ -1,4 +1,4 @@
-"""A thread that owns what no other may touch: CUDA's current GPU is each thread's own, and so is TensorRT's work."""
+"""Run jobs on one thread. CUDA has one current GPU per thread, so all TensorRT calls must use the same thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TooLate  # the built-in one only from Python 3.11 on
+from concurrent.futures import TimeoutError as TooLate  # the same as the built-in TimeoutError only since Python 3.11
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -18,36 +18,36 @@ Job = tuple["Future[Any]", Callable[[], Any]]
 
 
 class WorkerThread:
-    """Does what other threads ask for, one job after the other. It does not keep a program from ending.
+    """Thread that runs jobs of other threads, one after the other. It is a daemon thread.
 
     Args:
-        name: Of the thread, for debuggers.
+        name: Name of the thread, for debuggers.
     """
 
     def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._open = True
-        self._thread = threading.Thread(target=_work, args=(self._jobs,), name=name, daemon=True)
+        self._thread = threading.Thread(target=_run_jobs, args=(self._jobs,), name=name, daemon=True)
         self._thread.start()
 
     def call(self, work: Callable[[], Result]) -> Result:
-        """Have something done there, and wait for it; from the thread itself, at once.
+        """Run a job on the thread and wait for it. A call from the thread itself runs the job directly.
 
         Raises:
-            ValueError: If it is closed.
-            Exception: Whatever ``work`` raises.
+            ValueError: If the thread is closed.
+            Exception: Any error of ``work``.
         """
         if threading.current_thread() is self._thread:
             return work()
-        return self._queued(work).result()
+        return self._enqueue(work).result()
 
-    def close(self, last: Callable[[], object] = lambda: None, patience_s: float | None = None) -> None:
-        """Do one last job after those that wait, and end. Once more does nothing.
+    def close(self, last: Callable[[], object] = lambda: None, timeout_s: float | None = None) -> None:
+        """Run one last job after all waiting jobs, then end the thread. A second call does nothing.
 
         Args:
-            last: The job; what it raises is raised here.
-            patience_s: How long to wait for it; None is as long as it takes. From the thread itself there is no wait.
+            last: The last job. Its errors are raised here.
+            timeout_s: Longest wait for the job, seconds. None = no limit. A call from the thread itself does not wait.
         """
         done: Future[object] = Future()
         with self._lock:
@@ -58,9 +58,9 @@ class WorkerThread:
             self._jobs.put(None)
         if threading.current_thread() is not self._thread:
             with suppress(TooLate):
-                done.result(patience_s)
+                done.result(timeout_s)
 
-    def _queued(self, work: Callable[[], Result]) -> Future[Result]:
+    def _enqueue(self, work: Callable[[], Result]) -> Future[Result]:
         future: Future[Result] = Future()
         with self._lock:
             if not self._open:
@@ -69,19 +69,19 @@ class WorkerThread:
         return future
 
 
-def _work(jobs: SimpleQueue[Job | None]) -> None:
+def _run_jobs(jobs: SimpleQueue[Job | None]) -> None:
     while (job := jobs.get()) is not None:
         future, work = job
         try:
             future.set_result(work())
         except BaseException as error:
-            _forget(error)
+            _clear_frames(error)
             future.set_exception(error)
-        del job, future, work  # or they would live until the next job
+        del job, future, work  # otherwise they would live until the next job
 
 
-def _forget(error: BaseException | None) -> None:
-    """Free what the failed functions held: it belongs to this thread, the error goes to another."""
+def _clear_frames(error: BaseException | None) -> None:
+    """Clear the frames of an error. Otherwise another thread would keep objects of this thread alive."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,1 +1,1 @@
-"""How far a network's answer lies from its targets."""
+"""Losses between network outputs and training targets."""

@@ -1,10 +1,10 @@
-"""Settings of the losses."""
+"""Define the settings of the losses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pose_ros.config import check_settings, setting
+from pose_ros.settings import CheckedSettings, setting
 
 PUSH_FORMS = ("gaussian", "exp", "max")
 HEATMAP_LOSSES = ("l2", "logistic", "focal")
@@ -17,41 +17,41 @@ def _weight(default: float, what: str) -> float:
 
 
 @dataclass(frozen=True)
-class LossConfig:
-    """What counts how much. The weight of a field that the network has not is of no matter."""
+class LossConfig(CheckedSettings):
+    """Forms and weights of the losses. Weights of fields that the network lacks are ignored."""
 
     heatmap_loss: str = setting(
-        "l2", "Loss of heatmaps: l2 of their values; logistic or CenterNet's focal loss of logits.",
+        "l2", "Loss of heatmaps: l2 on values; logistic, or CenterNet's focal loss, on logits.",
         choices=HEATMAP_LOSSES,
     )  # fmt: skip
-    centre_loss: str = setting("focal", "Loss of CenterNet's centres: likewise.", choices=HEATMAP_LOSSES)
+    centre_loss: str = setting("focal", "Loss of CenterNet's centres: same choices.", choices=HEATMAP_LOSSES)
     normalisation: str = setting(
         "channels",
-        "Sums over the cells of heatmaps, part affinity fields, centres and segmentation are divided by images and "
-        "channels, or by two per image (openpose), or by all cells (mean).",
+        "Divisor of the summed losses of heatmaps, part affinity fields, centres and segmentation: images x channels "
+        "(channels), 2 x images (openpose), or the number of cells (mean).",
         choices=NORMALISATIONS,
     )
     peak_weight: float = setting(
-        2.0, "Cells of heatmaps count 1 + so much times their target, against the many empty ones.", low=0, high=1e4
+        2.0, "Extra weight of heatmap peaks: a cell has weight 1 + this x target. Not for focal.", low=0, high=1e4
     )
-    hardest: int = setting(0, "Only so many heatmaps of each image count, those of greatest loss; 0 is all.", low=0,
+    hardest: int = setting(0, "Number of heatmaps per image with the highest loss that count; 0 = all.", low=0,
                            high=1000)  # fmt: skip
     push_form: str = setting(
         "gaussian",
-        "How tags of two people repel: exp(-d^2/2), or as published exp(-d^2)/2 (exp) or hinge(1-d)/2 (max).",
+        "Push loss of two people at tag distance d: exp(-d^2/2) (gaussian), exp(-d^2)/2 (exp), hinge(1-d)/2 (max).",
         choices=PUSH_FORMS,
     )
     tag_unit: float = setting(
-        1.0, "Difference of tags that counts 1; less leaves the tags of one person nearer together.", low=0.01, high=100
+        1.0, "Unit of tag differences; a smaller unit pulls the tags of one person closer together.", low=0.01, high=100
     )
     offset_unit: float = setting(
-        32.0, "PersonLab: length of an offset's error that counts 1, the radius of the disks.", unit="px", low=0.1,
+        32.0, "PersonLab: unit of offset errors; the default is the radius of the disks.", unit="px", low=0.1,
         high=1000,
     )  # fmt: skip
     heatmaps: float = _weight(1.0, "heatmaps")
     pafs: float = _weight(1.0, "part affinity fields")
-    pull: float = _weight(3.0, "tags of one person that differ")
-    push: float = _weight(3.0, "tags of two people that are alike")
+    pull: float = _weight(3.0, "the pull loss: different tags within a person")
+    push: float = _weight(3.0, "the push loss: similar tags of two people")
     short_offsets: float = _weight(1.0, "PersonLab's short-range offsets")
     mid_offsets: float = _weight(0.25, "PersonLab's mid-range offsets")
     long_offsets: float = _weight(0.125, "PersonLab's long-range offsets")
@@ -61,6 +61,3 @@ class LossConfig:
     sizes: float = _weight(0.1, "sizes")
     keypoint_offsets: float = _weight(1.0, "offsets from centres to keypoints")
     heatmap_offsets: float = _weight(1.0, "offsets of heatmap peaks")
-
-    def __post_init__(self) -> None:
-        check_settings(self)

@@ -1,4 +1,4 @@
-"""Losses of maps: every cell has a target and a weight.
+"""Compute losses of maps in which every cell has a target and a weight.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050, eq. 5.
@@ -14,27 +14,27 @@ from torch.nn import functional
 
 ALPHA, BETA = 2, 4
 """Exponents of the focal loss."""
-NOT_ZERO = 1e-4
-"""Added to the number of offsets taught, as published."""
+EPSILON = 1e-4
+"""Added to the number of offsets with weight 1, as published."""
 
 
 def l2(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted squared error of each cell."""
+    """Compute the weighted squared error of each cell."""
     return weights * (output - target).square()
 
 
 def logistic(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross entropy of each cell."""
+    """Compute the weighted cross entropy of each cell."""
     return weights * functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
-def reduced(cells: Tensor, normalisation: str, hardest: int = 0) -> Tensor:
-    """The loss of a batch.
+def reduce_cells(cells: Tensor, normalisation: str, hardest: int = 0) -> Tensor:
+    """Reduce the losses of all cells to the loss of a batch.
 
     Args:
-        cells: (B, C, H, W), the loss of each cell.
-        normalisation: What its sum is divided by: ``"channels"``: B C; ``"openpose"``: 2 B; ``"mean"``: B C H W.
-        hardest: Only so many channels of each image are summed, and counted as C, those of greatest loss; 0 is all.
+        cells: (B, C, H, W), loss of each cell.
+        normalisation: Divisor of the sum. ``"channels"``: B C. ``"openpose"``: 2 B. ``"mean"``: B C H W.
+        hardest: Number of channels per image with the highest loss that are summed. It replaces C. 0 = all.
     """
     sums = cells.sum(dim=(2, 3))
     if 0 < hardest < sums.shape[1]:
@@ -45,7 +45,7 @@ def reduced(cells: Tensor, normalisation: str, hardest: int = 0) -> Tensor:
 
 
 def focal(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """CenterNet's loss of peaks (eq. 1): its sum by the number of cells whose target is 1, if there are any."""
+    """Compute CenterNet's focal loss of peaks (eq. 1), divided by the number of cells with target 1 (at least 1)."""
     probability = logits.sigmoid()
     peak = target == 1
     at_peaks = (1 - probability) ** ALPHA * functional.logsigmoid(logits)
@@ -54,6 +54,6 @@ def focal(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 
 
 def l1(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Mean absolute error where the weights are 1; 0 where none is."""
+    """Compute the mean absolute error over the cells with weight 1. It is 0 if there are none."""
     weights = weights.expand_as(output)
-    return (weights * (output - target).abs()).sum() / (weights.sum() + NOT_ZERO)
+    return (weights * (output - target).abs()).sum() / (weights.sum() + EPSILON)

@@ -1,4 +1,4 @@
-"""The loss of tags: alike over a person, different between people.
+"""Compute the loss of tags, which must be similar within a person and different between people.
 
 References:
     Newell et al., Associative Embedding, arXiv:1611.05424, section 3.2 (pull and push; the published code has
@@ -13,15 +13,15 @@ from torch import Tensor
 
 
 def gather_tags(tags: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """Read the tags of all people.
+    """Read the tags of all people from the tag maps.
 
     Args:
         tags: (B, K D, H, W).
-        cells: (B, P, K) row times columns plus column of each keypoint of each person, -1 where absent; or
-            (B, P, K, R), of R readings of each.
+        cells: (B, P, K), cell index ``row * W + col`` of each keypoint of each person. -1 = absent.
+            Or (B, P, K, R), with R cells per keypoint.
 
     Returns:
-        Tags (B, P, K R, D), without meaning where absent, and whether each is present (B, P, K R).
+        Tags (B, P, K R, D), undefined for absent keypoints, and whether each keypoint is present (B, P, K R).
     """
     people, keypoints = cells.shape[1:3]
     maps = tags.reshape(len(tags), keypoints, -1, tags.shape[2] * tags.shape[3])
@@ -32,38 +32,39 @@ def gather_tags(tags: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pull_and_push(tags: Tensor, present: Tensor, form: str = "gaussian") -> tuple[Tensor, Tensor]:
-    """How much tags differ within people, and how much people are alike.
+    """Compute the pull loss within people and the push loss between people.
 
-    With m_n the mean tag of person n, of N people in an image that have any keypoint: pull is the mean over the
-    people of the mean squared distance of their tags from m_n; push is the mean over all pairs of people of
-    exp(-d^2 / 2) with d = |m_n - m_m| (``"gaussian"``), exp(-d^2) / 2 (``"exp"``) or max(1 - d, 0) / 2 (``"max"``).
+    m_n is the mean tag of person n. Only people with at least one keypoint count.
+    Pull is the mean over people of the mean squared distance of their tags from m_n.
+    Push is the mean over all pairs of people of a function of d = |m_n - m_m|:
+    exp(-d^2 / 2) (``"gaussian"``), exp(-d^2) / 2 (``"exp"``) or max(1 - d, 0) / 2 (``"max"``).
 
     Args:
-        tags: (B, P, K, D).
-        present: (B, P, K).
-        form: That of push.
+        tags: (B, P, K, D), tags of the keypoints.
+        present: (B, P, K), whether each keypoint is present.
+        form: Form of the push loss.
 
     Returns:
-        Pull and push (B,); 0 in an image without people, push also with one.
+        Pull and push, (B,) each. Pull is 0 without people, push is 0 with fewer than two people.
     """
-    seen = present[..., None]
+    known = present[..., None]
     keypoints = present.sum(dim=2)
-    means = tags.where(seen, 0).sum(dim=2) / keypoints.clamp(min=1)[..., None]  # (B, P, D)
-    spread = (tags - means[:, :, None]).where(seen, 0).square().sum(dim=(2, 3)) / keypoints.clamp(min=1)
-    somebody = keypoints > 0
-    people = somebody.sum(dim=1)
-    pairs = (somebody[:, :, None] & somebody[:, None]).triu(diagonal=1)
-    alike = _likeness(means, form).where(pairs, 0).sum(dim=(1, 2))
-    return spread.sum(dim=1) / people.clamp(min=1), alike / (people * (people - 1) / 2).clamp(min=1)
+    means = tags.where(known, 0).sum(dim=2) / keypoints.clamp(min=1)[..., None]  # (B, P, D)
+    pull = (tags - means[:, :, None]).where(known, 0).square().sum(dim=(2, 3)) / keypoints.clamp(min=1)
+    has_keypoints = keypoints > 0
+    people = has_keypoints.sum(dim=1)
+    pairs = (has_keypoints[:, :, None] & has_keypoints[:, None]).triu(diagonal=1)
+    push = _similarity(means, form).where(pairs, 0).sum(dim=(1, 2))
+    return pull.sum(dim=1) / people.clamp(min=1), push / (people * (people - 1) / 2).clamp(min=1)
 
 
-def _likeness(means: Tensor, form: str) -> Tensor:
-    """(B, P, P) of mean tags (B, P, D)."""
+def _similarity(means: Tensor, form: str) -> Tensor:
+    """Compute the similarity (B, P, P) of mean tags (B, P, D)."""
     squared = (means[:, :, None] - means[:, None]).square().sum(dim=3)
     if form == "gaussian":
         return torch.exp(-squared / 2)
     if form == "exp":
         return torch.exp(-squared) / 2
-    # The root has no gradient at 0.
+    # The square root has no finite gradient at 0.
     distance = squared.where(squared > 0, 1).sqrt().where(squared > 0, 0)
     return (1 - distance).clamp(min=0) / 2

@@ -1,1 +1,1 @@
-"""What a network should answer for a labelled image, one file per kind of field."""
+"""Training targets of labelled images, one module per kind of field."""

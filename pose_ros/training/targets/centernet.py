@@ -1,6 +1,6 @@
-"""CenterNet's fields: a peak at the centre of each person, and what is read there.
+"""Draw CenterNet's fields: a peak at the centre of each person, and the values read there.
 
-Points are drawn at the cell below them, floor(p); offset fields hold the remainders.
+A point p is drawn at the cell floor(p). Offset fields hold the remainder.
 
 References:
     Zhou et al., Objects as Points, arXiv:1904.07850: section 3 (peaks, offsets, sizes), section 5.2 (keypoints).
@@ -20,98 +20,98 @@ from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_bac
 
 
 def gaussian_radius(size_wh: DoubleArray, overlap: float) -> DoubleArray:
-    """How far the corners of boxes may be off: (N,), of sizes (N, 2), in cells.
+    """Compute the radii (N,) that box corners may move by, from box sizes (N, 2), in cells.
 
-    It is the root, as published, of the case that bounds it, a box within the true one:
-    4 t r^2 - 2 t (w + h) r - (1 - t) w h = 0, where the publishers divide by 2 instead of 8 t.
+    The result is the published root of the limiting case, a box inside the true one:
+    4 t r^2 - 2 t (w + h) r - (1 - t) w h = 0. The publishers divide by 2 instead of 8 t.
     """
     around = overlap * size_wh.sum(axis=1)
     return np.sqrt(around**2 + 4 * overlap * (1 - overlap) * size_wh.prod(axis=1)) - around
 
 
-def centres(scene: GridLabels, config: TargetConfig) -> Target:
-    """(1, H, W) Gaussians at the cells of the centres."""
-    people, cells = _centre_cells(scene)
-    radii = _radii(scene, config)[people]
-    maps, weights = np.zeros((1, *scene.shape_hw), np.float32), scene.weights(1)
+def centres(labels: GridLabels, config: TargetConfig) -> Target:
+    """Draw (1, H, W): Gaussians at the cells of the centres."""
+    people, cells = _centre_cells(labels)
+    radii = _radii(labels, config)[people]
+    maps, weights = np.zeros((1, *labels.shape_hw), np.float32), labels.weights(1)
     channels = np.zeros(len(people), np.int64)
     draw_gaussians(maps, channels, cells.astype(np.float64), _sigmas(radii), radii)
     fill_disks(weights, channels, cells.astype(np.float64), radii, 1)
     return maps, weights
 
 
-def centre_offsets(scene: GridLabels) -> Target:
-    """(2, H, W) x and y from the cell of a centre to the centre, cells."""
-    people, cells = _centre_cells(scene)
-    return _placed(scene, cells, _centres(scene)[people] - cells, np.ones((len(people), 1)))
+def centre_offsets(labels: GridLabels) -> Target:
+    """Draw (2, H, W): x and y from the cell of a centre to the centre, cells."""
+    people, cells = _centre_cells(labels)
+    return _place_values(labels, cells, _centres(labels)[people] - cells, np.ones((len(people), 1)))
 
 
-def sizes(scene: GridLabels) -> Target:
-    """(2, H, W) width and height at the cell of a centre, cells."""
-    people, cells = _centre_cells(scene)
-    return _placed(scene, cells, _sizes(scene)[people], np.ones((len(people), 1)))
+def sizes(labels: GridLabels) -> Target:
+    """Draw (2, H, W): width and height at the cell of a centre, cells."""
+    people, cells = _centre_cells(labels)
+    return _place_values(labels, cells, _sizes(labels)[people], np.ones((len(people), 1)))
 
 
-def keypoint_offsets(scene: GridLabels) -> Target:
-    """(2 K, H, W) x and y from the cell of a centre to the labelled keypoints, cells."""
-    people, cells = _centre_cells(scene)
-    known = np.repeat(scene.labelled[people], 2, axis=1)
-    offsets = (scene.keypoints_xy[people] - cells[:, None]).reshape(known.shape)
-    return _placed(scene, cells, np.where(known, offsets, 0), known)
+def keypoint_offsets(labels: GridLabels) -> Target:
+    """Draw (2 K, H, W): x and y from the cell of a centre to the labelled keypoints, cells."""
+    people, cells = _centre_cells(labels)
+    known = np.repeat(labels.labelled[people], 2, axis=1)
+    offsets = (labels.keypoints_xy[people] - cells[:, None]).reshape(known.shape)
+    return _place_values(labels, cells, np.where(known, offsets, 0), known)
 
 
-def peaks(scene: GridLabels, config: TargetConfig) -> Target:
-    """Heatmaps: Gaussians at the cells of the keypoints, wide as those of the centres; (K, H, W) or (K + 1, H, W)."""
-    maps, radii = np.zeros((scene.states.shape[1], *scene.shape_hw), np.float32), _radii(scene, config)
-    people, channels = scene.labelled.nonzero()
-    cells = np.floor(scene.keypoints_xy[people, channels])
+def peaks(labels: GridLabels, config: TargetConfig) -> Target:
+    """Draw heatmaps (K, H, W) or (K + 1, H, W): Gaussians at the keypoint cells, as wide as those of the centres."""
+    maps, radii = np.zeros((labels.states.shape[1], *labels.shape_hw), np.float32), _radii(labels, config)
+    people, channels = labels.labelled.nonzero()
+    cells = np.floor(labels.keypoints_xy[people, channels])
     draw_gaussians(maps, channels, cells, _sigmas(radii)[people], radii[people])
-    return with_background(maps, heatmap_weights(scene, config, radii), config)
+    return with_background(maps, heatmap_weights(labels, config, radii), config)
 
 
-def heatmap_offsets(scene: GridLabels, config: TargetConfig) -> Target:
-    """(2, H, W) x and y from the cell of a labelled keypoint's peak to the keypoint, cells.
+def heatmap_offsets(labels: GridLabels, config: TargetConfig) -> Target:
+    """Draw (2, H, W): x and y from the peak cell of a labelled keypoint to the keypoint, cells.
 
-    All keypoints share the field: of two in one cell, it holds that of the later person or, of one, the later keypoint.
+    All keypoints share the field. If two keypoints have the same cell, the later person wins, then the later keypoint.
     """
-    points = scene.keypoints_xy[scene.labelled]
+    points = labels.keypoints_xy[labels.labelled]
     to_peak = 0.0 if config.heatmap_form == "centernet" else 0.5
-    chosen, cells = _on_map(points + to_peak, scene.shape_hw)
-    return _placed(scene, cells, points[chosen] - cells, np.ones((len(cells), 1)))
+    chosen, cells = _cells_on_map(points + to_peak, labels.shape_hw)
+    return _place_values(labels, cells, points[chosen] - cells, np.ones((len(cells), 1)))
 
 
-def _centres(scene: GridLabels) -> DoubleArray:
-    return (scene.boxes[:, :2] + scene.boxes[:, 2:]) / 2
+def _centres(labels: GridLabels) -> DoubleArray:
+    return (labels.boxes[:, :2] + labels.boxes[:, 2:]) / 2
 
 
-def _sizes(scene: GridLabels) -> DoubleArray:
-    return scene.boxes[:, 2:] - scene.boxes[:, :2]
+def _sizes(labels: GridLabels) -> DoubleArray:
+    return labels.boxes[:, 2:] - labels.boxes[:, :2]
 
 
-def _radii(scene: GridLabels, config: TargetConfig) -> DoubleArray:
-    """(N,) whole cells."""
-    return np.floor(gaussian_radius(np.ceil(_sizes(scene)).clip(min=0), config.centre_overlap)).clip(min=0)
+def _radii(labels: GridLabels, config: TargetConfig) -> DoubleArray:
+    """Compute the radii (N,) of the peaks, in whole cells."""
+    return np.floor(gaussian_radius(np.ceil(_sizes(labels)).clip(min=0), config.centre_overlap)).clip(min=0)
 
 
 def _sigmas(radii: DoubleArray) -> DoubleArray:
     return (2 * radii + 1) / 6
 
 
-def _centre_cells(scene: GridLabels) -> tuple[LongArray, LongArray]:
-    return _on_map(_centres(scene), scene.shape_hw)
+def _centre_cells(labels: GridLabels) -> tuple[LongArray, LongArray]:
+    return _cells_on_map(_centres(labels), labels.shape_hw)
 
 
-def _on_map(points: DoubleArray, shape_hw: tuple[int, int]) -> tuple[LongArray, LongArray]:
-    """Indices (M,) and cells (M, 2), column and row, of those points (N, 2) that are on the map."""
+def _cells_on_map(points: DoubleArray, shape_hw: tuple[int, int]) -> tuple[LongArray, LongArray]:
+    """Return indices (M,) and cells (M, 2), column and row, of the points (N, 2) that are on the map."""
     cells = np.floor(points).astype(np.int64)
     chosen = np.flatnonzero(((cells >= 0) & (cells < shape_hw[::-1])).all(axis=1))
     return chosen, cells[chosen]
 
 
-def _placed(scene: GridLabels, cells: LongArray, values: DoubleArray, known: npt.NDArray[np.generic]) -> Target:
-    """A field with values (M, C) at cells (M, 2), and weights known (M, C or 1) there; 0 elsewhere."""
-    field = np.zeros((values.shape[1], *scene.shape_hw), np.float32)
-    weights = np.zeros((known.shape[1], *scene.shape_hw), np.uint8)
+def _place_values(labels: GridLabels, cells: LongArray, values: DoubleArray, known: npt.NDArray[np.generic]) -> Target:
+    """Make a field with values (M, C) at cells (M, 2), and weights ``known`` (M, C or 1) there. 0 elsewhere."""
+    field = np.zeros((values.shape[1], *labels.shape_hw), np.float32)
+    weights = np.zeros((known.shape[1], *labels.shape_hw), np.uint8)
     field[:, cells[:, 1], cells[:, 0]] = values.T
     weights[:, cells[:, 1], cells[:, 0]] = known.T
     return field, weights

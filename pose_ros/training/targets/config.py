@@ -1,63 +1,65 @@
-"""Settings of the training targets."""
+"""Define the settings of the training targets."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pose_ros.config import check_settings, setting
+from pose_ros.settings import CheckedSettings, setting
 
 HEATMAP_FORMS = ("gaussian", "rounded", "disk", "centernet")
 LIMB_FORMS = ("hard", "soft")
 
 
 @dataclass(frozen=True)
-class TargetConfig:
-    """What the fields of known people look like.
+class TargetConfig(CheckedSettings):
+    """Forms of the target fields.
 
-    Published forms: OpenPose is ``gaussian`` with sigma 7 px and ``hard`` limbs; trt_pose is ``gaussian`` with its
-    sigma divided by the root of 2 and ``soft`` limbs; associative embedding and HigherHRNet are ``rounded`` with sigma
-    2 cells; PersonLab is ``disk``; CenterNet is ``centernet``.
+    Published forms:
+        OpenPose: ``gaussian`` with sigma 7 px, and ``hard`` limbs.
+        trt_pose: ``gaussian`` with its sigma divided by the square root of 2, and ``soft`` limbs.
+        Associative embedding and HigherHRNet: ``rounded`` with sigma 2 cells.
+        PersonLab: ``disk``.
+        CenterNet: ``centernet``.
     """
 
     heatmap_form: str = setting(
         "gaussian",
-        "Peaks of the heatmaps: gaussian at the keypoint, gaussian at its nearest cell (rounded), a disk, "
-        "or gaussian at the cell before it with a radius by the person's size (centernet).",
+        "Peaks of the heatmaps: Gaussian at the keypoint (gaussian) or at its nearest cell (rounded), disk (disk), "
+        "or Gaussian at the rounded-down cell, with a radius from the size of the person (centernet).",
         choices=HEATMAP_FORMS,
     )
     heatmap_sigma: float = setting(7.0, "Standard deviation of the Gaussians.", unit="px", low=0.1, high=200)
-    background: bool = setting(False, "Whether a further heatmap teaches the background: 1 - the highest.")
+    background: bool = setting(False, "Whether to add a background heatmap: 1 - the maximum of the others.")
     limb_form: str = setting(
         "hard",
-        "Part affinity fields: hard-edged limbs, averaged where people cross, or soft ones, summed.",
+        "Limbs of part affinity fields: hard edges, averaged where people cross; or soft edges, summed.",
         choices=LIMB_FORMS,
     )
     limb_half_width: float = setting(
-        6.5, "Distance from a limb that still belongs to it; of soft limbs, where they fall to 1/e.", unit="px",
+        6.5, "Half the width of a limb; soft limbs fall to 1/e there.", unit="px",
         low=0.1, high=200,
     )  # fmt: skip
     limb_overhang: float = setting(
         4.0,
-        "How far hard limbs go on beyond their ends: short ones would be gaps on a coarse grid. The paper has 0.",
+        "Length of hard limbs beyond their keypoints; avoids gaps in short limbs on coarse grids; 0 in the paper.",
         unit="px",
         low=0,
         high=200,
     )
     uncertain_radius: float = setting(
-        21.0, "Radius around an uncertain keypoint in which nothing is taught.", unit="px", low=0, high=1000
+        21.0, "Radius around an uncertain keypoint in which the loss is 0.", unit="px", low=0, high=1000
     )
     tag_reading: str = setting(
         "nearest",
-        "Tags are taught at the cell nearest to a keypoint, or at the four around it.",
+        "Cells where tags are trained: the one nearest to a keypoint, or the four around it.",
         choices=("nearest", "around"),
     )
-    most_people: int = setting(30, "Most people whose tags are taught; those of most keypoints first.", low=1, high=255)
+    most_people: int = setting(
+        30, "Maximum number of people whose tags are trained; those with the most keypoints first.", low=1, high=255
+    )
     disk_radius: float = setting(
-        32.0, "Radius of PersonLab's disks, in which offsets are taught.", unit="px", low=0.1, high=1000
+        32.0, "Radius of PersonLab's disks, in which offsets are trained.", unit="px", low=0.1, high=1000
     )
     centre_overlap: float = setting(
-        0.7, "CenterNet: boxes moved by the radius of a peak overlap so much.", low=0.01, high=0.99
+        0.7, "CenterNet: overlap of boxes that are moved by the radius of a peak.", low=0.01, high=0.99
     )
-
-    def __post_init__(self) -> None:
-        check_settings(self)

@@ -1,4 +1,4 @@
-"""Gaussians, disks, boxes and limbs, drawn into fields cell by cell; nothing is computed outside of their windows."""
+"""Draw Gaussians, disks, boxes and limbs into fields, each inside a small window of cells."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 from pose_ros.decoder.jit import jit
 
-ADDED = 1e-5
-"""To the length of soft limbs, as published: far ends are off by as much."""
+LENGTH_EPSILON = 1e-5
+"""Added to the length of soft limbs, as published. Their far ends are shifted by the same amount."""
 
 
 @jit
 def _window(low: Any, high: Any, size: Any) -> Any:
-    """First cell and one beyond the last of those from low to high, both included, that are on the map."""
+    """Return the range of cells from low to high, both included, clipped to the map: first cell, and last cell + 1."""
     return max(0, math.ceil(max(low, 0.0))), min(size, math.floor(min(high, size - 1.0)) + 1)
 
 
 @jit
 def draw_gaussians(maps: Any, channels: Any, centres_xy: Any, sigmas: Any, radii: Any) -> None:
-    """Raise maps (C, H, W) to Gaussians exp(-d^2 / (2 sigma^2)), each within a square of its radius.
+    """Draw Gaussians exp(-d^2 / (2 sigma^2)) into maps (C, H, W). Each cell keeps the maximum.
 
     Args:
-        maps: Changed.
-        channels: (M,) of each Gaussian.
-        centres_xy: (M, 2), cells.
-        sigmas: (M,), cells.
-        radii: (M,) half the square's side, cells.
+        maps: (C, H, W), changed in place.
+        channels: (M,), channel of each Gaussian.
+        centres_xy: (M, 2), centres, cells.
+        sigmas: (M,), standard deviations, cells.
+        radii: (M,), half the side of the square in which each Gaussian is drawn, cells.
     """
     rows, cols = maps.shape[1:]
     along_x = np.empty(cols)
@@ -46,7 +46,7 @@ def draw_gaussians(maps: Any, channels: Any, centres_xy: Any, sigmas: Any, radii
 
 @jit
 def fill_disks(maps: Any, channels: Any, centres_xy: Any, radii: Any, value: Any) -> None:
-    """Set the cells of maps (C, H, W) within radii (M,), in cells, of the centres (M, 2) to a value."""
+    """Set the cells of maps (C, H, W) inside disks to a value: centres (M, 2) and radii (M,), in cells."""
     rows, cols = maps.shape[1:]
     for m in range(len(channels)):
         k, x, y, radius = channels[m], centres_xy[m, 0], centres_xy[m, 1], radii[m]
@@ -60,7 +60,7 @@ def fill_disks(maps: Any, channels: Any, centres_xy: Any, radii: Any, value: Any
 
 @jit
 def fill_boxes(maps: Any, channels: Any, boxes: Any, value: Any) -> None:
-    """Set the cells of maps (C, H, W) in boxes (M, 4), x_min, y_min, x_max, y_max in cells, to a value."""
+    """Set the cells of maps (C, H, W) inside boxes (M, 4) to a value: x_min, y_min, x_max, y_max, in cells."""
     rows, cols = maps.shape[1:]
     for m in range(len(channels)):
         first, end = _window(boxes[m, 0], boxes[m, 2], cols)
@@ -75,11 +75,11 @@ def draw_limb(field: Any, counts: Any, ends_xy: Any, widths: Any, soft: Any) -> 
     """Add the unit vectors of a limb to its field.
 
     Args:
-        field: (2, H, W), changed.
-        counts: (H, W), changed: how many limbs stand at each cell.
-        ends_xy: (2, 2), cells.
-        widths: Distance from the limb's line that still belongs to it, or where a soft limb falls to 1/e; how far the
-            limb goes on beyond its ends; how far around its ends something is drawn. Cells.
+        field: (2, H, W), changed in place.
+        counts: (H, W), number of limbs at each cell, changed in place.
+        ends_xy: (2, 2), ends of the limb, cells.
+        widths: Half width, overhang and reach, cells. Half width: half the width of the limb. A soft limb falls to 1/e
+            there. Overhang: length of the limb beyond its ends. Reach: margin of the drawn window around its ends.
         soft: Whether the vectors fall as exp(-d^2 / width^2) with the distance d from the limb.
     """
     width, overhang, reach = widths
@@ -87,7 +87,7 @@ def draw_limb(field: Any, counts: Any, ends_xy: Any, widths: Any, soft: Any) -> 
     length = math.hypot(bx - ax, by - ay)
     if length == 0:
         return
-    length += ADDED if soft else 0.0
+    length += LENGTH_EPSILON if soft else 0.0
     ux, uy = (bx - ax) / length, (by - ay) / length
     first, end = _window(min(ax, bx) - reach, max(ax, bx) + reach, field.shape[2])
     top, bottom = _window(min(ay, by) - reach, max(ay, by) + reach, field.shape[1])

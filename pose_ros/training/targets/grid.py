@@ -1,4 +1,4 @@
-"""A sample on the grid of a network's fields."""
+"""Convert the labels of a sample to the grid of the fields of a network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pose_ros.fields import ModelSpec
 
 @dataclass(frozen=True)
 class GridLabels:
-    """N people of K keypoints on H x W cells.
+    """Labels of N people with K keypoints on a grid of H x W cells.
 
     Attributes:
-        shape_hw: Rows and columns.
+        shape_hw: Rows and columns of the grid.
         stride: Pixels per cell.
-        keypoints_xy: (N, K, 2), cells; cell centres at integers.
-        states: (N, K), as in Sample.
-        boxes: (N, 4), cells.
-        taught: (H, W) uint8, 0 in the ignored places and 1 elsewhere.
-        people_map: (H, W), 1 + the index of the person at each cell; None where there are no masks.
+        keypoints_xy: (N, K, 2), cells. Cell centres are at integers.
+        states: (N, K), keypoint states as in ``Sample``.
+        boxes: (N, 4), x_min, y_min, x_max, y_max, cells.
+        valid: (H, W) uint8, 0 in ignored areas and 1 elsewhere.
+        people_map: (H, W), 1 + index of the person at each cell, 0 = no person. None = no masks.
     """
 
     shape_hw: tuple[int, int]
@@ -31,29 +31,29 @@ class GridLabels:
     keypoints_xy: DoubleArray
     states: ByteArray
     boxes: DoubleArray
-    taught: ByteArray
+    valid: ByteArray
     people_map: ByteArray | None = None
 
     @property
     def labelled(self) -> BoolArray:
-        """(N, K), the keypoints that are taught."""
+        """(N, K), whether each keypoint is labelled."""
         return self.states == LABELLED
 
     def weights(self, channels: int) -> ByteArray:
-        """(channels, H, W) uint8, a copy of ``taught`` for each channel."""
-        return np.repeat(self.taught[None], channels, axis=0)
+        """Return (channels, H, W) uint8, a copy of ``valid`` for each channel."""
+        return np.repeat(self.valid[None], channels, axis=0)
 
 
-def on_cells(sample: Sample, spec: ModelSpec) -> GridLabels:
-    """The sample, of the size of the network's input, on the grid of its fields.
+def to_grid(sample: Sample, spec: ModelSpec) -> GridLabels:
+    """Convert a sample of the input size of the network to the grid of its fields.
 
     Raises:
-        ValueError: If the sample has other keypoints than the network.
+        ValueError: If sample and network have different numbers of keypoints.
     """
     if len(spec.skeleton) != sample.keypoints.shape[1]:
         raise ValueError(
             f"sample: expected the {len(spec.skeleton)} keypoints of {spec.skeleton.name}, "
-            f"got {sample.keypoints.shape[1]}; read the data on the network's skeleton"
+            f"got {sample.keypoints.shape[1]}; read the data with the skeleton of the network"
         )
     width, height = sample.size_wh
     shape_hw = math.ceil(height / spec.stride), math.ceil(width / spec.stride)
@@ -71,6 +71,6 @@ def on_cells(sample: Sample, spec: ModelSpec) -> GridLabels:
 
 
 def _nearest_pixels(count: int, spec: ModelSpec, size: int) -> LongArray:
-    """The pixel, row or column, at the centre of each cell."""
+    """Return the pixel row or column nearest to the centre of each cell."""
     pixels = np.floor(np.arange(count) * spec.stride + spec.origin + 0.5).astype(np.int64)
     return pixels.clip(0, size - 1)

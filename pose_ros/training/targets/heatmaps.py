@@ -1,4 +1,4 @@
-"""Heatmaps: a peak at each keypoint.
+"""Draw heatmaps with a peak at each keypoint, and their weights.
 
 References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050: eq. 5 (the mask
@@ -18,12 +18,12 @@ from pose_ros.training.targets.drawing import draw_gaussians, fill_boxes, fill_d
 from pose_ros.training.targets.grid import GridLabels
 
 Target = tuple[FloatArray, ByteArray]
-"""A field (C, H, W), and its weights (C or 1, H, W), 0 or 1."""
+"""Field (C, H, W), and its weights (C or 1, H, W), 0 or 1."""
 
-CUT = 4.0
-"""Gaussians end at so many standard deviations."""
-OWN = 2.0
-"""Within so many standard deviations a labelled keypoint is taught, whatever else is not known there."""
+CUT_SIGMAS = 4.0
+"""Cut-off of the Gaussians, standard deviations."""
+OWN_SIGMAS = 2.0
+"""Radius around a labelled keypoint in which the weight is always 1, standard deviations."""
 
 
 def confidence_maps(
@@ -33,14 +33,14 @@ def confidence_maps(
     sigma: float,
     radius: float | None = None,
 ) -> FloatArray:
-    """Gaussians around keypoints, the maximum over people (eq. 6 and 7).
+    """Draw Gaussians around keypoints, with the maximum over people (eq. 6 and 7).
 
     Args:
-        keypoints_xy: (N, K, 2), in cells.
-        visible: (N, K).
+        keypoints_xy: (N, K, 2), cells.
+        visible: (N, K), keypoints to draw.
         shape_hw: Rows and columns of the field.
-        sigma: Standard deviation, in cells.
-        radius: Half the side of the square that a Gaussian is drawn in, in cells; 4 sigma by default.
+        sigma: Standard deviation, cells.
+        radius: Half the side of the square in which a Gaussian is drawn, cells. Default: 4 sigma.
 
     Returns:
         (K, H, W) in [0, 1].
@@ -48,42 +48,44 @@ def confidence_maps(
     maps = np.zeros((visible.shape[1], *shape_hw), np.float32)
     people, channels = visible.nonzero()
     centres = keypoints_xy[people, channels].astype(np.float64)
-    reach = CUT * sigma if radius is None else radius
+    reach = CUT_SIGMAS * sigma if radius is None else radius
     draw_gaussians(maps, channels, centres, np.full(len(centres), float(sigma)), np.full(len(centres), float(reach)))
     return maps
 
 
-def gaussians(scene: GridLabels, config: TargetConfig) -> Target:
-    """Gaussians at the keypoints, exact or at the nearest cell; (K, H, W), with background (K + 1, H, W)."""
-    sigma = config.heatmap_sigma / scene.stride
-    centres = scene.keypoints_xy
+def gaussians(labels: GridLabels, config: TargetConfig) -> Target:
+    """Draw Gaussians at the keypoints or their nearest cells: (K, H, W), or (K + 1, H, W) with background."""
+    sigma = config.heatmap_sigma / labels.stride
+    centres = labels.keypoints_xy
     if config.heatmap_form == "rounded":
         centres = np.floor(centres + 0.5)
-    maps = confidence_maps(centres, scene.labelled, scene.shape_hw, sigma)
-    return with_background(maps, heatmap_weights(scene, config, np.full(len(centres), OWN * sigma)), config)
+    maps = confidence_maps(centres, labels.labelled, labels.shape_hw, sigma)
+    return with_background(maps, heatmap_weights(labels, config, np.full(len(centres), OWN_SIGMAS * sigma)), config)
 
 
-def heatmap_weights(scene: GridLabels, config: TargetConfig, own_radii: DoubleArray) -> ByteArray:
-    """(K, H, W): 0 in ignored places, around uncertain keypoints, and for unknown ones in the box of the person.
+def heatmap_weights(labels: GridLabels, config: TargetConfig, own_radii: DoubleArray) -> ByteArray:
+    """Compute the weights (K, H, W) of heatmaps.
+
+    They are 0 in ignored areas, around uncertain keypoints, and in the box of a person for unknown keypoints.
 
     Args:
-        scene: The people.
-        config: Tells the radius around uncertain keypoints.
-        own_radii: (N,) so near to a person's labelled keypoint, in cells, the weight is 1 in any case.
+        labels: Labels on the grid.
+        config: Settings with the radius around uncertain keypoints.
+        own_radii: (N,), radius around the labelled keypoints of each person in which the weight is always 1, cells.
     """
-    weights = scene.weights(scene.states.shape[1])
-    people, channels = (scene.states == UNKNOWN).nonzero()
-    fill_boxes(weights, channels, scene.boxes[people], 0)
-    people, channels = (scene.states == UNCERTAIN).nonzero()
-    around = np.full(len(people), config.uncertain_radius / scene.stride)
-    fill_disks(weights, channels, scene.keypoints_xy[people, channels], around, 0)
-    people, channels = scene.labelled.nonzero()
-    fill_disks(weights, channels, scene.keypoints_xy[people, channels], own_radii[people], 1)
+    weights = labels.weights(labels.states.shape[1])
+    people, channels = (labels.states == UNKNOWN).nonzero()
+    fill_boxes(weights, channels, labels.boxes[people], 0)
+    people, channels = (labels.states == UNCERTAIN).nonzero()
+    around = np.full(len(people), config.uncertain_radius / labels.stride)
+    fill_disks(weights, channels, labels.keypoints_xy[people, channels], around, 0)
+    people, channels = labels.labelled.nonzero()
+    fill_disks(weights, channels, labels.keypoints_xy[people, channels], own_radii[people], 1)
     return weights
 
 
 def with_background(maps: FloatArray, weights: ByteArray, config: TargetConfig) -> Target:
-    """The same, if configured with a last map of 1 - the highest, taught where all maps are."""
+    """Add a background map if configured: 1 - the maximum, with weight 1 where all maps have weight 1."""
     if not config.background:
         return maps, weights
     rest, known = 1 - maps.max(axis=0, keepdims=True), weights.min(axis=0, keepdims=True)

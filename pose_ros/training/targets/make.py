@@ -1,4 +1,4 @@
-"""Training targets: the fields that an ideal network would give for known people."""
+"""Make the training targets of a sample: the ideal fields of its labelled people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pose_ros.fields import ModelSpec
 from pose_ros.training.targets import centernet as targets_centernet
 from pose_ros.training.targets import personlab as targets_personlab
 from pose_ros.training.targets.config import TargetConfig
-from pose_ros.training.targets.grid import GridLabels, on_cells
+from pose_ros.training.targets.grid import GridLabels, to_grid
 from pose_ros.training.targets.heatmaps import Target, confidence_maps, gaussians
 from pose_ros.training.targets.paf import pafs, part_affinity_fields
 from pose_ros.training.targets.tags import tag_cells, tag_cells_around
@@ -18,59 +18,59 @@ from pose_ros.training.targets.tags import tag_cells, tag_cells_around
 __all__ = ["confidence_maps", "make_targets", "part_affinity_fields"]
 
 WEIGHTS = "_weights"
-"""A field's weights are named after it."""
+"""Suffix of a field name that gives the name of its weights."""
 
 
 def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[str, AnyArray]:
-    """What a network is to say of a sample, and where that is known.
+    """Make the target fields of a sample, and their weights.
 
     Args:
-        sample: Of the size of the network's input, on its skeleton.
-        spec: The network; ``heads`` tells which fields.
-        config: The forms.
+        sample: Sample of the input size of the network, with its skeleton.
+        spec: Model description of the network. ``heads`` lists the fields.
+        config: Forms of the targets.
 
     Returns:
-        For each field f of the network ``f``, float32 (C, H, W), and ``f_weights``, uint8 (C or 1, H, W), 1 where it
-        is taught and 0 where not; but for tags only ``tag_cells``, int32 (most_people, K) or
-        (most_people, K, 4), where each person's are.
+        For each field f of the network: ``f``, float32 (C, H, W), and ``f_weights``, uint8 (C or 1, H, W). A weight is
+        1 where the target is known, and 0 elsewhere. For tags only ``tag_cells``: int32 (most_people, K) or
+        (most_people, K, 4), the cells of the keypoints of each person.
 
     Raises:
-        ValueError: If the sample has other keypoints than the network, or the network gives what cannot be taught.
+        ValueError: If sample and network have different numbers of keypoints, or a field has no target.
     """
-    scene = on_cells(sample, spec)
+    labels = to_grid(sample, spec)
     targets: dict[str, AnyArray] = {}
     for name in dict.fromkeys(head.field for head in spec.heads):
         if name == "tags":
             cells = tag_cells_around if config.tag_reading == "around" else tag_cells
-            targets["tag_cells"] = cells(scene, config.most_people)
+            targets["tag_cells"] = cells(labels, config.most_people)
         else:
-            targets[name], targets[name + WEIGHTS] = _maker(name)(scene, spec, config)
+            targets[name], targets[name + WEIGHTS] = _get_maker(name)(labels, spec, config)
     return targets
 
 
-def _heatmaps(scene: GridLabels, spec: ModelSpec, config: TargetConfig) -> Target:
+def _heatmaps(labels: GridLabels, spec: ModelSpec, config: TargetConfig) -> Target:
     forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks}
-    return forms.get(config.heatmap_form, gaussians)(scene, config)
+    return forms.get(config.heatmap_form, gaussians)(labels, config)
 
 
 _Maker = Callable[[GridLabels, ModelSpec, TargetConfig], Target]
 _FIELDS: dict[str, _Maker] = {
     "heatmaps": _heatmaps,
-    "pafs": lambda scene, spec, config: pafs(scene, spec.limbs, config),
-    "short_offsets": lambda scene, spec, config: targets_personlab.short_offsets(scene, config),
-    "mid_offsets": lambda scene, spec, config: targets_personlab.mid_offsets(scene, spec.limbs, config),
-    "long_offsets": lambda scene, spec, config: targets_personlab.long_offsets(scene),
-    "segmentation": lambda scene, spec, config: targets_personlab.segmentation(scene),
-    "centres": lambda scene, spec, config: targets_centernet.centres(scene, config),
-    "centre_offsets": lambda scene, spec, config: targets_centernet.centre_offsets(scene),
-    "sizes": lambda scene, spec, config: targets_centernet.sizes(scene),
-    "keypoint_offsets": lambda scene, spec, config: targets_centernet.keypoint_offsets(scene),
-    "heatmap_offsets": lambda scene, spec, config: targets_centernet.heatmap_offsets(scene, config),
+    "pafs": lambda labels, spec, config: pafs(labels, spec.limbs, config),
+    "short_offsets": lambda labels, spec, config: targets_personlab.short_offsets(labels, config),
+    "mid_offsets": lambda labels, spec, config: targets_personlab.mid_offsets(labels, spec.limbs, config),
+    "long_offsets": lambda labels, spec, config: targets_personlab.long_offsets(labels),
+    "segmentation": lambda labels, spec, config: targets_personlab.segmentation(labels),
+    "centres": lambda labels, spec, config: targets_centernet.centres(labels, config),
+    "centre_offsets": lambda labels, spec, config: targets_centernet.centre_offsets(labels),
+    "sizes": lambda labels, spec, config: targets_centernet.sizes(labels),
+    "keypoint_offsets": lambda labels, spec, config: targets_centernet.keypoint_offsets(labels),
+    "heatmap_offsets": lambda labels, spec, config: targets_centernet.heatmap_offsets(labels, config),
 }
-"""How each field is made; tags apart, of which only the places are known."""
+"""Function that makes each field. Tags are separate: only their cells are known, not their values."""
 
 
-def _maker(name: str) -> _Maker:
+def _get_maker(name: str) -> _Maker:
     if name not in _FIELDS:
-        raise ValueError(f"heads: expected tags, {', '.join(_FIELDS)}, got {name}, which cannot be taught")
+        raise ValueError(f"heads: expected tags, {', '.join(_FIELDS)}, got {name}, which has no target")
     return _FIELDS[name]

@@ -1,4 +1,4 @@
-"""PersonLab's fields: disks around keypoints, and offsets from their cells to keypoints.
+"""Draw PersonLab's fields: disks around keypoints, and offsets from their cells to keypoints.
 
 References:
     Papandreou et al., PersonLab, arXiv:1803.08225: section 3.1 (heatmaps: disks of 32 px; short-range offsets in them;
@@ -18,60 +18,64 @@ from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.grid import GridLabels
 from pose_ros.training.targets.heatmaps import Target, heatmap_weights, with_background
 
-NOBODY = -1
+NO_PERSON = -1
+"""Index of cells without a person."""
 
 
-def disks(scene: GridLabels, config: TargetConfig) -> Target:
-    """Heatmaps that are 1 in a disk around each keypoint; (K, H, W), with background (K + 1, H, W)."""
-    maps = (nearest_people(scene, config.disk_radius) != NOBODY).astype(np.float32)
-    radii = np.full(len(scene.states), config.disk_radius / scene.stride)
-    return with_background(maps, heatmap_weights(scene, config, radii), config)
+def disks(labels: GridLabels, config: TargetConfig) -> Target:
+    """Draw heatmaps that are 1 in a disk around each keypoint: (K, H, W), or (K + 1, H, W) with background."""
+    maps = (nearest_people(labels, config.disk_radius) != NO_PERSON).astype(np.float32)
+    radii = np.full(len(labels.states), config.disk_radius / labels.stride)
+    return with_background(maps, heatmap_weights(labels, config, radii), config)
 
 
-def short_offsets(scene: GridLabels, config: TargetConfig) -> Target:
-    """(2 K, H, W) x and y from the cells of a keypoint's disk to the keypoint, px."""
-    count = scene.states.shape[1]
-    return _offsets(scene, nearest_people(scene, config.disk_radius), [(k, k) for k in range(count)])
+def short_offsets(labels: GridLabels, config: TargetConfig) -> Target:
+    """Draw (2 K, H, W): x and y from the cells of the disk of a keypoint to the keypoint, px."""
+    count = labels.states.shape[1]
+    return _offsets(labels, nearest_people(labels, config.disk_radius), [(k, k) for k in range(count)])
 
 
-def mid_offsets(scene: GridLabels, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
-    """(4 E, H, W) from the cells of a keypoint's disk to its neighbour, px: all edges forward, then all backward."""
-    return _offsets(scene, nearest_people(scene, config.disk_radius), [*limbs, *((b, a) for a, b in limbs)])
+def mid_offsets(labels: GridLabels, limbs: tuple[Limb, ...], config: TargetConfig) -> Target:
+    """Draw (4 E, H, W): x and y from the cells of the disk of a keypoint to its neighbour, px.
+
+    All E edges forward come first, then all edges backward.
+    """
+    return _offsets(labels, nearest_people(labels, config.disk_radius), [*limbs, *((b, a) for a, b in limbs)])
 
 
-def long_offsets(scene: GridLabels) -> Target:
-    """(2 K, H, W) x and y from the cells of a person's mask to their keypoints, px."""
-    mask = np.zeros(scene.shape_hw, np.uint8) if scene.people_map is None else scene.people_map
-    return _offsets(scene, mask[None].astype(np.int16) - 1, [(0, k) for k in range(scene.states.shape[1])])
+def long_offsets(labels: GridLabels) -> Target:
+    """Draw (2 K, H, W): x and y from the cells of the mask of a person to their keypoints, px."""
+    mask = np.zeros(labels.shape_hw, np.uint8) if labels.people_map is None else labels.people_map
+    return _offsets(labels, mask[None].astype(np.int16) - 1, [(0, k) for k in range(labels.states.shape[1])])
 
 
-def segmentation(scene: GridLabels) -> Target:
-    """(1, H, W) 1 where a person is; not taught where there are people, but no masks of them."""
-    if scene.people_map is not None:
-        return (scene.people_map[None] > 0).astype(np.float32), scene.taught[None]
-    nobody = np.uint8(len(scene.states) == 0)
-    return np.zeros((1, *scene.shape_hw), np.float32), scene.taught[None] * nobody
+def segmentation(labels: GridLabels) -> Target:
+    """Draw (1, H, W): 1 inside people. The weights are 0 if there are people but no masks."""
+    if labels.people_map is not None:
+        return (labels.people_map[None] > 0).astype(np.float32), labels.valid[None]
+    empty = np.uint8(len(labels.states) == 0)
+    return np.zeros((1, *labels.shape_hw), np.float32), labels.valid[None] * empty
 
 
-def nearest_people(scene: GridLabels, radius: float) -> npt.NDArray[np.int16]:
-    """(K, H, W), of those whose labelled keypoint is within a radius, px, the nearest; -1 where there is nobody."""
-    owners = np.full((scene.states.shape[1], *scene.shape_hw), NOBODY, np.int16)
-    _fill_owners(owners, scene.keypoints_xy, scene.labelled, radius / scene.stride)
+def nearest_people(labels: GridLabels, radius: float) -> npt.NDArray[np.int16]:
+    """Return (K, H, W): index of the person with the nearest labelled keypoint within a radius, px. -1 = none."""
+    owners = np.full((labels.states.shape[1], *labels.shape_hw), NO_PERSON, np.int16)
+    _fill_owners(owners, labels.keypoints_xy, labels.labelled, radius / labels.stride)
     return owners
 
 
-def _offsets(scene: GridLabels, owners: npt.NDArray[np.int16], pairs: list[Limb]) -> Target:
-    """Offsets (2 M, H, W) and weights; pair m is a channel of owners (C, H, W), and the keypoint to point at."""
-    fields = np.zeros((2 * len(pairs), *scene.shape_hw), np.float32)
+def _offsets(labels: GridLabels, owners: npt.NDArray[np.int16], pairs: list[Limb]) -> Target:
+    """Draw offsets (2 M, H, W) and weights. Pair m is a channel of owners (C, H, W), and the target keypoint."""
+    fields = np.zeros((2 * len(pairs), *labels.shape_hw), np.float32)
     weights = np.zeros(fields.shape, np.uint8)
     steps = np.array(pairs, np.int64).reshape(-1, 2)
-    _fill_offsets(fields, weights, owners, steps, scene.keypoints_xy, scene.labelled, float(scene.stride))
+    _fill_offsets(fields, weights, owners, steps, labels.keypoints_xy, labels.labelled, float(labels.stride))
     return fields, weights
 
 
 @jit
 def _fill_owners(owners: Any, xy: Any, labelled: Any, radius: Any) -> None:
-    """Write, into a map per keypoint, who is nearest."""
+    """Write the index of the nearest person into the map of each keypoint."""
     rows, cols = owners.shape[1:]
     for k in range(len(owners)):
         for n in range(len(xy)):
@@ -89,7 +93,7 @@ def _fill_owners(owners: Any, xy: Any, labelled: Any, radius: Any) -> None:
 
 @jit
 def _fill_offsets(fields: Any, weights: Any, owners: Any, pairs: Any, xy: Any, labelled: Any, stride: Any) -> None:
-    """Point from each cell to a keypoint of its owner, where that is labelled."""
+    """Write the offset from each cell to a keypoint of its owner, if that keypoint is labelled."""
     for m in range(len(pairs)):
         channel, k = pairs[m]
         for row in range(owners.shape[1]):

@@ -1,3 +1,9 @@
+"""Test the importers of trt_pose, Lightweight OpenPose and OpenPose.
+
+The publishers' networks are written here a second time, with the publishers' keys. With the same random weights, both
+must compute the same.
+"""
+
 from __future__ import annotations
 
 import re
@@ -12,7 +18,7 @@ import checkpoint_keys  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from pose_ros.checkpoint import lightweight_openpose, load_checkpoint, openpose, trt_pose  # noqa: E402
-from pose_ros.checkpoint.loading import from_state, publishers  # noqa: E402
+from pose_ros.checkpoint.loading import load_state, publishers  # noqa: E402
 from pose_ros.network.trt_pose import HAND_21, NETWORKS  # noqa: E402
 from pose_ros.skeleton import BODY_25, OPENPOSE_18, TRT_POSE_18  # noqa: E402
 
@@ -32,11 +38,11 @@ OTHERS = (
     *("centernet_multi_pose_dla34", "centernet_multi_pose_hourglass", "dekr_w32", "higherhrnet_w32"),
     *("higherhrnet_w48", "pose_ae_train_4hg", "posenet_pytorch_mnv1_101"),
 )
-OURS = (trt_pose.PUBLISHER, lightweight_openpose.PUBLISHER, openpose.PUBLISHER)
+PUBLISHERS = (trt_pose.PUBLISHER, lightweight_openpose.PUBLISHER, openpose.PUBLISHER)
 
 
-def body_25():
-    """The layers of OpenPose's BODY_25, as Caffe names them."""
+def body_25_shapes():
+    """Return the shapes of OpenPose's BODY_25, with Caffe's names of the layers."""
     rows = [("conv1_1", 3, 64), ("conv1_2", 64, 64), ("conv2_1", 64, 128), ("conv2_2", 128, 128), ("conv3_1", 128, 256)]
     rows += [(f"conv3_{n}", 256, 256) for n in (2, 3, 4)] + [("conv4_1", 256, 512), ("conv4_2", 512, 512)]
     rows += [("conv4_3_CPM", 512, 256), ("conv4_4_CPM", 256, 128)]
@@ -59,7 +65,7 @@ def body_25():
 
 
 def shapes_of(table):
-    return body_25() if table == "body_25" else checkpoint_keys.published(table)
+    return body_25_shapes() if table == "body_25" else checkpoint_keys.published_shapes(table)
 
 
 @cache
@@ -69,20 +75,20 @@ def state(table):
 
 @cache
 def network(table):
-    """The loaded network; shared by the tests, which do not change it."""
-    return from_state(dict(state(table)), f"{table}.pth")
+    """Load the network. The tests share it and do not change it."""
+    return load_state(dict(state(table)), f"{table}.pth")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def forget():
-    """Gives back the gigabyte of all these weights."""
+def clear_caches():
+    """Free the gigabyte of all these weights."""
     yield
     state.cache_clear()
     network.cache_clear()
 
 
 class Layers:
-    """A checkpoint's layers under the publisher's own names, as functions."""
+    """Layers of a checkpoint as functions, by the publisher's names."""
 
     def __init__(self, table, prefix=""):
         self.state, self.prefix = state(table), prefix
@@ -157,15 +163,15 @@ def lightweight_forward(images):
     features = x = layers.conv(narrow + x, "cpm.conv.0").relu()
     for n in range(3):
         x = layers.conv(x, f"initial_stage.trunk.{n}.0").relu()
-    said = [lightweight_head(layers, x, "initial_stage")]
-    x = torch.cat([features, *said[0]], dim=1)
+    first = lightweight_head(layers, x, "initial_stage")
+    x = torch.cat([features, *first], dim=1)
     for n in range(5):
         block = f"refinement_stages.0.trunk.{n}"
         narrow = x = layers.conv(x, f"{block}.initial.0").relu()
         for k in (0, 1):
             x = layers.norm(layers.conv(x, f"{block}.trunk.{k}.0", dilation=k + 1), f"{block}.trunk.{k}.1").relu()
         x = narrow + x
-    return [*said, lightweight_head(layers, x, "refinement_stages.0")]
+    return [first, lightweight_head(layers, x, "refinement_stages.0")]
 
 
 def lightweight_head(layers, x, stage):
@@ -175,8 +181,8 @@ def lightweight_head(layers, x, stage):
     ]
 
 
-def vgg(layers, x, trunk, prelu=False):
-    for block, names in enumerate(trunk):
+def vgg(layers, x, blocks, prelu=False):
+    for block, names in enumerate(blocks):
         x = F.max_pool2d(x, 2) if block else x
         for name in names.split():
             x = layers.conv(x, f"conv{name}")
@@ -184,14 +190,14 @@ def vgg(layers, x, trunk, prelu=False):
     return x
 
 
-TRUNK = ("1_1 1_2", "2_1 2_2", "3_1 3_2 3_3 3_4", "4_1 4_2 4_3_CPM 4_4_CPM")
+VGG_BLOCKS = ("1_1 1_2", "2_1 2_2", "3_1 3_2 3_3 3_4", "4_1 4_2 4_3_CPM 4_4_CPM")
 
 
 def openpose_forward(images):
-    features = x = vgg(Layers(OPENPOSE, "model0."), images, TRUNK)
+    features = x = vgg(Layers(OPENPOSE, "model0."), images, VGG_BLOCKS)
     results = []
     for stage in range(1, 7):
-        said = []
+        fields = []
         for branch in (1, 2):
             layers, y = Layers(OPENPOSE, f"model{stage}_{branch}."), x
             count = 5 if stage == 1 else 7
@@ -199,15 +205,15 @@ def openpose_forward(images):
                 name = f"conv5_{n}_CPM_L{branch}" if stage == 1 else f"Mconv{n}_stage{stage}_L{branch}"
                 y = layers.conv(y, name)
                 y = y.relu() if n < count else y
-            said.append(y)
-        results.append(said)
-        x = torch.cat([*said, features], dim=1)
+            fields.append(y)
+        results.append(fields)
+        x = torch.cat([*fields, features], dim=1)
     return results
 
 
 def body_25_forward(images):
     layers = Layers("body_25")
-    features = vgg(layers, images, TRUNK, prelu=True)
+    features = vgg(layers, images, VGG_BLOCKS, prelu=True)
 
     def stage(x, name):
         for block in range(1, 6):
@@ -227,10 +233,10 @@ def body_25_forward(images):
     return stage(torch.cat([features, heat, paf], dim=1), "1_L1"), paf
 
 
-def close(ours, theirs):
-    """Equal, by values that the image has a say in."""
-    assert theirs.std(dim=(2, 3)).mean() > 0.01
-    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.abs().max().item())
+def check_close(result, expected):
+    """Check that two fields are equal, and that their values depend on the image."""
+    assert expected.std(dim=(2, 3)).mean() > 0.01
+    torch.testing.assert_close(result, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
 
 
 @pytest.fixture
@@ -239,7 +245,7 @@ def images():
 
 
 @pytest.mark.parametrize(("table", "expected"), [(table, name) for table, (_, name) in TABLES.items()])
-def test_a_published_checkpoint_loads_whole(table, expected):
+def test_a_published_checkpoint_loads_completely(table, expected):
     model = network(table)
 
     assert model.spec.name == expected
@@ -248,39 +254,39 @@ def test_a_published_checkpoint_loads_whole(table, expected):
 
 @pytest.mark.parametrize("table", [RESNET, DENSENET])
 @torch.no_grad()
-def test_trt_pose_fields_are_the_publishers_with_x_before_y(table, images):
-    ours, theirs = network(table).fields(images), trt_pose_forward(table, images)
+def test_trt_pose_fields_equal_the_publishers_with_x_before_y(table, images):
+    fields, expected = network(table).fields(images), trt_pose_forward(table, images)
 
-    close(ours["heatmaps"], theirs["cmap"])
-    close(ours["pafs"][:, 0::2], theirs["paf"][:, 1::2])
-    close(ours["pafs"][:, 1::2], theirs["paf"][:, 0::2])
-
-
-@torch.no_grad()
-def test_lightweight_openpose_says_what_the_publishers_network_says_in_each_stage(images):
-    for ours, (heatmaps, pafs) in zip(network(LIGHT_1)(images), lightweight_forward(images), strict=True):
-        close(ours["heatmaps"], heatmaps)
-        close(ours["pafs"], pafs)
+    check_close(fields["heatmaps"], expected["cmap"])
+    check_close(fields["pafs"][:, 0::2], expected["paf"][:, 1::2])
+    check_close(fields["pafs"][:, 1::2], expected["paf"][:, 0::2])
 
 
 @torch.no_grad()
-def test_openpose_says_what_the_publishers_network_says_in_each_stage(images):
-    for ours, (pafs, heatmaps) in zip(network(OPENPOSE)(images), openpose_forward(images), strict=True):
-        close(ours["heatmaps"], heatmaps)
-        close(ours["pafs"], pafs)
+def test_each_stage_of_lightweight_openpose_equals_the_publishers(images):
+    for stage, (heatmaps, pafs) in zip(network(LIGHT_1)(images), lightweight_forward(images), strict=True):
+        check_close(stage["heatmaps"], heatmaps)
+        check_close(stage["pafs"], pafs)
 
 
 @torch.no_grad()
-def test_body_25_says_what_the_publishers_network_says(images):
+def test_each_stage_of_openpose_equals_the_publishers(images):
+    for stage, (pafs, heatmaps) in zip(network(OPENPOSE)(images), openpose_forward(images), strict=True):
+        check_close(stage["heatmaps"], heatmaps)
+        check_close(stage["pafs"], pafs)
+
+
+@torch.no_grad()
+def test_body_25_fields_equal_the_publishers(images):
     heatmaps, pafs = body_25_forward(images)
 
-    ours = network("body_25").fields(images)
+    fields = network("body_25").fields(images)
 
-    close(ours["heatmaps"], heatmaps)
-    close(ours["pafs"], pafs)
+    check_close(fields["heatmaps"], heatmaps)
+    check_close(fields["pafs"], pafs)
 
 
-def test_a_file_of_the_publisher_with_its_training_state_loads(tmp_path):
+def test_a_published_file_with_its_training_state_loads(tmp_path):
     path = tmp_path / "checkpoint_iter_370000.pth"
     wrapped = {f"module.{key}": value for key, value in state(LIGHT_1).items()}
     torch.save({"state_dict": wrapped, "optimizer": {"lr": 4e-5}, "iter": 370000, "current_epoch": 280}, path)
@@ -291,9 +297,9 @@ def test_a_file_of_the_publisher_with_its_training_state_loads(tmp_path):
     torch.testing.assert_close(model.state_dict(), network(LIGHT_1).state_dict())
 
 
-def test_another_network_than_the_one_named_is_said_to_be_it(tmp_path):
+def test_the_error_names_the_identified_network_if_another_was_requested(tmp_path):
     torch.save(state(LIGHT_1), tmp_path / "a.pth")
-    with pytest.raises(ValueError, match=r"missing, first stages\.2.*by its keys it is a checkpoint of \S+_1$"):
+    with pytest.raises(ValueError, match=r"missing, first stages\.2.*its keys identify it as a checkpoint of \S+_1$"):
         load_checkpoint(tmp_path / "a.pth", network="lightweight_openpose_3")
 
 
@@ -307,7 +313,7 @@ def test_a_caffe_model_in_a_numpy_archive_loads(tmp_path):
     torch.testing.assert_close(model.state_dict(), network("body_25").state_dict())
 
 
-def test_caffe_names_without_the_prefixes_of_a_port_are_the_same():
+def test_caffe_names_are_converted_without_the_prefixes_of_a_port():
     bare = {key.partition(".")[2]: value for key, value in state(OPENPOSE).items()}
 
     assert set(openpose.PUBLISHER.convert(bare)) == set(network(OPENPOSE).state_dict())
@@ -324,56 +330,56 @@ def test_caffe_names_without_the_prefixes_of_a_port_are_the_same():
         pytest.param(lambda s, key: s.update(odd=s[key]), "1 unexpected, first odd", id="added"),
     ],
 )
-def test_what_does_not_fit_is_named(table, damage, message):
+def test_keys_that_do_not_fit_are_reported(table, damage, message):
     keys = {
         RESNET: ("0.resnet.layer4.1.conv2.weight", "backbone.layer4.1.conv2.weight"),
         LIGHT_1: ("refinement_stages.0.pafs.1.0.weight", "stages.1.pafs.1.0.weight"),
         "body_25": ("Mprelu6_stage1_L1.weight", "heatmaps.1.leave.prelu6.weight"),
     }
-    theirs, ours = keys[table]
+    published, own = keys[table]
     damaged = dict(state(table))
-    damage(damaged, theirs)
+    damage(damaged, published)
 
-    with pytest.raises(ValueError, match=message.format(ours.replace(".", r"\."))) as error:
-        from_state(damaged, "cut.pth")
+    with pytest.raises(ValueError, match=message.format(own.replace(".", r"\."))) as error:
+        load_state(damaged, "damaged.pth")
 
-    assert f"cut.pth ({TABLES[table][0]}, {TABLES[table][1]})" in str(error.value)
+    assert f"damaged.pth ({TABLES[table][0]}, {TABLES[table][1]})" in str(error.value)
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_exactly_one_publisher_knows_a_checkpoint(table):
+def test_exactly_one_publisher_identifies_a_checkpoint(table):
     shapes = shapes_of(table)
 
     assert [publisher.name for publisher in publishers() if publisher.network(shapes)] == [TABLES[table][0]]
 
 
 @pytest.mark.parametrize("table", OTHERS)
-def test_checkpoints_of_other_families_are_left_to_others(table):
-    shapes = checkpoint_keys.published(table)
+def test_checkpoints_of_other_families_are_not_identified(table):
+    shapes = checkpoint_keys.published_shapes(table)
 
-    assert [publisher.name for publisher in OURS if publisher.network(shapes)] == []
+    assert [publisher.name for publisher in PUBLISHERS if publisher.network(shapes)] == []
 
 
-def as_published(name):
-    """The keys and shapes that trt_pose gives a network of ours."""
+def trt_pose_shapes(name):
+    """Return the shapes of one of our networks, with the keys of trt_pose."""
     with torch.device("meta"):
-        ours = {key: tuple(value.shape) for key, value in NETWORKS[name]().state_dict().items()}
+        shapes = {key: tuple(value.shape) for key, value in NETWORKS[name]().state_dict().items()}
     attention = name.endswith("_att")
-    trunk = "0.resnet." if "resnet" in name else "0.densenet."
-    renamed = [
-        (r"^backbone\.", trunk),
+    backbone = "0.resnet." if "resnet" in name else "0.densenet."
+    rules = [
+        (r"^backbone\.", backbone),
         (r"^heads\.heatmaps\.", "1.cmap_"),
         (r"^heads\.pafs\.", "1.paf_"),
         (r"_conv\.", "_conv." if attention else "_conv.1."),
         (r"_up\.", "_up." if attention else "_conv.0."),
         (r"_gate\.", "_att."),
     ]
-    return {reduce(lambda key, pair: re.sub(*pair, key), renamed, key): shape for key, shape in ours.items()}
+    return {reduce(lambda key, rule: re.sub(*rule, key), rules, key): shape for key, shape in shapes.items()}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_trunk_and_attention_of_trt_pose_are_told_from_the_keys(name):
-    shapes = as_published(name)
+def test_backbone_and_attention_of_trt_pose_are_identified(name):
+    shapes = trt_pose_shapes(name)
 
     with torch.device("meta"):
         model = trt_pose.PUBLISHER.network(shapes)()
@@ -384,22 +390,22 @@ def test_trunk_and_attention_of_trt_pose_are_told_from_the_keys(name):
     assert converted.keys() == model.state_dict().keys()
 
 
-def trt_pose_of(keypoints, links):
-    shapes = as_published("trt_pose_resnet18_att")
+def trt_pose_shapes_with(keypoints, links):
+    shapes = trt_pose_shapes("trt_pose_resnet18_att")
     shapes |= {"1.cmap_conv.weight": (keypoints, 256, 1, 1), "1.cmap_conv.bias": (keypoints,)}
     return shapes | {"1.paf_conv.weight": (2 * links, 256, 1, 1), "1.paf_conv.bias": (2 * links,)}
 
 
-def test_a_hand_is_told_from_a_body():
+def test_a_hand_is_identified():
     with torch.device("meta"):
-        model = trt_pose.PUBLISHER.network(trt_pose_of(21, 20))()
+        model = trt_pose.PUBLISHER.network(trt_pose_shapes_with(21, 20))()
 
     assert model.spec.skeleton == HAND_21
     assert {HAND_21.keypoint_names[k] for limb in HAND_21.limbs for k in limb} == set(HAND_21.keypoint_names)
 
 
-def test_keypoints_of_unknown_meaning_are_refused():
-    build = trt_pose.PUBLISHER.network(trt_pose_of(5, 4))
+def test_unknown_keypoints_are_rejected():
+    build = trt_pose.PUBLISHER.network(trt_pose_shapes_with(5, 4))
 
     with pytest.raises(ValueError, match=r"expected 18 keypoints and 21 links .* got 5 and 4"):
         build()
@@ -407,7 +413,7 @@ def test_keypoints_of_unknown_meaning_are_refused():
 
 @pytest.mark.parametrize("count", [0, 2, 5])
 def test_refinement_stages_are_counted(count):
-    shapes = checkpoint_keys.published(LIGHT_1)
+    shapes = checkpoint_keys.published_shapes(LIGHT_1)
     first = {key: shape for key, shape in shapes.items() if not key.startswith("refinement_stages.")}
     stage = {key.split(".", 2)[2]: shape for key, shape in shapes.items() if key.startswith("refinement_stages.")}
     shapes = first | {f"refinement_stages.{n}.{key}": shape for n in range(count) for key, shape in stage.items()}

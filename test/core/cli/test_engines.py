@@ -1,4 +1,4 @@
-"""``pose_ros models engines``: what it lists, what it removes, and what it leaves."""
+"""Test ``pose_ros models engines``."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ KEY = EngineKey("a" * 64, "10.3.0", ORIN, "8.7", "fp16", "1x3x368x656", "level 3
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineCache:
-    """The user's own."""
+    """Engine cache in the user's cache folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return EngineCache()
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Gives this machine a TensorRT and GPUs."""
+    """Fake TensorRT and the GPUs of this machine."""
 
-    def give(tensorrt: str, gpus: Sequence[cuda.Gpu] = GPUS) -> None:
+    def install_fakes(tensorrt: str, gpus: Sequence[cuda.Gpu] = GPUS) -> None:
         if tensorrt:
             (tmp_path / "tensorrt.py").write_text(tensorrt)
         monkeypatch.syspath_prepend(tmp_path)
@@ -45,7 +45,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
         monkeypatch.setattr(cuda, "find_gpu", find_gpu)
 
-    return give
+    return install_fakes
 
 
 def run(*options: object) -> list[str]:
@@ -80,7 +80,7 @@ def test_table(cache: EngineCache) -> None:
     assert default.split()[7:11] == ["(8.7)", "fp16", "1x3x368x656", "2.3"]
     assert default.count(today) >= 1 and not default.endswith("changed")
     assert broken.endswith("its plan has 7 bytes, expected 2345678") and "0.0" in broken
-    assert strange.split()[:5] == ["strange", "-", "-", "-", "-"] and "says nothing that we know" in strange
+    assert strange.split()[:5] == ["strange", "-", "-", "-", "-"] and "its sidecar is not valid" in strange
 
 
 def test_another_folder(cache: EngineCache, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_another_folder(cache: EngineCache, tmp_path: Path) -> None:
     assert run() == [f"no engines in {cache.folder}"]
 
 
-def test_prune_removes_what_can_never_be_loaded_here(cache: EngineCache, install) -> None:
+def test_prune_removes_engines_that_this_machine_can_never_load(cache: EngineCache, install) -> None:
     install("__version__ = '10.3.0'")
     put(cache, "good")
     put(cache, "good-too", gpu=RTX, compute_capability="8.9", precision="fp32")
@@ -97,43 +97,41 @@ def test_prune_removes_what_can_never_be_loaded_here(cache: EngineCache, install
     put(cache, "away", gpu="Xavier", compute_capability="7.2")
     put(cache, "mixed", gpu=ORIN, compute_capability="8.9")
     put(cache, "broken").write_bytes(b"damaged")
-    said = run("--prune")
-    removed = dict(line.split(": ", 1) for line in said if line.startswith("removed"))
+    lines = run("--prune")
+    removed = dict(line.split(": ", 1) for line in lines if line.startswith("removed"))
     assert {name.split()[1].rpartition("-")[0]: reason for name, reason in removed.items()} == {
-        "old": "for TensorRT 8.6.1, here is 10.3.0",
-        "away": f"for Xavier (7.2), here is {ORIN} (8.7), {RTX} (8.9)",
-        "mixed": f"for {ORIN} (8.9), here is {ORIN} (8.7), {RTX} (8.9)",
+        "old": "built for TensorRT 8.6.1, this machine has 10.3.0",
+        "away": f"built for Xavier (7.2), this machine has {ORIN} (8.7), {RTX} (8.9)",
+        "mixed": f"built for {ORIN} (8.9), this machine has {ORIN} (8.7), {RTX} (8.9)",
         "broken": "its plan has 7 bytes, expected 2345678",
     }
     assert names(cache) == ["good", "good-too"]
-    assert [line.split()[0] for line in said[-2:]] == ["good", "good-too"]
+    assert [line.split()[0] for line in lines[-2:]] == ["good", "good-too"]
 
 
 @pytest.mark.parametrize("tensorrt", ["", "raise ImportError('libnvinfer.so.10')", "import os; os.abort()"])
-def test_what_is_not_known_of_the_machine_is_not_held_against_engines(
-    tensorrt: str, cache: EngineCache, install
-) -> None:
+def test_engines_are_kept_if_the_machine_is_unknown(tensorrt: str, cache: EngineCache, install) -> None:
     install(tensorrt, gpus=())
     put(cache, "old", tensorrt="8.6.1", gpu="Xavier")
     put(cache, "broken").write_bytes(b"damaged")
-    said = run("--prune")
-    assert "TensorRT is not here: engines of every version are kept" in said
-    assert "no GPU is here: engines for every GPU are kept" in said
+    lines = run("--prune")
+    assert "TensorRT: not available, keeping engines for every version" in lines
+    assert "GPU: not available, keeping engines for every GPU" in lines
     assert names(cache) == ["old"]
 
 
 def test_all_removes_all(cache: EngineCache) -> None:
     put(cache, "good")
     put(cache, "broken").unlink()
-    said = run("--all")
-    assert [line.split()[:2] for line in said[:2]] == [
+    lines = run("--all")
+    assert [line.split()[:2] for line in lines[:2]] == [
         ["removed", f"{n}-{KEY.digest[:16]}.plan"] for n in ("broken", "good")
     ]
-    assert said[2:] == [f"no engines in {cache.folder}"]
+    assert lines[2:] == [f"no engines in {cache.folder}"]
     assert list(cache.folder.iterdir()) == []
 
 
-def test_text_of_strangers_cannot_control_the_terminal(cache: EngineCache) -> None:
+def test_untrusted_text_cannot_control_the_terminal(cache: EngineCache) -> None:
     plan = put(cache)
     key = replace(KEY, shapes="\x1b[2J\nsecond line")
     sidecar = Sidecar(key, "\x1b[31m", "", 0, datetime.min, float("nan"), {})
@@ -143,7 +141,7 @@ def test_text_of_strangers_cannot_control_the_terminal(cache: EngineCache) -> No
     assert row.isprintable() and row.startswith("?[31m")
 
 
-def test_a_folder_that_cannot_be_read_is_an_error_in_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = CliRunner().invoke(app, ["models", "engines", "--cache", str(tmp_path / "file")])
     assert result.exit_code == 1 and result.output.startswith("pose_ros: ") and "Not a directory" in result.output

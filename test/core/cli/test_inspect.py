@@ -1,4 +1,4 @@
-"""``pose_ros inspect``: a sheet of samples from whatever holds data. ``pose_ros synthetic``: data out of nothing."""
+"""Test ``pose_ros inspect`` and ``pose_ros synthetic``."""
 
 import json
 
@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from pose_ros.cli.data import inspect, synthetic
 from pose_ros.datasets.coco import read_coco
-from pose_ros.datasets.preview import drawn
+from pose_ros.datasets.preview import draw_sample
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
-from pose_ros.datasets.synthetic.file import entries, run_lengths
+from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations
 from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.media.sheet import arrange
 from pose_ros.media.sources import read_image
@@ -42,20 +42,20 @@ def run(*arguments):
 
 @pytest.mark.parametrize("plain", [(), ("--plain",)], ids=["augmented", "plain"])
 def test_a_sheet_of_samples(labels, tmp_path, plain):
-    done = run(labels, "-o", tmp_path / "sheet.png", "-n", 5, "--columns", 3, "--size", 64, *plain)
-    assert done.exit_code == 0, done.output
+    result = run(labels, "-o", tmp_path / "sheet.png", "-n", 5, "--columns", 3, "--size", 64, *plain)
+    assert result.exit_code == 0, result.output
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * 64 + 4, 3 * 64 + 2 * 4, 3)
-    assert "5 samples of 1 pictures" in done.output
+    assert "5 samples of 1 images" in result.output
 
 
-def test_a_folder_is_of_pictures_without_people(labels, tmp_path):
-    done = run(tmp_path, "-o", tmp_path / "out" / "sheet.png", "-n", 1)
-    assert done.exit_code == 0 and "0.00 people" in done.output
+def test_a_folder_holds_images_without_people(labels, tmp_path):
+    result = run(tmp_path, "-o", tmp_path / "out" / "sheet.png", "-n", 1)
+    assert result.exit_code == 0 and "0.00 people" in result.output
 
 
-def test_synthetic_is_a_word(tmp_path):
-    done = run("synthetic", "-o", tmp_path / "sheet.png", "-n", 2, "--size", 96)
-    assert done.exit_code == 0 and "of 10000 pictures" in done.output
+def test_the_word_synthetic_is_a_source(tmp_path):
+    result = run("synthetic", "-o", tmp_path / "sheet.png", "-n", 2, "--size", 96)
+    assert result.exit_code == 0 and "of 10000 images" in result.output
 
 
 @pytest.mark.parametrize(
@@ -66,26 +66,26 @@ def test_synthetic_is_a_word(tmp_path):
         (["broken.yaml"], "broken.yaml: expected YAML, got: "),
     ],
 )
-def test_what_cannot_be_shown_is_said(arguments, message, tmp_path, monkeypatch):
+def test_invalid_sources_are_reported(arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.yaml").write_text("data: [")
-    done = run(*arguments)
-    assert isinstance(done.exception, ValueError) and message in str(done.exception)
+    result = run(*arguments)
+    assert isinstance(result.exception, ValueError) and message in str(result.exception)
 
 
-def test_what_is_ignored_and_uncertain_is_to_be_seen():
+def test_ignored_areas_and_uncertain_keypoints_are_visible():
     keypoints, states = np.zeros((1, 17, 2), np.float32), np.zeros((1, 17), np.uint8)
     keypoints[0, :2], states[0, :2] = [(20, 20), (60, 60)], [LABELLED, UNCERTAIN]
     ignored = np.zeros((80, 80), bool)
     ignored[:, :8] = True
     sample = Sample(np.full((80, 80, 3), 100, np.uint8), keypoints, states, np.full((1, 4), 40, np.float32), ignored)
-    image = drawn(sample, COCO_17)
+    image = draw_sample(sample, COCO_17)
     assert set(np.unique(image[70:, :8])) == {50, 235} and (image[70:, 70:] == 100).all()
     assert (image[18:23, 18:23] != 100).any() and (image[60, 64] != 100).any()
     assert (sample.image_bgr == 100).all()
 
 
-def test_a_sheet_with_an_open_row():
+def test_a_sheet_with_an_incomplete_row():
     assert arrange([np.zeros((4, 6, 3), np.uint8)] * 3, 2).shape == (12, 16, 3)
 
 
@@ -93,39 +93,39 @@ def test_settings_change_the_configuration_of_a_run(tmp_path):
     pytest.importorskip("torch")
     content = {"network": "pose_ros_mobilenet_v1_075", "output": "out", "steps": 1, "size_wh": [64, 64]}
     (tmp_path / "run.yaml").write_text(json.dumps({**content, "data": [{"format": "synthetic"}]}))
-    done = run(tmp_path / "run.yaml", "-o", tmp_path / "sheet.png", "-n", 1, "--set", "size_wh=[96, 32]")
-    assert done.exit_code == 0, done.output
+    result = run(tmp_path / "run.yaml", "-o", tmp_path / "sheet.png", "-n", 1, "--set", "size_wh=[96, 32]")
+    assert result.exit_code == 0, result.output
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (32, 96, 3)
 
 
-def test_settings_without_a_run_are_refused(labels):
-    done = run(labels, "--set", "size_wh=[96, 32]")
-    assert "--set: expected the configuration of a run" in str(done.exception)
+def test_settings_without_a_configuration_are_rejected(labels):
+    result = run(labels, "--set", "size_wh=[96, 32]")
+    assert "--set: expected a training configuration as source" in str(result.exception)
 
 
-def test_made_up_scenes_become_files(tmp_path):
+def test_synthetic_scenes_are_written_to_files(tmp_path):
     command = typer.Typer()
     command.command()(synthetic)
     options = ["-n", "3", "--people", "4", "--width", "96", "--height", "80", "--skeleton", "coco_17", "--seed", "5"]
-    done = CliRunner().invoke(command, [str(tmp_path / "made"), *options])
-    assert done.exit_code == 0, done.output
-    pictures = read_coco(tmp_path / "made" / "labels.json", tmp_path / "made", COCO_17)
-    found = sum(len(picture.boxes) for picture in pictures)
-    assert f"{tmp_path / 'made' / 'labels.json'}: {found} people in 3 pictures" in done.stdout
+    result = CliRunner().invoke(command, [str(tmp_path / "made"), *options])
+    assert result.exit_code == 0, result.output
+    images = read_coco(tmp_path / "made" / "labels.json", tmp_path / "made", COCO_17)
+    found = sum(len(annotated.boxes) for annotated in images)
+    assert f"{tmp_path / 'made' / 'labels.json'}: {found} people in 3 images" in result.stdout
     expected = SyntheticImages(COCO_17, 3, (96, 80), 4, 5)
-    for index, picture in enumerate(pictures):
-        sample, scene = picture.sample(read_image(picture.file)), expected.scene(index)
+    for index, annotated in enumerate(images):
+        sample, scene = annotated.to_sample(read_image(annotated.file)), expected.scene(index)
         np.testing.assert_array_equal(sample.image_bgr, scene.image_bgr)
         seen = scene.visible.any(axis=1)
         np.testing.assert_array_equal(sample.states == LABELLED, scene.inside[seen])
         placed = sample.states == LABELLED
         np.testing.assert_allclose(sample.keypoints[placed], scene.keypoints_px[seen][placed], atol=0.006)
-        np.testing.assert_array_equal(sample.people_map, scene.sample().people_map)
+        np.testing.assert_array_equal(sample.people_map, scene.to_sample().people_map)
 
 
-def test_annotations_tell_hidden_keypoints_from_visible_ones():
-    scene = next(found for found in map(SyntheticImages(COCO_17, 50).scene, range(50)) if hides_something(found))
-    content = list(entries(scene))
+def test_annotations_distinguish_hidden_and_visible_keypoints():
+    scene = next(scene for scene in map(SyntheticImages(COCO_17, 50).scene, range(50)) if has_hidden_keypoints(scene))
+    content = list(to_annotations(scene))
     marks = np.array([entry["keypoints"] for entry in content]).reshape(len(content), 17, 3)[..., 2]
     seen = scene.visible.any(axis=1)
     np.testing.assert_array_equal(marks == 2, scene.visible[seen])
@@ -136,7 +136,7 @@ def test_annotations_tell_hidden_keypoints_from_visible_ones():
         assert mask[y].any() and mask[:, x].any() and mask[y + height - 1].any() and mask[:, x + width - 1].any()
 
 
-def hides_something(scene):
+def has_hidden_keypoints(scene):
     return bool((scene.inside & ~scene.visible)[scene.visible.any(axis=1)].any())
 
 
@@ -146,4 +146,4 @@ def hides_something(scene):
     ids=["a column", "from the first pixel", "nothing"],
 )
 def test_run_lengths_go_down_the_columns(mask, counts):
-    assert run_lengths(np.array(mask, bool)) == {"size": [2, 2], "counts": counts}
+    assert encode_run_lengths(np.array(mask, bool)) == {"size": [2, 2], "counts": counts}

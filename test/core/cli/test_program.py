@@ -1,4 +1,4 @@
-"""The program pose_ros: what it writes, what it says, how it ends."""
+"""Test the program pose_ros: its files, its output and its exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TIMEOUT_S = 60
 
 
 def run(*arguments: object) -> Result:
-    """Run it in this process; exceptions that it lets through are ours."""
+    """Run the program in this process. Raise the exceptions that it does not handle."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -41,7 +41,7 @@ def succeed(*arguments: object) -> str:
 
 
 def fail(*arguments: object) -> str:
-    """The one line of an error, without the program's name."""
+    """Run a command that must fail. Return its error line without the program name."""
     result = run(*arguments)
     lines = result.stderr.strip().splitlines()
     assert result.exit_code == 1 and lines[-1].startswith("pose_ros: "), result.output
@@ -55,9 +55,9 @@ def process(*arguments: object, cwd: Path) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    """An image with the number 785 and nobody in it."""
+    """Image with the id 785 and without people."""
     path = tmp_path / "000785.png"
-    assert cv2.imwrite(str(path), recordings.picture(4, (96, 64)))
+    assert cv2.imwrite(str(path), recordings.frame_image(4, (96, 64)))
     return path
 
 
@@ -68,8 +68,8 @@ def video(tmp_path: Path) -> Path:
 
 def test_one_image_to_all_outputs(photo: Path, tmp_path: Path) -> None:
     outputs = tmp_path / "drawn.jpg", tmp_path / "people.jsonl", tmp_path / "people.json"
-    said = succeed("image", photo, "-o", outputs[0], "--json", outputs[1], "--coco", outputs[2], *FAST)
-    assert said.strip() == f"{photo}: 0 people"
+    printed = succeed("image", photo, "-o", outputs[0], "--json", outputs[1], "--coco", outputs[2], *FAST)
+    assert printed.strip() == f"{photo}: 0 people"
     assert cv2.imread(str(outputs[0])).shape == (64, 96, 3)
     line = json.loads(outputs[1].read_text())
     assert (line["name"], line["width"], line["height"], line["people"]) == ("000785.png", 96, 64, [])
@@ -95,29 +95,29 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert [line["name"] for line in lines] == ["1.png", "2.jpg", "10.png"]
 
 
-def test_no_input_and_no_output_is_overwritten(photo: Path, tmp_path: Path) -> None:
-    assert "expected another file than the inputs" in fail("image", photo, "-o", photo)
-    assert "expected another file than the inputs" in fail("image", photo, "-o", tmp_path)
+def test_inputs_and_outputs_are_not_overwritten(photo: Path, tmp_path: Path) -> None:
+    assert "expected a file other than the inputs" in fail("image", photo, "-o", photo)
+    assert "expected a file other than the inputs" in fail("image", photo, "-o", tmp_path)
     assert "got" in fail("image", photo, photo, "-o", tmp_path / "out")
-    assert recordings.number(cv2.imread(str(photo))) == 4
+    assert recordings.frame_number(cv2.imread(str(photo))) == 4
 
 
-def test_a_broken_image_among_others_is_named_and_the_outputs_stay_whole(tmp_path: Path) -> None:
+def test_a_broken_image_is_reported_by_name_and_the_outputs_stay_valid(tmp_path: Path) -> None:
     folder = recordings.write_images(tmp_path / "in", ["1.png", "2.png", "3.png"])
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:50])
     output = tmp_path / "people.json"
     message = fail("image", folder, "--coco", output, *FAST)
-    assert "2.png: expected a whole image, got 50 bytes" in message
+    assert "2.png: expected a complete image, got 50 bytes" in message
     assert json.loads(output.read_text()) == []
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
 def test_a_video_to_all_outputs(video: Path, tmp_path: Path, suffix: str) -> None:
     output, table = tmp_path / f"drawn{suffix}", tmp_path / "people.jsonl"
-    said = succeed("video", video, "-o", output, "--json", table, "--coco", tmp_path / "people.json", *FAST)
-    assert f"{video}: 6 frames in" in said
+    printed = succeed("video", video, "-o", output, "--json", table, "--coco", tmp_path / "people.json", *FAST)
+    assert f"{video}: 6 frames in" in printed
     drawn = open_source(output)
-    assert [recordings.number(frame.image_bgr) for frame in drawn] == list(range(6))
+    assert [recordings.frame_number(frame.image_bgr) for frame in drawn] == list(range(6))
     assert drawn.rate_hz == pytest.approx(10)
     lines = [json.loads(line) for line in table.read_text().splitlines()]
     assert [line["stamp_ns"] for line in lines] == [index * 100_000_000 for index in range(6)]
@@ -129,7 +129,7 @@ def test_the_first_frames_of_a_video(video: Path, tmp_path: Path) -> None:
     assert len(list(open_source(output))) == 2
 
 
-def test_a_video_that_ends_early_says_so(tmp_path: Path) -> None:
+def test_a_truncated_video_is_reported(tmp_path: Path) -> None:
     path = recordings.write_video(tmp_path / "walk.avi", 12)
     data = path.read_bytes()
     eighth = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][8]
@@ -143,13 +143,13 @@ def test_a_video_that_ends_early_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["bag", "video"])
 def test_a_bag(tmp_path: Path, storage: str, kind: str, command: str) -> None:
     messages = [
-        recordings.compressed_image(index) if kind == "compressed" else recordings.image(index, kind)
+        recordings.compressed_message(index) if kind == "compressed" else recordings.image_message(index, kind)
         for index in range(3)
     ]
     bag = recordings.write_bag(tmp_path / "bag", {"/left": messages, "/right": messages}, storage)
     output, table = tmp_path / "drawn.mp4", tmp_path / "people.jsonl"
     succeed(command, bag, "--topic", "/left", "-o", output, "--json", table, *FAST)
-    assert [recordings.number(frame.image_bgr) for frame in open_source(output)] == [0, 1, 2]
+    assert [recordings.frame_number(frame.image_bgr) for frame in open_source(output)] == [0, 1, 2]
     stamps = [json.loads(line)["stamp_ns"] for line in table.read_text().splitlines()]
     assert stamps == [recordings.stamp_ns(index) for index in range(3)]
     assert "choose one with --topic" in fail(command, bag, *FAST)
@@ -163,7 +163,7 @@ def test_a_bag(tmp_path: Path, storage: str, kind: str, command: str) -> None:
     ],
 )
 def test_a_broken_image_in_a_bag(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    image = recordings.image(0)
+    image = recordings.image_message(0)
     for name, value in change.items():
         object.__setattr__(image, name, value)
     bag = recordings.write_bag(tmp_path / "bag", {"/left": [image]})
@@ -194,29 +194,29 @@ def test_settings(photo: Path) -> None:
             ["--runtime", "abacus"], "expected one of auto, tensorrt, onnx, openvino, torch, got 'abacus'", id="runtime"
         ),
         pytest.param(["--grouping", "magic"], "got 'magic'", id="grouping"),
-        pytest.param(["--model", "nobody.onnx"], "nobody.onnx, which does not exist", id="model"),
-        pytest.param(["--spec", "nobody.yaml"], "nobody.yaml, which does not exist", id="spec"),
+        pytest.param(["--model", "missing.onnx"], "missing.onnx, which does not exist", id="model"),
+        pytest.param(["--spec", "missing.yaml"], "missing.yaml, which does not exist", id="spec"),
     ],
 )
-def test_wrong_options_are_one_line(photo: Path, arguments: list[str], message: str) -> None:
+def test_invalid_options_are_reported_in_one_line(photo: Path, arguments: list[str], message: str) -> None:
     assert message in fail("image", photo, *arguments)
 
 
-def test_wrong_files_are_one_line(tmp_path: Path) -> None:
+def test_invalid_files_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    assert "nobody.png, which does not exist" in fail("image", tmp_path / "nobody.png")
-    assert "nobody.mp4, which does not exist" in fail("video", tmp_path / "nobody.mp4")
+    assert "missing.png, which does not exist" in fail("image", tmp_path / "missing.png")
+    assert "missing.mp4, which does not exist" in fail("video", tmp_path / "missing.mp4")
     assert "text.mp4: expected a video" in fail("video", tmp_path / "text.mp4")
     assert "got an unreadable one" not in fail("image", tmp_path / "text.mp4")
 
 
 def test_a_traceback_on_request(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        run("--traceback", "image", tmp_path / "nobody.png")
+        run("--traceback", "image", tmp_path / "missing.png")
 
 
 def test_models_show() -> None:
-    said = succeed("models", "show", DEFAULT_MODEL)
+    printed = succeed("models", "show", DEFAULT_MODEL)
     for part in (
         "openpose_18",
         "uint8 (any, any, any, 3)",
@@ -225,7 +225,7 @@ def test_models_show() -> None:
         "rgb uint8 NHWC",
         "sha256",
     ):
-        assert part in said
+        assert part in printed
 
 
 @pytest.mark.parametrize(
@@ -237,9 +237,9 @@ def test_models_show() -> None:
     ],
 )
 def test_models_show_by_name(name: str, parts: tuple[str, ...]) -> None:
-    said = succeed("models", "show", name)
+    printed = succeed("models", "show", name)
     for part in parts:
-        assert part in said
+        assert part in printed
 
 
 def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,17 +249,17 @@ def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here.write_bytes(b"weights")
     head, first, second, third, *_ = succeed("models", "list").splitlines()
     assert head.split() == ["name", "grouping", "AP", "licence", "of", "the", "weights", "commercial"]
-    assert first.split() == ["default", "paf", "18.6", "Apache-2.0", "yes", "here", "(default)"]
-    assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "MIT", "yes", "here"]
+    assert first.split() == ["default", "paf", "18.6", "Apache-2.0", "yes", "installed", "(default)"]
+    assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "MIT", "yes", "downloaded"]
     assert third.split() == ["trt_pose_densenet121_att", "paf", "-", "MIT", "yes"]
     listed = json.loads(succeed("models", "list", "--json"))
     assert [entry["name"] for entry in listed][:2] == ["default", "trt_pose_resnet18_att"]
     assert [entry["path"] for entry in listed][1:3] == [str(here), None]
 
 
-def test_models_of_no_such_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_models_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "higherhrnet").mkdir()  # a folder of that name is no model
+    (tmp_path / "higherhrnet").mkdir()  # a folder with this name is not a model
     assert "a name such as higherhrnet_w" in fail("models", "show", "higherhrnet")
     assert "a.onnx, which does not exist" in fail("models", "show", "a.onnx")
 
@@ -281,15 +281,15 @@ def test_models_describe_without_onnx(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "pip install onnx" in message
 
 
-def test_replay_without_ros_says_how_to_get_it(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replay_without_ros_reports_the_fix(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "pose_ros.ros.replay.player", raising=False)
     monkeypatch.setitem(sys.modules, "rclpy", None)
     assert "expected a ROS 2 environment, got none" in fail("replay", video)
 
 
 def test_help_runs_as_a_process_and_loads_nothing_heavy(tmp_path: Path) -> None:
-    done = subprocess.run([*PROGRAM, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "replay" in done.stdout and "doctor" in done.stdout
+    result = subprocess.run([*PROGRAM, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "replay" in result.stdout and "doctor" in result.stdout
     loads = "import sys, pose_ros.cli; sys.exit(bool({'numpy', 'cv2', 'rosbags', 'rclpy'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", loads], cwd=tmp_path, check=True)
 
@@ -299,11 +299,11 @@ def test_every_command_has_help(command: str) -> None:
     assert "Usage" in succeed(command, "--help")
 
 
-def test_an_error_of_the_process_is_one_line(tmp_path: Path) -> None:
+def test_an_error_of_the_process_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.mp4").write_text("no video")
-    done = process("video", "x.mp4", cwd=tmp_path)
-    output, error = done.communicate(timeout=TIMEOUT_S)
-    assert (done.returncode, output) == (1, "")
+    child = process("video", "x.mp4", cwd=tmp_path)
+    output, error = child.communicate(timeout=TIMEOUT_S)
+    assert (child.returncode, output) == (1, "")
     assert error == "pose_ros: video x.mp4: expected a video that OpenCV can read, got an unreadable one\n"
 
 
@@ -311,7 +311,7 @@ EMPTY_MP4_BYTES = 100
 
 
 def write_noise(path: Path, count: int = 500) -> int:
-    """A video whose frames do not compress: the annotated one reaches the disk frame by frame. Returns ``count``."""
+    """Write a video of noise, so that the annotated video reaches the disk frame by frame. Returns ``count``."""
     frames = np.random.default_rng(0).integers(0, 255, (10, 120, 160, 3), np.uint8)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (160, 120))
     for index in range(count):
@@ -321,7 +321,7 @@ def write_noise(path: Path, count: int = 500) -> int:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_leaves_whole_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
+def test_an_interrupt_leaves_valid_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
     count = write_noise(tmp_path / "walk.avi")
     child = process("video", "walk.avi", "-o", "drawn.mp4", "--coco", "people.json", *FAST, cwd=tmp_path)
     deadline = time.monotonic() + TIMEOUT_S

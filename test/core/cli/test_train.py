@@ -1,4 +1,4 @@
-"""``pose_ros train``: from a configuration and a COCO file to a model that this package runs."""
+"""Test ``pose_ros train``: from a configuration and a COCO file to a model that this package runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ loader: {workers: 0}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three pictures of grey with a person each, one without, and a configuration."""
+    """Folder with three grey images of one person each, one image without people, and a configuration."""
     (tmp_path / "data/empty").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "data/empty/4.png"), np.full((80, 60, 3), 90, np.uint8))
     content: dict = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "person"}]}
@@ -63,22 +63,24 @@ def program() -> typer.Typer:
 
 def test_trains_a_model_that_runs(folder: Path) -> None:
     before = torch.get_num_threads()
-    done = CliRunner().invoke(program(), [str(folder / "run.yaml"), "--set", "optimiser.rate=1e-4"])
+    result = CliRunner().invoke(program(), [str(folder / "run.yaml"), "--set", "optimiser.rate=1e-4"])
     torch.set_num_threads(before)
-    assert done.exit_code == 0, done.output
-    assert "began with random weights" in done.output and "data: 4 pictures, 2 to validate" in done.output
-    assert "step 2 of 2" in done.output and "validation, step 2: loss" in done.output
+    assert result.exit_code == 0, result.output
+    assert (
+        "initial weights: random" in result.output and "data: 4 training images, 2 validation images" in result.output
+    )
+    assert "step 2 of 2" in result.output and "validation, step 2: loss" in result.output
     assert "rate: 0.0001" in (folder / "run/config.yaml").read_text()
     estimator = PoseEstimator.load(folder / "run/model.onnx")
     assert estimator.spec.name == "mine" and estimator.skeleton == COCO_17
     estimator.estimate(np.zeros((80, 60, 3), np.uint8))
 
 
-def test_options_are_stronger_than_the_configuration(folder: Path) -> None:
+def test_options_override_the_configuration(folder: Path) -> None:
     options = ["--steps", "1", "-o", str(folder / "other"), "--set", "loader.workers=1", "--fresh"]
-    done = CliRunner().invoke(program(), [str(folder / "run.yaml"), *options])
-    assert done.exit_code == 0, done.output
-    assert "step 1 of 1" in done.output and (folder / "other/model.onnx").is_file() and not (folder / "run").exists()
+    result = CliRunner().invoke(program(), [str(folder / "run.yaml"), *options])
+    assert result.exit_code == 0, result.output
+    assert "step 1 of 1" in result.output and (folder / "other/model.onnx").is_file() and not (folder / "run").exists()
 
 
 def test_two_processes_train_one_model(folder: Path) -> None:
@@ -87,9 +89,9 @@ def test_two_processes_train_one_model(folder: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
     command = [*torchrun, sys.executable, str(script), str(folder / "run.yaml")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("step 2 of 2") == 1 and (folder / "run/model.onnx").is_file()
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("step 2 of 2") == 1 and (folder / "run/model.onnx").is_file()
 
 
 @pytest.mark.parametrize(
@@ -100,6 +102,6 @@ def test_two_processes_train_one_model(folder: Path) -> None:
         ("init.file=none.pt", "none.pt, which does not exist"),
     ],
 )
-def test_what_does_not_fit_is_named(folder: Path, setting: str, error: str) -> None:
-    done = CliRunner().invoke(program(), [str(folder / "run.yaml"), "--set", setting])
-    assert isinstance(done.exception, (ValueError, FileNotFoundError)) and error in str(done.exception)
+def test_invalid_settings_are_reported(folder: Path, setting: str, error: str) -> None:
+    result = CliRunner().invoke(program(), [str(folder / "run.yaml"), "--set", setting])
+    assert isinstance(result.exception, (ValueError, FileNotFoundError)) and error in str(result.exception)

@@ -1,4 +1,4 @@
-"""Augmentation: what is known of a picture moves with its pixels, and the same numbers give the same sample."""
+"""Test augmentation: labels move with the pixels, and the same random numbers give the same sample."""
 
 import pickle
 from dataclasses import replace
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pose_ros.datasets import colour
-from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream, fitted, recoloured
+from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream, change_colours, fit_sample
 from pose_ros.datasets.images import Mixture
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN, Sample
 from pose_ros.datasets.warp import GREY, affine, warp
@@ -21,8 +21,8 @@ ORDER = COCO_17.flip_order
 LEFT, RIGHT = COCO_17.index("left_wrist"), COCO_17.index("right_wrist")
 
 
-def dotted(points, size_wh=(160, 120), radius=3.0):
-    """An image with a soft white dot at each of the points, on black."""
+def draw_dots(points, size_wh=(160, 120), radius=3.0):
+    """Draw a soft white dot at each point on a black image."""
     y, x = np.mgrid[: size_wh[1], : size_wh[0]]
     squared = np.min([(x - px) ** 2 + (y - py) ** 2 for px, py in points], axis=0)
     grey = np.rint(255 * np.exp(-squared / (2 * radius**2))).astype(np.uint8)
@@ -30,16 +30,16 @@ def dotted(points, size_wh=(160, 120), radius=3.0):
 
 
 def person(points=((80.0, 60.0),), size_wh=(160, 120), states=None, **more):
-    """One person with K = 17, of whom the first keypoints are given."""
+    """Make a sample of one person with 17 keypoints. ``points`` are the first ones, the others are ABSENT."""
     keypoints, state = np.zeros((1, 17, 2), np.float32), np.full((1, 17), ABSENT, np.uint8)
     keypoints[0, : len(points)], state[0, : len(points)] = points, LABELLED if states is None else states
     low, high = np.min(points, axis=0), np.max(points, axis=0)
     box = np.array([[*(low - 20), *(high + 20)]], np.float32)
-    return Sample(dotted(points, size_wh), keypoints, state, box, **more)
+    return Sample(draw_dots(points, size_wh), keypoints, state, box, **more)
 
 
 def centroid(image, near, window=7):
-    """Centre of brightness around a point."""
+    """Return the centre of brightness around a point."""
     x, y = np.rint(near).astype(int)
     part = image[max(y - window, 0) : y + window + 1, max(x - window, 0) : x + window + 1].mean(axis=2)
     rows, cols = np.mgrid[: part.shape[0], : part.shape[1]]
@@ -47,7 +47,7 @@ def centroid(image, near, window=7):
     return found + np.array([max(x - window, 0), max(y - window, 0)])
 
 
-# --- one warp
+# --- warp
 
 
 @settings(max_examples=60, deadline=None)
@@ -57,9 +57,9 @@ def centroid(image, near, window=7):
     mirrored=st.booleans(),
     to_xy=st.tuples(st.floats(40, 90), st.floats(40, 90)),
 )
-def test_a_dot_stays_at_its_keypoint(scale, degrees, mirrored, to_xy):
+def test_warp_moves_a_dot_with_its_keypoint(scale, degrees, mirrored, to_xy):
     sample = person([(80.3, 60.8)])
-    sample = replace(sample, image_bgr=dotted([(80.3, 60.8)], radius=3.0 / scale))
+    sample = replace(sample, image_bgr=draw_dots([(80.3, 60.8)], radius=3.0 / scale))
     warped = warp(sample, affine(scale, degrees, mirrored, (80.3, 60.8), to_xy), (128, 128), ORDER)
     assert warped.states[0, 0] == LABELLED
     np.testing.assert_allclose(warped.keypoints[0, 0], to_xy, atol=1e-3)
@@ -69,7 +69,7 @@ def test_a_dot_stays_at_its_keypoint(scale, degrees, mirrored, to_xy):
 
 @settings(max_examples=40, deadline=None)
 @given(scale=st.floats(0.3, 3.0), degrees=st.floats(-180, 180), mirrored=st.booleans())
-def test_there_and_back_is_where_it_was(scale, degrees, mirrored):
+def test_warp_with_the_inverse_map_restores_the_sample(scale, degrees, mirrored):
     sample = person([(70.0, 50.0), (90.0, 70.0), (60.0, 66.0)])
     there = affine(scale, degrees, mirrored, (80, 60), (200, 200))
     back = np.linalg.inv(np.vstack([there, [0, 0, 1]]))[:2]
@@ -78,12 +78,12 @@ def test_there_and_back_is_where_it_was(scale, degrees, mirrored):
     np.testing.assert_allclose(returned.keypoints, sample.keypoints, atol=1e-3)
 
 
-def flipped(sample):
+def flip(sample):
     width, height = sample.size_wh
     return warp(sample, np.array([[-1.0, 0, width - 1], [0, 1, 0]]), (width, height), ORDER)
 
 
-def test_a_flip_swaps_left_and_right_and_twice_is_nothing():
+def test_flip_swaps_left_and_right_and_two_flips_cancel_out():
     rng = np.random.default_rng(0)
     keypoints = rng.uniform(10, 100, (2, 17, 2)).astype(np.float32)
     states = rng.choice([LABELLED, UNCERTAIN], (2, 17)).astype(np.uint8)
@@ -91,7 +91,7 @@ def test_a_flip_swaps_left_and_right_and_twice_is_nothing():
     image, ignored = rng.integers(0, 256, (120, 160, 3), np.uint8), rng.random((120, 160)) < 0.3
     people_map = rng.integers(0, 3, (120, 160)).astype(np.uint8)
     sample = Sample(image, keypoints, states, boxes, ignored, people_map)
-    once, twice = flipped(sample), flipped(flipped(sample))
+    once, twice = flip(sample), flip(flip(sample))
     np.testing.assert_allclose(once.keypoints[:, LEFT], keypoints[:, RIGHT] * (-1, 1) + (159, 0), rtol=1e-6)
     np.testing.assert_array_equal(once.states[:, LEFT], states[:, RIGHT])
     np.testing.assert_array_equal(once.image_bgr, image[:, ::-1])
@@ -101,36 +101,36 @@ def test_a_flip_swaps_left_and_right_and_twice_is_nothing():
         np.testing.assert_allclose(getattr(twice, name), getattr(sample, name), atol=1e-4)
 
 
-def moved(sample, dx, dy=0.0, **more):
+def move(sample, dx, dy=0.0, **more):
     return warp(sample, np.array([[1.0, 0, dx], [0, 1, dy]]), sample.size_wh, ORDER, **more)
 
 
-def test_keypoints_that_leave_are_absent_and_people_without_any_are_gone():
+def test_keypoints_outside_are_absent_and_people_without_keypoints_are_dropped():
     sample = person([(20.0, 60.0), (80.0, 60.0)])
-    left = moved(sample, -30)
+    left = move(sample, -30)
     assert left.states[0, :3].tolist() == [ABSENT, LABELLED, ABSENT]
     np.testing.assert_allclose(left.boxes, [[-0.5, 40, 70, 80]])
-    assert len(moved(sample, -85).boxes) == 0 and moved(sample, -85).ignored is None
+    assert len(move(sample, -85).boxes) == 0 and move(sample, -85).ignored is None
 
 
-def test_people_of_whom_little_is_left_or_known_are_ignored():
+def test_small_or_unknown_people_become_ignored_areas():
     sample = person([(20.0, 60.0), (80.0, 60.0)])
-    tiny = moved(sample, -70, least_px=60)
+    tiny = move(sample, -70, min_size_px=60)
     assert len(tiny.boxes) == 0 and tiny.ignored[45:75, :25].all() and not tiny.ignored[:, 35:].any()
     states = [LABELLED, UNKNOWN]
-    unknown = moved(person([(20.0, 60.0), (80.0, 60.0)], states=states), -30)
+    unknown = move(person([(20.0, 60.0), (80.0, 60.0)], states=states), -30)
     assert len(unknown.boxes) == 0 and unknown.ignored[60, 30]
 
 
-def test_areas_follow_the_picture_and_nobody_is_beyond_it():
+def test_masks_move_with_the_image_and_are_empty_outside():
     ignored, people_map = np.ones((120, 160), bool), np.ones((120, 160), np.uint8)
-    right = moved(person(ignored=ignored, people_map=people_map), 40, 20)
+    right = move(person(ignored=ignored, people_map=people_map), 40, 20)
     for mask in (right.ignored, right.people_map):
         assert not mask[:, :39].any() and not mask[:19].any() and mask[21:, 41:].all()
     assert (right.image_bgr[:, :39] == GREY).all()
 
 
-def test_people_maps_are_numbered_anew():
+def test_people_maps_are_renumbered():
     first, second = person([(20.0, 60.0)]), person([(130.0, 60.0)])
     both = Sample(
         first.image_bgr,
@@ -139,45 +139,45 @@ def test_people_maps_are_numbered_anew():
         np.concatenate([first.boxes, second.boxes]),
         people_map=np.repeat(np.repeat(np.array([[1, 2]], np.uint8), 80, axis=1), 120, axis=0),
     )
-    left = moved(both, -60)  # the first is gone
+    left = move(both, -60)  # drops the first person
     assert len(left.boxes) == 1 and set(np.unique(left.people_map)) == {0, 1}
     assert left.people_map[60, 70] == 1 and left.people_map[60, 5] == 0
 
 
 @pytest.mark.parametrize("degrees", [0, 30, 45, 90])
-def test_boxes_stay_around_a_round_body(degrees):
+def test_boxes_of_rotated_people_do_not_grow(degrees):
     sample = person([(80.0, 60.0)])
-    turned = warp(sample, affine(1.0, degrees, False, (80, 60), (80, 60)), (160, 120), ORDER)
-    np.testing.assert_allclose(turned.boxes, [[60, 40, 100, 80]], atol=1e-3)
+    rotated = warp(sample, affine(1.0, degrees, False, (80, 60), (80, 60)), (160, 120), ORDER)
+    np.testing.assert_allclose(rotated.boxes, [[60, 40, 100, 80]], atol=1e-3)
 
 
-def test_boxes_keep_their_corners_where_something_is_unknown():
+def test_boxes_of_people_with_unknown_keypoints_contain_the_corners():
     states = [LABELLED, UNKNOWN]
     sample = person([(80.0, 60.0), (80.0, 60.0)], states=states)
-    turned = warp(sample, affine(1.0, 45, False, (80, 60), (80, 60)), (160, 120), ORDER)
+    rotated = warp(sample, affine(1.0, 45, False, (80, 60), (80, 60)), (160, 120), ORDER)
     reach = 20 * np.sqrt(2)
-    np.testing.assert_allclose(turned.boxes, [[80 - reach, 60 - reach, 80 + reach, 60 + reach]], atol=1e-3)
+    np.testing.assert_allclose(rotated.boxes, [[80 - reach, 60 - reach, 80 + reach, 60 + reach]], atol=1e-3)
 
 
-def test_shrinking_averages():
-    fine = np.indices((128, 128)).sum(axis=0) % 2 * 255  # a chessboard of pixels
+def test_downscaling_averages_pixels():
+    fine = np.indices((128, 128)).sum(axis=0) % 2 * 255  # chessboard with squares of one pixel
     sample = replace(person(size_wh=(128, 128)), image_bgr=np.repeat(fine[..., None], 3, axis=2).astype(np.uint8))
     small = warp(sample, affine(0.25, 0, False, (63.5, 63.5), (15.5, 15.5)), (32, 32), ORDER)
     assert np.abs(small.image_bgr.astype(int) - 127).max() <= 1
 
 
-# --- the whole
+# --- augmentation
 
 
 def samples(count, ignored=False, people_map=False, seed=0):
     rng = np.random.default_rng(seed)
-    made = []
+    result = []
     for _ in range(count):
         points = rng.uniform((40, 30), (120, 90), (5, 2))
         more = {"ignored": rng.random((120, 160)) < 0.1} if ignored else {}
         more |= {"people_map": np.ones((120, 160), np.uint8)} if people_map else {}
-        made.append(person(points, **more))
-    return made
+        result.append(person(points, **more))
+    return result
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -200,7 +200,7 @@ def test_dots_stay_at_keypoints_in_mosaics(count):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 @pytest.mark.parametrize("masks", [False, True])
-def test_one_generator_gives_one_sample(count, masks):
+def test_the_same_seed_gives_the_same_sample(count, masks):
     augment = Augmentation(AugmentConfig(), COCO_17)
     a, b, c = (augment(samples(count, masks, masks), (128, 128), np.random.default_rng(seed)) for seed in (1, 1, 2))
     for name in ("image_bgr", "keypoints", "states", "boxes", "ignored", "people_map"):
@@ -209,7 +209,7 @@ def test_one_generator_gives_one_sample(count, masks):
     assert (a.ignored is not None) == (a.people_map is not None) == masks or len(a.boxes) == 0
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_modified():
     (sample,) = samples(1, True, True)
     kept = pickle.loads(pickle.dumps(sample))
     Augmentation(AugmentConfig(), COCO_17)([sample], (96, 96), np.random.default_rng(0))
@@ -217,7 +217,7 @@ def test_inputs_are_left_alone():
         np.testing.assert_array_equal(getattr(sample, name), getattr(kept, name))
 
 
-def test_sizes_of_people_are_spread_evenly_in_their_logarithm():
+def test_logarithms_of_person_sizes_are_uniform():
     augment = Augmentation(replace(PLAIN, rotation_deg=0.0, shift=0.0, most_zoom=100.0, least_fill=0.0), COCO_17)
     sizes = []
     for seed in range(200):
@@ -227,7 +227,7 @@ def test_sizes_of_people_are_spread_evenly_in_their_logarithm():
     assert np.median(sizes) == pytest.approx(np.sqrt(90 * 330), rel=0.15)
 
 
-def test_a_picture_covers_its_part_where_it_can():
+def test_an_image_covers_its_tile_if_it_can():
     augment = Augmentation(replace(PLAIN, rotation_deg=0.0, person_low_px=200.0, person_high_px=300.0), COCO_17)
     corner = replace(person([(25.0, 25.0)], size_wh=(160, 160)), image_bgr=np.zeros((160, 160, 3), np.uint8))
     for seed in range(20):
@@ -236,21 +236,21 @@ def test_a_picture_covers_its_part_where_it_can():
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_pictures_without_people_are_fine(count):
-    nobody = np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.uint8), np.zeros((0, 4), np.float32)
-    empty = Sample(np.full((50, 70, 3), 9, np.uint8), *nobody)
+def test_images_without_people_are_accepted(count):
+    no_people = np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.uint8), np.zeros((0, 4), np.float32)
+    empty = Sample(np.full((50, 70, 3), 9, np.uint8), *no_people)
     augment = Augmentation(AugmentConfig(), COCO_17)
     result = augment([empty] * count, (64, 64), np.random.default_rng(0))
     assert len(result.boxes) == 0 and result.ignored is None and result.size_wh == (64, 64)
 
 
-def test_arrangements_come_as_often_as_configured():
+def test_numbers_of_images_follow_the_probabilities():
     augment, rng = Augmentation(AugmentConfig(two_pictures=0.5, four_pictures=0.2), COCO_17), np.random.default_rng(0)
-    counts = np.bincount([augment.count(rng) for _ in range(2000)], minlength=5) / 2000
+    counts = np.bincount([augment.draw_count(rng) for _ in range(2000)], minlength=5) / 2000
     np.testing.assert_allclose(counts, [0, 0.3, 0.5, 0, 0.2], atol=0.04)
 
 
-def test_other_numbers_of_pictures_are_refused():
+def test_other_numbers_of_images_are_rejected():
     with pytest.raises(ValueError, match="expected 1, 2 or 4, got 3"):
         Augmentation(PLAIN, COCO_17)(samples(3), (64, 64), np.random.default_rng(0))
 
@@ -268,7 +268,7 @@ def test_settings_are_checked(changes, message):
         AugmentConfig(**changes)
 
 
-def test_a_stream_is_fixed_by_seed_epoch_and_index():
+def test_stream_depends_on_seed_epoch_and_index_only():
     mixture = Mixture([samples(3), samples(2, seed=5)], [1.0, 2.0])
     stream = TrainingStream(mixture, Augmentation(AugmentConfig(), COCO_17), (96, 64), seed=3)
     expected = stream.sample(2, 7)
@@ -279,8 +279,8 @@ def test_a_stream_is_fixed_by_seed_epoch_and_index():
         assert not np.array_equal(other.image_bgr, expected.image_bgr)
 
 
-def test_fitted_shows_the_whole_picture_in_the_middle():
-    whole = fitted(person([(0.0, 0.0), (159.0, 119.0)]), (320, 320), COCO_17)
+def test_fit_sample_centres_the_whole_image():
+    whole = fit_sample(person([(0.0, 0.0), (159.0, 119.0)]), (320, 320), COCO_17)
     np.testing.assert_allclose(whole.keypoints[0, :2], [[0.5, 40.5], [318.5, 278.5]])
     assert (whole.image_bgr[:39] == GREY).all() and whole.states[0, :2].tolist() == [LABELLED] * 2
 
@@ -288,29 +288,29 @@ def test_fitted_shows_the_whole_picture_in_the_middle():
 # --- colours
 
 
-def test_identity_keeps_the_colours():
+def test_neutral_parameters_keep_the_colours():
     image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
     np.testing.assert_array_equal(colour.recolour(image, colour.colour_matrix(0, 1, 1, 0)), image)
-    np.testing.assert_array_equal(colour.gamma(image, 1.0), image)
-    np.testing.assert_array_equal(recoloured(image, PLAIN, np.random.default_rng(0)), image)
+    np.testing.assert_array_equal(colour.apply_gamma(image, 1.0), image)
+    np.testing.assert_array_equal(change_colours(image, PLAIN, np.random.default_rng(0)), image)
 
 
-def test_each_change_does_what_it_says():
+def test_each_colour_parameter_has_its_effect():
     image = np.full((8, 8, 3), (40, 80, 120), np.uint8)
     brighter = colour.recolour(image, colour.colour_matrix(0.1, 1, 1, 0))
     np.testing.assert_allclose(brighter[0, 0], [65.5, 105.5, 145.5], atol=0.5)
     grey = colour.recolour(image, colour.colour_matrix(0, 1, 0, 0))
     assert np.ptp(grey[0, 0]) == 0 and abs(int(grey[0, 0, 0]) - (0.114 * 40 + 0.587 * 80 + 0.299 * 120)) <= 0.5
-    turned = colour.recolour(image, colour.colour_matrix(0, 1, 1, 120))
-    assert sorted(turned[0, 0]) == [40, 80, 120] and turned[0, 0].tolist() != [40, 80, 120]
+    rotated = colour.recolour(image, colour.colour_matrix(0, 1, 1, 120))
+    assert sorted(rotated[0, 0]) == [40, 80, 120] and rotated[0, 0].tolist() != [40, 80, 120]
     flatter = colour.recolour(image, colour.colour_matrix(0, 0.5, 1, 0))
     np.testing.assert_allclose(flatter[0, 0], [83.75, 103.75, 123.75], atol=0.5)
-    assert (colour.gamma(image, 2.0) < image).all()
+    assert (colour.apply_gamma(image, 2.0) < image).all()
 
 
 @pytest.mark.parametrize("degrees", [0, 45, 90, 137])
 @pytest.mark.parametrize("length", [1.5, 6.0, 9.7])
-def test_motion_blurs_along_its_line_and_keeps_brightness(length, degrees):
+def test_motion_blur_follows_its_line_and_keeps_brightness(length, degrees):
     image = np.zeros((41, 41, 3), np.uint8)
     image[20, 20] = 255
     blurred = colour.motion_blur(image, length, degrees).astype(float)[..., 0]
@@ -321,19 +321,19 @@ def test_motion_blurs_along_its_line_and_keeps_brightness(length, degrees):
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 3), (900, 700, 3)])
-def test_noise_has_the_strength_that_is_asked_for(shape):
+def test_noise_has_the_requested_standard_deviation(shape):
     image = np.full(shape, 128, np.uint8)
-    noisy = colour.noise(image, 8.0, np.random.default_rng(0)).astype(float)
+    noisy = colour.add_noise(image, 8.0, np.random.default_rng(0)).astype(float)
     assert noisy.std() == pytest.approx(8, rel=0.08) and noisy.mean() == pytest.approx(128, abs=0.5)
 
 
-def test_jpeg_keeps_the_picture_roughly():
-    image = dotted([(30, 30)], (64, 64), 12.0)
-    compressed = colour.jpeg(image, 30)
+def test_jpeg_keeps_the_image_approximately():
+    image = draw_dots([(30, 30)], (64, 64), 12.0)
+    compressed = colour.compress_jpeg(image, 30)
     assert compressed.shape == image.shape and 0 < np.abs(compressed.astype(int) - image).mean() < 8
 
 
-def test_openpose_flips_by_its_own_order():
+def test_openpose_uses_its_own_flip_order():
     keypoints = np.zeros((1, 18, 2), np.float32)
     keypoints[0, OPENPOSE_18.index("left_ear")] = 10, 10
     states = np.where(keypoints.any(axis=2), LABELLED, ABSENT).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Labels by models: the file, several files made one, and the commands that write them."""
+"""Test labels by models: the label file, merging of label files, and the commands that write them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from pose_ros.cli import app
 from pose_ros.datasets import teacher
 from pose_ros.datasets.labels_file import LabelFile
-from pose_ros.datasets.teacher import merge, scored
+from pose_ros.datasets.teacher import merge, to_annotations
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
@@ -24,35 +24,35 @@ FAST = ["--short-side", "64", "--threads", "1"]
 SIZE_WH = (90, 60)
 
 
-def people(count: int = 2, score: float = 0.8, skeleton: Skeleton = OPENPOSE_18) -> People:
+def make_people(count: int = 2, score: float = 0.8, skeleton: Skeleton = OPENPOSE_18) -> People:
     keypoints = crowd(count, (60, 90))[:, : len(skeleton)].astype(np.float32)
     scores = np.full(keypoints.shape[:2], score, np.float32)
     return People(keypoints, scores, np.full(count, score, np.float32))
 
 
-def without(found: People, keypoint: int, score: float) -> People:
-    """One keypoint of each person as good as not seen."""
+def with_score(found: People, keypoint: int, score: float) -> People:
+    """Set the score of one keypoint of each person."""
     scores = found.scores.copy()
     scores[:, keypoint] = score
     return People(found.keypoints, scores, found.person_scores)
 
 
-def written(path: Path, images: dict[str, People], skeleton: Skeleton = OPENPOSE_18) -> Path:
+def write_labels(path: Path, images: dict[str, People], skeleton: Skeleton = OPENPOSE_18) -> Path:
     labels = LabelFile(path, skeleton)
     for name, found in images.items():
-        labels.add(name, SIZE_WH, scored(found))
+        labels.add(name, SIZE_WH, to_annotations(found))
     labels.close()
     return path
 
 
-def content(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return loaded
 
 
-def test_a_file_is_coco_with_scores(tmp_path: Path) -> None:
-    found = people()
-    labels = content(written(tmp_path / "l.json", {"a.png": People.empty(18), "b.png": found}))
+def test_label_file_is_coco_with_scores(tmp_path: Path) -> None:
+    found = make_people()
+    labels = load_json(write_labels(tmp_path / "l.json", {"a.png": People.empty(18), "b.png": found}))
     assert [image["file_name"] for image in labels["images"]] == ["a.png", "b.png"]
     assert labels["images"][1] == {"id": 2, "file_name": "b.png", "width": 90, "height": 60}
     (category,) = labels["categories"]
@@ -70,102 +70,104 @@ def test_a_file_is_coco_with_scores(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("score", "kept"), [(0.0, False), (0.019, False), (0.021, True)])
-def test_what_is_hardly_seen_is_not_written(tmp_path: Path, score: float, kept: bool) -> None:
-    labels = content(written(tmp_path / "l.json", {"a.png": without(people(1), 4, score)}))
+def test_keypoints_with_a_low_score_are_not_written(tmp_path: Path, score: float, kept: bool) -> None:
+    labels = load_json(write_labels(tmp_path / "l.json", {"a.png": with_score(make_people(1), 4, score)}))
     (annotation,) = labels["annotations"]
     assert (annotation["keypoints"][12:15] != [0, 0, 0]) == kept == (annotation["keypoint_scores"][4] > 0)
     assert annotation["num_keypoints"] == 17 + kept
 
 
-def test_a_file_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_file_is_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "l.json"
     path.write_text("older")
     labels = LabelFile(path, OPENPOSE_18)
-    labels.add("a.png", SIZE_WH, scored(people()))
+    labels.add("a.png", SIZE_WH, to_annotations(make_people()))
     assert path.read_text() == "older"
 
     def cut(file: Path, text: str, encoding: str) -> None:
         file.write_bytes(text.encode(encoding)[:100])
         raise OSError("no room")
 
-    with monkeypatch.context() as full:
-        full.setattr(Path, "write_text", cut)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", cut)
         with pytest.raises(OSError, match="no room"):
             labels.close()
     assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
     labels.close()
-    assert len(content(path)["annotations"]) == 2 and list(tmp_path.iterdir()) == [path]
+    assert len(load_json(path)["annotations"]) == 2 and list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"labels: expected a folder for l\.json, got .*none, which is none"):
+def test_a_missing_folder_is_reported_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"labels: expected a folder for l\.json, got .*none, which is not a folder"
+    ):
         LabelFile(tmp_path / "none" / "l.json", OPENPOSE_18)
 
 
-def test_one_file_merged_is_itself(tmp_path: Path) -> None:
-    found = without(people(), 4, 0.0)
-    path = written(tmp_path / "a.json", {"a.png": found, "b.png": People.empty(18)})
+def test_merging_one_file_keeps_its_labels(tmp_path: Path) -> None:
+    found = with_score(make_people(), 4, 0.0)
+    path = write_labels(tmp_path / "a.json", {"a.png": found, "b.png": People.empty(18)})
     merge([path], tmp_path / "m.json")
-    before, after = content(path), content(tmp_path / "m.json")
+    before, after = load_json(path), load_json(tmp_path / "m.json")
     assert after["images"] == before["images"] and after["categories"] == before["categories"]
     for old, new in zip(before["annotations"], after["annotations"], strict=True):
         np.testing.assert_allclose(new["keypoints"], old["keypoints"], atol=0.011)
         np.testing.assert_allclose(new["keypoint_scores"], old["keypoint_scores"], atol=1e-3)
 
 
-def test_what_one_teacher_alone_has_seen_counts_half(tmp_path: Path) -> None:
-    both = written(tmp_path / "a.json", {"a.png": people(2), "b.png": people(1)})
-    one = written(tmp_path / "b.json", {"a.png": people(2)[:1], "b.png": People.empty(18)})
+def test_a_person_found_by_one_of_two_teachers_gets_half_the_score(tmp_path: Path) -> None:
+    both = write_labels(tmp_path / "a.json", {"a.png": make_people(2), "b.png": make_people(1)})
+    one = write_labels(tmp_path / "b.json", {"a.png": make_people(2)[:1], "b.png": People.empty(18)})
     merge([both, one], tmp_path / "m.json")
-    scores = [(entry["image_id"], entry["score"]) for entry in content(tmp_path / "m.json")["annotations"]]
+    scores = [(entry["image_id"], entry["score"]) for entry in load_json(tmp_path / "m.json")["annotations"]]
     assert scores == [(1, 0.8), (1, 0.4), (2, 0.4)]
 
 
-def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
-    """A label file in which something is different."""
+def edit_file(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """Make a function that changes the content of a label file."""
 
-    def spoil(path: Path) -> None:
-        labels = content(path)
+    def damage(path: Path) -> None:
+        labels = load_json(path)
         change(labels)
         path.write_text(json.dumps(labels))
 
-    return spoil
+    return damage
 
 
-OTHERS, NO_LABELS = "expected the keypoints and images of", "expected a file of labels with keypoint_scores"
+DIFFERENT, INVALID = "expected the same keypoints and images as in", "expected a COCO file with keypoint_scores"
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("damage", "message"),
     [
-        (lambda path: written(path, {"a.png": people(skeleton=COCO_17)}, COCO_17), OTHERS),
-        (lambda path: written(path, {"b.png": people()}), OTHERS),
-        (changed(lambda labels: labels["images"][0].update(width=91)), OTHERS),
-        (lambda path: path.write_text("no JSON"), NO_LABELS),
-        (lambda path: path.write_bytes(b"\xff\xfe\x00"), NO_LABELS),
-        (lambda path: path.write_text("[]"), NO_LABELS),
-        (changed(lambda labels: labels["categories"].clear()), NO_LABELS),
-        (changed(lambda labels: labels["annotations"][0].pop("keypoint_scores")), NO_LABELS),
-        (changed(lambda labels: labels["annotations"][0]["keypoints"].pop()), NO_LABELS),
-        (changed(lambda labels: labels["annotations"][0].update(score=1.5)), NO_LABELS),
-        (changed(lambda labels: labels["annotations"][0].update(image_id=7)), NO_LABELS),
+        (lambda path: write_labels(path, {"a.png": make_people(skeleton=COCO_17)}, COCO_17), DIFFERENT),
+        (lambda path: write_labels(path, {"b.png": make_people()}), DIFFERENT),
+        (edit_file(lambda labels: labels["images"][0].update(width=91)), DIFFERENT),
+        (lambda path: path.write_text("no JSON"), INVALID),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), INVALID),
+        (lambda path: path.write_text("[]"), INVALID),
+        (edit_file(lambda labels: labels["categories"].clear()), INVALID),
+        (edit_file(lambda labels: labels["annotations"][0].pop("keypoint_scores")), INVALID),
+        (edit_file(lambda labels: labels["annotations"][0]["keypoints"].pop()), INVALID),
+        (edit_file(lambda labels: labels["annotations"][0].update(score=1.5)), INVALID),
+        (edit_file(lambda labels: labels["annotations"][0].update(image_id=7)), INVALID),
     ],
     ids=[
         *("other keypoints", "other images", "other sizes", "no JSON", "no text", "no labels", "no category"),
-        *("no scores", "half a keypoint", "too sure", "an image that is not there"),
+        *("no scores", "incomplete keypoint", "score above 1", "unknown image"),
     ],
 )
-def test_wrong_files_are_named(tmp_path: Path, spoil: Callable[[Path], object], message: str) -> None:
-    good = written(tmp_path / "good.json", {"a.png": people()})
-    bad = written(tmp_path / "bad.json", {"a.png": people()})
-    spoil(bad)
+def test_invalid_files_are_reported(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
+    good = write_labels(tmp_path / "good.json", {"a.png": make_people()})
+    bad = write_labels(tmp_path / "bad.json", {"a.png": make_people()})
+    damage(bad)
     with pytest.raises(ValueError, match=rf"bad\.json: {message}"):
         merge([good, bad], tmp_path / "m.json")
     assert not (tmp_path / "m.json").exists()
 
 
 def run(*arguments: object) -> Result:
-    """Run the program in this process; exceptions that it lets through are ours."""
+    """Run the program in this process. An exception that the program does not handle fails the test."""
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -173,37 +175,37 @@ def run(*arguments: object) -> Result:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return recordings.write_images(tmp_path / "pictures", ["2.png", "10.jpg"])
+def image_folder(tmp_path: Path) -> Path:
+    return recordings.write_images(tmp_path / "images", ["2.png", "10.jpg"])
 
 
-def test_a_folder_is_labelled_and_labels_are_merged(pictures: Path, tmp_path: Path) -> None:
+def test_commands_label_a_folder_and_merge_labels(image_folder: Path, tmp_path: Path) -> None:
     first, second, both = (tmp_path / name for name in ("first.json", "second.json", "both.json"))
-    said = run("label", pictures, "-o", first, *FAST)
-    assert said.exit_code == 0 and f"{first}: 0 people in 2 images" in said.output
-    labels = content(first)
-    height, width = recordings.picture(0).shape[:2]
+    result = run("label", image_folder, "-o", first, *FAST)
+    assert result.exit_code == 0 and f"{first}: 0 people in 2 images" in result.output
+    labels = load_json(first)
+    height, width = recordings.frame_image(0).shape[:2]
     assert [(i["file_name"], i["width"], i["height"]) for i in labels["images"]] == [
         ("2.png", width, height),
         ("10.jpg", width, height),
     ]
-    assert run("label", pictures, "-o", second, "--no-flip", *FAST, "--short-side", "96").exit_code == 0
+    assert run("label", image_folder, "-o", second, "--no-flip", *FAST, "--short-side", "96").exit_code == 0
     merged = run("merge-labels", first, second, "-o", both)
     assert merged.exit_code == 0 and f"{both}: merged 2 files" in merged.output
-    assert content(both) == labels
+    assert load_json(both) == labels
 
 
-def test_people_are_labelled_in_the_keypoints_that_were_asked_for(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_people_are_labelled_with_the_requested_skeleton(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is in the pictures; the model is made to see two people in each."""
-    monkeypatch.setattr("pose_ros.estimator.PoseEstimator.estimate", lambda self, image_bgr: people())
-    said = run("label", pictures, "-o", tmp_path / "l.json", "--skeleton", "coco_17", "--no-flip", *FAST)
-    assert said.exit_code == 0 and "4 people in 2 images" in said.output
-    labels = content(tmp_path / "l.json")
+    """The images contain no people. The patched model finds two people in each image."""
+    monkeypatch.setattr("pose_ros.estimator.PoseEstimator.estimate", lambda self, image_bgr: make_people())
+    result = run("label", image_folder, "-o", tmp_path / "l.json", "--skeleton", "coco_17", "--no-flip", *FAST)
+    assert result.exit_code == 0 and "4 people in 2 images" in result.output
+    labels = load_json(tmp_path / "l.json")
     assert labels["categories"][0]["keypoints"] == list(COCO_17.keypoint_names)
     nose = labels["annotations"][0]["keypoints"][:2]
-    np.testing.assert_allclose(nose, people().keypoints[0, OPENPOSE_18.index("nose")], atol=0.006)
+    np.testing.assert_allclose(nose, make_people().keypoints[0, OPENPOSE_18.index("nose")], atol=0.006)
     assert [entry["image_id"] for entry in labels["annotations"]] == [1, 1, 2, 2]
 
 
@@ -211,39 +213,41 @@ def test_people_are_labelled_in_the_keypoints_that_were_asked_for(
     ("arguments", "message"),
     [
         (["label", "{}", "-o", "{}/l.json"], "expected images"),
-        (["label", "{}/pictures", "-o", "{}/l.json", "--skeleton", "dog"], "--skeleton: expected one of coco_17, "),
-        (["label", "{}/pictures", "-o", "{}/none/l.json", *FAST], "labels: expected a folder for l.json"),
-        (["label", "{}/pictures", "-o", "{}/l.json", "--model", "{}/no.onnx"], "no.onnx, which does not exist"),
+        (["label", "{}/images", "-o", "{}/l.json", "--skeleton", "dog"], "--skeleton: expected one of coco_17, "),
+        (["label", "{}/images", "-o", "{}/none/l.json", *FAST], "labels: expected a folder for l.json"),
+        (["label", "{}/images", "-o", "{}/l.json", "--model", "{}/no.onnx"], "no.onnx, which does not exist"),
         (["merge-labels", "{}/no.json", "-o", "{}/l.json"], "no.json"),
     ],
     ids=["no images", "skeleton", "no folder", "no model", "no labels"],
 )
-def test_wrong_commands_are_one_line(pictures: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
-    said = run(*(argument.format(tmp_path) for argument in arguments))
-    lines = said.stderr.strip().splitlines()
-    assert said.exit_code == 1 and lines[-1].startswith("pose_ros: ") and message in lines[-1], said.output
+def test_wrong_commands_fail_with_one_line(
+    image_folder: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = run(*(argument.format(tmp_path) for argument in arguments))
+    lines = result.stderr.strip().splitlines()
+    assert result.exit_code == 1 and lines[-1].startswith("pose_ros: ") and message in lines[-1], result.output
     assert not (tmp_path / "l.json").exists()
 
 
-def test_a_broken_picture_is_named_and_nothing_is_written(pictures: Path, tmp_path: Path) -> None:
-    (pictures / "10.jpg").write_bytes(b"no picture")
-    said = run("label", pictures, "-o", tmp_path / "l.json", *FAST)
-    assert said.exit_code == 1 and "10.jpg: expected a whole image" in said.stderr
+def test_a_broken_image_is_reported_and_no_labels_are_written(image_folder: Path, tmp_path: Path) -> None:
+    (image_folder / "10.jpg").write_bytes(b"not an image")
+    result = run("label", image_folder, "-o", tmp_path / "l.json", *FAST)
+    assert result.exit_code == 1 and "10.jpg: expected a complete image" in result.stderr
     assert not (tmp_path / "l.json").exists()
 
 
-def test_files_are_asked_about_one_after_the_other(pictures: Path) -> None:
-    """So that a folder of any size needs the memory of one picture."""
+def test_images_are_estimated_one_at_a_time(image_folder: Path) -> None:
+    """A folder of any size thus needs the memory of one image only."""
 
-    class Watching:
-        asked = 0
+    class CountingViews:
+        count = 0
 
         def estimate(self, image_bgr: np.ndarray) -> People:
-            self.asked += 1
+            self.count += 1
             return People.empty(18)
 
-    views = Watching()
-    answers = teacher.label(views, sorted(pictures.iterdir()))  # type: ignore[arg-type]
-    file, size_wh, found = next(answers)
-    assert views.asked == 1 and file.name == "10.jpg" and len(found) == 0
-    assert size_wh == recordings.picture(0).shape[1::-1]
+    views = CountingViews()
+    results = teacher.label_images(views, sorted(image_folder.iterdir()))  # type: ignore[arg-type]
+    file, size_wh, found = next(results)
+    assert views.count == 1 and file.name == "10.jpg" and len(found) == 0
+    assert size_wh == recordings.frame_image(0).shape[1::-1]

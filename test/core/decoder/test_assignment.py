@@ -1,4 +1,4 @@
-"""The assignment problem, held against all permutations."""
+"""Test the assignment problem against all permutations."""
 
 import itertools
 
@@ -12,7 +12,7 @@ from pose_ros.decoder.assignment import assign
 
 @settings(max_examples=200)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 5), st.integers(0, 2), st.booleans())
-def test_assignment_is_that_of_the_least_sum(seed: int, rows: int, more: int, ties: bool) -> None:
+def test_the_assignment_has_the_lowest_sum(seed: int, rows: int, more: int, ties: bool) -> None:
     random, cols = np.random.default_rng(seed), rows + more
     costs = random.integers(-2, 3, (rows, cols)).astype(float) if ties else random.normal(0, 3, (rows, cols))
     before = costs.copy()

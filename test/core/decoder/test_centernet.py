@@ -1,4 +1,4 @@
-"""CenterNet grouping: people come back from their centres, keypoints from the nearest peaks, whatever the arrays."""
+"""Test the CenterNet decoder: people, snapping of keypoints, missing fields, and arrays of any form."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ TRIO_SPEC = ModelSpec("trio", TRIO, stride=1)
 SHAPE = (40, 60)
 OPTIONAL = ("centre_offsets", "sizes", "heatmaps", "heatmap_offsets")
 PERSON = [[10.25, 8.5], [20.75, 20.5], [28.25, 30.75]]
-"""Its box reaches from (9.25, 7.5) to (29.25, 31.75); its centre is the cell (19, 19)."""
+"""Its box spans (9.25, 7.5) to (29.25, 31.75). Its centre is the cell (19, 19)."""
 OTHER = [[40.5, 8.5], [50.5, 20.5], [46.5, 30.5]]
 
 
@@ -36,30 +36,30 @@ def decode(fields: Fields, spec: ModelSpec = TRIO_SPEC, **config: object) -> Peo
 
 
 def ideal(*people: list, without: tuple[str, ...] = ()) -> Fields:
-    fields = scene_centernet.ideal(np.array(people, np.float32), SHAPE)
+    fields = scene_centernet.ideal_fields(np.array(people, np.float32), SHAPE)
     return replace(fields, **dict.fromkeys(without))
 
 
 def put(fields: Fields, name: str, xy: tuple[int, int], value: object) -> Fields:
-    """The fields with another value at a cell."""
+    """Copy the fields with another value at a cell."""
     array = getattr(fields, name).copy()
     array[:, xy[1], xy[0]] = value
     return replace(fields, **{name: array})
 
 
 @pytest.mark.parametrize("count", [1, 5, 10, 20, 30])
-def test_a_crowd_comes_back_whole(count: int) -> None:
+def test_a_crowd_is_found_completely(count: int) -> None:
     fields, truth = scene_centernet.fields(count)
     people = decode(fields, SPEC)
     assert len(people) == count and people.visible.all()
     distance = np.linalg.norm(people.keypoints[:, None] - (truth * 4 + 1.5)[None], axis=3)  # (found, true, K)
     assert sorted(distance.mean(axis=2).argmin(axis=1)) == list(range(count))
     nearest = distance[np.arange(count), distance.mean(axis=2).argmin(axis=1)]
-    assert np.median(nearest) < 0.2 and np.percentile(nearest, 99) < 4  # px, of cells of 4
+    assert np.median(nearest) < 0.2 and np.percentile(nearest, 99) < 4  # px, with cells of 4 px
     assert (np.diff(people.person_scores) <= 0).all()
 
 
-def test_offsets_are_from_the_cell_of_the_centre_and_not_from_the_centre() -> None:
+def test_offsets_start_at_the_cell_of_the_centre_and_not_at_the_centre() -> None:
     fields = ideal(PERSON, without=("heatmaps", "heatmap_offsets"))
     assert not np.array_equal(fields.centre_offsets[:, 19, 19], [0, 0])
     np.testing.assert_allclose(decode(fields).keypoints[0], PERSON, atol=1e-5)
@@ -104,7 +104,7 @@ def test_a_keypoint_without_a_fitting_peak_stays_and_has_the_score_of_the_centre
     np.testing.assert_allclose(person.scores[0], 0.8, atol=1e-6)
 
 
-def test_how_far_a_keypoint_moves_depends_on_the_size_of_its_person() -> None:
+def test_the_longest_snap_depends_on_the_size_of_the_person() -> None:
     fields = ideal(PERSON)  # 24.25 cells high
     for shift, moves in ((7.2, True), (7.3, False)):
         shifted = put(fields, "keypoint_offsets", (19, 19), (np.array(PERSON) - 19 + (shift, 0)).ravel())
@@ -112,7 +112,7 @@ def test_how_far_a_keypoint_moves_depends_on_the_size_of_its_person() -> None:
 
 
 def test_a_peak_outside_of_the_box_is_not_replaced_by_the_second_nearest() -> None:
-    """The keypoint a of the one person is hidden; the nearest a is the neighbour's, and one in the box is noise."""
+    """Keypoint a of the person is hidden. The nearest peak is the neighbour's, and the peak in the box is noise."""
     fields = ideal(PERSON)
     fields.heatmaps[0] = 0
     fields.heatmaps[0, 8, 8], fields.heatmaps[0, 8, 15] = 0.9, 0.5  # 2 cells away outside, 5 cells away inside
@@ -126,7 +126,7 @@ def test_without_sizes_the_box_is_that_of_the_keypoints() -> None:
     fields.keypoint_offsets[:, 19, 19] += 1
     decoder = CenterNetDecoder(TRIO_SPEC, DecoderConfig())
     people, boxes = decoder.people_and_boxes(fields)
-    np.testing.assert_allclose(people.keypoints[0], PERSON, atol=1e-5)  # the outermost ones snap, too
+    np.testing.assert_allclose(people.keypoints[0], PERSON, atol=1e-5)  # the outermost keypoints snap, too
     margin = 0.1 * 22.25
     np.testing.assert_allclose(boxes[0], [11.25 - margin, 9.5 - margin, 29.25 + margin, 31.75 + margin], atol=1e-4)
 
@@ -138,9 +138,9 @@ def test_without_offset_heads_points_lie_half_a_cell_beyond_their_cell() -> None
     np.testing.assert_allclose(boxes[0], [19.5 - 10, 19.5 - 12.125, 19.5 + 10, 19.5 + 12.125], atol=1e-4)
 
 
-def test_models_that_do_not_round_are_refined_below_the_cell() -> None:
+def test_models_without_rounding_are_refined_between_cells() -> None:
     truth = scene.crowd(1, SHAPE)[:, :3]
-    fields = scene_centernet.ideal(truth, SHAPE)
+    fields = scene_centernet.ideal_fields(truth, SHAPE)
     heatmaps = confidence_maps(truth, np.ones((1, 3), bool), SHAPE, 1.5)
     fields = replace(fields, heatmaps=heatmaps, heatmap_offsets=None)
     for method, error in (("none", 0.75), ("quadratic", 0.05), ("dark", 0.02)):
@@ -164,11 +164,11 @@ def test_only_centres_and_offsets_are_enough() -> None:
     [[(19, 19), (20, 19), (19, 20), (20, 20)], [(18, 18), (19, 18), (20, 18), (20, 19), (20, 20), (18, 19), (18, 20)]],
     ids=["square", "U around a lower cell"],
 )
-def test_a_plateau_is_one_person_read_at_one_of_its_cells(plateau: list[tuple[int, int]]) -> None:
+def test_a_plateau_is_one_person_with_the_offsets_of_one_cell(plateau: list[tuple[int, int]]) -> None:
     fields = ideal(PERSON, without=("heatmaps",))
     for name in ("centres", "keypoint_offsets", "sizes", "centre_offsets"):
         getattr(fields, name)[:] = 0
-    fields.keypoint_offsets[:] = 500  # beyond the map: nobody may be read there
+    fields.keypoint_offsets[:] = 500  # beyond the map: no person may be read there
     for x, y in plateau:
         fields.centres[0, y, x] = 0.7
         fields.keypoint_offsets[:, y, x] = (np.array(PERSON) - (x, y)).ravel()
@@ -180,14 +180,14 @@ def test_offsets_of_a_plateau_of_a_heatmap_are_read_at_one_of_its_cells() -> Non
     fields = ideal(PERSON)
     fields.heatmap_offsets[:] = 7
     for x, y in [(10, 8), (11, 8), (10, 9), (11, 9)]:
-        fields.heatmaps[0, y, x] = 3.0  # saturated beyond 1
+        fields.heatmaps[0, y, x] = 3.0  # saturated above 1
         fields.heatmap_offsets[:, y, x] = np.array(PERSON[0]) - (x, y)
     (person,) = decode(fields)
     np.testing.assert_allclose(person.keypoints[0, 0], PERSON[0], atol=1e-4)
     assert person.scores[0, 0] == 1
 
 
-def test_people_found_twice_are_dropped_once() -> None:
+def test_a_duplicate_is_dropped() -> None:
     fields = ideal(PERSON)
     fields.centres[0, 19, 23] = 0.9  # a second centre of the same person
     fields.keypoint_offsets[:, 19, 23] = (np.array(PERSON) - (23, 19)).ravel()
@@ -225,7 +225,7 @@ def test_bad_values_of_one_person_leave_the_other(bad: float, name: str) -> None
     np.testing.assert_allclose(people.keypoints[-1], OTHER, atol=1e-4)
     if name == "keypoint_offsets":
         assert len(people) == 1
-    elif not (name == "heatmaps" and 0 < bad < np.inf):  # a great plateau is a peak
+    elif not (name == "heatmaps" and 0 < bad < np.inf):  # a large plateau is a peak
         np.testing.assert_allclose(people.keypoints[0], PERSON, atol=1)
 
 
@@ -239,7 +239,7 @@ def test_a_keypoint_without_an_offset_is_absent() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_centres_are_nobody(bad: float) -> None:
+def test_bad_centres_give_no_people(bad: float) -> None:
     fields = ideal(PERSON, OTHER)
     fields.centres[:, :, :33] = bad
     (person,) = decode(fields)
@@ -307,11 +307,11 @@ def test_wrong_fields_are_refused(changes: dict, message: str) -> None:
             decode(replace(fields, **changes))
 
 
-def test_wrong_fields_are_refused_even_where_nobody_is() -> None:
-    nobody = replace(ideal(PERSON), centres=np.zeros((1, *SHAPE)))
+def test_wrong_fields_are_refused_even_without_people() -> None:
+    no_people = replace(ideal(PERSON), centres=np.zeros((1, *SHAPE)))
     for name in ("keypoint_offsets", "centre_offsets", "sizes", "heatmaps", "heatmap_offsets"):
         with pytest.raises(ValueError, match=f"{name}: expected the grid of the centres"):
-            decode(replace(nobody, **{name: np.zeros((6, 3, 3))}))
+            decode(replace(no_people, **{name: np.zeros((6, 3, 3))}))
 
 
 def test_a_model_without_the_heads_is_refused() -> None:

@@ -1,6 +1,6 @@
-"""Agreement with published decoders on their own outputs, at the tolerances that the golden cases' README gives.
+"""Test agreement with published decoders on their own outputs, with the tolerances of the golden cases' README.
 
-The variable POSE_ROS_GOLDEN points these tests at another folder of the same form.
+The environment variable POSE_ROS_GOLDEN selects another folder of golden cases.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pose_ros.decoder.peaks import find_peaks
 
 PAF = golden.cases("paf_synthetic", "paf_real")
 ADVERSARIAL = [c for c in golden.cases("adversarial") if c["decoder"] in ("peaks", "paf")]
-pytestmark = pytest.mark.skipif(not PAF, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN names another)")
+pytestmark = pytest.mark.skipif(not PAF, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN selects another)")
 
 
-def paf_agreement(family: str, noise: bool) -> dict[str, float]:
+def measure_agreement(family: str, noise: bool) -> dict[str, float]:
     agreement = golden.Agreement()
     for case in PAF:
         if case["family"] != family or (case["kind"] == "noise") != noise:
@@ -34,18 +34,18 @@ def paf_agreement(family: str, noise: bool) -> dict[str, float]:
 
 
 def test_paf_on_synthetic_scenes() -> None:
-    figures = paf_agreement("paf_synthetic", noise=False)
+    figures = measure_agreement("paf_synthetic", noise=False)
     assert figures["recall"] >= 0.96 and figures["recall_75"] >= 0.94 and figures["precision"] >= 0.95, figures
     assert figures["keypoint_recall"] >= 0.98 and figures["median"] <= 0.22 and figures["p95"] <= 0.35, figures
 
 
 def test_paf_in_noise() -> None:
-    figures = paf_agreement("paf_synthetic", noise=True)
+    figures = measure_agreement("paf_synthetic", noise=True)
     assert figures["recall"] >= 0.96, figures
 
 
 def test_paf_on_photos() -> None:
-    figures = paf_agreement("paf_real", noise=False)
+    figures = measure_agreement("paf_real", noise=False)
     assert figures["recall"] >= 0.93 and figures["precision"] >= 0.87 and figures["keypoint_recall"] >= 0.97, figures
     assert figures["median"] <= 0.20 and figures["p95"] <= 0.40, figures
 

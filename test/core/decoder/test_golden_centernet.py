@@ -1,4 +1,4 @@
-"""Agreement with the published decoder of CenterNet on its own outputs: the same people, keypoints and boxes."""
+"""Test agreement with the published decoder of CenterNet on its own outputs: people, keypoints and boxes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pose_ros.skeleton import COCO_17
 SYNTHETIC = golden.cases("centernet_synthetic")
 ADVERSARIAL = [case for case in golden.cases("adversarial") if case["decoder"] == "centernet"]
 pytestmark = pytest.mark.skipif(
-    not SYNTHETIC, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN names another)"
+    not SYNTHETIC, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN selects another)"
 )
 FIELDS = {
     "centre_heat": "centres",
@@ -57,6 +57,6 @@ def test_adversarial(case: dict[str, Any]) -> None:
     assert np.array_equal(people.keypoints, again.keypoints)
     assert all(np.array_equal(before[name], data[name], equal_nan=True) for name in data)
     for check in case["checks"]:
-        assert check["type"] in ("no_crash", "finite", "num_people"), "a check that this test does not know"
+        assert check["type"] in ("no_crash", "finite", "num_people"), "unknown check"
         if check["type"] == "num_people":
             assert check["min"] <= len(people) <= check["max"]

@@ -1,6 +1,6 @@
-"""Agreement of PersonLab with the authors' decoder and with known people, at the golden cases' own tolerances.
+"""Test agreement of PersonLab with the authors' decoder and true people, with the tolerances of the golden cases.
 
-The variable POSE_ROS_GOLDEN points these tests at another folder of the same form.
+The environment variable POSE_ROS_GOLDEN selects another folder of golden cases.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ REAL = golden.cases("personlab")
 SYNTHETIC = golden.cases("personlab_synthetic")
 ADVERSARIAL = [case for case in golden.cases("adversarial") if case["decoder"] == "personlab"]
 SURE = 0.3
-pytestmark = pytest.mark.skipif(not REAL, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN names another)")
+pytestmark = pytest.mark.skipif(
+    not REAL, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN selects another)"
+)
 
 
 def decode(case: dict[str, Any], data: dict[str, np.ndarray], **config: Any) -> tuple[np.ndarray, np.ndarray]:
-    """People as an array, and their scores."""
+    """Return the people as an array, and their scores."""
     settings = {**golden.personlab_config(case), **config}
     people = golden.decode_personlab(case, golden.personlab_fields(data), **settings)
     return golden.as_array(people), people.person_scores
 
 
-def nearest(reference: np.ndarray, people: np.ndarray, least: float = 0) -> np.ndarray:
-    """Largest distance, px, of the reference's keypoints above a score to the person who suits it best, per reference.
+def match_distances(reference: np.ndarray, people: np.ndarray, least: float = 0) -> np.ndarray:
+    """Return the largest keypoint distance of each reference person to its best match, px.
 
-    Nobody suits two.
+    Only reference keypoints with a score above ``least`` count. No person may match two reference people.
     """
     used = reference[:, None, :, 2] > least
     distance = np.linalg.norm(reference[:, None, :, :2] - people[None, :, :, :2], axis=3)
@@ -44,14 +46,14 @@ def nearest(reference: np.ndarray, people: np.ndarray, least: float = 0) -> np.n
 
 
 @pytest.mark.parametrize("case", REAL + SYNTHETIC, ids=lambda case: case["id"])
-def test_the_authors_decoder_gives_the_same(case: dict[str, Any]) -> None:
+def test_the_authors_decoder_gives_the_same_people(case: dict[str, Any]) -> None:
     data = golden.arrays(case)
     people, scores = decode(case, data)
-    theirs = data["expected_libcoral_person_score"]
-    assert np.count_nonzero(scores >= SURE) == np.count_nonzero(theirs >= SURE)
-    if (theirs >= SURE).any():
-        assert nearest(data["expected_libcoral"][theirs >= SURE], people[scores >= SURE], SURE).max() <= 0.1
-    np.testing.assert_allclose(scores[scores >= SURE], theirs[theirs >= SURE], atol=1e-3)
+    expected = data["expected_libcoral_person_score"]
+    assert np.count_nonzero(scores >= SURE) == np.count_nonzero(expected >= SURE)
+    if (expected >= SURE).any():
+        assert match_distances(data["expected_libcoral"][expected >= SURE], people[scores >= SURE], SURE).max() <= 0.1
+    np.testing.assert_allclose(scores[scores >= SURE], expected[expected >= SURE], atol=1e-3)
 
 
 @pytest.mark.parametrize("case", SYNTHETIC, ids=lambda case: case["id"])
@@ -59,7 +61,7 @@ def test_true_people(case: dict[str, Any]) -> None:
     data = golden.arrays(case)
     people, _ = decode(case, data)
     if case["kind"] in ("plain", "nonsquare", "overlap"):
-        assert nearest(data["gt"], people).max() <= 0.1
+        assert match_distances(data["gt"], people).max() <= 0.1
     elif case["kind"] == "truncated":
         assert len(people) >= 0.75 * len(data["gt"])
 
@@ -75,21 +77,21 @@ def test_true_people_in_noise() -> None:
     assert figures["recall"] == 1 and figures["keypoint_recall"] == 1 and figures["p95"] <= 0.2, figures
 
 
-def test_people_with_the_settings_of_the_house() -> None:
-    """Other thresholds and caps than theirs still give their people."""
+def test_people_with_default_settings() -> None:
+    """The default thresholds and limits find the people of the authors' decoder."""
     total = golden.Agreement()
     for case in REAL:
         data = golden.arrays(case)
-        theirs = data["expected_libcoral"][data["expected_libcoral_person_score"] >= SURE]
+        expected = data["expected_libcoral"][data["expected_libcoral_person_score"] >= SURE]
         people = golden.as_array(golden.decode_personlab(case, golden.personlab_fields(data)))
         sigmas = np.array(golden.personlab_spec(case).skeleton.sigmas)
-        total.add(np.where(theirs[..., 2:] >= SURE, theirs, 0), people, sigmas, case["stride"])
+        total.add(np.where(expected[..., 2:] >= SURE, expected, 0), people, sigmas, case["stride"])
     assert total.figures["recall"] >= 0.86 and total.figures["median"] <= 0.05, total.figures
 
 
 @pytest.mark.parametrize("config", [{}, {"hough_radius": 32.0}])
-def test_what_an_accelerator_gave(config: dict[str, Any]) -> None:
-    """Published results of the same network on its own hardware and with its own rounding."""
+def test_agreement_with_an_accelerator(config: dict[str, Any]) -> None:
+    """Compare with published results of the same network on an accelerator, with another rounding."""
     for case in REAL:
         data = golden.arrays(case)
         if "published_reference" not in data:
@@ -104,14 +106,14 @@ def test_what_an_accelerator_gave(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", ADVERSARIAL, ids=lambda case: case["id"])
-@pytest.mark.parametrize("theirs", [True, False])
-def test_adversarial(case: dict[str, Any], theirs: bool) -> None:
+@pytest.mark.parametrize("published_settings", [True, False])
+def test_adversarial(case: dict[str, Any], published_settings: bool) -> None:
     fields = golden.personlab_fields(golden.arrays(case))
-    config = golden.personlab_config(case) if theirs else {}
-    before, start = copies(fields), time.monotonic()
+    config = golden.personlab_config(case) if published_settings else {}
+    before, start = copy_arrays(fields), time.monotonic()
     people = golden.as_array(golden.decode_personlab(case, fields, **config))
     assert np.isfinite(people).all()
-    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, copies(fields), strict=True))
+    assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(before, copy_arrays(fields), strict=True))
     assert np.array_equal(people, golden.as_array(golden.decode_personlab(case, fields, **config)))
     for check in case["checks"]:
         if check["type"] == "num_people":
@@ -125,5 +127,5 @@ def test_adversarial(case: dict[str, Any], theirs: bool) -> None:
             assert time.monotonic() - start < check["value"]
 
 
-def copies(fields: Fields) -> list[np.ndarray]:
+def copy_arrays(fields: Fields) -> list[np.ndarray]:
     return [getattr(fields, f.name).copy() for f in names(fields) if getattr(fields, f.name) is not None]

@@ -1,6 +1,6 @@
-"""Agreement of tag grouping with true people and with published decoders, at the golden cases' own tolerances.
+"""Test agreement of tag grouping with true people and published decoders, with the golden tolerances.
 
-The variable POSE_ROS_GOLDEN points these tests at another folder of the same form.
+The environment variable POSE_ROS_GOLDEN selects another folder of golden cases.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 SYNTHETIC = golden.cases("tags_synthetic")
 ADVERSARIAL = [case for case in golden.cases("adversarial") if case["decoder"] == "tags"]
 pytestmark = pytest.mark.skipif(
-    not SYNTHETIC, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN names another)"
+    not SYNTHETIC, reason=f"no golden cases in {golden.FOLDER} (POSE_ROS_GOLDEN selects another)"
 )
 
 
@@ -23,8 +23,8 @@ def decode(case: dict[str, Any], data: dict[str, np.ndarray], **config: Any) -> 
     return golden.as_array(golden.decode_tags(case, data["heat"], data["tags"], **config))
 
 
-def judged(case: dict[str, Any], people: np.ndarray) -> np.ndarray:
-    """The true people without the keypoint whose tag is that of another person: it may go to either."""
+def remove_ambiguous(case: dict[str, Any], people: np.ndarray) -> np.ndarray:
+    """Remove the keypoint that has the tag of another person. It may belong to either person."""
     people = people.copy()
     if case.get("equal_tag"):
         equal = case["equal_tag"]
@@ -32,13 +32,13 @@ def judged(case: dict[str, Any], people: np.ndarray) -> np.ndarray:
     return people
 
 
-def agreement(heatnoise: bool, **config: Any) -> dict[str, float]:
+def measure_agreement(heatnoise: bool, **config: Any) -> dict[str, float]:
     total = golden.Agreement()
     for case in SYNTHETIC:
         if (case["kind"] == "heatnoise") == heatnoise:
             data = golden.arrays(case)
             sigmas = np.array(golden.skeleton(case).sigmas)
-            total.add(judged(case, data["gt"]), decode(case, data, **config), sigmas, case["stride"])
+            total.add(remove_ambiguous(case, data["gt"]), decode(case, data, **config), sigmas, case["stride"])
     assert total.reference > 0
     return total.figures
 
@@ -48,18 +48,18 @@ def agreement(heatnoise: bool, **config: Any) -> dict[str, float]:
     ("subpixel", "median", "p95"), [("quarter", 0.20, 0.32), ("quadratic", 0.10, 0.20), ("dark", 0.10, 0.32)]
 )
 def test_synthetic_scenes(subpixel: str, median: float, p95: float, spatial: bool) -> None:
-    figures = agreement(False, subpixel=subpixel, tag_spatial=spatial)
+    figures = measure_agreement(False, subpixel=subpixel, tag_spatial=spatial)
     assert figures["recall"] >= 0.99 and figures["precision"] >= 0.95 and figures["keypoint_recall"] >= 0.99, figures
     assert figures["median"] <= median and figures["p95"] <= p95, figures
 
 
-def test_noise_in_the_heatmaps_hides_nobody() -> None:
-    assert agreement(True)["recall"] >= 0.99
+def test_noise_in_the_heatmaps_hides_no_person() -> None:
+    assert measure_agreement(True)["recall"] >= 0.99
 
 
 def test_completed_keypoints_are_true() -> None:
-    """Not judged by the peers' ``filled_*``, which take keypoints of other people where there is none."""
-    found, completed = agreement(False), agreement(False, complete=True)
+    """Compare with true people. The published ``filled_*`` results use keypoints of other people."""
+    found, completed = measure_agreement(False), measure_agreement(False, complete=True)
     assert completed["keypoint_recall"] >= max(found["keypoint_recall"], 0.99)
     assert completed["recall"] >= 0.99 and completed["precision"] >= 0.95 and completed["p95"] <= 0.20, completed
 
@@ -82,7 +82,7 @@ def test_adversarial(case: dict[str, Any]) -> None:
 def _with_setting(
     check: dict[str, Any], people: np.ndarray, data: dict[str, np.ndarray], case: dict[str, Any]
 ) -> np.ndarray:
-    """The people of the run that the check asks for."""
+    """Return the people, decoded with the settings of the check."""
     if "max_people_param" in check:
         return decode(case, data, max_people=check["max_people_param"])
     if "if_min_joints_is" in check:
@@ -91,7 +91,7 @@ def _with_setting(
 
 
 def _near(person: np.ndarray, people: np.ndarray, px_tol: float) -> np.ndarray:
-    """(N,): which share of a person's keypoints each of the people has."""
+    """Return (N,), the share of a person's keypoints that each of the people has."""
     used = person[:, 2] > 0
     near = np.linalg.norm(people[:, used, :2] - person[used, :2], axis=2) <= px_tol
     return (near & (people[:, used, 2] > 0)).mean(axis=1)

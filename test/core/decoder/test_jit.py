@@ -1,4 +1,4 @@
-"""Machine code is kept on disk, and only as long as it is that of the present files."""
+"""Test the cache of machine code on disk, and that it is invalid after any file changes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ print(json.dumps([value, sum(stats.cache_hits.values()), sum(stats.cache_misses.
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """A package of two functions that stands beside its own copy of jit.py."""
+    """Make a package of two functions with its own copy of jit.py."""
     package = tmp_path / "toy"
     package.mkdir()
     shutil.copy(jit.__file__, package / "jit.py")
@@ -37,7 +37,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 def call(toy: Path, **environment: str) -> list[int]:
-    """Value, cache hits and misses of ``outer(1)`` in a process of its own."""
+    """Return value, cache hits and cache misses of ``outer(1)`` in a new process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "PYTHON"))}
     done = subprocess.run(
         [sys.executable, "-c", CALL],
@@ -57,21 +57,21 @@ def test_a_second_process_compiles_nothing(toy: Path) -> None:
     assert call(toy) == [20, 1, 0]
 
 
-def test_a_changed_function_in_another_file_is_compiled_anew(toy: Path) -> None:
-    """numba alone would look at outer.py only, and go on adding 1."""
+def test_a_changed_function_in_another_file_is_compiled_again(toy: Path) -> None:
+    """numba alone would check only outer.py, and continue to add 1."""
     call(toy)
     (toy / "inner.py").write_text(INNER.format(added=200))
     assert call(toy) == [2010, 0, 1]
     assert call(toy) == [2010, 1, 0]
 
 
-def test_a_new_file_compiles_anew(toy: Path) -> None:
+def test_a_new_file_makes_the_cache_invalid(toy: Path) -> None:
     call(toy)
     (toy / "third.py").write_text("")
     assert call(toy) == [20, 0, 1]
 
 
-def test_where_nothing_can_be_written_it_is_compiled_each_time(toy: Path) -> None:
+def test_without_a_writable_folder_each_process_compiles(toy: Path) -> None:
     (toy / "__pycache__").write_text("in the way")
     blocked = str(toy / "__pycache__" / "cache")
     for _ in range(2):
@@ -79,7 +79,7 @@ def test_where_nothing_can_be_written_it_is_compiled_each_time(toy: Path) -> Non
         assert value == 20 and hits == 0
 
 
-def test_a_compiled_function_releases_the_lock_and_is_cached() -> None:
+def test_a_compiled_function_releases_the_gil_and_is_cached() -> None:
     from pose_ros.decoder.peaks import _scan
 
     assert _scan.targetoptions["nogil"]
@@ -98,11 +98,11 @@ def test_every_decoder_imports_without_numba() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_damaged_files_mean_compiling_again(toy: Path, suffix: str) -> None:
+def test_damaged_files_are_compiled_again(toy: Path, suffix: str) -> None:
     call(toy)
     for file in (toy / "__pycache__").glob(f"*{suffix}"):
         file.write_bytes(file.read_bytes()[:60])
     assert call(toy)[0] == 20
     assert call(toy)[0] == 20
-    if suffix == ".nbi":  # the index was begun anew: the third process may use it
+    if suffix == ".nbi":  # the index was replaced, so the third process can use it
         assert call(toy) == [20, 1, 0]

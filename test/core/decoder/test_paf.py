@@ -1,4 +1,4 @@
-"""PAF grouping: known people come back, whatever the arrays look like."""
+"""Test the PAF decoder with known people and arrays of any form."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def decode(fields: Fields, spec: ModelSpec = SPEC, **config: object) -> People:
 
 
 def ideal(keypoints: list, shape_hw: tuple[int, int] = (40, 60), visible: list | None = None) -> Fields:
-    """Fields of chains a-b-c."""
+    """Make the fields of chains a-b-c."""
     xy = np.array(keypoints, np.float32)
     seen = np.ones(xy.shape[:2], bool) if visible is None else np.array(visible, bool)
     return Fields(
@@ -39,14 +39,14 @@ def ideal(keypoints: list, shape_hw: tuple[int, int] = (40, 60), visible: list |
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 20, 50])
-def test_a_crowd_comes_back_whole(count: int) -> None:
+def test_a_crowd_is_found_completely(count: int) -> None:
     fields, truth = scene.fields(count)
     people = decode(fields)
     assert len(people) == count
     distance = np.linalg.norm(people.keypoints[:, None] - (truth * 8 + 1.5)[None], axis=3)  # (found, true, K)
     mean = np.where(people.visible[:, None], distance, 0).sum(axis=2) / people.visible.sum(axis=1, keepdims=True)
     assert sorted(mean.argmin(axis=1)) == list(range(count))
-    assert mean.min(axis=1).max() < 2  # px, of cells of 8
+    assert mean.min(axis=1).max() < 2  # px, with cells of 8 px
     assert people.visible.mean() > 0.99
 
 
@@ -81,7 +81,7 @@ def test_crossing_people_do_not_mix() -> None:
 
 
 def test_partial_people_merge() -> None:
-    """A tree whose limbs are found from the ends inward: two fragments become one person."""
+    """The limbs at both ends are found before the one between them. Two fragments become one person."""
     path = Skeleton("path", ("a", "b", "c", "d"), ((0, 1), (2, 3), (1, 2)))
     xy = np.array([[[5, 5], [15, 5], [25, 5], [35, 5]]], np.float32)
     seen = np.ones((1, 4), bool)
@@ -93,14 +93,14 @@ def test_partial_people_merge() -> None:
 
 
 def test_fragments_that_share_a_keypoint_stay_apart() -> None:
-    """Two persons whose b is linked to the same c: c goes to the better, both keep their own a and b."""
+    """The b of two people is linked to the same c. The better person gets c, and both keep a and b."""
     fields = ideal([[[5, 5], [15, 5], [25, 5]], [[5, 15], [15, 15], [25, 6]]], visible=[[1, 1, 1], [1, 1, 0]])
     people = decode(fields, CHAIN_SPEC, min_keypoints=2)
     assert len(people) == 2 and people.visible.sum() == 5
 
 
-def test_very_short_limbs_are_rescued() -> None:
-    """Two keypoints on one cell have no direction; a far person's face is such a case."""
+def test_very_short_limbs_are_accepted() -> None:
+    """Two keypoints on one cell have no direction. This happens in the face of a distant person."""
     (person,) = decode(ideal([[[20, 20], [20, 20], [30, 20]]]), CHAIN_SPEC)
     assert person.visible.all()
 
@@ -140,7 +140,7 @@ def test_bad_values_over_one_person_leave_the_other(bad: float, where: str) -> N
     np.testing.assert_allclose(person.keypoints[0], [[5, 30], [15, 30], [25, 30]], atol=0.05)
 
 
-def test_constant_fields_are_nobody() -> None:
+def test_constant_fields_have_no_people() -> None:
     zero, one = np.zeros((3, 40, 60)), np.ones((3, 40, 60))
     assert len(decode(Fields(heatmaps=zero, pafs=np.zeros((4, 40, 60))), CHAIN_SPEC)) == 0
     assert len(decode(Fields(heatmaps=one, pafs=np.zeros((4, 40, 60))), CHAIN_SPEC)) == 0
@@ -255,14 +255,14 @@ def test_every_matching_finds_the_crowd(matching: str, count: int) -> None:
     assert len(people) == count and people.visible.mean() > 0.98
 
 
-def test_global_matching_prefers_the_better_limb_of_another_pair() -> None:
-    """b has two equal claims as the end of a-b; only one of the two claimants is needed to complete a person."""
+def test_global_matching_completes_a_person() -> None:
+    """Global matching passes all links to the assembly, which completes the person."""
     fields = ideal([[[5, 5], [15, 5], [25, 5]]])
     people = decode(fields, CHAIN_SPEC, matching="global")
     assert len(people) == 1 and people.visible.all()
 
 
-def test_somebody_found_twice_is_dropped_once() -> None:
+def test_a_duplicate_is_dropped() -> None:
     """Two peaks a cell apart in every channel make two people of one."""
     xy = np.array([[[5, 5], [15, 5], [25, 5]], [[5, 7], [15, 7], [25, 7]]], np.float32)
     seen = np.ones((2, 3), bool)
@@ -275,7 +275,7 @@ def test_somebody_found_twice_is_dropped_once() -> None:
 
 
 def test_an_arm_does_not_reach_to_the_neighbour() -> None:
-    """The only elbow that a shoulder is linked to, weakly, is far away: it is not taken."""
+    """The shoulder has only a weak link to a distant elbow. The link is not used."""
     person = scene.crowd(1, (40, 30)) + np.float32(2)
     elbow, shoulder = OPENPOSE_18.index("left_elbow"), OPENPOSE_18.index("left_shoulder")
     person[0, elbow] = person[0, shoulder] + (45, 3)
@@ -291,7 +291,7 @@ def test_an_arm_does_not_reach_to_the_neighbour() -> None:
 
 
 def test_hungarian_takes_the_largest_sum_and_greedy_the_best_link() -> None:
-    """Munkres prefers two mediocre links over one good one; greedy does not. Both are the published behaviour."""
+    """Hungarian matching prefers two medium links to one good link. Greedy matching does not. Both match the papers."""
     links = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [1, 2, 2]])
     values = np.array([0.9, 0.5, 0.5, 0.3])
     chosen = {method: match(links, values, method, 2, 3)[0].tolist() for method in ("greedy", "hungarian", "global")}

@@ -1,4 +1,4 @@
-"""Peaks: one for each maximum, wherever it lies and whatever surrounds it."""
+"""Test peaks: exactly one for each maximum, at any position and next to any values."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from pose_ros.decoder.peaks import Peaks, find_peaks
 SHAPE = (20, 30)
 
 
-def found(heat: np.ndarray, threshold: float = 0.1, max_peaks: int = 100, subpixel: str = "quadratic") -> np.ndarray:
-    """(P, 3) x, y, score of the peaks of one channel."""
+def find(heat: np.ndarray, threshold: float = 0.1, max_peaks: int = 100, subpixel: str = "quadratic") -> np.ndarray:
+    """Return (P, 3) x, y and score of the peaks of one channel."""
     peaks: Peaks = find_peaks(np.ascontiguousarray(heat[None], np.float32), threshold, max_peaks, subpixel)
     count = peaks.counts[0]
     return np.concatenate([peaks.xy[0, :count], peaks.scores[0, :count, None]], axis=1)
@@ -31,14 +31,14 @@ def cells(*values: tuple[int, int, float]) -> np.ndarray:
 
 
 @given(st.floats(2, 27), st.floats(2, 17), st.floats(1.0, 3.0))
-def test_gaussians_are_found_below_a_cell(x: float, y: float, sigma: float) -> None:
-    (peak,) = found(gaussian(x, y, sigma))
+def test_gaussians_are_found_to_a_tenth_of_a_cell(x: float, y: float, sigma: float) -> None:
+    (peak,) = find(gaussian(x, y, sigma))
     assert np.abs(peak[:2] - (x, y)).max() < 0.1
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (29, 0), (0, 19), (29, 19)], ids=str)
-def test_corners_count(corner: tuple[int, int]) -> None:
-    (peak,) = found(gaussian(*corner))
+def test_peaks_in_corners_are_found(corner: tuple[int, int]) -> None:
+    (peak,) = find(gaussian(*corner))
     assert peak[:2].tolist() == list(corner)
 
 
@@ -54,59 +54,59 @@ def test_corners_count(corner: tuple[int, int]) -> None:
     ids=["pair", "diagonal", "square", "U", "border"],
 )
 def test_a_plateau_is_one_peak_at_its_centre(plateau: list[tuple[int, int]], centre: tuple[float, float]) -> None:
-    (peak,) = found(cells(*((x, y, 0.8) for x, y in plateau)))
+    (peak,) = find(cells(*((x, y, 0.8) for x, y in plateau)))
     assert peak[:2] == pytest.approx(centre)
 
 
 def test_a_shoulder_is_no_peak() -> None:
-    assert found(cells((5, 5, 0.5), (6, 5, 0.5), (7, 5, 0.9)))[:, 2] == pytest.approx([0.9])
+    assert find(cells((5, 5, 0.5), (6, 5, 0.5), (7, 5, 0.9)))[:, 2] == pytest.approx([0.9])
 
 
 def test_a_flat_map_is_one_plateau() -> None:
-    (peak,) = found(np.ones(SHAPE))
+    (peak,) = find(np.ones(SHAPE))
     assert peak.tolist() == [14.5, 9.5, 1]
 
 
-def test_strong_and_weak_neighbours_two_cells_apart_both_stand() -> None:
-    assert found(cells((5, 5, 0.3), (7, 5, 0.95)))[:, 2] == pytest.approx([0.95, 0.3])
+def test_strong_and_weak_peaks_two_cells_apart_are_both_found() -> None:
+    assert find(cells((5, 5, 0.3), (7, 5, 0.95)))[:, 2] == pytest.approx([0.95, 0.3])
 
 
 def test_the_strongest_are_kept_in_order() -> None:
     random = np.random.default_rng(0)
     heat = np.zeros((100, 100))
     heat[::2, ::2] = random.uniform(0.2, 1, (50, 50))
-    kept = found(heat, max_peaks=30)
+    kept = find(heat, max_peaks=30)
     assert kept[:, 2] == pytest.approx(np.sort(heat.ravel())[::-1][:30])
 
 
 def test_equal_peaks_are_kept_in_raster_order() -> None:
     heat = np.zeros(SHAPE)
     heat[::2, ::2] = 0.5
-    assert found(heat, max_peaks=3)[:, :2].tolist() == [[0, 0], [2, 0], [4, 0]]
+    assert find(heat, max_peaks=3)[:, :2].tolist() == [[0, 0], [2, 0], [4, 0]]
 
 
 def test_values_at_the_threshold_are_not_peaks() -> None:
     heat = cells((5, 5, np.float32(0.1)))
-    assert len(found(heat, threshold=0.1)) == 0 and len(found(heat, threshold=0.09)) == 1
+    assert len(find(heat, threshold=0.1)) == 0 and len(find(heat, threshold=0.09)) == 1
 
 
 def test_values_above_one_are_scored_one() -> None:
-    assert found(3 * gaussian(10, 10))[0, 2] == 1
+    assert find(3 * gaussian(10, 10))[0, 2] == 1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_values_are_no_peaks_and_hide_nothing_else(bad: float) -> None:
+def test_bad_values_are_no_peaks_and_hide_no_peaks(bad: float) -> None:
     heat = np.maximum(gaussian(24, 14), gaussian(6, 6))
     heat[3:10, 3:10] = bad
-    (peak,) = found(heat)
+    (peak,) = find(heat)
     assert peak[:2] == pytest.approx((24, 14), abs=0.01)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_peak_beside_a_bad_value_stays_finite(bad: float) -> None:
+def test_a_peak_next_to_a_bad_value_stays_finite(bad: float) -> None:
     heat = gaussian(10.3, 10.2)
     heat[10, 11] = bad
-    (peak,) = found(heat)
+    (peak,) = find(heat)
     assert peak[:2] == pytest.approx((10, 10.2), abs=0.1)
 
 
@@ -114,12 +114,12 @@ def test_a_peak_beside_a_bad_value_stays_finite(bad: float) -> None:
 def test_tiny_maps(shape: tuple[int, int]) -> None:
     heat = np.zeros(shape)
     heat[-1, -1] = 0.7
-    (peak,) = found(heat)
+    (peak,) = find(heat)
     assert peak[:2].tolist() == [shape[1] - 1, shape[0] - 1]
 
 
 def test_without_refinement_peaks_lie_on_cells() -> None:
-    (peak,) = found(gaussian(10.4, 9.6), subpixel="none")
+    (peak,) = find(gaussian(10.4, 9.6), subpixel="none")
     assert peak[:2].tolist() == [10, 10]
 
 
@@ -131,20 +131,20 @@ def test_without_refinement_peaks_lie_on_cells() -> None:
     ),
     st.integers(1, 5),
 )
-def test_every_peak_is_the_top_of_something(heatmaps: np.ndarray, max_peaks: int) -> None:
-    """Against a plain reading of the definition, on maps that are all ties and bad values."""
+def test_peaks_match_their_definition(heatmaps: np.ndarray, max_peaks: int) -> None:
+    """Compare with a simple implementation of the definition, on maps full of ties and bad values."""
     before = heatmaps.copy()
     peaks = find_peaks(heatmaps, 0.1, max_peaks)
     assert np.array_equal(heatmaps, before, equal_nan=True)
     for k, heat in enumerate(heatmaps):
-        tops = sorted((min(value, 1.0) for value in plateaus(heat, 0.1)), reverse=True)
-        assert peaks.scores[k, : peaks.counts[k]].tolist() == pytest.approx(tops[:max_peaks])
+        expected = sorted((min(value, 1.0) for value in plateaus(heat, 0.1)), reverse=True)
+        assert peaks.scores[k, : peaks.counts[k]].tolist() == pytest.approx(expected[:max_peaks])
     assert np.isfinite(peaks.xy).all() and np.isfinite(peaks.scores).all()
     assert (peaks.xy >= 0).all() and (peaks.xy <= (heatmaps.shape[2] - 1, heatmaps.shape[1] - 1)).all()
 
 
 def plateaus(heat: np.ndarray, threshold: float) -> list[float]:
-    """The values of the highest connected sets of equal cells."""
+    """Return the values of the plateaus without a higher neighbour."""
     heat = np.where(np.isfinite(heat), heat, -np.inf)
     todo, tops = {(r, c) for r, c in np.argwhere(heat > threshold)}, []
     while todo:

@@ -1,4 +1,4 @@
-"""PersonLab grouping gives the same whatever the arrays look like, and wherever it runs."""
+"""Test that the PersonLab decoder gives the same people for arrays of any form, and without numba."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import scene_personlab
 from decoders import assert_same, assert_shareable, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from personlab_people import CHAIN, CHAIN_SPEC, GIVEN, SPEC, chains, decode, ideal
+from personlab_people import CHAIN, CHAIN_SPEC, FIELD_NAMES, SPEC, chains, decode, ideal_chains
 
 from pose_ros.decoder import make_decoder
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
@@ -26,24 +26,24 @@ def test_background_channels_are_ignored() -> None:
 
 def test_types_and_layouts_give_the_same_people_and_stay_unmodified() -> None:
     fields, _ = scene_personlab.fields(4)
-    forms = {name: variants(getattr(fields, name)) for name in GIVEN}
-    reference = decode(Fields(**{name: forms[name]["float16"] for name in GIVEN}))
+    forms = {name: variants(getattr(fields, name)) for name in FIELD_NAMES}
+    reference = decode(Fields(**{name: forms[name]["float16"] for name in FIELD_NAMES}))
     assert len(reference) == 4
     for form in forms["heatmaps"]:
-        arrays = {name: forms[name][form] for name in GIVEN}
+        arrays = {name: forms[name][form] for name in FIELD_NAMES}
         before = {name: array.copy() for name, array in arrays.items()}
         for array in arrays.values():
             array.flags.writeable = False
         assert_same(decode(Fields(**arrays)), reference)
-        assert all(np.array_equal(before[name], arrays[name]) for name in GIVEN), form
+        assert all(np.array_equal(before[name], arrays[name]) for name in FIELD_NAMES), form
 
 
 @pytest.mark.parametrize("hough_radius", [0.0, 32.0])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("where", [*GIVEN, "all"])
+@pytest.mark.parametrize("where", [*FIELD_NAMES, "all"])
 def test_bad_values_over_one_person_leave_the_other(bad: float, where: str, hough_radius: float) -> None:
-    fields = ideal(chains(6, 30))
-    for name in GIVEN:
+    fields = ideal_chains(chains(6, 30))
+    for name in FIELD_NAMES:
         if where in (name, "all"):
             getattr(fields, name)[:, :15] = bad
     people = decode(fields, CHAIN_SPEC, hough_radius=hough_radius)
@@ -54,7 +54,7 @@ def test_bad_values_over_one_person_leave_the_other(bad: float, where: str, houg
         assert len(people) == 1
 
 
-def test_constant_fields_are_nobody() -> None:
+def test_constant_fields_have_no_people() -> None:
     for heat in (0, 0.5, 1):
         for offset in (0, 1):
             fields = Fields(
@@ -66,8 +66,8 @@ def test_constant_fields_are_nobody() -> None:
 
 
 def test_a_plateau_is_one_person() -> None:
-    """A saturated heatmap, as disks are: all its edge begins the same person."""
-    fields = ideal(chains(20))
+    """All border cells of a saturated heatmap, such as a disk, start the same person."""
+    fields = ideal_chains(chains(20))
     fields.heatmaps[:] = np.minimum(2 * fields.heatmaps, 0.9)
     (person,) = decode(fields, CHAIN_SPEC)
     np.testing.assert_allclose(person.keypoints[0], [[80, 160], [200, 160], [320, 160]], atol=0.1)

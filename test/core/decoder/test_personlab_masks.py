@@ -1,10 +1,10 @@
-"""PersonLab's instance masks: each cell that shows a person belongs to the right one."""
+"""Test the instance masks of PersonLab: each cell belongs to the right person."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from personlab_people import CHAIN_SPEC, chains, decode, ideal
+from personlab_people import CHAIN_SPEC, chains, decode, ideal_chains
 
 from pose_ros.fields import Fields
 
@@ -24,40 +24,40 @@ def with_regions(
 
 @pytest.mark.parametrize("shape_hw", [(48, 48), (30, 60), (60, 46)])
 def test_masks_are_the_regions_of_the_people(shape_hw: tuple[int, int]) -> None:
-    """On any aspect ratio: the authors' code mixes up rows and columns on others than squares."""
+    """Masks work for any aspect ratio. The authors' code confuses rows and columns unless they are equal."""
     keypoints = np.array(chains(6, 22), np.float32)
     regions = np.zeros((2, *shape_hw), bool)
     regions[0, 2:11, 5:45], regions[1, 15:28, 8:43] = True, True
-    people = decode(with_regions(ideal(keypoints, shape_hw), keypoints, regions), CHAIN_SPEC)
+    people = decode(with_regions(ideal_chains(keypoints, shape_hw), keypoints, regions), CHAIN_SPEC)
     order = np.argsort(people.keypoints[:, 0, 1])
     assert people.masks.dtype == bool and people.masks.shape == (2, *shape_hw)
     assert np.array_equal(people.masks[order], regions)
 
 
-def test_touching_people_are_parted() -> None:
+def test_touching_people_are_separated() -> None:
     keypoints = np.array(chains(10, 20), np.float32)
     regions = np.zeros((2, 40, 60), bool)
     regions[0, 5:15, 5:45], regions[1, 15:25, 5:45] = True, True
-    people = decode(with_regions(ideal(keypoints), keypoints, regions), CHAIN_SPEC)
+    people = decode(with_regions(ideal_chains(keypoints), keypoints, regions), CHAIN_SPEC)
     assert np.array_equal(people.masks[np.argsort(people.keypoints[:, 0, 1])], regions)
 
 
-def test_cells_of_nobody_found_are_in_no_mask() -> None:
-    """The second region shows a person who has no peaks, so that nobody is found there."""
+def test_cells_of_a_missed_person_are_in_no_mask() -> None:
+    """The second region shows a person without peaks, so no person is found there."""
     keypoints = np.array(chains(8, 32), np.float32)
     regions = np.zeros((2, 40, 60), bool)
     regions[0, 5:15, 5:45], regions[1, 25:38, 5:45] = True, True
-    fields = with_regions(ideal(keypoints, visible=[[1, 1, 1], [0, 0, 0]]), keypoints, regions)
+    fields = with_regions(ideal_chains(keypoints, visible=[[1, 1, 1], [0, 0, 0]]), keypoints, regions)
     people = decode(fields, CHAIN_SPEC)
     assert len(people) == 1 and np.array_equal(people.masks[0], regions[0])
     assert np.array_equal(decode(fields, CHAIN_SPEC, mask_distance=100.0).masks[0], regions.any(axis=0))
 
 
-def test_masks_follow_segmentation_and_forgive_rough_offsets() -> None:
+def test_masks_follow_segmentation_and_tolerate_rough_offsets() -> None:
     keypoints = np.array(chains(6, 22), np.float32)
     regions = np.zeros((2, 30, 60), bool)
     regions[0, 2:11, 5:45], regions[1, 15:28, 8:43] = True, True
-    fields = with_regions(ideal(keypoints, (30, 60)), keypoints, regions)
+    fields = with_regions(ideal_chains(keypoints, (30, 60)), keypoints, regions)
     fields.long_offsets[:] += np.random.default_rng(0).normal(0, 6, fields.long_offsets.shape)
     fields.segmentation[:, :, 20:] *= 0.6
     fields.segmentation[:, :, 30:] *= 0.6
@@ -70,10 +70,12 @@ def test_masks_follow_segmentation_and_forgive_rough_offsets() -> None:
 
 
 def test_masks_need_both_fields_and_people() -> None:
-    fields = ideal(chains(10))
+    fields = ideal_chains(chains(10))
     offsets, segmentation = np.zeros((6, 40, 60)), np.ones((1, 40, 60))
     assert decode(fields, CHAIN_SPEC).masks is None
     assert decode(replace(fields, long_offsets=offsets), CHAIN_SPEC).masks is None
     assert decode(replace(fields, segmentation=segmentation), CHAIN_SPEC).masks is None
-    nobody = Fields(np.zeros((3, 40, 60)), None, None, fields.short_offsets, fields.mid_offsets, offsets, segmentation)
-    assert decode(nobody, CHAIN_SPEC).masks.shape == (0, 40, 60)
+    no_people = Fields(
+        np.zeros((3, 40, 60)), None, None, fields.short_offsets, fields.mid_offsets, offsets, segmentation
+    )
+    assert decode(no_people, CHAIN_SPEC).masks.shape == (0, 40, 60)

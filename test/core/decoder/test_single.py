@@ -1,4 +1,4 @@
-"""Single person: the highest place of every heatmap, refined, and absent where there is none."""
+"""Test the decoder of a single person: refined maximum of each heatmap, or absent."""
 
 import subprocess
 import sys
@@ -96,7 +96,7 @@ def test_a_weak_keypoint_is_absent() -> None:
 
 @pytest.mark.parametrize("config", [{}, {"subpixel": "dark"}, {"soft_argmax": 20.0}], ids=str)
 @pytest.mark.parametrize("value", [0.0, -1.0, 0.1, np.nan, np.inf, -np.inf, -3e38], ids=str)
-def test_nothing_above_the_threshold_is_nobody(value: float, config: dict) -> None:
+def test_no_person_without_values_above_the_threshold(value: float, config: dict) -> None:
     people = decode(np.full((3, 9, 7), value), score_threshold=0.1, **config)
     assert len(people) == 0 and people.keypoints.shape == (0, 3, 2)
 
@@ -122,7 +122,7 @@ def test_soft_argmax_of_high_sharpness_is_argmax() -> None:
     np.testing.assert_allclose(decode(ideal(), soft_argmax=1000.0).keypoints, np.round(PERSON), atol=0.1)
 
 
-def test_soft_argmax_bears_any_logits() -> None:
+def test_soft_argmax_accepts_any_logits() -> None:
     heat = np.array([[[-3e38, 3e38, np.nan]], [[np.inf, -np.inf, np.nan]]], np.float32)
     assert soft_argmax(heat, 1000.0).tolist() == [[1, 0], [0, 0]]
 
@@ -189,12 +189,12 @@ def test_a_model_without_heatmaps_is_refused() -> None:
     st.sampled_from(["none", "quarter", "centroid", "quadratic", "dark", "soft"]),
 )
 def test_noise_of_any_size_gives_at_most_one_valid_person(
-    seed: int, rows: int, cols: int, bad: float, how: str
+    seed: int, rows: int, cols: int, bad: float, method_name: str
 ) -> None:
     random = np.random.default_rng(seed)
     heat = random.normal(0, 0.3, (3, rows, cols))
     heat[random.random(heat.shape) < 0.3 * bad] = random.choice([np.nan, np.inf, -np.inf, 1e38])
-    config = {"score_threshold": 0.1, **({"soft_argmax": 9.0} if how == "soft" else {"subpixel": how})}
+    config = {"score_threshold": 0.1, **({"soft_argmax": 9.0} if method_name == "soft" else {"subpixel": method_name})}
     people, again = decode(heat, **config), decode(heat, **config)
     assert len(people) == int((np.where(np.isfinite(heat), heat, 0).astype(np.float32) > np.float32(0.1)).any())
     assert np.array_equal(people.keypoints, again.keypoints)

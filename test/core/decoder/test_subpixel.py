@@ -1,4 +1,4 @@
-"""Sub-pixel refinement: how near each method comes to the true centre, and that none is ever thrown by a map."""
+"""Test sub-pixel refinement: accuracy of each method, and valid results on any map."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from pose_ros.decoder.peaks import find_peaks
 from pose_ros.decoder.subpixel import METHODS, gaussian_kernel, refine
 
 SHAPE = (40, 44)
-KERNELS = {1.0: 5, 1.5: 7, 2.0: 11, 3.0: 17}  # of DARK: the blur its authors use grows with the Gaussians
+KERNELS = {1.0: 5, 1.5: 7, 2.0: 11, 3.0: 17}  # of DARK: the blur in its authors' code grows with the Gaussians
 BOUNDS = {  # median and largest distance to the true centre, in cells
     "none": {1.0: (0.42, 0.71), 1.5: (0.42, 0.71), 2.0: (0.42, 0.71), 3.0: (0.42, 0.71)},
     "quarter": {1.0: (0.22, 0.36), 1.5: (0.22, 0.36), 2.0: (0.22, 0.36), 3.0: (0.22, 0.36)},
@@ -22,7 +22,7 @@ BOUNDS = {  # median and largest distance to the true centre, in cells
 
 
 def gaussians(sigma: float, count: int = 200, low: float = 14, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Maps (count, H, W), and the true centres (count, 2)."""
+    """Return maps (count, H, W) and their true centres (count, 2)."""
     random = np.random.default_rng(5)
     centres = random.uniform(low, np.array(SHAPE[::-1]) - 1 - low, (count, 2))
     rows, cols = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -38,7 +38,7 @@ def errors(method: str, sigma: float, **options: float) -> np.ndarray:
 
 @pytest.mark.parametrize("sigma", KERNELS)
 @pytest.mark.parametrize("method", METHODS)
-def test_each_method_is_as_exact_as_its_form_allows(method: str, sigma: float) -> None:
+def test_each_method_reaches_its_accuracy(method: str, sigma: float) -> None:
     error = errors(method, sigma)
     median, largest = BOUNDS[method][sigma]
     assert np.median(error) <= median and error.max() <= largest, (np.median(error), error.max())
@@ -46,7 +46,7 @@ def test_each_method_is_as_exact_as_its_form_allows(method: str, sigma: float) -
 
 @pytest.mark.parametrize("kernel", [1, 7, 11, 17])
 @pytest.mark.parametrize("sigma", [1.5, 2.0, 2.5, 3.0])
-def test_dark_is_exact_whatever_its_kernel(sigma: float, kernel: int) -> None:
+def test_dark_is_exact_with_any_kernel(sigma: float, kernel: int) -> None:
     maps, centres = gaussians(sigma)
     error = np.linalg.norm(find_peaks(maps, 0.1, 1, "dark", kernel).xy[:, 0] - centres, axis=1)
     assert np.median(error) <= 0.05
@@ -59,14 +59,14 @@ def test_dark_withstands_noise_best_on_wide_gaussians() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_borders_do_not_pull_outside(method: str) -> None:
+def test_peaks_at_borders_stay_inside(method: str) -> None:
     maps, centres = gaussians(2.0, low=0)
     found = find_peaks(maps, 0.1, 1, method).xy[:, 0]
     assert (found >= 0).all() and (found <= np.array(SHAPE[::-1]) - 1).all()
     assert np.linalg.norm(found - centres, axis=1).max() <= 1.2
 
 
-def refined(heat: np.ndarray, row: int, col: int, method: str, kernel: int = 11) -> tuple[float, float]:
+def refine_cell(heat: np.ndarray, row: int, col: int, method: str, kernel: int = 11) -> tuple[float, float]:
     return refine(np.asarray(heat, np.float32)[None], 0, row, col, METHODS.index(method), gaussian_kernel(kernel))
 
 
@@ -76,7 +76,7 @@ CONSTANTS = [0.0, 1.0, -1.0, 1e-12, np.nan, np.inf, -np.inf, 3e38, -3e38]
 @pytest.mark.parametrize("value", CONSTANTS, ids=str)
 @pytest.mark.parametrize("method", METHODS)
 def test_constant_maps_stay_on_their_cell(method: str, value: float) -> None:
-    assert refined(np.full((9, 9), value), 4, 4, method) == pytest.approx((4, 4), abs=1e-6)
+    assert refine_cell(np.full((9, 9), value), 4, 4, method) == pytest.approx((4, 4), abs=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -84,16 +84,16 @@ def test_constant_maps_stay_on_their_cell(method: str, value: float) -> None:
 def test_a_bad_neighbour_leaves_the_peak_where_it_is(method: str, bad: float) -> None:
     heat = np.zeros((15, 15))
     heat[6:9, 6:9], heat[7, 7], heat[7, 8] = 0.5, 1.0, bad
-    x, y = refined(heat, 7, 7, method, kernel=1)
+    x, y = refine_cell(heat, 7, 7, method, kernel=1)
     assert abs(x - 7) <= 1 and abs(y - 7) <= 1
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_saturated_tops_stay_within_a_cell(method: str) -> None:
+def test_saturated_peaks_stay_within_a_cell(method: str) -> None:
     maps, _ = gaussians(2.0, count=20)
     for heat in np.minimum(maps, 0.3):
         row, col = np.unravel_index(heat.argmax(), heat.shape)
-        x, y = refined(heat, int(row), int(col), method)
+        x, y = refine_cell(heat, int(row), int(col), method)
         assert abs(x - col) <= 1 and abs(y - row) <= 1
 
 
@@ -113,14 +113,14 @@ def test_saturated_tops_stay_within_a_cell(method: str) -> None:
 def test_no_map_gives_nan_or_leaves_the_map(heat: np.ndarray, row: int, col: int, method: str, kernel: int) -> None:
     row, col = row % heat.shape[0], col % heat.shape[1]
     before = heat.copy()
-    x, y = refined(heat, row, col, method, kernel)
+    x, y = refine_cell(heat, row, col, method, kernel)
     assert 0 <= x <= heat.shape[1] - 1 and 0 <= y <= heat.shape[0] - 1
     assert abs(x - col) <= 2 and abs(y - row) <= 2
     assert np.array_equal(heat, before, equal_nan=True)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_mirrored_maps_give_mirrored_places(method: str) -> None:
+def test_mirrored_maps_give_mirrored_positions(method: str) -> None:
     maps, _ = gaussians(1.5, count=30)
     last = np.array(SHAPE[::-1]) - 1
     found = find_peaks(maps, 0.1, 1, method).xy[:, 0]
@@ -132,5 +132,5 @@ def test_mirrored_maps_give_mirrored_places(method: str) -> None:
 def test_the_kernel_is_as_wide_as_that_of_opencv(size: int) -> None:
     kernel = gaussian_kernel(size)
     assert kernel.sum() == pytest.approx(1) and len(kernel) == size
-    rounded = size < 11  # OpenCV has coarse tables of the small ones
+    rounded = size < 11  # OpenCV has coarse tables for small kernels
     np.testing.assert_allclose(kernel, cv2.getGaussianKernel(size, 0)[:, 0], atol=0.025 if rounded else 1e-6)

@@ -1,22 +1,22 @@
-"""Completion: weak keypoints are found, those of others are not taken."""
+"""Test completion: weak keypoints are found, and those of other people are not used."""
 
 import numpy as np
 import pytest
 import scene_tags
-from tag_people import TRIPLE_SPEC, decode, ideal, row
+from tag_people import TRIPLE_SPEC, decode, ideal_tags, row
 
 from pose_ros.fields import Fields
 
 
-def weak_third(strength: float, tag: float) -> Fields:
-    """One whole person at height 5 (tag 5); at 30 one of tag 1, whose c is weak and says ``tag``."""
-    fields = ideal([row(5), row(30)], [[5.0, 5.0, 5.0], [1.0, 1.0, tag]])
+def weak_keypoint(strength: float, tag: float) -> Fields:
+    """Make a person with tag 5 at y = 5, and one with tag 1 at y = 30. The c of the second is weak and has ``tag``."""
+    fields = ideal_tags([row(5), row(30)], [[5.0, 5.0, 5.0], [1.0, 1.0, tag]])
     fields.heatmaps[2, 18:] *= strength
     return fields
 
 
 def test_completion_finds_a_weak_keypoint() -> None:
-    fields = weak_third(0.06, 1.0)
+    fields = weak_keypoint(0.06, 1.0)
     without = decode(fields, TRIPLE_SPEC, min_keypoints=2)
     with_it = decode(fields, TRIPLE_SPEC, min_keypoints=2, complete=True)
     assert without.visible.sum() == 5 and with_it.visible.sum() == 6
@@ -26,14 +26,14 @@ def test_completion_finds_a_weak_keypoint() -> None:
 
 
 @pytest.mark.parametrize(("strength", "tag"), [(0.06, 5.0), (0.06, 1.6), (0.0, 1.0), (-0.5, 1.0)])
-def test_completion_does_not_take_what_is_not_there(strength: float, tag: float) -> None:
-    """A cell of another tag, or without confidence, is no keypoint."""
-    people = decode(weak_third(strength, tag), TRIPLE_SPEC, min_keypoints=2, complete=True)
+def test_completion_ignores_other_tags_and_empty_cells(strength: float, tag: float) -> None:
+    """A cell with another tag or without confidence is not a keypoint."""
+    people = decode(weak_keypoint(strength, tag), TRIPLE_SPEC, min_keypoints=2, complete=True)
     assert people.visible.sum() == 5
 
 
-def test_completion_takes_the_first_of_equal_cells() -> None:
-    fields = ideal([row(30)], [1.0], visible=[[1, 1, 0]], far=1.0)
+def test_completion_uses_the_first_of_equal_cells() -> None:
+    fields = ideal_tags([row(30)], [1.0], visible=[[1, 1, 0]], far=1.0)
     fields.heatmaps[2, [3, 3, 20], [9, 40, 5]] = 0.05
     (person,) = decode(fields, TRIPLE_SPEC, complete=True, min_keypoints=2, subpixel="none")
     assert person.keypoints[0, 2].tolist() == [9, 3]

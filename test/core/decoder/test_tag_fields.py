@@ -1,4 +1,4 @@
-"""Tag decoding of arrays of any kind: the same people, or a clear error."""
+"""Test the tag decoder with arrays of any form: the same people, or a clear error."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ import scene_tags
 from decoders import assert_same, assert_shareable, variants
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tag_people import EIGHT, SHAPE, SPEC, TRIPLE, TRIPLE_SPEC, decode, ideal, row
+from tag_people import EIGHT, SHAPE, SPEC, TRIPLE, TRIPLE_SPEC, decode, ideal_tags, row
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
@@ -31,8 +31,8 @@ def test_types_and_layouts_give_the_same_people_and_stay_unmodified(complete: bo
         assert np.array_equal(before[0], heatmaps[name]) and np.array_equal(before[1], tags[name]), name
 
 
-def test_integer_tags_are_tags() -> None:
-    fields = ideal([row(5), row(35)], [1.0, 5.0])
+def test_integer_tags_are_accepted() -> None:
+    fields = ideal_tags([row(5), row(35)], [1.0, 5.0])
     assert_same(
         decode(Fields(fields.heatmaps, tags=fields.tags.astype(np.int16)), TRIPLE_SPEC), decode(fields, TRIPLE_SPEC), 0
     )
@@ -42,7 +42,7 @@ def test_integer_tags_are_tags() -> None:
 @pytest.mark.parametrize("where", ["heatmaps", "tags", "both"])
 @pytest.mark.parametrize("complete", [False, True])
 def test_bad_values_over_one_person_leave_the_other(bad: float, where: str, complete: bool) -> None:
-    fields = ideal([row(5), row(30)], [1.0, 5.0])
+    fields = ideal_tags([row(5), row(30)], [1.0, 5.0])
     for name in ("heatmaps", "tags"):
         if where in (name, "both"):
             getattr(fields, name)[:, :15] = bad
@@ -50,7 +50,7 @@ def test_bad_values_over_one_person_leave_the_other(bad: float, where: str, comp
     np.testing.assert_allclose(person.keypoints[0], row(30), atol=0.05)
 
 
-def test_constant_fields_are_nobody() -> None:
+def test_constant_fields_have_no_people() -> None:
     zero, one = np.zeros((3, *SHAPE)), np.ones((3, *SHAPE))
     for complete in (False, True):
         assert len(decode(Fields(heatmaps=zero, tags=zero), TRIPLE_SPEC, complete=complete)) == 0
@@ -83,7 +83,7 @@ def test_a_model_without_tags_is_refused() -> None:
         make_decoder(spec, "tag")
 
 
-def test_the_spec_may_ask_for_tags() -> None:
+def test_the_spec_can_select_tags() -> None:
     fields, _ = scene_tags.fields(2)
     spec = ModelSpec("m", COCO_17, 4, grouping="tag")
     assert len(make_decoder(spec)(fields)) == 2
@@ -121,7 +121,7 @@ def test_noise_of_any_size_gives_valid_people(
 @settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.booleans())
 def test_tags_may_be_shifted_together(seed: int, count: int, spatial: bool) -> None:
-    """Only differences of tags count, in sign and shift."""
+    """A common shift or a change of sign of the tags has no effect."""
     fields, _ = scene_tags.fields(count, (48, 64), sigma=1.0, seed=seed % 1000)
     shift = np.float32(np.random.default_rng(seed).integers(-64, 64))
     expected = decode(fields, tag_spatial=spatial)

@@ -1,4 +1,4 @@
-"""A model or stored results held against labels, from the files to the report."""
+"""Test the evaluation of a model or stored results, from the files to the report."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pytest
 import typer
-from evaluation_people import data_set, labelled, moved, nobody, seen, standing
+from evaluation_people import data_set, detections_of, labels_of, move_keypoint, no_detections, person_at
 from typer.testing import CliRunner, Result
 
 pytest.importorskip("pycocotools")
 pytest.importorskip("matplotlib")
 
-import pose_ros.cli  # noqa: F401  (before its parts)
+import pose_ros.cli  # noqa: F401  (import before its submodules)
 from pose_ros.cli.evaluate import evaluate
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.datasets.lsp import LSP_NAMES
@@ -31,7 +31,7 @@ from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
 from pose_ros.evaluation.detections import coco_entries
 from pose_ros.evaluation.report import write_report
-from pose_ros.evaluation.scores import evaluate_found, evaluate_model, evaluate_samples, summary
+from pose_ros.evaluation.scores import evaluate_detections, evaluate_model, evaluate_samples, summarise_times
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
@@ -41,10 +41,10 @@ SCENES = 2
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Painted people with their labels."""
+    """Synthetic images of people with their labels."""
     folder = tmp_path_factory.mktemp("scenes")
-    pictures = SyntheticImages(COCO_17, SCENES, SIZE_WH)
-    write_scenes(folder, map(pictures.scene, range(SCENES)), COCO_17)
+    images = SyntheticImages(COCO_17, SCENES, SIZE_WH)
+    write_scenes(folder, map(images.scene, range(SCENES)), COCO_17)
     return folder / "labels.json"
 
 
@@ -53,7 +53,7 @@ def estimator() -> PoseEstimator:
     return PoseEstimator.load(config=EstimatorConfig(runtime=RuntimeConfig(threads=1, warm_up=False)))
 
 
-def run(*arguments: object) -> Result:
+def run_command(*arguments: object) -> Result:
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(evaluate)
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -77,8 +77,8 @@ def test_several_groupings_share_one_pass(scenes: Path, estimator: PoseEstimator
     for grouping, evaluation in both.items():
         alone = PoseEstimator(estimator.runner, estimator.spec, estimator.config, grouping)
         people = alone.estimate(cv2.imread(str(data.images[0].file)))
-        found = evaluation.found[0]
-        np.testing.assert_allclose(found.scores, np.sort(people.person_scores)[::-1])
+        detections = evaluation.detections[0]
+        np.testing.assert_allclose(detections.scores, np.sort(people.person_scores)[::-1])
         assert len(evaluation.times_ms["decode"]) == SCENES and set(evaluation.times_ms) == {
             "preprocess",
             "network",
@@ -86,7 +86,7 @@ def test_several_groupings_share_one_pass(scenes: Path, estimator: PoseEstimator
         }
 
 
-def test_flip_and_sizes_bring_views_together(scenes: Path, estimator: PoseEstimator) -> None:
+def test_flip_and_sizes_merge_views(scenes: Path, estimator: PoseEstimator) -> None:
     data = read_coco(scenes)
     small = replace(estimator.config, preprocess=replace(estimator.config.preprocess, short_side=128))
     small_one = PoseEstimator(estimator.runner, estimator.spec, small)
@@ -94,74 +94,77 @@ def test_flip_and_sizes_bring_views_together(scenes: Path, estimator: PoseEstima
     (flipped,) = evaluate_model(small_one, data, flip=True).values()
     (sizes,) = evaluate_model(small_one, data, short_sides=[128, 160]).values()
     assert set(flipped.times_ms) == set(sizes.times_ms) == {"all views"}
-    counts = [sum(len(people) for people in each.found) for each in (plain, flipped, sizes)]
+    counts = [sum(len(people) for people in each.detections) for each in (plain, flipped, sizes)]
     assert counts[0] <= counts[1] and counts[0] <= counts[2]
 
 
-def test_keypoints_that_the_model_lacks_are_named(scenes: Path, estimator: PoseEstimator) -> None:
+def test_keypoints_that_the_model_lacks_are_reported(scenes: Path, estimator: PoseEstimator) -> None:
     data = replace(
         read_coco(scenes), skeleton=replace(COCO_17, keypoint_names=("head_top", *COCO_17.keypoint_names[1:]))
     )
     (evaluation,) = evaluate_model(estimator, data).values()
-    assert evaluation.lacking == ("head_top",)
-    assert not any(people.present[:, 0].any() for people in evaluation.found)
+    assert evaluation.unknown_keypoints == ("head_top",)
+    assert not any(people.present[:, 0].any() for people in evaluation.detections)
 
 
-def test_the_report_holds_everything(tmp_path: Path) -> None:
-    images = [labelled(standing(100), standing(250), number=n) for n in (1, 2)]
+def test_the_report_is_complete_and_self_contained(tmp_path: Path) -> None:
+    images = [labels_of(person_at(100), person_at(250), number=n) for n in (1, 2)]
     for n in (1, 2):
         cv2.imwrite(str(tmp_path / f"{n}.png"), np.full((240, 360, 3), 90, np.uint8))
     data = data_set(*(replace(image, file=tmp_path / image.file) for image in images))
-    wrong = moved(moved(standing(100), 9, standing(100)[10]), 0, (300, 200))
-    found = [seen(wrong, standing(700)), nobody()]
-    html = write_report(tmp_path / "report", "a <title>", {"one": evaluate_found(data, found)}, notes=["of & for"])
+    wrong = move_keypoint(move_keypoint(person_at(100), 9, person_at(100)[10]), 0, (300, 200))
+    detections = [detections_of(wrong, person_at(700)), no_detections()]
+    html = write_report(
+        tmp_path / "report", "a <title>", {"one": evaluate_detections(data, detections)}, notes=["of & for"]
+    )
     text = html.read_text()
     assert "a &lt;title&gt;" in text and "of &amp; for" in text
     assert "<script" not in text and not re.search(r"(src|href)=\"(?!data:)", text)
-    pictures = re.findall(r"data:image/(png|jpeg);base64,", text)
+    embedded = re.findall(r"data:image/(png|jpeg);base64,", text)
     titles = re.findall("<h4>(.*?)</h4>", text)
-    assert pictures == ["png", "png", *["jpeg"] * 4]
-    assert [title.split(",")[0] for title in titles] == [
-        *("people not found", "false people", "left and right exchanged", "keypoints missed")
+    assert embedded == ["png", "png", *["jpeg"] * 4]
+    assert titles == [
+        *("missed people, largest first", "false positives, highest score first"),
+        *("left and right exchanged", "missed keypoints"),
     ]
     numbers = json.loads((tmp_path / "report" / "evaluation.json").read_text())["evaluations"]["one"]
     assert numbers["errors"] == {"good": 15, "jitter": 0, "inversion": 1, "swap": 0, "miss": 1}
     assert (numbers["missed_people"], numbers["false_people"], numbers["labelled_people"]) == (3, 1, 4)
-    assert json.loads((tmp_path / "report" / "results_one.json").read_text()) == coco_entries(data, found)
+    assert json.loads((tmp_path / "report" / "results_one.json").read_text()) == coco_entries(data, detections)
 
 
-def test_the_command_writes_what_it_says(scenes: Path, tmp_path: Path) -> None:
-    told = run(
+def test_the_command_writes_and_prints_the_same_numbers(scenes: Path, tmp_path: Path) -> None:
+    result = run_command(
         "--data", scenes, "--grouping", "paf", "tag", "--threads", 1, "--short-side", 128, "-o", tmp_path / "new"
     )
-    assert told.exit_code == 0, told.output
+    assert result.exit_code == 0, result.output
     numbers = json.loads((tmp_path / "new" / "evaluation.json").read_text())
     assert list(numbers["evaluations"]) == ["paf", "tag"] and numbers["notes"][1:] == ["shorter side 128 px"]
-    assert re.search(r"^images +2 +2$", told.stdout, re.MULTILINE)
-    stored = run("--data", scenes, "--results", tmp_path / "new" / "results_tag.json")
+    assert re.search(r"^images +2 +2$", result.stdout, re.MULTILINE)
+    stored = run_command("--data", scenes, "--results", tmp_path / "new" / "results_tag.json")
     scores = {line.split()[0]: line.split()[-1] for line in stored.stdout.splitlines() if line.strip()}
     expected = numbers["evaluations"]["tag"]["scores"]["AP"]
     assert float(scores["AP"]) == pytest.approx(100 * expected, abs=0.051)
 
 
-def test_images_are_chosen(scenes: Path, tmp_path: Path) -> None:
+def test_images_can_be_selected(scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("anywhere/000002.png\n\n")
-    (tmp_path / "nobody.json").write_text("[]")
-    common = ("--data", scenes, "--results", tmp_path / "nobody.json")
+    (tmp_path / "empty.json").write_text("[]")
+    common = ("--data", scenes, "--results", tmp_path / "empty.json")
     for option, value in (("--image-list", tmp_path / "names.txt"), ("--first", 1)):
-        assert re.search(r"^images +1$", run(*common, option, value).stdout, re.MULTILINE)
+        assert re.search(r"^images +1$", run_command(*common, option, value).stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["one.onnx", "two.onnx"], "MODEL: expected one, got one.onnx, two.onnx"),
-        (["one.onnx", "--results", "x.json"], "--results: expected no model or settings beside it, got a model"),
-        (["--results", "x.json", "--grouping", "tag"], "beside it, got --grouping"),
-        (["--results", "x.json", "--flip", "--short-side", 99], "beside it, got --flip, --short-side"),
-        (["--results", "x.json", "--threads", 1, "--set", "a.b=1"], "beside it, got --threads, --set"),
+        (["one.onnx", "--results", "x.json"], "--results: expected no model and no settings, got a model"),
+        (["--results", "x.json", "--grouping", "tag"], "no settings, got --grouping"),
+        (["--results", "x.json", "--flip", "--short-side", 99], "no settings, got --flip, --short-side"),
+        (["--results", "x.json", "--threads", 1, "--set", "a.b=1"], "no settings, got --threads, --set"),
         (["--format", "mat"], "--format: expected one of coco, lsp, mpii, got 'mat'"),
-        (["--image-list", "none.txt"], "expected images among those chosen"),
+        (["--image-list", "none.txt"], "expected at least one selected image, got none of 2"),
         (["--grouping", "blossom"], "grouping: expected one of"),
     ],
     ids=[
@@ -170,12 +173,12 @@ def test_images_are_chosen(scenes: Path, tmp_path: Path) -> None:
         *("format", "no image", "grouping"),
     ],
 )
-def test_mistakes_are_named(
+def test_mistakes_are_reported(
     scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "none.txt").write_text("none.png")
-    result = run("--data", scenes, *arguments)
+    result = run_command("--data", scenes, *arguments)
     assert isinstance(result.exception, ValueError)
     assert message in str(result.exception)
 
@@ -207,7 +210,8 @@ def test_areas_crowds_and_order_of_labels(tmp_path: Path) -> None:
     for image in content["images"]:
         image["crowdIndex"] = 0.5
     file.write_text(json.dumps(content))
-    assert read_coco(file).images[1].areas[0] == pytest.approx(BOX_FILL * 200)  # CrowdPose measures boxes
+    # CrowdPose areas are computed from boxes.
+    assert read_coco(file).images[1].areas[0] == pytest.approx(BOX_FILL * 200)
 
 
 def test_known_skeletons_are_found_by_their_names() -> None:
@@ -216,46 +220,48 @@ def test_known_skeletons_are_found_by_their_names() -> None:
     assert own.limbs == ((0, 2), (1, 0), (1, 2))
 
 
-def lsp_data(tmp_path: Path) -> DataSet:
+def make_lsp_data(tmp_path: Path) -> DataSet:
     cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((200, 200, 3), np.uint8))
     joints = np.column_stack([skeleton_of(LSP_NAMES).standing * 150 + (90, 20), np.ones(14)])[None]
-    joints[0, LSP_NAMES.index("neck"), 1] = 40  # at the chin: the head is 20 px long
+    joints[0, LSP_NAMES.index("neck"), 1] = 40  # at the chin, so the head is 20 px long
     np.savez(tmp_path / "labels.npz", names=np.array(["a.jpg"]), joints=joints)
     return read_data(tmp_path / "labels.npz", format="lsp")
 
 
-def test_lsp_labels_one_person_of_each_image(tmp_path: Path) -> None:
-    data = lsp_data(tmp_path)
+def test_lsp_labels_one_person_per_image(tmp_path: Path) -> None:
+    data = make_lsp_data(tmp_path)
     assert not data.complete and data.images[0].id == "a.jpg"
-    evaluation = evaluate_found(data, [seen(data.images[0].keypoints[0] + 1)])
+    evaluation = evaluate_detections(data, [detections_of(data.images[0].keypoints[0] + 1)])
     assert not evaluation.scores and evaluation.pck["PCK@0.2"].total == 1
 
 
-def test_lsp_measures_heads_to_its_own_neck(tmp_path: Path) -> None:
-    """And not to the middle of the shoulders, which it is held against."""
-    data, (neck, wrist) = lsp_data(tmp_path), map(LSP_NAMES.index, ("neck", "left_wrist"))
+def test_lsp_measures_heads_to_the_labelled_neck(tmp_path: Path) -> None:
+    """The head length uses the labelled neck. The evaluated neck is the middle of the shoulders."""
+    data, (neck, wrist) = make_lsp_data(tmp_path), map(LSP_NAMES.index, ("neck", "left_wrist"))
     person = data.images[0].keypoints[0]
     assert person[neck, 1] > 45
-    pck = evaluate_found(data, [seen(moved(moved(person, neck, person[neck] + (0, 9.9)), wrist, (80, 20)))]).pck
+    pck = evaluate_detections(
+        data, [detections_of(move_keypoint(move_keypoint(person, neck, person[neck] + (0, 9.9)), wrist, (80, 20)))]
+    ).pck
     assert list(pck) == ["PCK@0.2", "PCKh@0.5 (segment)"]
     assert pck["PCKh@0.5 (segment)"].by_keypoint[[neck, wrist]].tolist() == [1, 0]
-    pck = evaluate_found(data, [seen(moved(person, neck, person[neck] + (0, 10.1)))]).pck
+    pck = evaluate_detections(data, [detections_of(move_keypoint(person, neck, person[neck] + (0, 10.1)))]).pck
     assert pck["PCKh@0.5 (segment)"].total == pytest.approx(13 / 14)
 
 
-HEAD_BOX = (80, 15, 110, 55)  # px; 0.6 of its diagonal, 50 px, is a head of 30 px
+HEAD_BOX = (80, 15, 110, 55)  # px; the head length is 0.6 x its diagonal of 50 px = 30 px
 
 
-def mpii_json(tmp_path: Path, joints: np.ndarray) -> Path:
-    """Somebody with a head's box, and somebody without."""
+def write_mpii_json(tmp_path: Path, joints: np.ndarray) -> Path:
+    """Write labels of two people, one with a head box and one without."""
     people = [{"joints": joints.tolist(), "head_box": HEAD_BOX}, {"joints": np.add(joints, (300, 0)).tolist()}]
     content = [{"image": "a.jpg", "joints_vis": [1] * 16, **person} for person in people]
     (tmp_path / "people.json").write_text(json.dumps(content))
     return tmp_path / "people.json"
 
 
-def mpii_mat(tmp_path: Path, joints: np.ndarray) -> Path:
-    """The same as the publisher writes it, who counts pixels from 1."""
+def write_mpii_mat(tmp_path: Path, joints: np.ndarray) -> Path:
+    """Write the same labels in the format of the publisher, who counts pixels from 1."""
     both = joints + 1, np.add(joints, (300, 0)) + 1
     points = [[{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(person)] for person in both]
     box = {name: value + 1 for name, value in zip(("x1", "y1", "x2", "y2"), HEAD_BOX, strict=True)}
@@ -266,32 +272,32 @@ def mpii_mat(tmp_path: Path, joints: np.ndarray) -> Path:
     return tmp_path / "mpii.mat"
 
 
-@pytest.mark.parametrize("write", [mpii_json, mpii_mat])
-def test_mpii_is_measured_by_the_box_of_the_head(tmp_path: Path, write: Callable[[Path, np.ndarray], Path]) -> None:
+@pytest.mark.parametrize("write", [write_mpii_json, write_mpii_mat])
+def test_mpii_uses_the_head_box(tmp_path: Path, write: Callable[[Path, np.ndarray], Path]) -> None:
     cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((240, 500, 3), np.uint8))
     joints = np.nan_to_num(skeleton_of(MPII_NAMES).standing, nan=0.15) * 200 + (90, 20)
     data = read_data(write(tmp_path, joints), format="mpii")
     np.testing.assert_allclose(data.images[0].lengths_px["head_box"], [30, np.nan], rtol=1e-6)
     wrist, knee = map(MPII_NAMES.index, ("left_wrist", "left_knee"))
     first, second = data.images[0].keypoints
-    found = moved(moved(first, wrist, first[wrist] + (0, 14.9)), knee, first[knee] + (0, 15.1))
-    pck = evaluate_found(data, [seen(found, second)]).pck
-    assert pck["PCKh@0.5"].labelled.sum() == 14  # of one person, without pelvis and thorax
+    detections = move_keypoint(move_keypoint(first, wrist, first[wrist] + (0, 14.9)), knee, first[knee] + (0, 15.1))
+    pck = evaluate_detections(data, [detections_of(detections, second)]).pck
+    assert pck["PCKh@0.5"].labelled.sum() == 14  # one person, without pelvis and thorax
     assert pck["PCKh@0.5"].by_keypoint[[wrist, knee]].tolist() == [1, 0]
-    assert pck["PCKh@0.5 (segment)"].labelled.sum() == 28  # both have a top of the head and an upper neck
+    assert pck["PCKh@0.5 (segment)"].labelled.sum() == 28  # both people have head top and upper neck
 
 
-def test_a_box_of_the_head_has_two_corners(tmp_path: Path) -> None:
+def test_a_head_box_needs_two_corners(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((240, 200, 3), np.uint8))
     person = {"image": "a.jpg", "joints": [[5, 5]] * 16, "joints_vis": [1] * 16, "head_box": [1, 2, 3]}
     (tmp_path / "people.json").write_text(json.dumps([person]))
-    with pytest.raises(ValueError, match=r"head_box: expected x1, y1, x2, y2, got \[1, 2, 3\]"):
+    with pytest.raises(ValueError, match=r"head_box: expected \[x1, y1, x2, y2\], got \[1, 2, 3\]"):
         read_data(tmp_path / "people.json", format="mpii")
 
 
-def test_samples_of_training_have_their_ap() -> None:
-    """Those in an ignored area are forgiven, those elsewhere are not."""
-    keypoints = standing(100, OPENPOSE_18)[None].astype(np.float32)
+def test_ap_of_training_samples() -> None:
+    """False positives in an ignored area do not count, others do."""
+    keypoints = person_at(100, OPENPOSE_18)[None].astype(np.float32)
     states = np.full((1, 18), LABELLED, np.uint8)
     states[0, 3] = ABSENT
     box = np.array([[60, 20, 140, 220]], np.float32)
@@ -308,5 +314,5 @@ def test_samples_of_training_have_their_ap() -> None:
 
 
 def test_times_leave_the_first_image_out() -> None:
-    assert summary([500.0, 1.0, 2.0, 3.0]) == {"median": 2.0, "p95": pytest.approx(2.9)}
-    assert summary([7.0]) == {"median": 7.0, "p95": 7.0}
+    assert summarise_times([500.0, 1.0, 2.0, 3.0]) == {"median": 2.0, "p95": pytest.approx(2.9)}
+    assert summarise_times([7.0]) == {"median": 7.0, "p95": 7.0}

@@ -1,4 +1,4 @@
-"""Quantising: a file of integers that still sees what the network in float32 sees, or no file."""
+"""Test quantisation: an int8 file with nearly the results of the float32 network, or no file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pose_ros.evaluation.precision import compare
 from pose_ros.export import tensorrt_operators
 from pose_ros.export.calibration import images_of
 from pose_ros.export.quantise import QuantiseOptions, QuantiseReport, quantise
-from pose_ros.export.quantised_nodes import OPERATORS, choose, prepare
+from pose_ros.export.quantised_nodes import OPERATORS, choose_nodes, prepare
 from pose_ros.fields import METADATA_KEY
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec, write_spec
 from pose_ros.runtime.onnx import OnnxRunner
@@ -29,8 +29,8 @@ from pose_ros.skeleton import OPENPOSE_18
 SIDE = 160
 
 
-def figure(seed: int) -> np.ndarray:
-    """A person of sorts in a room of sorts."""
+def draw_figure(seed: int) -> np.ndarray:
+    """Draw a simple person in a simple room."""
     random = np.random.default_rng(seed)
     image = cv2.resize(random.integers(0, 256, (5, 7, 3), np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     height = random.uniform(0.6, 0.9) * SIDE
@@ -42,17 +42,17 @@ def figure(seed: int) -> np.ndarray:
     return np.clip(image + random.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
 
 
-FIGURES = [figure(seed) for seed in range(20)]
-STRANGERS = [figure(seed) for seed in range(100, 106)]
+FIGURES = [draw_figure(seed) for seed in range(20)]
+TEST_FIGURES = [draw_figure(seed) for seed in range(100, 106)]
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default model, for small images; with an entry of its own in the metadata."""
+    """Default model for small images, with an additional entry in the metadata."""
     path = tmp_path_factory.mktemp("float") / "small.onnx"
     network = onnx.load(str(DEFAULT_MODEL))
     entries = {entry.key: entry.value for entry in network.metadata_props}
-    helper.set_model_props(network, {**entries, "author": "somebody"})
+    helper.set_model_props(network, {**entries, "author": "someone"})
     onnx.save(network, str(path))
     spec = read_spec(path, entries)
     write_spec(path, replace(spec, input=replace(spec.input, short_side=SIDE)), path)
@@ -65,14 +65,14 @@ def report(model: Path, tmp_path_factory: pytest.TempPathFactory) -> QuantiseRep
 
 
 def differences(reference: Path, other: Path, runtime: str = "onnx") -> dict[str, tuple[float, float]]:
-    """Mean and largest difference of each field on images that were not calibrated on, % of its range."""
+    """Compute mean and largest difference of each field on images outside the calibration set, % of its range."""
     first, second = PoseEstimator.load(reference, runtime="onnx"), PoseEstimator.load(other, runtime=runtime)
-    fields = compare(first, second, STRANGERS).fields
+    fields = compare(first, second, TEST_FIGURES).fields
     return {name: (100 * field.mean, 100 * field.largest) for name, field in fields.items()}
 
 
-def test_the_integers_see_what_the_floats_see(model: Path, report: QuantiseReport) -> None:
-    """Closely, and not exactly: then nothing would have been quantised."""
+def test_int8_fields_are_close_to_float32_fields(model: Path, report: QuantiseReport) -> None:
+    """They must not be equal: then nothing would be quantised."""
     got = differences(model, report.path)
     limits = {"heatmaps": 0.5, "pafs": 0.25, "tags": 4}
     assert set(got) == set(limits)
@@ -80,19 +80,19 @@ def test_the_integers_see_what_the_floats_see(model: Path, report: QuantiseRepor
 
 
 @pytest.mark.parametrize("unsigned", [False, True], ids=["signed", "unsigned"])
-def test_openvino_is_as_near_as_onnx_runtime(
+def test_openvino_is_as_accurate_as_onnx_runtime(
     model: Path, report: QuantiseReport, tmp_path: Path, unsigned: bool
 ) -> None:
     pytest.importorskip("openvino")
     path = report.path
     if unsigned:
         path = quantise(model, tmp_path / "unsigned.onnx", FIGURES[:3], QuantiseOptions("minmax", unsigned=True)).path
-    here, there = differences(model, path), differences(model, path, "openvino")
-    assert all(there[name][0] < 1.3 * here[name][0] for name in here), (here, there)
+    onnx_runtime, openvino = differences(model, path), differences(model, path, "openvino")
+    assert all(openvino[name][0] < 1.3 * onnx_runtime[name][0] for name in onnx_runtime), (onnx_runtime, openvino)
 
 
-def test_a_wrong_scale_would_be_seen(model: Path, report: QuantiseReport, tmp_path: Path) -> None:
-    """What the numbers above are good for: one layer's values cut off at half of what they reach."""
+def test_a_wrong_scale_is_detected(model: Path, report: QuantiseReport, tmp_path: Path) -> None:
+    """Check that the limits above are useful: clip the values of one layer at half of their range."""
     network = onnx.load(str(report.path))
     scales = {node.input[1] for node in network.graph.node if node.op_type == "QuantizeLinear"}
     scale = next(tensor for tensor in network.graph.initializer if tensor.name in scales)
@@ -102,13 +102,13 @@ def test_a_wrong_scale_would_be_seen(model: Path, report: QuantiseReport, tmp_pa
     assert wrong["heatmaps"][0] > 2 * right["heatmaps"][0]
 
 
-def test_what_the_file_is(model: Path, report: QuantiseReport) -> None:
+def test_properties_of_the_file(model: Path, report: QuantiseReport) -> None:
     network = onnx.load(str(report.path))
     onnx.checker.check_model(network, full_check=True)
     entries = {entry.key: entry.value for entry in network.metadata_props}
     before = onnx.load(str(model))
     assert entries == {entry.key: entry.value for entry in before.metadata_props}
-    assert entries["author"] == "somebody" and read_spec(report.path, entries) == report.spec
+    assert entries["author"] == "someone" and read_spec(report.path, entries) == report.spec
     assert network.ir_version == 8 and [entry.version for entry in network.opset_import] == [17]
     assert list(network.graph.input) == list(before.graph.input)
     assert list(network.graph.output) == list(before.graph.output)
@@ -116,19 +116,19 @@ def test_what_the_file_is(model: Path, report: QuantiseReport) -> None:
     assert report.images == len(FIGURES) and report.path.parent.iterdir().__next__() == report.path
 
 
-def weights(network: onnx.ModelProto) -> dict[str, np.ndarray]:
+def read_weights(network: onnx.ModelProto) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in network.graph.initializer}
 
 
-def test_what_is_quantised_and_how(report: QuantiseReport) -> None:
-    """Inputs as one, weights by channel, both around zero; biases and everything else in float32."""
+def test_inputs_and_weights_are_quantised_symmetrically(report: QuantiseReport) -> None:
+    """Inputs have one scale, weights one per channel, both without zero point. Biases and the rest stay in float32."""
     network = onnx.load(str(report.path))
-    tensors, makers = weights(network), {name: node for node in network.graph.node for name in node.output}
+    tensors, producers = read_weights(network), {name: node for node in network.graph.node for name in node.output}
     nodes = {node.name: node for node in network.graph.node if node.op_type in OPERATORS}
     assert len(report.quantised) > 20 and set(nodes) == {*report.quantised, *report.kept}
     for name in report.quantised:
         values, weight, *bias = nodes[name].input
-        pair = makers[values], makers[makers[values].input[0]], makers[weight]
+        pair = producers[values], producers[producers[values].input[0]], producers[weight]
         assert [node.op_type for node in pair] == ["DequantizeLinear", "QuantizeLinear", "DequantizeLinear"]
         stored = tensors[pair[2].input[0]]
         assert stored.dtype == np.int8 and tensors[pair[0].input[1]].shape == ()
@@ -144,23 +144,23 @@ def types(network: onnx.ModelProto) -> list[str]:
     return [operator for operator in operators if operator != "DequantizeLinear"]  # those of weights may come first
 
 
-def test_the_layers_that_give_the_fields_stay(report: QuantiseReport) -> None:
-    """From the outputs up to the convolutions there are no integers, and these convolutions have none either."""
+def test_the_last_layers_stay_in_float32(report: QuantiseReport) -> None:
+    """There are no integers between the outputs and the last convolutions, and none in these convolutions."""
     network = onnx.load(str(report.path))
-    tensors, makers = weights(network), {name: node for node in network.graph.node for name in node.output}
-    ahead, met = ["heatmaps", "pafs", "tags"], {}
-    while ahead:
-        node = makers.get(ahead.pop())
-        if node is not None and node.name not in met:
-            met[node.name] = node
-            ahead += [] if node.op_type == "Conv" else node.input
-    assert not {"QuantizeLinear", "DequantizeLinear"} & {node.op_type for node in met.values()}
-    heads = [node for node in met.values() if node.op_type == "Conv"]
+    tensors, producers = read_weights(network), {name: node for node in network.graph.node for name in node.output}
+    pending, visited = ["heatmaps", "pafs", "tags"], {}
+    while pending:
+        node = producers.get(pending.pop())
+        if node is not None and node.name not in visited:
+            visited[node.name] = node
+            pending += [] if node.op_type == "Conv" else node.input
+    assert not {"QuantizeLinear", "DequantizeLinear"} & {node.op_type for node in visited.values()}
+    heads = [node for node in visited.values() if node.op_type == "Conv"]
     assert heads and {node.name for node in heads} <= set(report.kept)
     assert all(tensors[node.input[1]].dtype == np.float32 for node in heads)
-    others = [node for node in network.graph.node if node.name in set(report.kept) - set(met)]
+    others = [node for node in network.graph.node if node.name in set(report.kept) - set(visited)]
     depthwise = [node for node in others if tensors[node.input[1]].shape[1] == 1]
-    behind = [node for node in others if makers[node.input[0]].op_type == "Concat"]
+    behind = [node for node in others if producers[node.input[0]].op_type == "Concat"]
     assert len(depthwise) > 5 and behind and len(others) == len(depthwise) + len(behind)
 
 
@@ -169,7 +169,7 @@ def test_the_layers_that_give_the_fields_stay(report: QuantiseReport) -> None:
     [QuantiseOptions("minmax"), QuantiseOptions("entropy"), QuantiseOptions(unsigned=True)],
     ids=["minmax", "entropy", "unsigned"],
 )
-def test_other_ways(model: Path, tmp_path: Path, options: QuantiseOptions) -> None:
+def test_other_options(model: Path, tmp_path: Path, options: QuantiseOptions) -> None:
     got = quantise(model, tmp_path / "m.onnx", FIGURES[:3], options)
     assert all(0.01 < mean < 4 for mean, _ in differences(model, got.path).values())
     assert options.unsigned == ("TensorRT has no unsigned Q/DQ" in " ".join(got.remarks))
@@ -192,7 +192,7 @@ quantise({model!r}, {target!r}, FIGURES[:4])
 
 
 def test_the_same_images_give_the_same_file(model: Path, tmp_path: Path) -> None:
-    """In another process, too, where sets have another order."""
+    """Also in another process, where sets have another order."""
     quantise(model, tmp_path / "here.onnx", FIGURES[:4])
     script = HASHED.format(tests=str(Path(__file__).parent), model=str(model), target=str(tmp_path / "there.onnx"))
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120, env={"PYTHONPATH": ":".join(sys.path)})
@@ -209,47 +209,47 @@ def test_the_same_images_give_the_same_file(model: Path, tmp_path: Path) -> None
     ids=["black", "white, grey", "one pixel first"],
 )
 @pytest.mark.parametrize("method", ["percentile", "minmax", "entropy"])
-def test_poor_images_still_give_a_file_of_numbers(model: Path, tmp_path: Path, images: list, method: str) -> None:
+def test_poor_images_give_finite_outputs(model: Path, tmp_path: Path, images: list, method: str) -> None:
     path = quantise(model, tmp_path / "m.onnx", images, QuantiseOptions(method)).path
     with OnnxRunner(path) as runner:
         outputs = runner.run({"image": FIGURES[0][None, :64, :64]})
     assert all(np.isfinite(output).all() for output in outputs.values())
 
 
-def saved(network: onnx.ModelProto, path: Path) -> Path:
+def save(network: onnx.ModelProto, path: Path) -> Path:
     onnx.save(network, str(path))
     return path
 
 
-def altered(model: Path, path: Path, alter: str) -> Path:
-    """The model, with one thing about it that cannot be quantised."""
+def write_altered(model: Path, path: Path, alter: str) -> Path:
+    """Write a copy of the model with one property that prevents quantisation."""
     network = onnx.load(str(model))
     if alter == "no description":
         del network.metadata_props[:]
-    if alter == "three at a time":
+    if alter == "batch size 3":
         network.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 3
         for output in network.graph.output:
             output.type.tensor_type.shape.dim[0].dim_value = 3
-    return saved(network, path)
+    return save(network, path)
 
 
 @pytest.mark.parametrize(
     ("alter", "error", "message"),
     [
         ("no description", ValueError, "expected a description in its metadata"),
-        ("three at a time", ValueError, "expected a model of one image at a time, or any number, got 3"),
+        ("batch size 3", ValueError, "expected a model with batch size 1 or any, got 3"),
     ],
     ids=["no description", "batch"],
 )
-def test_models_that_are_refused(model: Path, tmp_path: Path, alter: str, error: type, message: str) -> None:
-    path = altered(model, tmp_path / "other.onnx", alter)
+def test_unsuitable_models_are_rejected(model: Path, tmp_path: Path, alter: str, error: type, message: str) -> None:
+    path = write_altered(model, tmp_path / "other.onnx", alter)
     with pytest.raises(error, match=message):
         quantise(path, tmp_path / "m.onnx", FIGURES[:1])
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_is_quantised_already_is_refused(report: QuantiseReport, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="got 0 such nodes and opset 17; take the file that was exported without"):
+def test_a_quantised_model_is_rejected(report: QuantiseReport, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got 0 such nodes and opset 17; use a file that was exported without"):
         quantise(report.path, tmp_path / "m.onnx", FIGURES[:1], QuantiseOptions(keep=("*layers*",)))
     assert not list(tmp_path.iterdir())
 
@@ -257,16 +257,16 @@ def test_what_is_quantised_already_is_refused(report: QuantiseReport, tmp_path: 
 @pytest.mark.parametrize(
     ("target", "images", "options", "error", "message"),
     [
-        ("m.onnx", [], {}, ValueError, "calibration: expected images such as the network will see, got none"),
+        ("m.onnx", [], {}, ValueError, "calibration: expected one image or more, got none"),
         ("m.onnx", [np.zeros((0, 4, 3), np.uint8)], {}, ValueError, "not empty"),
         ("m.onnx", [None], {}, TypeError, "expected a NumPy array, got NoneType"),
-        ("m.onnx", FIGURES[:1], {"keep": ("nothing*",)}, ValueError, r"keep: .*got 'nothing\*', which fits none"),
-        ("none/m.onnx", FIGURES[:1], {}, FileNotFoundError, "expected a file to write in a folder that exists"),
-        (".", FIGURES[:1], {}, FileNotFoundError, "expected a file to write in a folder that exists"),
+        ("m.onnx", FIGURES[:1], {"keep": ("nothing*",)}, ValueError, r"keep: .*got 'nothing\*', which matches none"),
+        ("none/m.onnx", FIGURES[:1], {}, FileNotFoundError, "expected a file in an existing folder"),
+        (".", FIGURES[:1], {}, FileNotFoundError, "expected a file in an existing folder"),
     ],
     ids=["no images", "empty image", "unreadable image", "keep", "no folder", "a folder"],
 )
-def test_wrong_calls_leave_nothing(
+def test_invalid_calls_leave_no_file(
     model: Path, tmp_path: Path, target: str, images: list, options: dict, error: type, message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -274,39 +274,39 @@ def test_wrong_calls_leave_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_model_itself_is_not_overwritten(model: Path) -> None:
+def test_the_model_is_not_overwritten(model: Path) -> None:
     content = model.read_bytes()
-    with pytest.raises(ValueError, match="expected another file than the model"):
+    with pytest.raises(ValueError, match="expected a file other than the model"):
         quantise(model, model, FIGURES[:1])
     assert model.read_bytes() == content
 
 
-def test_an_unknown_method_is_refused() -> None:
+def test_an_unknown_method_is_rejected() -> None:
     with pytest.raises(ValueError, match="calibration: expected one of percentile, minmax, entropy, got 'best'"):
         QuantiseOptions("best")
 
 
-def graph(nodes: list[onnx.NodeProto], outputs: list[str], opset: int = 17) -> onnx.ModelProto:
-    """Nodes with weights of (4, 4, 1, 1), or (4, 1, 1, 1) where there are groups."""
+def make_graph(nodes: list[onnx.NodeProto], outputs: list[str], opset: int = 17) -> onnx.ModelProto:
+    """Make a model of nodes with weights of (4, 4, 1, 1), or (4, 1, 1, 1) for grouped convolutions."""
     constants = [
         numpy_helper.from_array(np.ones((4, 1 if any(a.name == "group" for a in node.attribute) else 4, 1, 1), "f"), w)
         for node in nodes
         for w in node.input
         if w.endswith("_w")
     ]
-    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
-    made = helper.make_graph(nodes, "g", [], ends, constants)
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)])
+    output_infos = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in outputs]
+    onnx_graph = helper.make_graph(nodes, "g", [], output_infos, constants)
+    return helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", opset)])
 
 
 NODE = helper.make_node
 
 
-def test_nodes_are_chosen_by_their_place() -> None:
-    """A trunk, a stage whose result the next one sees, a head behind a Sigmoid, one behind a Split, a front."""
-    network = graph(
+def test_nodes_are_chosen_by_position() -> None:
+    """The network has a backbone, stages, a head before a Sigmoid, a head before a Split, and a decode front."""
+    network = make_graph(
         [
-            NODE("Conv", ["x", "a_w"], ["a"], name="trunk"),
+            NODE("Conv", ["x", "a_w"], ["a"], name="backbone"),
             NODE("Conv", ["a", "b_w"], ["b"], name="depthwise", group=4),
             NODE("Conv", ["b", "c_w"], ["c"], name="stage"),
             NODE("Conv", ["c", "d_w"], ["d"], name="hidden"),
@@ -321,11 +321,11 @@ def test_nodes_are_chosen_by_their_place() -> None:
         ["heatmaps", "pafs", "tags", "peaks"],
     )
     always = ("head 1", "head 2", "computed weights")
-    assert choose(network) == (("trunk", "stage", "hidden"), ("depthwise", *always))
-    assert choose(network, depthwise=True) == (("trunk", "depthwise", "stage", "hidden"), always)
-    assert choose(network, ("st*", "hid?en")) == (("trunk",), ("depthwise", "stage", "hidden", *always))
+    assert choose_nodes(network) == (("backbone", "stage", "hidden"), ("depthwise", *always))
+    assert choose_nodes(network, depthwise=True) == (("backbone", "depthwise", "stage", "hidden"), always)
+    assert choose_nodes(network, ("st*", "hid?en")) == (("backbone",), ("depthwise", "stage", "hidden", *always))
     with pytest.raises(ValueError, match="got 0 such nodes"):
-        choose(network, ("*",))
+        choose_nodes(network, ("*",))
 
 
 @pytest.mark.parametrize(
@@ -341,44 +341,44 @@ def test_nodes_are_chosen_by_their_place() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_signed_integers_do_not_stand_behind_a_concat(between: tuple[str, ...], quantised: bool) -> None:
-    """Just where OpenVINO is wrong: through anything else it is not, and with unsigned integers it never is."""
+def test_nodes_behind_a_concat_need_unsigned_integers(between: tuple[str, ...], quantised: bool) -> None:
+    """Only where OpenVINO is wrong. It is right through other operators, and always right with unsigned integers."""
     nodes = [NODE("Conv", ["x", "a_w"], ["a"], name="first"), NODE("Concat", ["a", "x"], ["between 0"], axis=1)]
     nodes += [NODE(op, [f"between {i}"], [f"between {i + 1}"]) for i, op in enumerate(between)]
     nodes += [NODE("Conv", [f"between {len(between)}", "b_w"], ["b"], name="behind")]
-    network = graph([*nodes, NODE("Conv", ["b", "c_w"], ["c"], name="head")], ["c"])
-    assert ("behind" in choose(network)[0]) == quantised
-    assert choose(network, unsigned=True) == (("first", "behind"), ("head",))
+    network = make_graph([*nodes, NODE("Conv", ["b", "c_w"], ["c"], name="head")], ["c"])
+    assert ("behind" in choose_nodes(network)[0]) == quantised
+    assert choose_nodes(network, unsigned=True) == (("first", "behind"), ("head",))
 
 
-def test_every_node_gets_a_name_and_its_own_constants() -> None:
-    """An exporter's Identity between a shared constant and its second user would hide it from the quantiser."""
+def test_every_node_gets_a_name_and_direct_constants() -> None:
+    """An Identity between a shared constant and its second user would hide the constant from the quantiser."""
     nodes = [NODE("Identity", ["a_w"], ["b_w"]), NODE("Conv", ["x", "a_w"], ["a"]), NODE("Conv", ["a", "b_w"], ["b"])]
-    network = graph(
+    network = make_graph(
         [*nodes, NODE("Conv", ["b", "c_w"], ["c"], name="head"), NODE("Identity", ["c_w"], ["d"])], ["c", "d"]
     )
     del network.graph.initializer[1:4]
     network.graph.initializer.append(numpy_helper.from_array(np.ones((4, 4, 1, 1), "f"), "c_w"))
     prepare(network)
     assert [node.op_type for node in network.graph.node] == ["Conv", "Conv", "Conv", "Identity"]
-    assert choose(network) == (("Conv_1", "Conv_2"), ("head",))
+    assert choose_nodes(network) == (("Conv_1", "Conv_2"), ("head",))
 
 
-def test_an_old_opset_is_refused() -> None:
+def test_an_old_opset_is_rejected() -> None:
     nodes = [NODE("Conv", ["x", "a_w"], ["a"], name="first"), NODE("Conv", ["a", "b_w"], ["b"], name="head")]
-    network = graph(nodes, ["b"], opset=11)
+    network = make_graph(nodes, ["b"], opset=11)
     with pytest.raises(ValueError, match="opset 13 or later, got 1 such nodes and opset 11"):
-        choose(network)
+        choose_nodes(network)
 
 
-def test_tensorrt_takes_q_and_dq(report: QuantiseReport) -> None:
-    """All that is noted is what is noted of the float32 file."""
-    assert list(report.remarks) == tensorrt_operators.remarks(onnx.load(str(DEFAULT_MODEL)))
-    counts = tensorrt_operators.operators(onnx.load(str(report.path)))
+def test_tensorrt_supports_q_and_dq(report: QuantiseReport) -> None:
+    """The remarks are those of the float32 file."""
+    assert list(report.remarks) == tensorrt_operators.list_remarks(onnx.load(str(DEFAULT_MODEL)))
+    counts = tensorrt_operators.count_operators(onnx.load(str(report.path)))
     assert counts["DequantizeLinear"] >= 2 * len(set(report.quantised)) - counts["QuantizeLinear"] > 0
 
 
-def folder(path: Path, images: list[np.ndarray]) -> Path:
+def write_folder(path: Path, images: list[np.ndarray]) -> Path:
     path.mkdir()
     for place, image in enumerate(images):
         cv2.imwrite(str(path / f"{place}.png"), image)
@@ -388,7 +388,7 @@ def folder(path: Path, images: list[np.ndarray]) -> Path:
 @pytest.mark.parametrize(("most", "expected"), [(1, [0]), (3, [0, 3, 6]), (10, list(range(10))), (99, list(range(10)))])
 def test_images_are_spread_over_a_folder(tmp_path: Path, most: int, expected: list[int]) -> None:
     images = [np.full((4, 4, 3), 20 * place, np.uint8) for place in range(10)]
-    got = images_of(folder(tmp_path / "images", images), most)
+    got = images_of(write_folder(tmp_path / "images", images), most)
     assert [int(image[0, 0, 0]) // 20 for image in got] == expected
 
 
@@ -397,12 +397,12 @@ def command(*arguments: object) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())
 
 
-def test_the_command_quantises_a_file_and_says_what_it_costs(model: Path, tmp_path: Path) -> None:
-    images, target = folder(tmp_path / "images", FIGURES[:3]), tmp_path / "int8.onnx"
+def test_the_command_quantises_a_file_and_reports_the_cost(model: Path, tmp_path: Path) -> None:
+    images, target = write_folder(tmp_path / "images", FIGURES[:3]), tmp_path / "int8.onnx"
     code, text = command(model, "-o", target, "--int8", "--calibrate", images, "--images", 2)
     assert code == 0, text
-    assert f"{target}: default in 8-bit integers" in text and "by 2 images (percentile)" in text
-    assert f"against float32, on 2 images of {images}" in text
+    assert f"{target}: default in 8-bit integers" in text and "with 2 images (percentile)" in text
+    assert f"compared with float32 on 2 images of {images}" in text
     assert "heatmaps: mean, largest difference" in text and "people in float32" in text
     with OnnxRunner(target) as runner:
         assert METADATA_KEY in runner.metadata
@@ -416,14 +416,14 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from pose_ros.checkpoint import save_checkpoint
     from pose_ros.network import zoo
 
-    tiny_networks.seeded()
-    monkeypatch.setattr(zoo, "networks", lambda: {"tiny": tiny_networks.tiny})
-    save_checkpoint(tiny_networks.tiny(), "tiny", tmp_path / "tiny.pt")
+    tiny_networks.seed_torch()
+    monkeypatch.setattr(zoo, "networks", lambda: {"tiny": tiny_networks.make_tiny})
+    save_checkpoint(tiny_networks.make_tiny(), "tiny", tmp_path / "tiny.pt")
     return tmp_path / "tiny.pt"
 
 
 def test_a_checkpoint_is_exported_and_quantised_at_once(checkpoint: Path) -> None:
-    images, target = folder(checkpoint.parent / "images", FIGURES[:2]), checkpoint.parent / "mine.onnx"
+    images, target = write_folder(checkpoint.parent / "images", FIGURES[:2]), checkpoint.parent / "mine.onnx"
     code, text = command(checkpoint, "-o", target, "--size", "64x96", "--name", "mine", "--int8", "--calibrate", images)
     assert code == 0, text
     assert f"{target}: mine in 8-bit integers" in text and "on 2 images" in text
@@ -434,49 +434,49 @@ def test_a_checkpoint_is_exported_and_quantised_at_once(checkpoint: Path) -> Non
 
 
 @pytest.mark.parametrize(("option", "largest"), [("--half", (0, 0.5)), ("--bf16", (0.5, 4))], ids=["half", "bf16"])
-def test_the_cost_of_a_precision_is_told_where_it_is_asked_for(
+def test_the_cost_of_a_precision_is_reported_on_request(
     checkpoint: Path, option: str, largest: tuple[float, float]
 ) -> None:
-    images, target = folder(checkpoint.parent / "images", FIGURES[:2]), checkpoint.parent / "m.onnx"
+    images, target = write_folder(checkpoint.parent / "images", FIGURES[:2]), checkpoint.parent / "m.onnx"
     code, text = command(checkpoint, "-o", target, option, "--report", images)
     assert code == 0, text
     assert "checked at 64 x 96 px against torch" in text
-    cost = text.split("against float32, on 2 images")[1].split("heatmaps: mean, largest difference ")[1]
+    cost = text.split("compared with float32 on 2 images")[1].split("heatmaps: mean, largest difference ")[1]
     assert largest[0] < float(cost.split(" %, ")[1].split(" %")[0]) < largest[1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("m.onnx",), "expected a checkpoint, got an ONNX file; --int8 --calibrate IMAGES quantises one"),
+        (("m.onnx",), "expected a checkpoint, got an ONNX file; quantise it with --int8 --calibrate IMAGES"),
         (("m.onnx", "--int8"), "--int8: expected --calibrate IMAGES"),
         (("m.onnx", "--int8", "--calibrate", "nowhere"), "got nowhere, which does not exist"),
         (("m.onnx", "--int8", "--calibrate", "empty"), "folder empty: expected images"),
-        (("m.onnx", "--int8", "--calibrate", "damaged"), "expected a whole image"),
-        (("m.onnx", "--int8", "--calibrate", ".", "--half"), "--half: expected one precision, got --int8, too"),
+        (("m.onnx", "--int8", "--calibrate", "damaged"), "expected a complete image"),
+        (("m.onnx", "--int8", "--calibrate", ".", "--half"), "--half: expected one precision, got --int8 as well"),
         (("m.onnx", "--int8", "--calibrate", ".", "--size", "64x64"), "--size: expected a checkpoint"),
         (("m.onnx", "--int8", "--calibrate", ".", "--float-input"), "--float-input: expected a checkpoint"),
         (("m.onnx", "--int8", "--calibrate", "photo.png", "--calibration", "x"), "calibration: expected one of"),
         (("m.onnx", "--int8", "--calibrate", "photo.png", "--report", "nowhere"), "got nowhere, which does not exist"),
         (("nothing.onnx", "--int8", "--calibrate", "photo.png"), "got nothing.onnx, which does not exist"),
-        (("c.pt", "--calibrate", "."), "--calibrate: expected --int8 with it"),
-        (("c.pt", "--unsigned"), "--unsigned: expected --int8 with it"),
+        (("c.pt", "--calibrate", "."), "--calibrate: expected --int8 as well"),
+        (("c.pt", "--unsigned"), "--unsigned: expected --int8 as well"),
         (("c.pt", "--report", "."), "--report: expected --half, --bf16 or --int8"),
-        (("c.pt", "--half", "--bf16"), "--half: expected one precision, got --bf16, too"),
+        (("c.pt", "--half", "--bf16"), "--half: expected one precision, got --bf16 as well"),
         (("m.onnx", "--bf16"), "expected a checkpoint, got an ONNX file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_wrong_commands_are_refused(
+def test_invalid_commands_are_rejected(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.onnx").symlink_to(model)
-    folder(tmp_path / "empty", [])
-    folder(tmp_path / "damaged", [])
+    write_folder(tmp_path / "empty", [])
+    write_folder(tmp_path / "damaged", [])
     (tmp_path / "damaged" / "1.png").write_bytes(b"\x89PNG")
     cv2.imwrite("photo.png", FIGURES[0])
-    there = sorted(tmp_path.iterdir())
+    before = sorted(tmp_path.iterdir())
     code, text = command(*arguments)
     assert code == 1 and message in text, text
-    assert sorted(tmp_path.iterdir()) == there
+    assert sorted(tmp_path.iterdir()) == before

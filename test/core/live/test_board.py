@@ -1,4 +1,4 @@
-"""What a live page keeps of its cameras, and whom it answers."""
+"""Test the camera data of a live page, and the check of its requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pose_ros.live.board import HISTORY_S, CameraBoard, PoseSample
 
 
 class Clock:
-    """Time that a test sets."""
+    """Clock with a time that the test sets."""
 
     now_s = 1000.0
 
@@ -33,10 +33,10 @@ def camera(clock: Clock) -> CameraBoard:
     return camera
 
 
-# What is kept -------------------------------------------------------------------------------------------------------
+# Camera data --------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_holds_its_images_and_an_empty_one_is_a_zero(camera: CameraBoard, clock: Clock) -> None:
+def test_a_second_counts_its_images_and_an_empty_second_is_zero(camera: CameraBoard, clock: Clock) -> None:
     for people, latency_ms in ((1, 10.0), (3, 30.0), (2, 20.0)):
         camera.add(PoseSample(people, dropped=1, latency_ms=latency_ms, network_ms=5.0, decode_ms=2.0))
     clock.now_s += 2
@@ -46,12 +46,12 @@ def test_a_second_holds_its_images_and_an_empty_one_is_a_zero(camera: CameraBoar
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_are_unknown(camera: CameraBoard, clock: Clock, value: float) -> None:
+def test_values_that_are_not_finite_are_unknown(camera: CameraBoard, clock: Clock, value: float) -> None:
     camera.add(PoseSample(1, latency_ms=value, network_ms=value))
     clock.now_s += 1
     assert camera.rows_after(-1) == [(1000, 1, 0, 1, None, None)]
-    told = camera.describe()
-    assert (told["latency_ms"], told["times_ms"]) == (None, [0.0, None, 0.0])
+    statistics = camera.describe()
+    assert (statistics["latency_ms"], statistics["times_ms"]) == (None, [0.0, None, 0.0])
 
 
 @pytest.mark.parametrize("pause_s", [3 * HISTORY_S, 1e9], ids=["minutes", "decades"])
@@ -62,7 +62,7 @@ def test_history_is_bounded(camera: CameraBoard, clock: Clock, pause_s: float) -
     assert len(camera.rows_after(-1)) == HISTORY_S
 
 
-def test_the_rate_is_that_of_the_last_seconds(camera: CameraBoard, clock: Clock) -> None:
+def test_the_rate_is_the_mean_of_the_last_seconds(camera: CameraBoard, clock: Clock) -> None:
     assert camera.describe()["rate_hz"] is None
     for count in (100, 4, 4, 4, 4, 9):
         for _ in range(count):
@@ -83,22 +83,22 @@ def test_states(camera: CameraBoard, clock: Clock) -> None:
     assert camera.state == "gone"
 
 
-def test_while_nobody_listens_silence_says_nothing(camera: CameraBoard, clock: Clock) -> None:
+def test_a_camera_is_not_silent_without_listening(camera: CameraBoard, clock: Clock) -> None:
     camera.add(PoseSample(1))
-    camera.show(b"picture")
-    camera.rest()
+    camera.set_image(b"image")
+    camera.stop_listening()
     clock.now_s += 50
-    assert (camera.state, camera.picture, camera.rows_after(-1)) == ("waiting", b"", [])
+    assert (camera.state, camera.image, camera.rows_after(-1)) == ("waiting", b"", [])
     camera.listen()
     clock.now_s += 1
     assert [row[0] for row in camera.rows_after(-1)] == [1050]
 
 
-# Whom it answers ----------------------------------------------------------------------------------------------------
+# Requests -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("host", "is_ours"),
+    ("host", "is_this_machine"),
     [
         ("127.0.0.1", True),
         ("127.0.0.1:8080", True),
@@ -119,12 +119,12 @@ def test_while_nobody_listens_silence_says_nothing(camera: CameraBoard, clock: C
         ("[bad]:80", False),
     ],
 )
-def test_which_hosts_name_this_machine(host: str, is_ours: bool) -> None:
-    assert names_this_machine(host, "robot.example") is is_ours
+def test_which_hosts_name_this_machine(host: str, is_this_machine: bool) -> None:
+    assert names_this_machine(host, "robot.example") is is_this_machine
 
 
 @pytest.mark.parametrize("served_at", ["", "0.0.0.0", "127.0.0.1"])
-def test_no_host_is_not_ours_wherever_it_is_served(served_at: str) -> None:
+def test_an_empty_host_is_never_this_machine(served_at: str) -> None:
     assert not names_this_machine("", served_at)
 
 

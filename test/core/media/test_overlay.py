@@ -1,4 +1,4 @@
-"""Skeletons over images: where, in which colour, how faint, how fast, and never an exception."""
+"""Test the overlay: positions, colours, opacity, speed, and no exceptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pose_ros.skeleton import COCO_17, OPENPOSE_18, SKELETONS, Skeleton
 ARM = Skeleton("arm", ("neck", "left_shoulder", "right_shoulder"), ((0, 1), (0, 2), (1, 2)), ((1, 2),))
 BODY = [(0, -90), (0, -70), (-22, -68), (-30, -35), (-30, -5), (22, -68), (30, -35), (30, -5), (-14, 0), (-15, 45)]
 BODY += [(-15, 90), (14, 0), (15, 45), (15, 90), (-4, -94), (4, -94), (-9, -92), (9, -92)]
-"""A standing person, OpenPose-18."""
+"""Keypoints of a standing person, OpenPose-18."""
 
 
 def black(width: int = 200, height: int = 160) -> np.ndarray:
@@ -24,7 +24,7 @@ def black(width: int = 200, height: int = 160) -> np.ndarray:
 
 
 def arms(score: float = 1.0, person_id: int = -1) -> People:
-    """One person: neck in the middle, shoulders 60 px left and right of it."""
+    """Make one person: neck in the middle, shoulders 60 px to the left and right."""
     return People([[[100, 80], [160, 80], [40, 80]]], [[score] * 3], [score], [person_id])
 
 
@@ -49,8 +49,8 @@ def test_the_image_is_not_modified_and_the_result_is_new() -> None:
     image = black()
     drawn = draw(image, arms(), ARM, OverlayConfig(boxes=True, ids=True))
     assert not image.any() and drawn.any()
-    nobody = draw(image, People.empty(3), ARM)
-    assert np.array_equal(nobody, image) and not np.shares_memory(nobody, image)
+    unchanged = draw(image, People.empty(3), ARM)
+    assert np.array_equal(unchanged, image) and not np.shares_memory(unchanged, image)
 
 
 def test_a_grey_image_becomes_colour() -> None:
@@ -58,15 +58,15 @@ def test_a_grey_image_becomes_colour() -> None:
     assert drawn.shape == (160, 200, 3) and colour(drawn, 0, 0) == (90, 90, 90)
 
 
-def test_an_image_that_is_a_read_only_view() -> None:
+def test_a_read_only_view_of_an_image() -> None:
     image = np.zeros((320, 400, 3), np.uint8)[::2, ::2]
     image.setflags(write=False)
     assert draw(image, arms(), ARM).any()
 
 
-def test_the_less_certain_the_fainter() -> None:
-    seen = [draw(black(), arms(score), ARM)[80, 140].astype(int).sum() for score in (0.06, 0.25, 0.9)]
-    assert 0 < seen[0] < seen[1] < seen[2]
+def test_uncertain_keypoints_are_more_transparent() -> None:
+    brightness = [draw(black(), arms(score), ARM)[80, 140].astype(int).sum() for score in (0.06, 0.25, 0.9)]
+    assert 0 < brightness[0] < brightness[1] < brightness[2]
 
 
 def test_nothing_below_the_threshold() -> None:
@@ -77,7 +77,7 @@ def test_nothing_below_the_threshold() -> None:
     ).any()
 
 
-def test_an_absent_keypoint_leaves_its_limbs_out() -> None:
+def test_limbs_of_a_missing_keypoint_are_not_drawn() -> None:
     people = People([[[100, 80], [160, 80], [0, 0]]], [[1, 1, 0]], [1])
     drawn = draw(black(), people, ARM)
     assert drawn[75:85, 110:160].any() and not drawn[:, :80].any()
@@ -152,7 +152,7 @@ def test_any_people_can_be_drawn(seed: int, count: int, skeleton: str, spread: f
         pytest.param(np.zeros((0, 4, 3), np.uint8), ValueError, id="empty"),
     ],
 )
-def test_what_is_no_image(image: np.ndarray, error: type[Exception]) -> None:
+def test_invalid_images(image: np.ndarray, error: type[Exception]) -> None:
     with pytest.raises(error, match="image: expected"):
         draw(image, arms(), ARM)
 
@@ -163,7 +163,7 @@ def test_people_of_another_skeleton() -> None:
 
 
 def test_ten_people_take_two_milliseconds() -> None:
-    """A generous limit, for a busy machine; the figure itself is 2 ms at 768 x 576."""
+    """The limit is generous, for a busy machine. The measured time is 2 ms at 768 x 576."""
     rng = np.random.default_rng(0)
     keypoints = np.array(BODY) + np.array([[60 + 70 * i, 288] for i in range(10)])[:, None]
     people = People(keypoints, rng.uniform(0.1, 1, (10, 18)), np.ones(10))

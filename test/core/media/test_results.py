@@ -1,4 +1,4 @@
-"""JSON lines, COCO results and videos, read back."""
+"""Test JSON Lines, COCO results and videos by reading them back."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
 
 def frame(name: str = "a_000007.jpg", index: int = 3) -> Frame:
-    return Frame(recordings.picture(1), index, name, 5_000_000_000)
+    return Frame(recordings.frame_image(1), index, name, 5_000_000_000)
 
 
 def one_person() -> People:
-    """Nose, right wrist and neck."""
+    """Make a person with nose, right wrist and neck."""
     keypoints, scores = np.zeros((1, 18, 2)), np.zeros((1, 18))
     for name, xy in (("nose", (10.5, 20.25)), ("right_wrist", (30, 40)), ("neck", (11, 25))):
         keypoints[0, OPENPOSE_18.index(name)], scores[0, OPENPOSE_18.index(name)] = xy, 0.875
@@ -48,7 +48,7 @@ def test_coco_results_are_mapped_by_name(tmp_path: Path) -> None:
     path = tmp_path / "people.json"
     with CocoResults(path, OPENPOSE_18) as results:
         results.write(frame("000000000785.jpg"), one_person())
-        results.write(frame("nobody_12.jpg"), People.empty(18))
+        results.write(frame("empty_12.jpg"), People.empty(18))
     (entry,) = json.loads(path.read_text())
     assert (entry["image_id"], entry["category_id"], entry["score"]) == (785, 1, 0.5)
     triples = dict(zip(COCO_17.keypoint_names, np.reshape(entry["keypoints"], (17, 3)).tolist(), strict=True))
@@ -57,7 +57,7 @@ def test_coco_results_are_mapped_by_name(tmp_path: Path) -> None:
     assert set(map(tuple, triples.values())) == {(0, 0, 0)}
 
 
-def test_coco_results_are_whole_whenever_they_are_closed(tmp_path: Path) -> None:
+def test_coco_results_are_valid_whenever_they_are_closed(tmp_path: Path) -> None:
     path = tmp_path / "people.json"
     CocoResults(path, OPENPOSE_18).close()
     assert json.loads(path.read_text()) == []
@@ -89,33 +89,33 @@ def test_a_video_can_be_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"walk{suffix}"
     with VideoFile(path, 12.5) as video:
         for index in range(8):
-            video.write(recordings.picture(index, (161, 99)))  # odd sizes are the ones that codecs dislike
+            video.write(recordings.frame_image(index, (161, 99)))  # odd sizes, which are difficult for codecs
     source = open_source(path)
     frames = list(source)
-    assert [recordings.number(read.image_bgr) for read in frames] == list(range(8))
+    assert [recordings.frame_number(read.image_bgr) for read in frames] == list(range(8))
     assert source.rate_hz == pytest.approx(12.5, rel=0.01)
     assert all(abs(a - b) <= 1 for a, b in zip(frames[0].image_bgr.shape[:2], (99, 161), strict=True))
 
 
-def test_a_video_of_other_types_or_of_changing_size(tmp_path: Path) -> None:
+def test_videos_of_unknown_type_or_changing_size_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a name ending in .mp4, .webm, .avi, .mkv, got .*walk.gif"):
         VideoFile(tmp_path / "walk.gif", 10)
     with VideoFile(tmp_path / "walk.mp4", 10) as video:
-        video.write(recordings.picture(1))
+        video.write(recordings.frame_image(1))
         with pytest.raises(ValueError, match=r"expected images of \(64, 48\) like the first, got \(32, 32\)"):
-            video.write(recordings.picture(2, (32, 32)))
+            video.write(recordings.frame_image(2, (32, 32)))
     assert len(list(open_source(tmp_path / "walk.mp4"))) == 1
 
 
-def test_a_video_without_frames_makes_no_file(tmp_path: Path) -> None:
+def test_a_video_without_frames_writes_no_file(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "walk.mp4", 10):
         pass
     assert not (tmp_path / "walk.mp4").exists()
 
 
 def test_images(tmp_path: Path) -> None:
-    write_image(tmp_path / "new" / "人.png", recordings.picture(3))
+    write_image(tmp_path / "new" / "人.png", recordings.frame_image(3))
     data = np.frombuffer((tmp_path / "new" / "人.png").read_bytes(), np.uint8)
-    assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), recordings.picture(3))
+    assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), recordings.frame_image(3))
     with pytest.raises(ValueError, match=r"expected a name ending in .*, got .*a.xyz"):
-        write_image(tmp_path / "a.xyz", recordings.picture(3))
+        write_image(tmp_path / "a.xyz", recordings.frame_image(3))

@@ -1,4 +1,4 @@
-"""Videos, images and bags as frames; broken ones named."""
+"""Test reading frames of videos, images and bags. Broken files must be reported by name."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NUMBERS = list(range(12))
 PERIOD_NS = recordings.PERIOD_NS
 
 
-def numbers(path: Path, **options: object) -> list[int]:
-    return [recordings.number(frame.image_bgr) for frame in open_source(path, **options)]
+def read_numbers(path: Path, **options: object) -> list[int]:
+    return [recordings.frame_number(frame.image_bgr) for frame in open_source(path, **options)]
 
 
-def test_a_video_gives_its_frames_with_their_times(tmp_path: Path) -> None:
+def test_frames_of_a_video_have_times(tmp_path: Path) -> None:
     source = open_source(recordings.write_video(tmp_path / "walk.avi"))
     frames = list(source)
-    assert [recordings.number(frame.image_bgr) for frame in frames] == NUMBERS
+    assert [recordings.frame_number(frame.image_bgr) for frame in frames] == NUMBERS
     assert [frame.index for frame in frames] == NUMBERS
     assert np.allclose([frame.stamp_ns for frame in frames], np.multiply(NUMBERS, PERIOD_NS), atol=1e6)
     assert (source.count, round(source.rate_hz, 3)) == (12, 10.0)
@@ -37,53 +37,53 @@ def test_a_source_can_be_read_again(tmp_path: Path) -> None:
     assert len(list(source)) == len(list(source)) == 3
 
 
-def test_a_folder_is_in_natural_order_and_without_other_files(tmp_path: Path) -> None:
+def test_a_folder_is_read_in_natural_order_without_other_files(tmp_path: Path) -> None:
     names = ["1.png", "2.jpg", "10.bmp", "a1.webp", "a12.PNG"]
     folder = recordings.write_images(tmp_path / "images", names)
-    (folder / "notes.txt").write_text("none of them")
-    (folder / ".3.png").write_text("nor this")
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".3.png").write_text("hidden file")
     source = open_source(folder)
     assert [frame.name for frame in source] == names
-    assert [recordings.number(frame.image_bgr) for frame in source] == [0, 1, 2, 3, 4]
+    assert [recordings.frame_number(frame.image_bgr) for frame in source] == [0, 1, 2, 3, 4]
     assert source.count == 5
 
 
 def test_one_image_with_a_name_that_is_not_ascii(tmp_path: Path) -> None:
-    ok, data = cv2.imencode(".png", recordings.picture(7))
+    ok, data = cv2.imencode(".png", recordings.frame_image(7))
     path = tmp_path / "人.png"
     path.write_bytes(data.tobytes())
-    assert ok and numbers(path) == [7]
+    assert ok and read_numbers(path) == [7]
 
 
 @pytest.mark.parametrize("storage", recordings.STORAGES)
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_a_bag_of_compressed_images(tmp_path: Path, storage: str, kind: str) -> None:
-    messages = [recordings.compressed_image(index) for index in NUMBERS]
+    messages = [recordings.compressed_message(index) for index in NUMBERS]
     bag = recordings.write_bag(tmp_path / "bag", {"/image/compressed": messages}, storage)
     (file,) = (path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
     source = open_source(bag if kind == "folder" else file)
     frames = list(source)
-    assert [recordings.number(frame.image_bgr) for frame in frames] == NUMBERS
+    assert [recordings.frame_number(frame.image_bgr) for frame in frames] == NUMBERS
     assert [frame.stamp_ns for frame in frames] == [recordings.stamp_ns(index) for index in NUMBERS]
     assert {frame.frame_id for frame in frames} == {"camera_optical"}
     assert (source.count, round(source.rate_hz, 3)) == (12, 10.0)
 
 
 def test_raw_images_of_a_bag_need_no_converter(tmp_path: Path) -> None:
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in NUMBERS]})
-    assert numbers(bag) == NUMBERS
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image_message(index) for index in NUMBERS]})
+    assert read_numbers(bag) == NUMBERS
 
 
-def test_a_converter_reads_what_this_package_does_not_know(tmp_path: Path) -> None:
-    message = replace(recordings.image(3), encoding="64FC7")
+def test_a_converter_handles_unsupported_encodings(tmp_path: Path) -> None:
+    message = replace(recordings.image_message(3), encoding="64FC7")
     bag = recordings.write_bag(tmp_path / "bag", {"/image": [message]})
 
     def convert(message: object) -> np.ndarray:
         return message.data.reshape(message.height, message.width, 3)  # type: ignore[attr-defined]
 
-    assert numbers(bag, convert=convert) == [3]
+    assert read_numbers(bag, convert=convert) == [3]
     with pytest.raises(ValueError, match=r"image 0 of /image: encoding: expected one of .*, got '64FC7'"):
-        numbers(bag)
+        read_numbers(bag)
 
 
 BLUE = np.full((48, 64, 3), (200, 30, 90), np.uint8)
@@ -93,8 +93,8 @@ MOSAIC[1::2, 1::2] = 200
 MOSAIC[0::2, 1::2] = MOSAIC[1::2, 0::2] = 30
 
 
-def turned(jpeg: bytes) -> bytes:
-    """The same JPEG with an EXIF tag that asks for a turn by 90 degrees."""
+def add_orientation(jpeg: bytes) -> bytes:
+    """Add an EXIF tag to a JPEG that requests a rotation by 90 degrees."""
     tag = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     return jpeg[:2] + b"\xff\xe1" + (8 + len(tag)).to_bytes(2, "big") + b"Exif\0\0" + tag + jpeg[2:]
 
@@ -102,36 +102,36 @@ def turned(jpeg: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("stored", "suffix", "format"),
     [
-        pytest.param(BLUE, ".jpg", "jpeg", id="of a driver"),
-        pytest.param(BLUE[..., ::-1], ".png", "rgb8; png compressed ", id="of an old publisher: kept rgb"),
+        pytest.param(BLUE, ".jpg", "jpeg", id="driver"),
+        pytest.param(BLUE[..., ::-1], ".png", "rgb8; png compressed ", id="old publisher, still rgb"),
         pytest.param(BLUE[..., ::-1], ".jpg", "rgb8; jpeg compressed rgb8", id="stored as rgb"),
         pytest.param(BLUE, ".jpg", "rgb8; jpeg compressed bgr8", id="stored as bgr"),
         pytest.param(MOSAIC, ".png", "bayer_rggb8; png compressed ", id="bayer"),
         pytest.param(BLUE.astype(np.uint16) * 257, ".png", "bgr16; png compressed bgr16", id="16 bits"),
     ],
 )
-def test_compressed_images_of_a_bag_have_the_colours_that_the_node_sees(
+def test_compressed_images_of_a_bag_have_the_same_colours_as_in_the_node(
     tmp_path: Path, stored: np.ndarray, suffix: str, format: str
 ) -> None:
     data = cv2.imencode(suffix, stored)[1].ravel()
     bag = recordings.write_bag(
-        tmp_path / "bag", {"/image": [replace(recordings.compressed_image(0), data=data, format=format)]}
+        tmp_path / "bag", {"/image": [replace(recordings.compressed_message(0), data=data, format=format)]}
     )
     (frame,) = open_source(bag)
     assert np.abs(frame.image_bgr[8:-8, 8:-8].astype(int) - BLUE[8:-8, 8:-8]).max() <= 4
 
 
-def test_compressed_images_of_a_bag_stay_as_they_are_stored(tmp_path: Path) -> None:
-    """The camera's calibration and the poses are in the pixels of the stored image."""
-    data = np.frombuffer(turned(cv2.imencode(".jpg", BLUE)[1].tobytes()), np.uint8)
+def test_compressed_images_of_a_bag_are_not_rotated(tmp_path: Path) -> None:
+    """The calibration of the camera and the poses refer to the pixels of the stored image."""
+    data = np.frombuffer(add_orientation(cv2.imencode(".jpg", BLUE)[1].tobytes()), np.uint8)
     assert cv2.imdecode(data, cv2.IMREAD_COLOR).shape == (64, 48, 3)
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [replace(recordings.compressed_image(0), data=data)]})
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [replace(recordings.compressed_message(0), data=data)]})
     (frame,) = open_source(bag)
     assert frame.image_bgr.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
-    ("message", "complaint"),
+    ("message", "error"),
     [
         pytest.param({"encoding": "16UC1"}, "encoding: .* depth image: remap", id="depth"),
         pytest.param({"encoding": "32FC1"}, "encoding: .* depth image: remap", id="float depth"),
@@ -140,32 +140,32 @@ def test_compressed_images_of_a_bag_stay_as_they_are_stored(tmp_path: Path) -> N
         pytest.param({"data": np.zeros(99, np.uint8)}, "data: expected 9216 bytes", id="cut off"),
     ],
 )
-def test_broken_raw_images_of_a_bag_are_named(tmp_path: Path, message: dict[str, object], complaint: str) -> None:
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [replace(recordings.image(0), **message)]})
-    with pytest.raises(ValueError, match=f"bag .*bag, image 0 of /image: {complaint}"):
+def test_broken_raw_images_of_a_bag_are_reported(tmp_path: Path, message: dict[str, object], error: str) -> None:
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [replace(recordings.image_message(0), **message)]})
+    with pytest.raises(ValueError, match=f"bag .*bag, image 0 of /image: {error}"):
         list(open_source(bag))
 
 
 @pytest.mark.parametrize(
     "format", ["16UC1; png compressed ", "16UC1; compressedDepth png", "32FC1; compressedDepth png"]
 )
-def test_compressed_depth_images_of_a_bag_are_refused(tmp_path: Path, format: str) -> None:
+def test_compressed_depth_images_of_a_bag_are_rejected(tmp_path: Path, format: str) -> None:
     data = cv2.imencode(".png", np.full((48, 64), 1500, np.uint16))[1].ravel()
     bag = recordings.write_bag(
-        tmp_path / "bag", {"/depth": [replace(recordings.compressed_image(0), data=data, format=format)]}
+        tmp_path / "bag", {"/depth": [replace(recordings.compressed_message(0), data=data, format=format)]}
     )
     with pytest.raises(ValueError, match=r"bag .*, image 0 of /depth: format: .* depth image"):
         list(open_source(bag))
 
 
 def test_a_bag_with_several_cameras_needs_a_topic(tmp_path: Path) -> None:
-    image = [recordings.compressed_image(3)]
+    image = [recordings.compressed_message(3)]
     bag = recordings.write_bag(tmp_path / "bag", {"/left": image, "/right": image, "/left/camera_info": image})
     with pytest.raises(ValueError, match=r"expected one image topic, got /left .*, /right .*; choose one with --topic"):
         open_source(bag)
     with pytest.raises(ValueError, match=r"expected the image topic up, got /left"):
         open_source(bag, topic="up")
-    assert numbers(bag, topic="right") == [3]
+    assert read_numbers(bag, topic="right") == [3]
 
 
 def test_a_bag_without_images_lists_its_topics(tmp_path: Path) -> None:
@@ -177,82 +177,82 @@ def test_a_bag_without_images_lists_its_topics(tmp_path: Path) -> None:
 
 
 def test_stamps_can_be_read_and_replaced_in_serialised_messages(tmp_path: Path) -> None:
-    path = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(index) for index in range(3)]})
+    path = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image_message(index) for index in range(3)]})
     bag = Bag(path)
     message = list(bag.messages(["/image"]))[2]
     assert (message.stamp_ns, message.frame_id) == (recordings.stamp_ns(2), "camera_optical")
-    changed = bag.deserialised(message.with_stamp(5_000_000_007))
+    changed = bag.deserialise(message.with_stamp(5_000_000_007))
     assert (changed.header.stamp.sec, changed.header.stamp.nanosec) == (5, 7)
-    assert np.array_equal(changed.data, bag.deserialised(message).data)
+    assert np.array_equal(changed.data, bag.deserialise(message).data)
     assert message.with_stamp(message.stamp_ns).data == message.data
 
 
 @pytest.mark.parametrize(
     ("image", "info"),
     [
-        pytest.param("/camera/image_raw", "/camera/camera_info", id="beside it"),
+        pytest.param("/camera/image_raw", "/camera/camera_info", id="same namespace"),
         pytest.param("/camera/image_raw/compressed", "/camera/camera_info", id="transport"),
         pytest.param("image", "camera_info", id="relative"),
         pytest.param("/image", "/camera_info", id="root"),
     ],
 )
-def test_the_calibration_stands_beside_the_images(image: str, info: str) -> None:
+def test_the_calibration_topic_is_in_the_namespace_of_the_images(image: str, info: str) -> None:
     assert camera_info_topic(image) == info
 
 
 def test_the_calibration_of_a_bag(tmp_path: Path) -> None:
-    topics = {recordings.IMAGE_TOPIC: [recordings.image(0)], "/camera/camera_info": [recordings.camera_info(0)]}
+    topics = {recordings.IMAGE_TOPIC: [recordings.image_message(0)], "/camera/camera_info": [recordings.camera_info(0)]}
     assert Bag(recordings.write_bag(tmp_path / "with", topics)).camera_info_topic == "/camera/camera_info"
-    topics = {recordings.IMAGE_TOPIC: [recordings.image(0)], "/other/camera_info": [recordings.camera_info(0)]}
+    topics = {recordings.IMAGE_TOPIC: [recordings.image_message(0)], "/other/camera_info": [recordings.camera_info(0)]}
     assert Bag(recordings.write_bag(tmp_path / "without", topics)).camera_info_topic is None
 
 
-def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"nobody.avi, which does not exist"):
-        open_source(tmp_path / "nobody.avi")
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"missing.avi, which does not exist"):
+        open_source(tmp_path / "missing.avi")
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.avi", "x.webm"])
 @pytest.mark.parametrize("data", [b"", b"no video at all " * 100], ids=["empty", "text"])
-def test_an_unreadable_video_is_named(tmp_path: Path, name: str, data: bytes) -> None:
+def test_an_unreadable_video_is_reported_by_name(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     with pytest.raises(ValueError, match=rf"video .*{name}: expected"):
         list(open_source(path))
 
 
-def test_a_truncated_video_gives_what_it_has(tmp_path: Path) -> None:
+def test_a_truncated_video_is_read_as_far_as_possible(tmp_path: Path) -> None:
     path = recordings.write_video(tmp_path / "walk.avi")
     data = path.read_bytes()
     eighth = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][8]
     path.write_bytes(data[: eighth + 20])
-    assert numbers(path)[:7] == NUMBERS[:7]
-    assert len(numbers(path)) < open_source(path).count == 12
+    assert read_numbers(path)[:7] == NUMBERS[:7]
+    assert len(read_numbers(path)) < open_source(path).count == 12
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.95], ids=str)
-def test_a_truncated_image_in_a_folder_is_named(tmp_path: Path, suffix: str, share: float) -> None:
+def test_a_truncated_image_in_a_folder_is_reported_by_name(tmp_path: Path, suffix: str, share: float) -> None:
     folder = recordings.write_images(tmp_path / "images", ["1.png", f"2{suffix}"])
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     data = cv2.imencode(suffix, noise)[1].tobytes()
     (folder / f"2{suffix}").write_bytes(data[: int(share * len(data))])
     frames = iter(open_source(folder))
-    assert recordings.number(next(frames).image_bgr) == 0
-    with pytest.raises(ValueError, match=rf"image .*2{suffix}: expected a whole image"):
+    assert recordings.frame_number(next(frames).image_bgr) == 0
+    with pytest.raises(ValueError, match=rf"image .*2{suffix}: expected a complete image"):
         next(frames)
 
 
-def test_a_jpeg_with_a_thumbnail_and_a_trailer_is_whole(tmp_path: Path) -> None:
-    data = cv2.imencode(".jpg", recordings.picture(5))[1].tobytes()
+def test_a_jpeg_with_a_thumbnail_and_a_trailer_is_complete(tmp_path: Path) -> None:
+    data = cv2.imencode(".jpg", recordings.frame_image(5))[1].tobytes()
     segment = b"\xff\xe1" + (len(data) + 2).to_bytes(2, "big") + data
     whole = data[:2] + segment + data[2:] + b"trailer \xff\xda"
     path = tmp_path / "photo.jpg"
     path.write_bytes(whole)
-    assert numbers(path) == [5]
+    assert read_numbers(path) == [5]
     path.write_bytes(whole[: len(whole) - 100])
-    with pytest.raises(ValueError, match="expected a whole image"):
-        numbers(path)
+    with pytest.raises(ValueError, match="expected a complete image"):
+        read_numbers(path)
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
@@ -262,8 +262,8 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("storage", recordings.STORAGES)
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9], ids=str)
-def test_a_truncated_bag_is_named(tmp_path: Path, storage: str, share: float) -> None:
-    messages = [recordings.image(index) for index in NUMBERS]
+def test_a_truncated_bag_is_reported_by_name(tmp_path: Path, storage: str, share: float) -> None:
+    messages = [recordings.image_message(index) for index in NUMBERS]
     bag = recordings.write_bag(tmp_path / "bag", {"/image": messages}, storage)
     (file,) = (path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
     data = file.read_bytes()
@@ -273,14 +273,14 @@ def test_a_truncated_bag_is_named(tmp_path: Path, storage: str, share: float) ->
 
 
 def test_bags_with_broken_metadata(tmp_path: Path) -> None:
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image(0)]})
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image_message(0)]})
     (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
     with pytest.raises(ValueError, match="expected a readable rosbag2"):
         open_source(bag)
 
 
-def test_reading_part_of_a_bag_leaves_nothing_open(tmp_path: Path) -> None:
-    messages = [recordings.compressed_image(index) for index in NUMBERS]
+def test_reading_a_part_of_a_bag_closes_it(tmp_path: Path) -> None:
+    messages = [recordings.compressed_message(index) for index in NUMBERS]
     bag = recordings.write_bag(tmp_path / "bag", {"/image": messages})
     start = time.monotonic()
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""The catalogue of public models: every entry is complete and true to what is here; faults in it are named."""
+"""Test the catalogue of public models: entries are complete and correct, and faults are reported."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ MINIMAL: dict[str, Any] = {
 }
 
 
-def written(content: Any, folder: Path) -> Path:
+def write_catalogue(content: Any, folder: Path) -> Path:
     path = folder / "catalogue.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
 
 
-def test_the_default_model_comes_first_and_is_the_one_described() -> None:
+def test_the_default_model_is_first_and_matches_its_entry() -> None:
     default = entries()[0]
     assert default.name == "default" and default.is_ours and default.path == DEFAULT_MODEL
     assert default.checksum == f"sha256:{digest(DEFAULT_MODEL)}"
@@ -52,7 +52,7 @@ def test_the_default_model_comes_first_and_is_the_one_described() -> None:
 
 
 @ENTRIES
-def test_every_entry_tells_where_and_under_which_licence(entry: Entry) -> None:
+def test_every_entry_has_a_publisher_and_a_licence(entry: Entry) -> None:
     assert entry.skeleton in SKELETONS
     assert entry.is_ours or entry.publisher.startswith("https://github.com/")
     assert re.fullmatch(r"(\d{4}\.\d{4,5})?", entry.arxiv)
@@ -73,18 +73,18 @@ def test_every_entry_fits_its_network(entry: Entry) -> None:
     assert entry.size_mb == 0 or entry.file.endswith(".tflite") or 0.9 < entry.size_mb / weights_mb < 1.15
 
 
-def test_files_that_are_at_hand_have_their_checksum(shared: Path) -> None:
-    named_otherwise = {"graph_opt.pb": "mobilenet_v2_small_graph_opt.pb"}
+def test_available_files_have_the_checksum_of_their_entry(shared: Path) -> None:
+    other_names = {"graph_opt.pb": "mobilenet_v2_small_graph_opt.pb"}
     checked = 0
     for entry in entries()[1:]:
-        for path in (shared / "models").rglob(named_otherwise.get(entry.file, entry.file)):
+        for path in (shared / "models").rglob(other_names.get(entry.file, entry.file)):
             assert entry.checksum == f"sha256:{digest(path)}", entry.name
             assert entry.size_mb == pytest.approx(path.stat().st_size / 1e6, abs=0.05)
             checked += 1
     assert checked == 4
 
 
-def test_names_are_found_or_the_nearest_told() -> None:
+def test_find_returns_the_entry_or_suggests_similar_names() -> None:
     assert find("openpose_coco").network == "openpose_coco"
     with pytest.raises(ValueError, match=r"expected a name such as higherhrnet_w\d\d, .*got 'higher_hrnet_w32'"):
         find("higher_hrnet_w32")
@@ -101,8 +101,8 @@ def test_names_are_found_or_the_nearest_told() -> None:
         ({"commercial": True}, "mine.commercial: expected text, got bool True; put it in quotes"),
         ({"commercial": "maybe"}, "mine.commercial: expected one of yes, no, unclear, got 'maybe'"),
         ({"grouping": "tags"}, "mine.grouping: expected one of paf, tag, .*got 'tags'"),
-        ({"name": "My model"}, "My model.name: expected small letters"),
-        ({"file": "../mine.pth"}, "mine.file: expected the name of a file"),
+        ({"name": "My model"}, "My model.name: expected lower-case letters"),
+        ({"file": "../mine.pth"}, "mine.file: expected a file name without folders"),
         ({"url": "ftp://example.org/mine.pth"}, "mine.url: expected https"),
         ({"checksum": "sha256:12"}, "mine.checksum: expected sha256:"),
         ({"checksum": "sha256:" + "G" * 64}, "mine.checksum: expected sha256:"),
@@ -113,8 +113,8 @@ def test_names_are_found_or_the_nearest_told() -> None:
     ],
     ids=lambda value: "-".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else "",
 )
-def test_faults_are_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    path = written([MINIMAL | change], tmp_path)
+def test_faulty_entries_are_reported(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = write_catalogue([MINIMAL | change], tmp_path)
     with pytest.raises(ValueError, match=f"^catalogue {path}: {message}" if message[0] == "m" else message):
         entries(path)
 
@@ -128,26 +128,26 @@ def test_faults_are_named(tmp_path: Path, change: dict[str, Any], message: str) 
         ("[{name: x}]", "x: expected also network, grouping, .*got name"),
         (yaml.safe_dump([MINIMAL, MINIMAL]), "expected each name once"),
     ],
-    ids=["no YAML", "no list", "a number", "only a name", "twice"],
+    ids=["not YAML", "not a list", "a number", "only a name", "duplicate name"],
 )
-def test_faulty_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_faulty_files_are_reported(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "catalogue.yaml"
     path.write_text(text)
     with pytest.raises(ValueError, match=f"catalogue {path}: {message}"):
         entries(path)
 
 
-def test_an_entry_needs_no_more_than_its_facts(tmp_path: Path) -> None:
-    (entry,) = entries(written([MINIMAL | {"page": "https://example.org"}], tmp_path))
+def test_optional_values_of_an_entry_have_defaults(tmp_path: Path) -> None:
+    (entry,) = entries(write_catalogue([MINIMAL | {"page": "https://example.org"}], tmp_path))
     assert entry.checksum == "not pinned" and entry.results == () and not entry.is_ours
 
 
 @pytest.mark.parametrize(
     ("home", "folder"),
     [("/somewhere", "/somewhere/pose_ros/models"), ("relative", None), ("", None)],
-    ids=["set", "relative, hence ignored", "not set"],
+    ids=["set", "relative, so ignored", "not set"],
 )
-def test_the_cache_is_where_the_desktop_has_it(
+def test_the_cache_folder_follows_xdg_cache_home(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str, folder: str | None
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", home)

@@ -1,4 +1,4 @@
-"""CenterNet and its parts: deformable convolution against its definition, trunks, fields."""
+"""Test CenterNet and its parts: deformable convolution compared with its definition, backbones, fields."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _seed() -> None:
     torch.manual_seed(0)
 
 
-def read(plane: np.ndarray, y: float, x: float) -> float:
-    """Bilinear, 0 outside."""
+def sample_plane(plane: np.ndarray, y: float, x: float) -> float:
+    """Sample bilinearly, 0 outside."""
     top, left, value = int(np.floor(y)), int(np.floor(x)), 0.0
     for row in (top, top + 1):
         for col in (left, left + 1):
@@ -34,15 +34,15 @@ def read(plane: np.ndarray, y: float, x: float) -> float:
     return value
 
 
-def by_definition(features, offsets, weight, bias, mask, stride, padding, dilation) -> np.ndarray:
-    """The formula of the paper, number by number, for one image."""
+def convolve_by_definition(features, offsets, weight, bias, mask, stride, padding, dilation) -> np.ndarray:
+    """Compute the formula of the paper, number by number, for one image."""
     rows, columns = weight.shape[2:]
     result = np.tile(bias[:, None, None], (1, *offsets.shape[1:])).astype(np.float64)
     for row, col in np.ndindex(*offsets.shape[1:]):
         for point in range(rows * columns):
             y = row * stride - padding + point // columns * dilation + offsets[2 * point, row, col]
             x = col * stride - padding + point % columns * dilation + offsets[2 * point + 1, row, col]
-            values = np.array([read(plane, y, x) for plane in features]) * mask[point, row, col]
+            values = np.array([sample_plane(plane, y, x) for plane in features]) * mask[point, row, col]
             result[:, row, col] += weight[:, :, point // columns, point % columns] @ values
     return result
 
@@ -61,34 +61,37 @@ def by_definition(features, offsets, weight, bias, mask, stride, padding, dilati
     ],
     ids=["plain", "far outside", "stride", "dilation", "1 x 1", "not square", "one row", "one column"],
 )
-def test_deformable_convolution_is_its_definition(kernel, stride, padding, dilation, shape_hw, out_hw, reach) -> None:
+def test_deformable_convolution_matches_its_definition(
+    kernel, stride, padding, dilation, shape_hw, out_hw, reach
+) -> None:
     points = kernel[0] * kernel[1]
     features, weight = torch.randn(2, 3, *shape_hw), torch.randn(4, 3, *kernel)
     offsets, mask = reach * torch.randn(2, 2 * points, *out_hw), torch.rand(2, points, *out_hw)
     bias = torch.randn(4)
-    found = deformable_conv2d(features, offsets, weight, bias, mask, stride, padding, dilation)
+    result = deformable_conv2d(features, offsets, weight, bias, mask, stride, padding, dilation)
     for image in range(2):
         arrays = [value.numpy() for value in (features[image], offsets[image], weight, bias, mask[image])]
-        np.testing.assert_allclose(found[image], by_definition(*arrays, stride, padding, dilation), atol=1e-4)
+        expected = convolve_by_definition(*arrays, stride, padding, dilation)
+        np.testing.assert_allclose(result[image], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
-def test_without_offsets_it_is_a_convolution(stride, dilation) -> None:
+def test_without_offsets_it_is_a_plain_convolution(stride, dilation) -> None:
     features, weight = torch.randn(1, 3, 6, 8), torch.randn(4, 3, 3, 3)
     expected = torch.nn.functional.conv2d(features, weight, None, stride, dilation, dilation)
-    found = deformable_conv2d(
+    result = deformable_conv2d(
         features, torch.zeros(1, 18, *expected.shape[2:]), weight, None, None, stride, dilation, dilation
     )
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(result, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_a_new_layer_is_half_a_convolution() -> None:
+def test_a_new_layer_is_half_of_a_plain_convolution() -> None:
     layer, features = DeformableConv2d(3, 4), torch.randn(1, 3, 5, 6)
     plain = torch.nn.functional.conv2d(features, layer.weight, None, padding=1)
     torch.testing.assert_close(layer(features) - layer.bias[:, None, None], plain / 2, atol=1e-5, rtol=1e-5)
 
 
-def test_offsets_mask_and_features_learn() -> None:
+def test_offsets_mask_and_features_have_gradients() -> None:
     layer, features = DeformableConv2d(3, 4), torch.randn(1, 3, 5, 6, requires_grad=True)
     torch.nn.init.normal_(layer.conv_offset_mask.weight)
     layer(features).square().sum().backward()
@@ -96,15 +99,15 @@ def test_offsets_mask_and_features_learn() -> None:
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
 
 
-def test_affine_offsets_turn_stretch_and_shift_the_kernel() -> None:
+def test_affine_offsets_rotate_scale_and_shift_the_kernel() -> None:
     matrices, translations = torch.randn(2, 4, 3, 5), torch.randn(2, 2, 3, 5)
-    found = affine_offsets(matrices, translations)
+    offsets = affine_offsets(matrices, translations)
     for point in range(9):
         y, x = point // 3 - 1, point % 3 - 1
         moved_y = matrices[:, 0] * y + matrices[:, 1] * x + translations[:, 0]
         moved_x = matrices[:, 2] * y + matrices[:, 3] * x + translations[:, 1]
-        torch.testing.assert_close(found[:, 2 * point], moved_y - y)
-        torch.testing.assert_close(found[:, 2 * point + 1], moved_x - x)
+        torch.testing.assert_close(offsets[:, 2 * point], moved_y - y)
+        torch.testing.assert_close(offsets[:, 2 * point + 1], moved_x - x)
 
 
 def test_deformable_convolution_exports_for_any_size() -> None:
@@ -122,8 +125,8 @@ def test_deformable_convolution_exports_for_any_size() -> None:
         dynamo=False,
     )
     features = torch.randn(2, 3, 7, 6)
-    (found,) = runtime.InferenceSession(file.getvalue()).run(None, {"x": features.numpy()})
-    np.testing.assert_allclose(found, layer(features).detach().numpy(), atol=1e-5)
+    (result,) = runtime.InferenceSession(file.getvalue()).run(None, {"x": features.numpy()})
+    np.testing.assert_allclose(result, layer(features).detach().numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +141,7 @@ def test_deformable_convolution_exports_for_any_size() -> None:
 def test_fields_and_their_channels(name, multiple, stages, parameters) -> None:
     with torch.device("meta"):
         network = zoo.build(name, TRT_POSE_18)
-        said = network(torch.zeros(2, 3, multiple, 2 * multiple))
+        outputs = network(torch.zeros(2, 3, multiple, 2 * multiple))
         count = sum(parameter.numel() for parameter in zoo.build(name).parameters())
     channels = {
         "centres": 1,
@@ -149,31 +152,31 @@ def test_fields_and_their_channels(name, multiple, stages, parameters) -> None:
         "heatmap_offsets": 2,
     }
     expected = {field: (2, size, multiple // 4, multiple // 2) for field, size in channels.items()}
-    assert [{field: output.shape for field, output in stage.items()} for stage in said] == stages * [expected]
+    assert [{field: output.shape for field, output in stage.items()} for stage in outputs] == stages * [expected]
     assert {head.field for head in network.spec.heads} == set(channels)
     assert network.spec.input.multiple == multiple and parameters in (None, count)
 
 
 @pytest.mark.parametrize("name", ["centernet_dla34", "centernet_resnet18"])
-def test_confidences_are_made_of_logits_and_people_of_fields(name) -> None:
+def test_logits_become_confidences_and_fields_can_be_decoded(name) -> None:
     network, images = zoo.build(name).eval(), torch.randn(1, 3, 64, 96)
     with torch.no_grad():
-        (said,), fields = network(images), network.fields(images)
-    for field, output in said.items():
-        wanted = output.sigmoid() if field in ("centres", "heatmaps") else output
-        torch.testing.assert_close(fields[field], wanted)
+        (outputs,), fields = network(images), network.fields(images)
+    for field, output in outputs.items():
+        expected = output.sigmoid() if field in ("centres", "heatmaps") else output
+        torch.testing.assert_close(fields[field], expected)
     decoder = make_decoder(network.spec, "centernet", DecoderConfig(centre_threshold=0.01, min_person_score=0.01))
     people = decoder(Fields(**{name: field[0].numpy() for name, field in fields.items()}))
     assert len(people) and np.isfinite(people.keypoints).all()
 
 
-def test_before_training_peaks_are_rare() -> None:
+def test_confidences_start_low_before_training() -> None:
     with torch.no_grad():
         centres = zoo.build("centernet_resnet18").eval().fields(torch.zeros(1, 3, 64, 64))["centres"]
     assert float(centres.mean()) == pytest.approx(0.1, abs=0.03)
 
 
-def test_a_tree_has_its_blocks_and_its_root_sees_them() -> None:
+def test_the_root_of_a_tree_reads_all_its_blocks() -> None:
     tree = Tree(2, 4, 6, stride=2, keeps_input=True)
     blocks = [tree.tree1.tree1, tree.tree1.tree2, tree.tree2.tree1, tree.tree2.tree2]
     assert [block.conv1.stride for block in blocks] == [(2, 2), (1, 1), (1, 1), (1, 1)]
@@ -182,7 +185,7 @@ def test_a_tree_has_its_blocks_and_its_root_sees_them() -> None:
     assert tree(torch.randn(1, 4, 8, 8)).shape == (1, 6, 4, 4)
 
 
-def test_every_level_reaches_the_finest() -> None:
+def test_every_level_contributes_to_the_finest() -> None:
     channels = (3, 4, 5, 6)
     neck = AggregationNeck(channels).eval()
     levels = [torch.randn(1, c, 16 >> i, 16 >> i, requires_grad=True) for i, c in enumerate(channels)]
@@ -192,14 +195,14 @@ def test_every_level_reaches_the_finest() -> None:
     assert all(level.grad.abs().sum() > 0 for level in levels)
 
 
-def test_upsampling_begins_as_bilinear() -> None:
+def test_upsampling_starts_as_bilinear() -> None:
     upsampling = AggregationNeck((3, 4, 5, 6)).last.upsamplings[1]  # 4 times finer
     level = torch.arange(5.0).expand(1, 3, 5, 5)
     inner = upsampling(level)[0, 0, 8, 2:-2]
     torch.testing.assert_close(inner, torch.arange(2, 18) / 4 - 0.375)
 
 
-def test_an_hourglass_keeps_the_grid_and_its_blocks_are_counted() -> None:
+def test_an_hourglass_keeps_the_grid_and_has_the_right_blocks() -> None:
     hourglass = CenterNetHourglassModule((4, 4, 6))
     assert hourglass(torch.randn(1, 4, 8, 16)).shape == (1, 4, 8, 16)
     assert len(hourglass.inner.inner) == 4

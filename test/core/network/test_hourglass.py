@@ -1,4 +1,4 @@
-"""Hourglasses: how they are wired, what comes out."""
+"""Test hourglasses: their connections and outputs."""
 
 import pytest
 
@@ -21,11 +21,11 @@ PAIR = Skeleton("pair", ("nose", "neck"), ((0, 1),))
         ("stacked_hourglass_8", 8, {"heatmaps": 16}, None, "single"),
     ],
 )
-def test_every_hourglass_answers_at_stride_4(name, stages, channels, parameters, grouping) -> None:
+def test_every_hourglass_predicts_at_stride_4(name, stages, channels, parameters, grouping) -> None:
     with torch.device("meta"):
         network = zoo.build(name)
-        said = network(torch.zeros(2, 3, 64, 128))
-    assert [{field: said.shape for field, said in stage.items()} for stage in said] == [
+        outputs = network(torch.zeros(2, 3, 64, 128))
+    assert [{field: output.shape for field, output in stage.items()} for stage in outputs] == [
         {field: (2, count, 16, 32) for field, count in channels.items()}
     ] * stages
     assert {head.field for head in network.spec.heads} == set(channels)
@@ -33,7 +33,7 @@ def test_every_hourglass_answers_at_stride_4(name, stages, channels, parameters,
     assert parameters in (None, sum(p.numel() for p in network.parameters()))
 
 
-def test_a_way_leads_around_each_resolution() -> None:
+def test_each_resolution_has_a_skip_connection() -> None:
     hourglass = Hourglass((1, 1, 1), lambda cin, cout: torch.nn.Identity())
     features = torch.arange(16.0).reshape(1, 1, 4, 4)  # maxima of 2 × 2: 5 7 13 15, of those: 15
     expected = features + torch.tensor([[5.0, 7], [13, 15]]).repeat_interleave(2, 0).repeat_interleave(2, 1) + 15
@@ -41,12 +41,12 @@ def test_a_way_leads_around_each_resolution() -> None:
 
 
 def test_each_resolution_has_its_channels() -> None:
-    made = []
-    Hourglass((8, 12, 16), lambda cin, cout: made.append((cin, cout)) or torch.nn.Identity())
-    assert made == [(8, 8), (8, 12), (12, 12), (12, 16), (16, 16), (16, 12), (12, 8)]
+    layers = []
+    Hourglass((8, 12, 16), lambda cin, cout: layers.append((cin, cout)) or torch.nn.Identity())
+    assert layers == [(8, 8), (8, 12), (12, 12), (12, 16), (16, 16), (16, 12), (12, 8)]
 
 
-def test_a_hourglass_sees_features_and_prediction_of_the_one_before() -> None:
+def test_an_hourglass_reads_features_and_prediction_of_the_previous_one() -> None:
     torch.manual_seed(0)
     towers = [torch.nn.Conv2d(4, 4, 1) for _ in range(2)]
     stack = HourglassStack(torch.nn.Conv2d(3, 4, 1), towers, channels=4, cout=2)
@@ -58,8 +58,8 @@ def test_a_hourglass_sees_features_and_prediction_of_the_one_before() -> None:
     torch.testing.assert_close(stack(images), [p, second])
 
 
-@pytest.mark.parametrize(("stage", "changes"), [(0, True), (1, False)], ids=["read by the next stack", "read by none"])
-def test_channels_without_a_target_are_handed_on_but_not_out(stage, changes) -> None:
+@pytest.mark.parametrize(("stage", "changes"), [(0, True), (1, False)], ids=["read by the next stack", "not read"])
+def test_channels_without_a_target_reach_the_next_stack_but_not_the_output(stage, changes) -> None:
     torch.manual_seed(0)
     network = AssociativeEmbedding(PAIR, stacks=2, channels=8, growth=4).eval()
     images = torch.rand(1, 3, 64, 64)
@@ -73,8 +73,8 @@ def test_channels_without_a_target_are_handed_on_but_not_out(stage, changes) -> 
     assert torch.equal(before["tags"], after["tags"]) is not changes
 
 
-@pytest.mark.parametrize(("cin", "cout"), [(8, 8), (4, 8)], ids=["as many", "more channels"])
-def test_residual_adds_to_what_it_was_given(cin, cout) -> None:
+@pytest.mark.parametrize(("cin", "cout"), [(8, 8), (4, 8)], ids=["same channels", "more channels"])
+def test_residual_adds_to_its_input(cin, cout) -> None:
     block = Residual(cin, cout).eval()
     torch.nn.init.zeros_(block.change[-1].weight)
     torch.nn.init.zeros_(block.change[-1].bias)
@@ -83,6 +83,6 @@ def test_residual_adds_to_what_it_was_given(cin, cout) -> None:
     assert (cin == cout) == torch.equal(block(features), features)
 
 
-def test_mpii_names_its_sides() -> None:
+def test_mpii_keypoints_have_left_and_right() -> None:
     assert len(MPII_16) == 16
     assert [MPII_16.keypoint_names[k] for k in MPII_16.flip_order[:3]] == ["left_ankle", "left_knee", "left_hip"]

@@ -1,4 +1,4 @@
-"""The HRNet family and the single-person networks: how they are wired, what comes out."""
+"""Test the HRNet family and the single-person networks: their connections and outputs."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ from pose_ros.network import zoo  # noqa: E402
 from pose_ros.network.cpn import GlobalNet  # noqa: E402
 from pose_ros.network.dekr import AdaptiveBlock  # noqa: E402
 from pose_ros.network.higherhrnet import HigherHRNet, higherhrnet  # noqa: E402
-from pose_ros.network.hrnet import BranchTransition, Concatenated, Exchange, HRNet, hrnet  # noqa: E402
+from pose_ros.network.hrnet import BranchTransition, Concatenate, ExchangeUnit, HRNet, hrnet  # noqa: E402
 from pose_ros.network.mspn import MSPN  # noqa: E402
 from pose_ros.skeleton import CROWDPOSE_14, MPII_16, Skeleton  # noqa: E402
 
 PAIR = Skeleton("pair", ("nose", "neck"), ((0, 1),))
 
-SINGLE = {  # stages, and millions of parameters where the paper says how many
+SINGLE = {  # stages, and millions of parameters if the paper states them
     "hrnet_w32": (1, 28.5),
     "hrnet_w48": (1, 63.6),
     "simple_baseline_resnet50": (1, 34.0),
@@ -33,11 +33,11 @@ SINGLE = {  # stages, and millions of parameters where the paper says how many
 
 
 @pytest.mark.parametrize(("name", "stages", "millions"), [(name, *row) for name, row in SINGLE.items()])
-def test_single_person_networks_give_heatmaps_at_stride_4(name, stages, millions) -> None:
+def test_single_person_networks_predict_heatmaps_at_stride_4(name, stages, millions) -> None:
     with torch.device("meta"):
         network = zoo.build(name)
-        said = network(torch.zeros(2, 3, 256, 192))
-    assert [{field: tuple(map.shape) for field, map in stage.items()} for stage in said] == [
+        outputs = network(torch.zeros(2, 3, 256, 192))
+    assert [{field: tuple(map.shape) for field, map in stage.items()} for stage in outputs] == [
         {"heatmaps": (2, 17, 64, 48)}
     ] * stages
     spec = network.spec
@@ -50,7 +50,7 @@ def test_single_person_networks_give_heatmaps_at_stride_4(name, stages, millions
     ("name", "parameters", "short_side"),
     [("higherhrnet_w32", 28_645_331, 512), ("higherhrnet_w48", 63_827_139, 640)],
 )
-def test_higherhrnet_gives_tags_at_a_quarter_and_heatmaps_at_both(name, parameters, short_side) -> None:
+def test_higherhrnet_predicts_tags_at_a_quarter_and_heatmaps_at_both_resolutions(name, parameters, short_side) -> None:
     with torch.device("meta"):
         network = zoo.build(name)
         images = torch.zeros(1, 3, 64, 128)
@@ -67,8 +67,8 @@ def test_higherhrnet_gives_tags_at_a_quarter_and_heatmaps_at_both(name, paramete
     assert (spec.stride, spec.origin, spec.input.short_side, spec.grouping) == (2, 1, short_side, "tag")
 
 
-def test_higherhrnet_averages_its_heatmaps_where_their_cells_lie() -> None:
-    """A cell of the coarse map lies between four of the fine one: 2 c + 1/2."""
+def test_higherhrnet_averages_its_heatmaps_at_matching_positions() -> None:
+    """A cell of the coarse map lies between four cells of the fine map: 2 c + 1/2."""
 
     class Stages(HigherHRNet):
         def forward(self, images):
@@ -81,7 +81,7 @@ def test_higherhrnet_averages_its_heatmaps_where_their_cells_lie() -> None:
     coarse = column.expand(1, 2, 4, 6) * 4 + 2  # x in pixels, at stride 4 and origin 2
     fine = torch.arange(12.0).expand(1, 2, 8, 12) * spec.stride + spec.origin
     fields = network.fields(torch.zeros(1))
-    inner = (..., slice(1, -1))  # beyond the outermost cells of the coarse map there is nothing between
+    inner = (..., slice(1, -1))  # the outermost fine cells do not lie between two coarse cells
     torch.testing.assert_close(fields["heatmaps"][inner], fine[inner])
     torch.testing.assert_close(fields["tags"][inner], fine[inner] + 10)
 
@@ -102,11 +102,11 @@ def test_higherhrnet_on_random_weights_agrees_with_its_stages() -> None:
 
 
 @pytest.mark.parametrize(("name", "features", "short_side"), [("dekr_w32", 480, 512), ("dekr_w48", 720, 640)])
-def test_dekr_gives_centres_and_a_branch_to_each_keypoint(name, features, short_side) -> None:
+def test_dekr_predicts_centres_and_has_a_branch_for_each_keypoint(name, features, short_side) -> None:
     with torch.device("meta"):
         network = zoo.build(name)
-        (said,) = network(torch.zeros(1, 3, 64, 128))
-    assert {field: tuple(map.shape) for field, map in said.items()} == {
+        (outputs,) = network(torch.zeros(1, 3, 64, 128))
+    assert {field: tuple(map.shape) for field, map in outputs.items()} == {
         "heatmaps": (1, 17, 16, 32),
         "centres": (1, 1, 16, 32),
         "keypoint_offsets": (1, 34, 16, 32),
@@ -117,38 +117,39 @@ def test_dekr_gives_centres_and_a_branch_to_each_keypoint(name, features, short_
 
 
 @pytest.mark.parametrize(
-    ("matrix", "translation", "turned"),
+    ("matrix", "translation", "quarter_turns"),
     [((1, 0, 0, 1), (0, 0), 0), ((0, 1, -1, 0), (0, 0), -1), ((1, 0, 0, 1), (1, -2), 0)],
-    ids=["plain at first", "turned", "moved"],
+    ids=["plain at first", "rotated", "shifted"],
 )
-def test_adaptive_block_convolves_with_the_kernel_as_a_cell_has_it(matrix, translation, turned) -> None:
+def test_adaptive_block_convolves_with_the_transformed_kernel(matrix, translation, quarter_turns) -> None:
     torch.manual_seed(0)
     block = AdaptiveBlock(3).eval()
     features = torch.randn(1, 3, 9, 8)
     with torch.no_grad():
-        if turned or any(translation):
+        if quarter_turns or any(translation):
             block.matrix.bias[:] = torch.tensor(matrix)
             block.translation.bias[:] = torch.tensor(translation)
-        plain = functional.conv2d(features, block.weight.rot90(turned, (2, 3)), padding=1)
-        moved = plain.roll((-translation[0], -translation[1]), (2, 3))
-        expected = (block.norm(moved) + features).relu()
+        plain = functional.conv2d(features, block.weight.rot90(quarter_turns, (2, 3)), padding=1)
+        shifted = plain.roll((-translation[0], -translation[1]), (2, 3))
+        expected = (block.norm(shifted) + features).relu()
         inner = (..., slice(1, -3), slice(3, -1))
         torch.testing.assert_close(block(features)[inner], expected[inner])
 
 
 @pytest.mark.parametrize("scales", [1, 2, 4])
-def test_trunk_gives_as_many_resolutions_as_asked(scales) -> None:
+def test_backbone_returns_the_requested_number_of_resolutions(scales) -> None:
     with torch.device("meta"):
-        trunk = HRNet(4, scales)
-        maps = trunk(torch.zeros(1, 3, 64, 96))
+        backbone = HRNet(4, scales)
+        maps = backbone(torch.zeros(1, 3, 64, 96))
     expected = [(1, 4 << scale, 16 >> scale, 24 >> scale) for scale in range(scales)]
     assert [tuple(features.shape) for features in maps] == expected
-    assert trunk.channels == tuple(4 << scale for scale in range(scales)) and trunk.strides == (4, 8, 16, 32)[:scales]
+    assert backbone.channels == tuple(4 << scale for scale in range(scales))
+    assert backbone.strides == (4, 8, 16, 32)[:scales]
 
 
-def test_exchange_sums_all_resolutions() -> None:
+def test_exchange_unit_sums_all_resolutions() -> None:
     torch.manual_seed(0)
-    exchange = Exchange((2, 4, 8), outputs=2).eval()
+    exchange = ExchangeUnit((2, 4, 8), outputs=2).eval()
     maps = [torch.randn(1, 2 << scale, 16 >> scale, 8 >> scale) for scale in range(3)]
     with torch.no_grad():
         fine, coarse = exchange(maps)
@@ -156,7 +157,7 @@ def test_exchange_sums_all_resolutions() -> None:
         layers = exchange.fuse_layers
         torch.testing.assert_close(fine, (own[0] + layers[0][1](own[1]) + layers[0][2](own[2])).relu())
         torch.testing.assert_close(coarse, (layers[1][0](own[0]) + own[1] + layers[1][2](own[2])).relu())
-        assert (layers[1][0](own[0]) < 0).any()  # what is summed was not cut off before
+        assert (layers[1][0](own[0]) < 0).any()  # no ReLU before the sum
 
 
 def test_transition_makes_the_new_resolution_from_the_coarsest() -> None:
@@ -164,16 +165,16 @@ def test_transition_makes_the_new_resolution_from_the_coarsest() -> None:
     transition = BranchTransition((2, 4), (2, 4, 8)).eval()
     maps = [torch.randn(1, 2, 8, 8), torch.randn(1, 4, 4, 4)]
     with torch.no_grad():
-        kept_fine, kept, new = transition(maps)
+        fine, middle, new = transition(maps)
         other = transition([maps[0] + 1, maps[1]])[2]
-    assert kept_fine is maps[0] and kept is maps[1] and new.shape == (1, 8, 2, 2)
+    assert fine is maps[0] and middle is maps[1] and new.shape == (1, 8, 2, 2)
     assert torch.equal(new, other)
 
 
 def test_concatenation_keeps_a_single_map_and_the_finest_grid() -> None:
     fine, coarse = torch.randn(1, 2, 8, 4), torch.full((1, 3, 4, 2), 5.0)
-    assert torch.equal(Concatenated()((fine,)), fine)
-    both = Concatenated()((fine, coarse))
+    assert torch.equal(Concatenate()((fine,)), fine)
+    both = Concatenate()((fine, coarse))
     assert torch.equal(both[:, :2], fine) and torch.equal(both[:, 2:], torch.full((1, 3, 8, 4), 5.0))
 
 
@@ -182,7 +183,7 @@ def test_concatenation_keeps_a_single_map_and_the_finest_grid() -> None:
     [("hrnet_w32", MPII_16), ("higherhrnet_w32", CROWDPOSE_14), ("mspn_2", PAIR), ("cpn_resnet50", PAIR)],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_the_skeleton_sets_the_channels(name, skeleton) -> None:
+def test_the_skeleton_determines_the_channels(name, skeleton) -> None:
     with torch.device("meta"):
         network = zoo.build(name, skeleton)
         fields = network.eval().fields(torch.zeros(1, 3, 64, 64))
@@ -190,7 +191,7 @@ def test_the_skeleton_sets_the_channels(name, skeleton) -> None:
     assert {map.shape[1] for map in fields.values()} == {len(skeleton)}
 
 
-def test_pyramid_levels_know_all_coarser_ones() -> None:
+def test_pyramid_levels_depend_on_all_coarser_levels() -> None:
     torch.manual_seed(0)
     pyramid = GlobalNet((4, 8, 16), 2).eval()
     maps = [torch.randn(1, 4 << scale, 16 >> scale, 8 >> scale) for scale in range(3)]
@@ -198,19 +199,20 @@ def test_pyramid_levels_know_all_coarser_ones() -> None:
         levels, heatmaps = pyramid(maps)
         changed, _ = pyramid([*maps[:2], maps[2] + 1])
         lowest, _ = pyramid([maps[0] + 1, *maps[1:]])
-    assert [level.shape[2] for level in levels] == [16, 8, 4] and {said.shape for said in heatmaps} == {(1, 2, 16, 8)}
+    assert [level.shape[2] for level in levels] == [16, 8, 4]
+    assert {heatmap.shape for heatmap in heatmaps} == {(1, 2, 16, 8)}
     assert not any(torch.equal(a, b) for a, b in zip(levels, changed, strict=True))
     assert [torch.equal(a, b) for a, b in zip(levels, lowest, strict=True)] == [False, True, True]
 
 
-@pytest.mark.parametrize("way", ["features", "down", "up"])
-def test_a_stage_of_mspn_hears_of_the_one_before_in_three_ways(way) -> None:
+@pytest.mark.parametrize("path", ["features", "down", "up"])
+def test_a_stage_of_mspn_depends_on_the_previous_one_through_three_paths(path) -> None:
     torch.manual_seed(0)
     network = MSPN(PAIR, stages=2).eval()
     images = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         before = network(images)
-        for norm in getattr(network.bridges[0], way).modules():
+        for norm in getattr(network.bridges[0], path).modules():
             if isinstance(norm, torch.nn.BatchNorm2d):
                 norm.bias += 1
         after = network(images)
@@ -218,7 +220,7 @@ def test_a_stage_of_mspn_hears_of_the_one_before_in_three_ways(way) -> None:
     assert same == [True] * 4 + [False] * 4
 
 
-def test_a_crop_has_one_person_whose_keypoints_lie_on_multiples_of_the_stride() -> None:
+def test_a_crop_has_one_person_with_keypoints_at_multiples_of_the_stride() -> None:
     with torch.device("meta"):
         spec = hrnet(PAIR, width=4).spec
     heatmaps = np.zeros((1, 2, 16, 16), np.float32)

@@ -1,3 +1,5 @@
+"""Test the networks with part affinity fields, CPM and the backbones: shapes, channels and parameters."""
+
 from __future__ import annotations
 
 import pytest
@@ -50,12 +52,12 @@ TRT_POSE_LINKS = (
 
 
 def build(name, *args):
-    """A network of shapes alone."""
+    """Build a network without memory for its weights."""
     with torch.device("meta"):
         return NETWORKS[name](*args)
 
 
-def parameters(module):
+def count_parameters(module):
     return sum(parameter.numel() for parameter in module.parameters())
 
 
@@ -78,20 +80,20 @@ def test_fields_have_the_channels_and_the_stride_of_the_description(name):
     shapes = {field: (2, count, 96 // stride, 160 // stride) for field, count in channels.items()}
     assert {field: tuple(values.shape) for field, values in fields.items()} == shapes
     assert len(outputs) == stages
-    for said in outputs:
-        assert said
-        assert all(tuple(values.shape) == shapes[field] for field, values in said.items())
+    for stage in outputs:
+        assert stage
+        assert all(tuple(values.shape) == shapes[field] for field, values in stage.items())
 
 
 @pytest.mark.parametrize("name", [name for name, (channels, *_) in FIELDS.items() if "pafs" in channels])
-def test_every_field_is_supervised_as_often_as_it_is_found(name):
-    found = {"openpose_body25": {"heatmaps": 2, "pafs": 4}}
+def test_every_field_is_supervised_in_each_stage_that_predicts_it(name):
+    exceptions = {"openpose_body25": {"heatmaps": 2, "pafs": 4}}
     stages = FIELDS[name][2]
 
     outputs = build(name)(torch.empty(1, 3, 64, 64, device="meta"))
 
-    counts = {field: sum(field in said for said in outputs) for field in ("heatmaps", "pafs")}
-    assert counts == found.get(name, {"heatmaps": stages, "pafs": stages})
+    counts = {field: sum(field in stage for stage in outputs) for field in ("heatmaps", "pafs")}
+    assert counts == exceptions.get(name, {"heatmaps": stages, "pafs": stages})
 
 
 @pytest.mark.parametrize(
@@ -104,10 +106,10 @@ def test_every_field_is_supervised_as_often_as_it_is_found(name):
         ("openpose_coco", "pytorch_openpose_body18", "-"),
     ],
 )
-def test_as_many_parameters_as_the_publisher_has(name, table, unused):
-    theirs = checkpoint_keys.parameters(checkpoint_keys.published(table), without=(unused,))
+def test_number_of_parameters_equals_that_of_the_publisher(name, table, unused):
+    published = checkpoint_keys.count_parameters(checkpoint_keys.published_shapes(table), without=(unused,))
 
-    assert parameters(build(name)) == theirs
+    assert count_parameters(build(name)) == published
 
 
 @pytest.mark.parametrize(
@@ -124,20 +126,20 @@ def test_as_many_parameters_as_the_publisher_has(name, table, unused):
         pytest.param(DenseNet, 201, 20_013_928, id="densenet201"),
     ],
 )
-def test_backbones_have_the_parameters_of_torchvision_but_for_the_classifier(backbone, depth, published):
+def test_backbones_have_the_parameters_of_torchvision_without_the_classifier(backbone, depth, published):
     with torch.device("meta"):
-        trunk = backbone(depth)
+        network = backbone(depth)
 
-    features = trunk(torch.empty(1, 3, 96, 160, device="meta"))
+    features = network(torch.empty(1, 3, 96, 160, device="meta"))
 
-    assert parameters(trunk) == published - (trunk.channels[-1] + 1) * 1000
-    expected = [(1, c, 96 // s, 160 // s) for c, s in zip(trunk.channels, trunk.strides, strict=True)]
+    assert count_parameters(network) == published - (network.channels[-1] + 1) * 1000
+    expected = [(1, c, 96 // s, 160 // s) for c, s in zip(network.channels, network.strides, strict=True)]
     assert [tuple(level.shape) for level in features] == expected
 
 
 @pytest.mark.parametrize("output_stride", [8, 16])
 @pytest.mark.parametrize("depth", [18, 50])
-def test_a_dilated_resnet_sees_what_the_strided_one_sees_and_more_in_between(depth, output_stride):
+def test_a_dilated_resnet_equals_the_strided_one_at_its_cells(depth, output_stride):
     torch.manual_seed(0)
     strided, dilated = ResNet(depth).eval(), ResNet(depth, output_stride).eval()
     dilated.load_state_dict(strided.state_dict())
@@ -153,7 +155,7 @@ def test_a_dilated_resnet_sees_what_the_strided_one_sees_and_more_in_between(dep
     assert fine[3].shape[-2:] == (64 // output_stride, 96 // output_stride)
 
 
-def test_a_bottleneck_has_its_stride_on_the_wide_convolution():
+def test_a_bottleneck_has_its_stride_on_the_3x3_convolution():
     with torch.device("meta"):
         first = ResNet(50).layer2[0]
 
@@ -163,12 +165,12 @@ def test_a_bottleneck_has_its_stride_on_the_wide_convolution():
 @pytest.mark.parametrize(
     ("build_it", "message"),
     [
-        pytest.param(lambda: ResNet(20), "expected depth 18, 34, 50, 101, 152 .*got 20", id="no such depth"),
-        pytest.param(lambda: ResNet(18, 4), "output stride 8, 16 or 32, got 18 and 4", id="no such stride"),
-        pytest.param(lambda: DenseNet(120), "expected depth 121, 161, 169, 201, got 120", id="no such dense depth"),
+        pytest.param(lambda: ResNet(20), "expected depth 18, 34, 50, 101, 152 .*got 20", id="unknown ResNet depth"),
+        pytest.param(lambda: ResNet(18, 4), "output stride 8, 16 or 32, got 18 and 4", id="unknown stride"),
+        pytest.param(lambda: DenseNet(120), "expected depth 121, 161, 169, 201, got 120", id="unknown DenseNet depth"),
     ],
 )
-def test_a_wrong_size_is_named(build_it, message):
+def test_an_unknown_size_is_reported(build_it, message):
     with pytest.raises(ValueError, match=message):
         build_it()
 
@@ -186,12 +188,12 @@ def test_a_wrong_size_is_named(build_it, message):
         ),
     ],
 )
-def test_limbs_stand_in_the_order_of_the_publishers_channels(skeleton, pairs, channels):
+def test_limbs_have_the_order_of_the_publishers_channels(skeleton, pairs, channels):
     assert skeleton.limbs == tuple(pair for _, pair in sorted(zip(channels, pairs, strict=True)))
 
 
 @pytest.mark.parametrize("name", ["trt_pose_resnet18_att", "lightweight_openpose_1", "openpose_coco", "cpm_mpii"])
-def test_a_skeleton_of_ones_own_gives_the_channels(name):
+def test_a_custom_skeleton_determines_the_channels(name):
     background = 0 if name.startswith("trt_pose") else 1
 
     network = build(name, COCO_17)
@@ -226,11 +228,11 @@ def test_the_centre_map_is_highest_in_the_middle_of_the_image():
 
 
 @pytest.mark.parametrize("name", ["lightweight_openpose_1", "cpm_mpii"])
-def test_networks_learn(name):
+def test_all_parameters_have_gradients(name):
     torch.manual_seed(0)
     network = NETWORKS[name]()
     images = torch.randn(1, 3, 32, 48)
 
-    sum(values.square().mean() for said in network(images) for values in said.values()).backward()
+    sum(values.square().mean() for stage in network(images) for values in stage.values()).backward()
 
     assert all(parameter.grad is not None for parameter in network.parameters())

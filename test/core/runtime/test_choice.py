@@ -1,4 +1,4 @@
-"""Which runtime is taken: what the settings say, and by ``auto`` the first that works, with the reasons."""
+"""Test the choice of the runtime: by the settings, or with ``auto`` the first that works."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner, onnx
-from pose_ros.runtime.choice import CHECKPOINTS, foresee
+from pose_ros.runtime.choice import CHECKPOINTS, explain_choice
 from pose_ros.runtime.runner import CPU, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.tensorrt.probe import TensorRTProbe
 
@@ -22,13 +22,13 @@ NO_GPU = Unavailable("cuda", "no NVIDIA driver", "install it")
 NO_PROVIDER = "onnx with cuda: this ONNX Runtime .* has no provider cuda, only cpu"
 
 
-class Painted(Runner):
-    """A runner of no library, which remembers what it was made with."""
+class FakeRunner(Runner):
+    """Runner without a library that stores its constructor arguments."""
 
     def __init__(self, *arguments: object) -> None:
         self.arguments, self.is_closed = arguments, False
         self.inputs = self.outputs = (TensorSpec("x", (None,), np.dtype(np.float32)),)
-        self.metadata, self.description = {}, "painted"
+        self.metadata, self.description = {}, "fake"
 
     def _run(self, feeds, names):
         return dict.fromkeys(names, feeds["x"])
@@ -37,8 +37,8 @@ class Painted(Runner):
         self.is_closed = True
 
 
-class Opened:
-    """A GPU that knows whether it was closed."""
+class FakeGpu:
+    """GPU that records whether it was closed."""
 
     is_closed = False
 
@@ -46,37 +46,39 @@ class Opened:
         self.is_closed = True
 
 
-def module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:
-    """Put a module in the place of a runtime's."""
-    stand_in = ModuleType(f"pose_ros.runtime.{name}")
-    vars(stand_in).update(contents)
-    monkeypatch.setitem(sys.modules, stand_in.__name__, stand_in)
+def replace_module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: object) -> None:
+    """Replace the module of a runtime."""
+    module = ModuleType(f"pose_ros.runtime.{name}")
+    vars(module).update(contents)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def refusing(error: Exception):
-    def refuse(*_: object) -> None:
+def make_failing(error: Exception):
+    """Return a function that raises an error."""
+
+    def fail(*_: object) -> None:
         raise error
 
-    return refuse
+    return fail
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with ONNX Runtime for the CPU and nothing else."""
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(NO_GPU))
-    module(monkeypatch, "tensorrt.probe", probe_model=refusing(NO_GPU))
-    absent = Unavailable("openvino", "not installed", "pip install openvino")
-    module(monkeypatch, "openvino", OpenVINORunner=refusing(absent))
+def cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine with ONNX Runtime for the CPU and no other runtime."""
+    replace_module(monkeypatch, "tensorrt.runner", TensorRTRunner=make_failing(NO_GPU))
+    replace_module(monkeypatch, "tensorrt.probe", probe_model=make_failing(NO_GPU))
+    missing = Unavailable("openvino", "not installed", "pip install openvino")
+    replace_module(monkeypatch, "openvino", OpenVINORunner=make_failing(missing))
 
 
 @pytest.fixture
 def with_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which TensorRT works."""
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=Painted)
-    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: TensorRTProbe(None, Opened(), None))
+    """Machine on which TensorRT works."""
+    replace_module(monkeypatch, "tensorrt.runner", TensorRTRunner=FakeRunner)
+    replace_module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: TensorRTProbe(None, FakeGpu(), None))
 
 
-def test_auto_says_why_in_one_line(bare: None) -> None:
+def test_auto_gives_its_reason_in_one_line(cpu_only: None) -> None:
     with load_runner(DEFAULT_MODEL, RuntimeConfig()) as runner:
         assert runner.description.startswith("ONNX Runtime")
         first, second, third = runner.reason.removeprefix("onnx on the CPU: ").split("; ")
@@ -86,13 +88,13 @@ def test_auto_says_why_in_one_line(bare: None) -> None:
     assert "\n" not in runner.reason
 
 
-def test_auto_takes_the_first_that_works(with_gpu: None) -> None:
-    told: list[str] = []
-    runner = load_runner(DEFAULT_MODEL, RuntimeConfig(gpu=1), progress=print, say=told.append)
-    assert isinstance(runner, Painted) and runner.reason == "tensorrt"
-    path, config, progress, say = runner.arguments
+def test_auto_uses_the_first_runtime_that_works(with_gpu: None) -> None:
+    lines: list[str] = []
+    runner = load_runner(DEFAULT_MODEL, RuntimeConfig(gpu=1), progress=print, notify=lines.append)
+    assert isinstance(runner, FakeRunner) and runner.reason == "tensorrt"
+    path, config, progress, notify = runner.arguments
     assert (path, config.backend, config.gpu) == (DEFAULT_MODEL, "tensorrt", 1)
-    assert progress is print and say == told.append
+    assert progress is print and notify == lines.append
 
 
 @pytest.mark.parametrize(
@@ -108,11 +110,13 @@ def test_auto_takes_the_first_that_works(with_gpu: None) -> None:
     ],
     ids=["unavailable", "cannot build", "no memory", "unknown version"],
 )
-def test_whatever_fails_the_next_is_taken(monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str) -> None:
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(error))
-    module(monkeypatch, "openvino", OpenVINORunner=Painted)
+def test_after_any_failure_the_next_runtime_is_used(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    replace_module(monkeypatch, "tensorrt.runner", TensorRTRunner=make_failing(error))
+    replace_module(monkeypatch, "openvino", OpenVINORunner=FakeRunner)
     runner = load_runner(DEFAULT_MODEL, RuntimeConfig())
-    assert isinstance(runner, Painted)
+    assert isinstance(runner, FakeRunner)
     assert runner.reason.startswith(f"openvino on the CPU: {reason}; onnx with cuda: ")
 
 
@@ -126,7 +130,7 @@ def test_whatever_fails_the_next_is_taken(monkeypatch: pytest.MonkeyPatch, error
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else None,
 )
-def test_what_the_settings_exclude_is_not_tried(bare: None, settings: dict, reason: str) -> None:
+def test_runtimes_excluded_by_the_settings_are_not_tried(cpu_only: None, settings: dict, reason: str) -> None:
     with load_runner(DEFAULT_MODEL, RuntimeConfig(**settings)) as runner:
         assert runner.description.startswith("ONNX Runtime") and runner.reason == reason
 
@@ -137,16 +141,19 @@ def test_what_the_settings_exclude_is_not_tried(bare: None, settings: dict, reas
         ({"backend": "tensorrt"}, "no NVIDIA driver; install it"),
         ({"backend": "openvino"}, "runtime openvino: not installed; pip install openvino"),
         ({"device": "gpu"}, "runtime openvino: not installed; pip install openvino"),
-        ({"precision": "bf16"}, "runtime auto: tensorrt: no NVIDIA driver; openvino: not installed; pose_ros doctor"),
+        (
+            {"precision": "bf16"},
+            "runtime auto: tensorrt: no NVIDIA driver; openvino: not installed; run pose_ros doctor",
+        ),
         ({"backend": "onnx", "device": "cuda"}, "runtime onnx: this ONNX .* only cpu; .*pip install onnxruntime-gpu"),
         ({"backend": "onnx", "provider": "tensorrt"}, "no provider tensorrt, only cpu; .*onnxruntime-gpu"),
         ({"backend": "onnx", "provider": "openvino", "device": "npu"}, "only cpu; .*pip install onnxruntime-openvino"),
-        ({"provider": "coreml"}, "no provider coreml, only cpu; only the onnxruntime of macOS has it"),
-        ({"device": "cuda"}, f"runtime auto: tensorrt: no NVIDIA driver; {NO_PROVIDER}; pose_ros doctor tells"),
+        ({"provider": "coreml"}, "no provider coreml, only cpu; only onnxruntime on macOS has it"),
+        ({"device": "cuda"}, f"runtime auto: tensorrt: no NVIDIA driver; {NO_PROVIDER}; run pose_ros doctor to see"),
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else None,
 )
-def test_what_cannot_work_tells_the_fix(bare: None, settings: dict, message: str) -> None:
+def test_an_unavailable_runtime_names_the_fix(cpu_only: None, settings: dict, message: str) -> None:
     with pytest.raises(Unavailable, match=message):
         load_runner(DEFAULT_MODEL, RuntimeConfig(**settings))
 
@@ -170,53 +177,53 @@ def test_what_cannot_work_tells_the_fix(bare: None, settings: dict, message: str
     ],
     ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else None,
 )
-def test_settings_that_do_not_go_together_are_refused_first(settings: dict, message: str) -> None:
+def test_conflicting_settings_are_refused_first(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_runner("no_such_file.onnx", RuntimeConfig(**settings))
 
 
 @pytest.mark.parametrize("backend", ["auto", "tensorrt", "onnx", "openvino", "torch"])
-def test_a_missing_file_is_named(backend: str) -> None:
+def test_error_names_a_missing_file(backend: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"got no_such_file\.onnx, which does not exist"):
         load_runner("no_such_file.onnx", RuntimeConfig(backend=backend))
 
 
 @pytest.mark.parametrize("suffix", [*CHECKPOINTS, ".PTH"])
-def test_checkpoints_go_to_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suffix: str) -> None:
-    module(monkeypatch, "torch", TorchRunner=Painted)
+def test_torch_loads_checkpoints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, suffix: str) -> None:
+    replace_module(monkeypatch, "torch", TorchRunner=FakeRunner)
     (tmp_path / f"weights{suffix}").touch()
     runner = load_runner(tmp_path / f"weights{suffix}", RuntimeConfig(device="cuda", precision="fp16"))
-    assert isinstance(runner, Painted) and runner.reason == "torch"
+    assert isinstance(runner, FakeRunner) and runner.reason == "torch"
 
 
-def test_what_would_be_taken_is_found_without_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = Opened()
-    module(monkeypatch, "tensorrt.runner", TensorRTRunner=refusing(AssertionError("built")))
-    module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: TensorRTProbe(None, opened, None))
-    assert foresee(DEFAULT_MODEL, RuntimeConfig()) == "tensorrt"
+def test_explain_choice_builds_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = FakeGpu()
+    replace_module(monkeypatch, "tensorrt.runner", TensorRTRunner=make_failing(AssertionError("built")))
+    replace_module(monkeypatch, "tensorrt.probe", probe_model=lambda path, config: TensorRTProbe(None, opened, None))
+    assert explain_choice(DEFAULT_MODEL, RuntimeConfig()) == "tensorrt"
     assert opened.is_closed
 
 
-def test_what_would_be_taken_is_what_is_taken(bare: None) -> None:
+def test_explain_choice_agrees_with_load_runner(cpu_only: None) -> None:
     with load_runner(DEFAULT_MODEL, RuntimeConfig()) as runner:
-        assert foresee(DEFAULT_MODEL, RuntimeConfig()) == runner.reason
+        assert explain_choice(DEFAULT_MODEL, RuntimeConfig()) == runner.reason
 
 
-def test_the_estimator_hands_its_listeners_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[object] = []
+def test_the_estimator_passes_its_callbacks_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[object] = []
 
-    def load(path: Path, config: RuntimeConfig, progress: object, say: object) -> Runner:
-        heard.extend([progress, say])
+    def load(path: Path, config: RuntimeConfig, progress: object, notify: object) -> Runner:
+        received.extend([progress, notify])
         return load_runner(path, config)
 
     monkeypatch.setattr("pose_ros.estimator.load_runner", load)
     config = EstimatorConfig(runtime=RuntimeConfig(threads=1, warm_up=False))
-    PoseEstimator.load(runtime="onnx", config=config, progress=print, say=heard.append).close()
-    assert heard == [print, heard.append]
+    PoseEstimator.load(runtime="onnx", config=config, progress=print, notify=received.append).close()
+    assert received == [print, received.append]
 
 
 class Session:
-    """An ONNX Runtime whose provider fails to load, as one does without its libraries: it goes on on the CPU."""
+    """ONNX Runtime session whose provider fails to load without its libraries, so it falls back to the CPU."""
 
     def __init__(self, *_: object, **__: object) -> None: ...
 
@@ -224,7 +231,7 @@ class Session:
         return ["CPUExecutionProvider"]
 
 
-def test_a_provider_that_falls_back_to_the_cpu_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fallback_to_the_cpu_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
     monkeypatch.setattr(onnx, "find_gpu", lambda index: fake_cuda.GPU)
@@ -236,7 +243,7 @@ def test_a_provider_that_falls_back_to_the_cpu_is_told(monkeypatch: pytest.Monke
 
 
 class GpuSession(Session):
-    """An ONNX Runtime on a GPU; of the network there is nothing."""
+    """ONNX Runtime session on a GPU, with an empty network."""
 
     disable_fallback = get_inputs = get_outputs = lambda self: ()
 
@@ -248,7 +255,7 @@ class GpuSession(Session):
 
 
 @pytest.mark.parametrize("has_library", [True, False], ids=["with a CUDA library", "without"])
-def test_a_provider_on_a_gpu_tells_its_memory(monkeypatch: pytest.MonkeyPatch, has_library: bool) -> None:
+def test_a_provider_on_a_gpu_reports_its_memory(monkeypatch: pytest.MonkeyPatch, has_library: bool) -> None:
     import onnxruntime
 
     opened = fake_cuda.FakeCuda(fake_cuda.Machine())
@@ -256,23 +263,23 @@ def test_a_provider_on_a_gpu_tells_its_memory(monkeypatch: pytest.MonkeyPatch, h
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr(onnxruntime, "InferenceSession", GpuSession)
     monkeypatch.setattr(onnx, "find_gpu", lambda index: fake_cuda.GPU)
-    monkeypatch.setattr(onnx, "open_cuda", lambda gpu: opened if has_library else refusing(NO_GPU)())
+    monkeypatch.setattr(onnx, "open_cuda", lambda gpu: opened if has_library else make_failing(NO_GPU)())
     with load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", provider="cuda")) as runner:
         assert runner.description.endswith(" with cuda on Fake GPU") and runner.device == "Fake GPU"
         assert runner.gpu_memory_bytes() == ((kept.nbytes, 8 << 30) if has_library else None)
     assert runner.gpu_memory_bytes() is None
 
 
-def test_on_the_cpu_there_is_no_memory_of_a_gpu() -> None:
+def test_a_runner_on_the_cpu_reports_no_gpu_memory() -> None:
     with load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", threads=1)) as runner:
         assert runner.gpu_memory_bytes() is None and runner.device == CPU
 
 
-def test_a_provider_is_not_loaded_before_the_driver_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_driver_is_checked_before_a_provider_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
 
-    monkeypatch.setattr(onnx, "find_gpu", refusing(NO_GPU))
+    monkeypatch.setattr(onnx, "find_gpu", make_failing(NO_GPU))
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])
-    monkeypatch.setattr(onnxruntime, "InferenceSession", refusing(AssertionError("touched")))
+    monkeypatch.setattr(onnxruntime, "InferenceSession", make_failing(AssertionError("session opened")))
     with pytest.raises(Unavailable, match="no NVIDIA driver; install it"):
         load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", provider="tensorrt", gpu=2))

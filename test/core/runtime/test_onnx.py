@@ -1,4 +1,4 @@
-"""ONNX Runtime behind the runner interface: named tensors, checked before the run."""
+"""Test the ONNX Runtime runner: named tensors, checked before the run."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pose_ros.runtime import load_runner
 
 @pytest.fixture
 def adder(tmp_path: Path) -> Path:
-    """a (any, 3) + b (1,) = sum; a alone = same."""
+    """Network with sum = a (any, 3) + b (1,), and same = a."""
     graph = helper.make_graph(
         [helper.make_node("Add", ["a", "b"], ["sum"]), helper.make_node("Identity", ["a"], ["same"])],
         "adder",
@@ -37,7 +37,7 @@ def feeds(n: int = 2) -> dict[str, np.ndarray]:
     return {"a": np.ones((n, 3), np.float32), "b": np.array([2], np.float32)}
 
 
-def test_named_arrays_in_and_out(adder: Path) -> None:
+def test_run_maps_named_inputs_to_named_outputs(adder: Path) -> None:
     with load_runner(adder, RuntimeConfig(backend="onnx", threads=1)) as runner:
         outputs = runner.run(feeds())
         assert sorted(outputs) == ["same", "sum"]
@@ -61,7 +61,9 @@ def test_named_arrays_in_and_out(adder: Path) -> None:
         ({"b": [2.0]}, TypeError, "input 'b': expected float32, got list"),
     ],
 )
-def test_wrong_inputs_never_reach_the_runtime(adder: Path, change: dict, error: type[Exception], message: str) -> None:
+def test_wrong_inputs_are_refused_before_the_run(
+    adder: Path, change: dict, error: type[Exception], message: str
+) -> None:
     given = {name: value for name, value in {**feeds(), **change}.items() if value is not None}
     with load_runner(adder, RuntimeConfig(backend="onnx")) as runner, pytest.raises(error, match=message):
         runner.run(given)
@@ -76,14 +78,14 @@ def test_broken_files_are_refused(tmp_path: Path, content: bytes) -> None:
         load_runner(tmp_path / "broken.onnx", RuntimeConfig())
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_error_names_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nothing\.onnx, which does not exist"):
         load_runner(tmp_path / "nothing.onnx", RuntimeConfig())
 
 
-def test_a_closed_runner_says_so_and_may_be_closed_again(adder: Path) -> None:
+def test_a_closed_runner_raises_and_may_be_closed_again(adder: Path) -> None:
     runner = load_runner(adder, RuntimeConfig(backend="onnx", threads=1))
     runner.close()
     runner.close()
-    with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):
+    with pytest.raises(ValueError, match="expected an open runner, got a closed one"):
         runner.run(feeds())

@@ -1,4 +1,4 @@
-"""OpenVINO behind the runner interface: it agrees with ONNX Runtime, and computes in what it is told to."""
+"""Test the OpenVINO runner: it agrees with ONNX Runtime, and computes in the configured precision."""
 
 from __future__ import annotations
 
@@ -58,23 +58,23 @@ def reference():
         yield loaded
 
 
-def picture(batch: int = 1, shape_hw: tuple[int, int] = (64, 96)) -> np.ndarray:
+def make_image(batch: int = 1, shape_hw: tuple[int, int] = (64, 96)) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (batch, *shape_hw, 3), np.uint8)
 
 
-def model(path: Path, nodes: list, inputs: list, outputs: list, initializers: list | None = None) -> Path:
-    """An ONNX file of a few nodes, each tensor given as a name, type and shape."""
+def write_model(path: Path, nodes: list, inputs: list, outputs: list, initializers: list | None = None) -> Path:
+    """Write an ONNX file of a few nodes. Each tensor is given as name, type and shape."""
     infos = [[helper.make_tensor_value_info(*tensor) for tensor in tensors] for tensors in (inputs, outputs)]
     graph = helper.make_graph(nodes, "small", *infos, initializer=initializers or [])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(made, {"made by": "a test"})
-    onnx.save(made, str(path))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"made by": "a test"})
+    onnx.save(model, str(path))
     return path
 
 
 @pytest.fixture
 def adder(tmp_path: Path) -> Path:
-    """a (any, 3) + b (1,) = sum, given out twice; a alone = same."""
+    """Network with sum = a (any, 3) + b (1,), again = sum, and same = a."""
     nodes = [
         helper.make_node("Add", ["a", "b"], ["sum"]),
         helper.make_node("Identity", ["a"], ["same"]),
@@ -82,10 +82,12 @@ def adder(tmp_path: Path) -> Path:
     ]
     outputs = [(name, TensorProto.FLOAT, ["n", 3]) for name in ("sum", "same", "again")]
     inputs = [("a", TensorProto.FLOAT, ["n", 3]), ("b", TensorProto.FLOAT, [1])]
-    return model(tmp_path / "adder.onnx", nodes, inputs, outputs)
+    return write_model(tmp_path / "adder.onnx", nodes, inputs, outputs)
 
 
-@pytest.mark.parametrize("images", [picture(), picture(3), picture(1, (80, 32))], ids=["one", "three", "another size"])
+@pytest.mark.parametrize(
+    "images", [make_image(), make_image(3), make_image(1, (80, 32))], ids=["one", "three", "another size"]
+)
 def test_it_agrees_with_onnx_runtime(runner: OpenVINORunner, reference: OnnxRunner, images: np.ndarray) -> None:
     outputs, expected = runner.run({"image": images}), reference.run({"image": images})
     assert list(outputs) == list(expected) == ["heatmaps", "pafs", "tags"]
@@ -93,7 +95,7 @@ def test_it_agrees_with_onnx_runtime(runner: OpenVINORunner, reference: OnnxRunn
         np.testing.assert_allclose(field, expected[name], rtol=1e-4, atol=1e-5)  # bf16 would be off by 1e-2
 
 
-def test_a_signal_is_survived_after_another_thread_has_closed_it() -> None:
+def test_a_signal_after_close_in_another_thread_does_not_end_the_process() -> None:
     done = subprocess.run([sys.executable, "-c", CLOSED_ELSEWHERE], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
@@ -116,7 +118,7 @@ def test_it_finds_the_same_people(shared: Path) -> None:
     assert found > 0
 
 
-def test_names_are_those_of_the_file(adder: Path) -> None:
+def test_tensor_names_are_those_of_the_file(adder: Path) -> None:
     feeds = {"a": np.ones((2, 3), np.float32), "b": np.array([2], np.float32)}
     with OpenVINORunner(adder) as small:
         assert [(t.name, t.shape, t.dtype.name) for t in small.inputs] == [
@@ -142,12 +144,12 @@ def test_a_file_without_metadata_has_none(tmp_path: Path, adder: Path) -> None:
 
 
 def test_outputs_belong_to_the_caller(runner: OpenVINORunner) -> None:
-    first = runner.run({"image": picture()})["heatmaps"]
+    first = runner.run({"image": make_image()})["heatmaps"]
     kept = first.copy()
-    runner.run({"image": 255 - picture()})
+    runner.run({"image": 255 - make_image()})
     assert np.array_equal(first, kept)
     first[:] = 0
-    assert np.array_equal(runner.run({"image": picture()})["heatmaps"], kept)
+    assert np.array_equal(runner.run({"image": make_image()})["heatmaps"], kept)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +157,13 @@ def test_outputs_belong_to_the_caller(runner: OpenVINORunner) -> None:
     [lambda image: np.flip(image, axis=2)[:, :, ::-1], lambda image: image.setflags(write=False) or image],
     ids=["strided", "read-only"],
 )
-def test_any_memory_of_the_caller_will_do(runner: OpenVINORunner, change: Any) -> None:
-    expected = runner.run({"image": picture()}, ["tags"])["tags"]
-    assert np.array_equal(runner.run({"image": change(picture())}, ["tags"])["tags"], expected)
+def test_strided_and_read_only_inputs_are_accepted(runner: OpenVINORunner, change: Any) -> None:
+    expected = runner.run({"image": make_image()}, ["tags"])["tags"]
+    assert np.array_equal(runner.run({"image": change(make_image())}, ["tags"])["tags"], expected)
 
 
-def test_several_threads_may_share(runner: OpenVINORunner) -> None:
-    images = [picture(1, (64, 64 + 32 * i)) for i in range(4)]
+def test_several_threads_may_share_a_runner(runner: OpenVINORunner) -> None:
+    images = [make_image(1, (64, 64 + 32 * i)) for i in range(4)]
     expected, got = [runner.run({"image": image})["pafs"] for image in images], {}
 
     def work(index: int) -> None:
@@ -175,11 +177,11 @@ def test_several_threads_may_share(runner: OpenVINORunner) -> None:
     assert all(np.array_equal(pafs, expected[index]) for index in range(4) for pafs in got[index])
 
 
-def test_a_closed_runner_says_so_and_may_be_closed_again(adder: Path) -> None:
+def test_a_closed_runner_raises_and_may_be_closed_again(adder: Path) -> None:
     small = OpenVINORunner(adder)
     small.close()
     small.close()
-    with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):
+    with pytest.raises(ValueError, match="expected an open runner, got a closed one"):
         small.run({"a": np.ones((1, 3), np.float32), "b": np.ones(1, np.float32)})
 
 
@@ -193,32 +195,32 @@ def test_broken_files_are_refused(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(("device", "name"), [("gpu", "GPU"), ("npu", "NPU")])
-def test_an_absent_device_is_told_with_the_driver_it_needs(device: str, name: str) -> None:
-    if any(there.startswith(name) for there in openvino.Core().available_devices):
+def test_error_for_a_missing_device_names_its_driver(device: str, name: str) -> None:
+    if any(device.startswith(name) for device in openvino.Core().available_devices):
         pytest.skip(f"this machine has a {name}")
-    with pytest.raises(Unavailable, match=f"runtime openvino: no {name} that it can use, only CPU; install Intel's"):
+    with pytest.raises(Unavailable, match=f"runtime openvino: expected a usable {name}, got only CPU; install Intel's"):
         load_runner(DEFAULT_MODEL, RuntimeConfig(backend="openvino", device=device))
 
 
 class Devices(openvino.Core):
-    """OpenVINO on a machine with an Intel GPU and NPU: it notes what it is asked for, and the CPU does it."""
+    """OpenVINO core with an Intel GPU and NPU. It records the compile request, and the CPU runs the network."""
 
-    asked: dict[str, Any]
-    knows = ("PERFORMANCE_HINT", "EXECUTION_MODE_HINT", "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS")
+    request: dict[str, Any]
+    known = ("PERFORMANCE_HINT", "EXECUTION_MODE_HINT", "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS")
     available_devices = ("CPU", "GPU.0", "GPU.1", "NPU")
 
     def get_property(self, device: str, name: str) -> Any:
         if name == "SUPPORTED_PROPERTIES":
-            return dict.fromkeys(self.knows, "RW")
+            return dict.fromkeys(self.known, "RW")
         return f"Intel {device}"
 
     def compile_model(self, network: Any, device: str, properties: dict[str, Any]) -> Any:
-        Devices.asked = {"device": device, **properties}
+        Devices.request = {"device": device, **properties}
         return super().compile_model(network, "CPU", {})
 
 
 @pytest.mark.parametrize(
-    ("settings", "asked"),
+    ("settings", "expected"),
     [
         ({"threads": 2}, {"device": "CPU", "EXECUTION_MODE_HINT": "ACCURACY", "INFERENCE_NUM_THREADS": 2}),
         ({"device": "gpu", "threads": 2}, {"device": "GPU", "EXECUTION_MODE_HINT": "ACCURACY", "CACHE_DIR": "*"}),
@@ -226,33 +228,35 @@ class Devices(openvino.Core):
     ],
     ids=["cpu", "gpu", "npu"],
 )
-def test_each_device_is_asked_for_what_it_knows(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: dict, asked: dict
+def test_each_device_gets_only_the_properties_it_knows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: dict, expected: dict
 ) -> None:
     monkeypatch.setattr(runtime, "_core", Devices)
     OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(cache=str(tmp_path / "kept"), **settings)).close()
-    if "CACHE_DIR" in asked:
-        asked["CACHE_DIR"] = str(tmp_path / "kept" / "openvino")
-    assert {**asked, "PERFORMANCE_HINT": "LATENCY"} == Devices.asked
-    assert (tmp_path / "kept").exists() == ("CACHE_DIR" in asked)  # a CPU starts fast, and its cache is not checked
+    if "CACHE_DIR" in expected:
+        expected["CACHE_DIR"] = str(tmp_path / "kept" / "openvino")
+    assert {**expected, "PERFORMANCE_HINT": "LATENCY"} == Devices.request
+    assert (tmp_path / "kept").exists() == (
+        "CACHE_DIR" in expected
+    )  # no cache on a CPU: it starts fast, and OpenVINO does not verify files
 
 
-def test_an_npu_gets_a_network_of_one_size(
+def test_an_npu_gets_a_network_of_fixed_size(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, reference: OnnxRunner
 ) -> None:
     monkeypatch.setattr(runtime, "_core", Devices)
     settings = RuntimeConfig(device="npu", best_size="150x170", max_batch=4, cache=str(tmp_path), warm_up=False)
     config = EstimatorConfig(runtime=settings)
     estimator = PoseEstimator.load(runtime="openvino", config=config)
-    images = picture(1, (160, 176))  # rounded up to the model's multiple
+    images = make_image(1, (160, 176))  # rounded up to the model's multiple
     assert estimator.runner.inputs[0].shape == images.shape and estimator.max_batch == 1
     outputs, expected = estimator.runner.run({"image": images}), reference.run({"image": images})
-    np.testing.assert_allclose(outputs["pafs"], expected["pafs"], atol=5e-2)  # perhaps in bf16
-    assert estimator.estimate(picture(1, (90, 300))[0]).keypoints.shape[1:] == (18, 2)
+    np.testing.assert_allclose(outputs["pafs"], expected["pafs"], atol=5e-2)  # the CPU may use bf16
+    assert estimator.estimate(make_image(1, (90, 300))[0]).keypoints.shape[1:] == (18, 2)
     estimator.close()
 
 
-def test_an_npu_refuses_free_sizes_that_are_not_an_images(
+def test_an_npu_refuses_free_sizes_of_inputs_that_are_not_images(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path
 ) -> None:
     monkeypatch.setattr(runtime, "_core", Devices)
@@ -260,36 +264,36 @@ def test_an_npu_refuses_free_sizes_that_are_not_an_images(
         OpenVINORunner(adder, RuntimeConfig(device="npu", cache=str(tmp_path)))
 
 
-def test_a_folder_that_cannot_be_written_costs_only_time(
+def test_without_a_writable_folder_nothing_is_cached(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, adder: Path
 ) -> None:
     monkeypatch.setattr(runtime, "_core", Devices)
     (tmp_path / "file").touch()
     OpenVINORunner(adder, RuntimeConfig(device="gpu", cache=str(tmp_path / "file"))).close()
-    assert "CACHE_DIR" not in Devices.asked
+    assert "CACHE_DIR" not in Devices.request
 
 
-def _can(kind: str) -> bool:
+def _has_precision(kind: str) -> bool:
     return kind in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def test_precision_is_the_models_own_unless_told_otherwise(reference: OnnxRunner) -> None:
-    expected = reference.run({"image": picture()})["pafs"]
+def test_precision_is_that_of_the_model_unless_configured(reference: OnnxRunner) -> None:
+    expected = reference.run({"image": make_image()})["pafs"]
     with OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(threads=1, precision="fp32")) as exact:
-        np.testing.assert_allclose(exact.run({"image": picture()})["pafs"], expected, atol=1e-5)
+        np.testing.assert_allclose(exact.run({"image": make_image()})["pafs"], expected, atol=1e-5)
         assert exact.description.endswith("on the CPU")
-    if not _can("BF16"):
+    if not _has_precision("BF16"):
         pytest.skip("this CPU has no bf16")
     with OpenVINORunner(DEFAULT_MODEL, RuntimeConfig(threads=1, precision="bf16")) as coarse:
-        error = np.abs(coarse.run({"image": picture()})["pafs"] - expected).max()
+        error = np.abs(coarse.run({"image": make_image()})["pafs"] - expected).max()
         assert 1e-4 < error < 3e-2
         assert coarse.description.endswith("on the CPU in bf16")
 
 
-def test_a_precision_that_the_device_has_not_is_refused() -> None:
-    if _can("FP16"):
+def test_a_precision_that_the_device_lacks_is_refused() -> None:
+    if _has_precision("FP16"):
         pytest.skip("this CPU has fp16")
-    with pytest.raises(ValueError, match="expected a device that computes in fp16, got the CPU, which took"):
+    with pytest.raises(ValueError, match="expected a device that computes in fp16, got the CPU, which uses"):
         load_runner(DEFAULT_MODEL, RuntimeConfig(backend="openvino", precision="fp16"))
 
 
@@ -300,7 +304,7 @@ def test_quantised_layers_run_as_they_are(tmp_path: Path) -> None:
         helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
     ]
-    path = model(
+    path = write_model(
         tmp_path / "q.onnx", nodes, [("x", TensorProto.FLOAT, [4])], [("y", TensorProto.FLOAT, [4])], [scale, zero]
     )
     with OpenVINORunner(path, ONE_THREAD) as quantised:

@@ -1,4 +1,4 @@
-"""PyTorch behind the runner interface: the reference for what other runtimes compute."""
+"""Test the PyTorch runner, the reference for the other runtimes."""
 
 from __future__ import annotations
 
@@ -32,53 +32,55 @@ from pose_ros.runtime.runner import Runner
 
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A network with random weights on disk."""
-    tiny_networks.seeded()
-    monkeypatch.setattr(zoo, "networks", lambda: {"tiny": tiny_networks.tiny})
-    save_checkpoint(tiny_networks.tiny(), "tiny", tmp_path / "tiny.pt")
+    """Checkpoint of a network with random weights."""
+    tiny_networks.seed_torch()
+    monkeypatch.setattr(zoo, "networks", lambda: {"tiny": tiny_networks.make_tiny})
+    save_checkpoint(tiny_networks.make_tiny(), "tiny", tmp_path / "tiny.pt")
     return tmp_path / "tiny.pt"
 
 
-def picture(batch: int = 1, shape_hw: tuple[int, int] = (64, 96)) -> np.ndarray:
+def make_image(batch: int = 1, shape_hw: tuple[int, int] = (64, 96)) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (batch, *shape_hw, 3), np.uint8)
 
 
-def close(runner: Runner, other: Runner, images: np.ndarray) -> bool:
+def agree(runner: Runner, other: Runner, images: np.ndarray) -> bool:
     a, b = runner.run({"image": images}), other.run({"image": images})
     return sorted(a) == sorted(b) and all(np.allclose(a[name], b[name], atol=1e-5) for name in a)
 
 
-@pytest.mark.parametrize("images", [picture(), picture(3), picture(2, (80, 32))], ids=["one", "three", "another size"])
+@pytest.mark.parametrize(
+    "images", [make_image(), make_image(3), make_image(2, (80, 32))], ids=["one", "three", "another size"]
+)
 def test_torch_and_onnx_runtime_agree(checkpoint: Path, images: np.ndarray) -> None:
     with load_runner(checkpoint, RuntimeConfig(backend="torch", threads=1)) as runner:
-        network = tiny_networks.tiny()
+        network = tiny_networks.make_tiny()
         network.load_state_dict(torch.load(checkpoint, weights_only=True)["state_dict"])
         file = export(network, checkpoint.with_name("m.onnx"), ExportOptions((96, 64), dynamic=True)).path
         with load_runner(file, RuntimeConfig(backend="onnx", threads=1)) as other:
-            assert close(runner, other, images)
+            assert agree(runner, other, images)
             assert json.loads(runner.metadata[METADATA_KEY]) == json.loads(other.metadata[METADATA_KEY])
 
 
-def test_what_it_says_of_itself(checkpoint: Path) -> None:
+def test_the_runner_describes_itself(checkpoint: Path) -> None:
     with load_runner(checkpoint, RuntimeConfig()) as runner:  # not .onnx, so auto is torch
         assert [(t.name, t.shape, t.dtype.name) for t in runner.inputs] == [("image", (None, None, None, 3), "uint8")]
         assert [t.name for t in runner.outputs] == ["heatmaps", "pafs"]
         assert runner.description.startswith("PyTorch") and runner.description.endswith("on the CPU")
-        outputs = runner.run({"image": picture()}, ["pafs"])
+        outputs = runner.run({"image": make_image()}, ["pafs"])
         assert list(outputs) == ["pafs"] and outputs["pafs"].flags.c_contiguous and outputs["pafs"].shape[1] == 42
         with pytest.raises(ValueError, match=r"expected shape \(any, any, any, 3\)"):
-            runner.run({"image": picture()[..., :2]})
+            runner.run({"image": make_image()[..., :2]})
 
 
 def test_outputs_belong_to_the_caller(checkpoint: Path) -> None:
     with load_runner(checkpoint, RuntimeConfig()) as runner:
-        first = runner.run({"image": picture()})["heatmaps"]
+        first = runner.run({"image": make_image()})["heatmaps"]
         first[:] = 0
-        assert runner.run({"image": picture()})["heatmaps"].max() > 0
+        assert runner.run({"image": make_image()})["heatmaps"].max() > 0
 
 
-def test_a_network_of_one_size_says_so(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = tiny_networks.tiny(input=tiny_networks.replace(tiny_networks.INPUT, size_wh=(48, 64)))
+def test_a_network_of_fixed_size_reports_its_size(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = tiny_networks.make_tiny(input=tiny_networks.replace(tiny_networks.INPUT, size_wh=(48, 64)))
     save_checkpoint(network, "tiny", checkpoint)
     with load_runner(checkpoint, RuntimeConfig()) as runner:
         assert runner.inputs[0].shape == (None, 64, 48, 3)
@@ -87,10 +89,10 @@ def test_a_network_of_one_size_says_so(checkpoint: Path, monkeypatch: pytest.Mon
     assert estimator.estimate(np.zeros((100, 100, 3), np.uint8)).keypoints.shape[1:] == (18, 2)
 
 
-def test_several_threads_may_share(checkpoint: Path) -> None:
+def test_several_threads_may_share_a_runner(checkpoint: Path) -> None:
     with load_runner(checkpoint, RuntimeConfig(threads=1)) as runner:
-        expected, got = runner.run({"image": picture()})["pafs"], []
-        threads = [threading.Thread(target=lambda: got.append(runner.run({"image": picture()}))) for _ in range(4)]
+        expected, got = runner.run({"image": make_image()})["pafs"], []
+        threads = [threading.Thread(target=lambda: got.append(runner.run({"image": make_image()}))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -98,7 +100,7 @@ def test_several_threads_may_share(checkpoint: Path) -> None:
     assert len(got) == 4 and all(np.array_equal(outputs["pafs"], expected) for outputs in got)
 
 
-def test_people_are_found_in_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_estimator_runs_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fields, _ = scene.fields(3, (46, 82))
     tensors = {"heatmaps": torch.from_numpy(fields.heatmaps), "pafs": torch.from_numpy(fields.pafs)}
     monkeypatch.setattr(zoo, "networks", lambda: {"painted": lambda _=None: tiny_networks.Painted(tensors)})
@@ -113,12 +115,12 @@ def test_people_are_found_in_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("tiny.pt", {"precision": "fp16"}, "expected device cuda for precision fp16, got auto"),
         ("nothing.pt", {}, r"expected an ONNX file or a checkpoint, got .*nothing\.pt, which does not exist"),
-        (str(DEFAULT_MODEL), {"backend": "torch"}, r"expected a checkpoint, got .*default\.onnx; take runtime onnx"),
+        (str(DEFAULT_MODEL), {"backend": "torch"}, r"expected a checkpoint, got .*default\.onnx; use runtime onnx"),
         ("tiny.pt", {"backend": "onnx"}, "expected a readable ONNX network"),
         ("text.pt", {}, "expected a complete torch file"),
     ],
 )
-def test_what_does_not_fit_is_refused(checkpoint: Path, name: str, config: dict, message: str) -> None:
+def test_wrong_files_and_settings_are_refused(checkpoint: Path, name: str, config: dict, message: str) -> None:
     (checkpoint.parent / "text.pt").write_text("not a checkpoint")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         load_runner(checkpoint.parent / name, RuntimeConfig(**config))
@@ -138,12 +140,12 @@ def test_the_gpu_agrees_with_the_cpu(checkpoint: Path, half: bool) -> None:
         load_runner(checkpoint, RuntimeConfig()) as expected,
         load_runner(checkpoint, RuntimeConfig(device="cuda", precision="fp16" if half else "auto")) as runner,
     ):
-        for images in (picture(), picture(2), picture(1, (80, 32)), picture()):
+        for images in (make_image(), make_image(2), make_image(1, (80, 32)), make_image()):
             a, b = expected.run({"image": images}), runner.run({"image": images})
             assert all(np.allclose(a[name], b[name], atol=2e-2 if half else 1e-3) for name in a)
 
 
-def test_the_memory_of_its_gpu_is_told(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_the_gpu_is_reported(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 << gpu, 8 << gpu))
     with load_runner(checkpoint, RuntimeConfig()) as runner:
         assert runner.gpu_memory_bytes() is None, "it runs on the CPU"
@@ -152,10 +154,10 @@ def test_the_memory_of_its_gpu_is_told(checkpoint: Path, monkeypatch: pytest.Mon
     assert runner.gpu_memory_bytes() is None
 
 
-def test_a_gpu_that_is_not_there_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_refused(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(ValueError, match="expected GPU 1, got 1 in all; the first is 0"):
+    with pytest.raises(ValueError, match="expected GPU 1, got 1 in total; set gpu, the first is 0"):
         load_runner(checkpoint, RuntimeConfig(device="cuda", gpu=1))
 
 
@@ -165,7 +167,7 @@ def test_a_checkpoint_can_be_shown(checkpoint: Path) -> None:
     assert "tiny" in result.output and "pafs: float32" in result.output
 
 
-def test_without_torch_it_says_what_to_install(checkpoint: Path) -> None:
+def test_without_torch_the_error_says_what_to_install(checkpoint: Path) -> None:
     script = (
         "import sys; sys.modules['torch'] = None\n"
         "from pose_ros.config import RuntimeConfig\n"
@@ -182,9 +184,9 @@ def test_the_command_line_loads_no_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_a_closed_runner_says_so_and_may_be_closed_again(checkpoint: Path) -> None:
+def test_a_closed_runner_raises_and_may_be_closed_again(checkpoint: Path) -> None:
     runner = load_runner(checkpoint, RuntimeConfig(backend="torch"))
     runner.close()
     runner.close()
-    with pytest.raises(ValueError, match="expected an open one, got one that has been closed"):
+    with pytest.raises(ValueError, match="expected an open runner, got a closed one"):
         runner.run({"image": np.zeros((1, 64, 64, 3), np.uint8)})

@@ -1,4 +1,4 @@
-"""What docs/training.md and configs/ tell users: settings that are valid, labels that are read, commands that exist."""
+"""Test docs/training.md and configs/: valid settings, readable labels, existing commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import yaml
 
 from pose_ros.cli import app
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNKNOWN
-from pose_ros.datasets.sets import DataConfig, open_pictures
+from pose_ros.datasets.sets import DataConfig, open_data_set
 from pose_ros.skeleton import COCO_17
 from pose_ros.training.config import TrainingConfig, load_config
 
@@ -27,12 +27,12 @@ LEAST = {"network": "some", "output": "run", "steps": 1, "data": [{"labels": "a.
 COMMANDS = [line.strip() for line in PAGE.splitlines() if re.match(r"    (pose_ros|torchrun) ", line)]
 
 
-def blocks(language: str) -> list[str]:
-    """The page's fenced examples in a language."""
+def code_blocks(language: str) -> list[str]:
+    """Return the fenced examples of the page in a language."""
     return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("example", blocks("yaml"), ids=lambda text: text.splitlines()[0][:40])
+@pytest.mark.parametrize("example", code_blocks("yaml"), ids=lambda text: text.splitlines()[0][:40])
 def test_every_example_is_valid(tmp_path: Path, example: str) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({**LEAST, **yaml.safe_load(example)}))
     assert load_config(tmp_path / "run.yaml").steps == 1
@@ -63,10 +63,10 @@ def test_the_table_of_settings_names_them_as_they_are() -> None:
 
 
 def test_the_example_of_labels_is_read(tmp_path: Path) -> None:
-    (example,) = blocks("json")
+    (example,) = code_blocks("json")
     (tmp_path / "labels.json").write_text(example)
     cv2.imwrite(str(tmp_path / json.loads(example)["images"][0]["file_name"]), np.zeros((480, 640, 3), np.uint8))
-    (sample,) = open_pictures(DataConfig("coco", labels=str(tmp_path / "labels.json")), COCO_17)
+    (sample,) = open_data_set(DataConfig("coco", labels=str(tmp_path / "labels.json")), COCO_17)
     states = dict(zip(COCO_17.keypoint_names, sample.states[0], strict=True))
     assert (states["nose"], states["left_hip"]) == (LABELLED, LABELLED)
     assert (states["right_hip"], states["left_wrist"]) == (ABSENT, UNKNOWN)
@@ -76,18 +76,18 @@ def test_the_example_of_labels_is_read(tmp_path: Path) -> None:
 def test_every_command_exists_with_its_options(line: str) -> None:
     words = shlex.split(line)
     name, *rest = words[words.index("pose_ros") + 1 :]
-    typer.main.get_command(app).commands[name].make_context(name, rest)  # raises where an option is unknown or missing
+    typer.main.get_command(app).commands[name].make_context(name, rest)  # raises if an option is unknown or missing
     assert all((ROOT / word).is_file() for word in rest if word.startswith("configs/"))
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", PAGE))
 def test_every_link_leads_somewhere(link: str) -> None:
     if not link.startswith("http"):
-        assert link == "networks.md" or (ROOT / "docs" / link).is_file()  # the former is written by a benchmark
+        assert link == "networks.md" or (ROOT / "docs" / link).is_file()  # networks.md is written by a benchmark
 
 
 class TestWeightsToBeginWith:
-    """``init.file``, as the page describes it."""
+    """``init.file`` as described on the page."""
 
     @pytest.fixture(autouse=True)
     def needs_torch(self) -> None:
@@ -97,8 +97,9 @@ class TestWeightsToBeginWith:
         from pose_ros.training import start
 
         monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
-        (tmp_path / "default").mkdir()  # such as the output folder of a run
-        with pytest.raises(FileNotFoundError, match=r"expected the weights of the default model, got no .*shipped\.pt"):
+        (tmp_path / "default").mkdir()  # e.g. the output folder of a run
+        message = r"expected the weights of the default model, got no file .*shipped\.pt"
+        with pytest.raises(FileNotFoundError, match=message):
             start.weights_file(tmp_path / "default")
         (tmp_path / "shipped.pt").touch()
         assert start.weights_file(tmp_path / "default") == tmp_path / "shipped.pt"
@@ -107,7 +108,7 @@ class TestWeightsToBeginWith:
     def test_an_exported_model_is_refused(self, tmp_path: Path) -> None:
         from pose_ros.training import start
 
-        with pytest.raises(ValueError, match=r"expected a checkpoint, got .*model\.onnx.*take model\.pt"):
+        with pytest.raises(ValueError, match=r"expected a checkpoint, got .*model\.onnx.*use model\.pt"):
             start.weights_file(tmp_path / "model.onnx")
 
     def test_a_run_begins_with_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,14 +118,14 @@ class TestWeightsToBeginWith:
         from pose_ros.network import zoo
         from pose_ros.training import start
 
-        taught = zoo.build("pose_ros_mobilenet_v1_075_4")
-        save_checkpoint(taught, "pose_ros_mobilenet_v1_075_4", tmp_path / "shipped.pt")
+        source = zoo.build("pose_ros_mobilenet_v1_075_4")
+        save_checkpoint(source, "pose_ros_mobilenet_v1_075_4", tmp_path / "shipped.pt")
         monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
         config = load_config(ROOT / "configs/finetune.yaml", ["seed=5"])
-        network, said = start.starting_network(config)
-        total = len(taught.state_dict())
-        assert said == f"began with {total} (all) of {total} entries from {tmp_path / 'shipped.pt'}"
-        torch.testing.assert_close(network.state_dict(), taught.state_dict())
+        network, note = start.build_initial_network(config)
+        total = len(source.state_dict())
+        assert note == f"initial weights: {total} (all) of {total} entries from {tmp_path / 'shipped.pt'}"
+        torch.testing.assert_close(network.state_dict(), source.state_dict())
         assert (network.spec.name, network.spec.licence) == ("my_camera", "proprietary")
 
     def test_a_skeleton_of_ones_own_takes_what_fits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,12 +133,12 @@ class TestWeightsToBeginWith:
         from pose_ros.network import zoo
         from pose_ros.training import start
 
-        (example,) = (text for text in blocks("yaml") if text.startswith("skeleton:"))
+        (example,) = (text for text in code_blocks("yaml") if text.startswith("skeleton:"))
         settings = {**LEAST, **yaml.safe_load(example), "network": "pose_ros_mobilenet_v1_075_4"}
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
-        network = settings["network"]
-        save_checkpoint(zoo.build(network), network, tmp_path / "shipped.pt")
+        name = settings["network"]
+        save_checkpoint(zoo.build(name), name, tmp_path / "shipped.pt")
         monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
-        begun, said = start.starting_network(load_config(tmp_path / "run.yaml"))
-        assert "(fitting, not stages.0.leave.weight" in said
-        assert len(begun.spec.skeleton) == 6
+        network, note = start.build_initial_network(load_config(tmp_path / "run.yaml"))
+        assert "(fitting, missing stages.0.leave.weight" in note
+        assert len(network.spec.skeleton) == 6

@@ -1,4 +1,4 @@
-"""Targets, loss and decoders together: fields that are free to move learn people who are then found."""
+"""Test targets, loss and decoders together: fitted fields decode to the right people."""
 
 import numpy as np
 import pytest
@@ -20,25 +20,25 @@ HEADS = {"heatmaps": 18, "pafs": 38, "tags": 18}
 SPEC = ModelSpec("free", OPENPOSE_18, 8, heads=tuple(HeadSpec(name, name) for name in HEADS))
 
 
-def test_free_fields_learn_people_that_both_groupings_find() -> None:
+def test_both_groupings_detect_people_in_fitted_fields() -> None:
     xy = scene.crowd(2, (192, 256))
     boxes = np.concatenate([xy.min(axis=1), xy.max(axis=1)], axis=1)
-    people = Sample(np.zeros((192, 256, 3), np.uint8), xy, np.ones(xy.shape[:2], np.uint8), boxes)
-    targets = {k: torch.from_numpy(v)[None] for k, v in make_targets(people, SPEC, TargetConfig()).items()}
+    sample = Sample(np.zeros((192, 256, 3), np.uint8), xy, np.ones(xy.shape[:2], np.uint8), boxes)
+    targets = {k: torch.from_numpy(v)[None] for k, v in make_targets(sample, SPEC, TargetConfig()).items()}
     random = torch.Generator().manual_seed(0)
-    said = {name: torch.randn(1, size, 24, 32, generator=random).requires_grad_() for name, size in HEADS.items()}
-    optimiser, loss = torch.optim.Adam(said.values(), lr=0.1), FieldsLoss(LossConfig())
+    outputs = {name: torch.randn(1, size, 24, 32, generator=random).requires_grad_() for name, size in HEADS.items()}
+    optimiser, loss = torch.optim.Adam(outputs.values(), lr=0.1), FieldsLoss(LossConfig())
     totals = []
     for _ in range(120):
         optimiser.zero_grad()
-        total, _ = loss([said], targets)
+        total, _ = loss([outputs], targets)
         total.backward()
         optimiser.step()
         totals.append(total.item())
     assert totals[-1] < 0.1 * totals[0]
-    fields = Fields(**{name: field[0].detach().numpy() for name, field in said.items()})
+    fields = Fields(**{name: output[0].detach().numpy() for name, output in outputs.items()})
     for grouping in ("paf", "tag"):
-        found = make_decoder(SPEC, grouping, DecoderConfig())(fields)
-        apart = np.linalg.norm(found.keypoints[:, None] - xy, axis=3).max(axis=2)  # (found, true)
-        assert len(found) == 2 and sorted(apart.argmin(axis=0)) == [0, 1], grouping
-        assert apart.min(axis=0).max() < 4, grouping
+        people = make_decoder(SPEC, grouping, DecoderConfig())(fields)
+        distances = np.linalg.norm(people.keypoints[:, None] - xy, axis=3).max(axis=2)  # (detected, true)
+        assert len(people) == 2 and sorted(distances.argmin(axis=0)) == [0, 1], grouping
+        assert distances.min(axis=0).max() < 4, grouping

@@ -1,4 +1,4 @@
-"""The whole way from pictures to people: eight pictures learnt by heart are found again by both ways of grouping."""
+"""Test training end to end: both groupings detect the people in eight overfitted images."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("pycocotools")
-from tiny_training import config  # noqa: E402
+from tiny_training import make_config  # noqa: E402
 
 from pose_ros.datasets.sample import LABELLED, Sample  # noqa: E402
 from pose_ros.network.mobilenet_v1 import MobileNetV1  # noqa: E402
 from pose_ros.network.multi_head import MultiHeadNetwork  # noqa: E402
 from pose_ros.skeleton import OPENPOSE_18  # noqa: E402
-from pose_ros.training.contact_sheet import found  # noqa: E402
+from pose_ros.training.contact_sheet import find_people  # noqa: E402
 from pose_ros.training.run_inputs import RunInputs  # noqa: E402
 from pose_ros.training.trainer import Trainer  # noqa: E402
-from pose_ros.training.validation import precision  # noqa: E402
+from pose_ros.training.validation import compute_ap  # noqa: E402
 
-SIZE, PICTURES, STEPS = 160, 8, 1000
+SIZE, IMAGES, STEPS = 160, 8, 1000
 CLOTHES = {"shoulder": 0, "elbow": 30, "wrist": 60, "hip": 90, "knee": 120, "ankle": 150}
 
 
-def picture(seed: int) -> Sample:
-    """Two figures side by side on noise, arms and legs moved a little."""
+def make_sample(seed: int) -> Sample:
+    """Draw two figures side by side on noise, with small random changes of the limbs."""
     rng = np.random.default_rng(seed)
     image = rng.integers(60, 200, (SIZE // 8, SIZE // 8, 3)).astype(np.uint8)
     image = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-    keypoints = np.array([person(rng, SIZE * share) for share in (0.27, 0.73)], np.float32)
+    keypoints = np.array([random_person(rng, SIZE * share) for share in (0.27, 0.73)], np.float32)
     for figure in keypoints:
         draw_figure(image, figure)
     boxes = np.concatenate([keypoints.min(axis=1) - 4, keypoints.max(axis=1) + 4], axis=1)
     return Sample(image, keypoints, np.full(keypoints.shape[:2], LABELLED, np.uint8), boxes)
 
 
-def person(rng: np.random.Generator, middle: float) -> np.ndarray:
+def random_person(rng: np.random.Generator, middle: float) -> np.ndarray:
     height = SIZE * rng.uniform(0.65, 0.85)
     standing = OPENPOSE_18.standing * [1.3, 1.0] + rng.normal(0, 0.015, (18, 2))
     return standing * height + [middle, rng.uniform(4, SIZE - 4 - height)]
@@ -63,8 +63,8 @@ def small_network() -> MultiHeadNetwork:
 
 
 @dataclass(frozen=True)
-class Moved:
-    """ImageSet moved by a few pixels: otherwise a tag is taught at one cell, and read at the next where it is a tie."""
+class ShiftedSamples:
+    """Samples shifted by a few pixels. Without shifts, tags are trained at one cell, but a tie reads the next cell."""
 
     samples: list[Sample]
 
@@ -76,13 +76,13 @@ class Moved:
 
 
 @pytest.mark.slow
-def test_pictures_learnt_by_heart_are_found_again(tmp_path: Path) -> None:
-    samples, network = [picture(seed) for seed in range(PICTURES)], small_network()
-    settings = config(
+def test_overfitted_images_are_detected(tmp_path: Path) -> None:
+    samples, network = [make_sample(seed) for seed in range(IMAGES)], small_network()
+    settings = make_config(
         tmp_path,
         STEPS,
         size_wh=[SIZE, SIZE],
-        batch=PICTURES,
+        batch=IMAGES,
         loss={"pull": 6},
         optimiser={"rate": 6e-3, "backbone_rate": 6e-3, "ema": 0.95},
         schedule={"warm_up": 20, "final": 0.01},
@@ -90,7 +90,7 @@ def test_pictures_learnt_by_heart_are_found_again(tmp_path: Path) -> None:
         log_steps=50,
     )
     before = torch.get_num_threads()
-    Trainer(settings, RunInputs(network, Moved(samples), PICTURES)).run()
+    Trainer(settings, RunInputs(network, ShiftedSamples(samples), IMAGES)).run()
     torch.set_num_threads(before)
-    reached = {name: precision(network, samples, people) for name, people in found(network, samples).items()}
+    reached = {name: compute_ap(network, samples, people) for name, people in find_people(network, samples).items()}
     assert set(reached) == {"paf", "tag"} and min(reached.values()) >= 0.95, reached

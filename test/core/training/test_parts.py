@@ -1,4 +1,4 @@
-"""The parts of the trainer by themselves: rates, averages, the order of samples, the log, the start."""
+"""Test the parts of the trainer: rates, averages, order of samples, log, initial weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from tiny_training import DOTS, Dots, first_box, tiny_network  # noqa: E402
+from tiny_training import DOTS, Dots, first_box_target, tiny_network  # noqa: E402
 
 from pose_ros.checkpoint import loading, save_checkpoint  # noqa: E402
 from pose_ros.checkpoint.reading import read_file  # noqa: E402
@@ -28,7 +28,7 @@ from pose_ros.training.optimisation import (  # noqa: E402
     rate_factor,
     restore_optimiser,
 )
-from pose_ros.training.start import starting_network  # noqa: E402
+from pose_ros.training.start import build_initial_network  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_rates_over_110_steps(settings: dict, step: int, factor: float) -> None:
     assert rate_factor(step, 110, config) == pytest.approx(factor)
 
 
-def test_parts_have_their_own_rates_and_norms_do_not_decay() -> None:
+def test_backbone_has_its_own_rate_and_norms_do_not_decay() -> None:
     network = tiny_network()
     config = OptimiserConfig(rate=1.0, backbone_rate=0.5, weight_decay=0.2, backbone_weight_decay=0.1)
     groups = make_optimiser(network, config).param_groups
@@ -82,7 +82,7 @@ def test_a_restored_optimiser_keeps_its_moments_and_takes_the_new_rates() -> Non
 def test_everything_frozen_is_refused() -> None:
     network = tiny_network()
     freeze(network, ["*"])
-    with pytest.raises(ValueError, match=r"optimiser.freeze: expected weights that are left"):
+    with pytest.raises(ValueError, match=r"optimiser.freeze: expected at least one weight to train"):
         make_optimiser(network, OptimiserConfig())
 
 
@@ -96,11 +96,11 @@ def test_freezing_names_modules() -> None:
         "neck.coarse.weight",
         "neck.norm.weight",
     }
-    with pytest.raises(ValueError, match="expected names of modules, as backbone, neck, stages, got 'backbon'"):
+    with pytest.raises(ValueError, match="expected names of modules such as backbone, neck, stages, got 'backbon'"):
         freeze(network, ["backbon"])
 
 
-def test_the_average_follows_fast_at_first_and_slowly_later() -> None:
+def test_the_average_is_fast_at_first_and_slow_later() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
     average = MovingAverage(network, 0.5)
@@ -117,7 +117,7 @@ def test_without_decay_the_average_is_the_network_itself() -> None:
     assert MovingAverage(network, 0.0).network is network
 
 
-def test_statistics_are_averaged_and_counts_are_left() -> None:
+def test_statistics_are_averaged_but_counts_are_not() -> None:
     network = torch.nn.BatchNorm2d(2)
     average = MovingAverage(network, 0.5)
     network(torch.rand(2, 2, 4, 4) + 7)
@@ -127,28 +127,28 @@ def test_statistics_are_averaged_and_counts_are_left() -> None:
 
 
 @pytest.mark.parametrize(("parts", "processes"), [(1, 1), (2, 1), (1, 2), (3, 2)])
-def test_every_step_has_the_same_samples_however_it_is_shared(parts: int, processes: int) -> None:
+def test_every_step_has_the_same_samples_for_any_split(parts: int, processes: int) -> None:
     shares = [list(Positions(2, 4, 12, parts, rank, processes)) for rank in range(processes)]
     assert all(len(share) == 2 * parts for share in shares)
     for step in range(2):
-        seen = [i for share in shares for batch in share[step * parts : (step + 1) * parts] for i in batch]
-        assert sorted(seen) == list(range(12 * (step + 2), 12 * (step + 3)))
+        indices = [i for share in shares for batch in share[step * parts : (step + 1) * parts] for i in batch]
+        assert sorted(indices) == list(range(12 * (step + 2), 12 * (step + 3)))
 
 
-def test_a_process_takes_what_another_would_have_taken_in_turn() -> None:
+def test_processes_and_accumulation_give_the_same_batches() -> None:
     alone = list(Positions(0, 3, 8, parts=2))
     first, second = (list(Positions(0, 3, 8, 1, rank, 2)) for rank in range(2))
     assert alone == [batch for pair in zip(first, second, strict=True) for batch in pair]
 
 
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
+def test_a_batch_that_cannot_be_split_is_refused() -> None:
     with pytest.raises(ValueError, match=r"batch: expected a multiple of accumulation x processes \(2 x 4\), got 12"):
         Positions(0, 1, 12, 2, 0, 4)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_on_any_number_of_workers(workers: int) -> None:
-    examples = Examples(Dots(), 10, first_box, "rgb")
+    examples = Examples(Dots(), 10, first_box_target, "rgb")
     batches = list(make_loader(examples, Positions(2, 4, 6, 2), LoaderConfig(workers=workers)))
     assert len(batches) == 4 and batches[0]["image"].shape == (3, 64, 64, 3)
     for number, batch in enumerate(batches):
@@ -158,19 +158,19 @@ def test_batches_are_the_same_on_any_number_of_workers(workers: int) -> None:
             assert (batch["people"][i].numpy() == sample.boxes[:1]).all()
 
 
-def test_pixels_become_what_the_network_takes() -> None:
+def test_pixels_are_normalised() -> None:
     spec = InputSpec("image", "NCHW", "float32", "rgb", (1.0, 2.0, 3.0), (2.0, 4.0, 5.0))
-    made = Normaliser(spec, torch.device("cpu"))(torch.full((1, 2, 2, 3), 13, dtype=torch.uint8))
-    assert made.shape == (1, 3, 2, 2) and made[0, :, 1, 1].tolist() == [6.0, 2.75, 2.0]
-    assert made.is_contiguous(memory_format=torch.channels_last)
+    images = Normaliser(spec, torch.device("cpu"))(torch.full((1, 2, 2, 3), 13, dtype=torch.uint8))
+    assert images.shape == (1, 3, 2, 2) and images[0, :, 1, 1].tolist() == [6.0, 2.75, 2.0]
+    assert images.is_contiguous(memory_format=torch.channels_last)
 
 
-def table(path: Path) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
 
 
-def test_a_table_goes_on_where_the_run_does(tmp_path: Path) -> None:
+def test_a_table_is_resumed_with_the_run(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     first = CsvTable(path, 0)
     for step in (1, 2, 3):
@@ -180,7 +180,7 @@ def test_a_table_goes_on_where_the_run_does(tmp_path: Path) -> None:
     again = CsvTable(path, 2)
     again.add({"step": 3, "loss": 7.0, "push": 1.0})
     again.add({"step": 4, "loss": 8.0})
-    assert [(row["step"], row["loss"], row["push"]) for row in table(path)] == [
+    assert [(row["step"], row["loss"], row["push"]) for row in read_table(path)] == [
         ("1", "0.333333333", ""),
         ("2", "0.666666667", ""),
         ("3", "7", "1"),
@@ -188,75 +188,77 @@ def test_a_table_goes_on_where_the_run_does(tmp_path: Path) -> None:
     ]
 
 
-def starting(tmp_path: Path, init: dict, skeleton: str = "coco_17") -> tuple:
+def build_network(tmp_path: Path, init: dict, skeleton: str = "coco_17") -> tuple:
     data = {"network": NETWORK, "skeleton": skeleton, "output": "x", "steps": 1, "data": [{}], "init": init}
-    return starting_network(build_config(TrainingConfig, {**data, "name": "mine", "licence": "MIT"}, ""))
+    return build_initial_network(build_config(TrainingConfig, {**data, "name": "mine", "licence": "MIT"}, ""))
 
 
 NETWORK = "pose_ros_mobilenet_v1_075"
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory) -> Path:
-    """A checkpoint of the default network on COCO's skeleton."""
+def saved_checkpoint(tmp_path_factory) -> Path:
+    """Checkpoint of the default network with the skeleton of COCO."""
     folder = tmp_path_factory.mktemp("saved")
-    network, said = starting(folder, {})
-    assert said == "began with random weights" and (network.spec.name, network.spec.licence) == ("mine", "MIT")
+    network, note = build_network(folder, {})
+    assert note == "initial weights: random" and (network.spec.name, network.spec.licence) == ("mine", "MIT")
     save_checkpoint(network, NETWORK, folder / "saved.pt")
     return folder / "saved.pt"
 
 
-def test_all_weights_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
-    network, said = starting(tmp_path, {"file": str(saved)})
+def test_all_weights_of_a_checkpoint(tmp_path: Path, saved_checkpoint: Path) -> None:
+    network, note = build_network(tmp_path, {"file": str(saved_checkpoint)})
     count = len(network.state_dict())
-    assert said == f"began with {count} (all) of {count} entries from {saved}"
+    assert note == f"initial weights: {count} (all) of {count} entries from {saved_checkpoint}"
 
 
-def test_the_backbone_of_a_checkpoint(tmp_path: Path, saved: Path) -> None:
-    source, _ = starting(tmp_path, {"file": str(saved)})
-    network, said = starting(tmp_path, {"file": str(saved), "parts": "backbone"}, "openpose_18")
-    assert f"began with {len(network.backbone.state_dict())} (backbone)" in said
+def test_the_backbone_of_a_checkpoint(tmp_path: Path, saved_checkpoint: Path) -> None:
+    source, _ = build_network(tmp_path, {"file": str(saved_checkpoint)})
+    network, note = build_network(tmp_path, {"file": str(saved_checkpoint), "parts": "backbone"}, "openpose_18")
+    assert f"initial weights: {len(network.backbone.state_dict())} (backbone)" in note
     assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
 
 
 @pytest.mark.parametrize("parts", ["all", "backbone", "fitting"])
-def test_a_checkpoint_is_read_once(tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, parts: str) -> None:
+def test_a_checkpoint_is_read_once(
+    tmp_path: Path, saved_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, parts: str
+) -> None:
     read = []
     monkeypatch.setattr(start, "read_file", lambda file: read.append(file) or read_file(file))
     monkeypatch.setattr(loading, "read_file", start.read_file)
-    starting(tmp_path, {"file": str(saved), "parts": parts})
-    assert read == [saved]
+    build_network(tmp_path, {"file": str(saved_checkpoint), "parts": parts})
+    assert read == [saved_checkpoint]
 
 
-def test_a_trunk_of_folded_convolutions(tmp_path: Path, saved: Path) -> None:
-    source, _ = starting(tmp_path, {"file": str(saved)})
+def test_a_backbone_of_folded_convolutions(tmp_path: Path, saved_checkpoint: Path) -> None:
+    source, _ = build_network(tmp_path, {"file": str(saved_checkpoint)})
     arrays = {}
     for number, layer in enumerate(source.backbone.layers):
         for part in ("weight", "bias"):
             arrays[f"{number:02d}_conv.{part}"] = getattr(layer.conv, part).detach().numpy()
-    np.savez(tmp_path / "trunk.npz", **arrays)
-    network, said = starting(tmp_path, {"file": str(tmp_path / "trunk.npz"), "parts": "backbone"})
-    assert "(backbone)" in said
+    np.savez(tmp_path / "backbone.npz", **arrays)
+    network, note = build_network(tmp_path, {"file": str(tmp_path / "backbone.npz"), "parts": "backbone"})
+    assert "(backbone)" in note
     assert torch.equal(network.backbone.layers[3].conv.weight, source.backbone.layers[3].conv.weight)
 
 
-def test_a_trunk_of_another_file_comes_last(tmp_path: Path, saved: Path) -> None:
-    other, _ = starting(tmp_path, {})
+def test_a_backbone_of_another_file_is_loaded_last(tmp_path: Path, saved_checkpoint: Path) -> None:
+    other, _ = build_network(tmp_path, {})
     with torch.no_grad():
         other.backbone.layers[3].conv.weight += 1
     save_checkpoint(other, NETWORK, tmp_path / "other.pt")
-    network, said = starting(tmp_path, {"file": str(saved), "backbone": str(tmp_path / "other.pt")})
-    source, _ = starting(tmp_path, {"file": str(saved)})
-    assert re.fullmatch(r"began with \d+ \(all\) of .*saved.pt, then \d+ \(backbone\) of .*other.pt", said)
+    network, note = build_network(tmp_path, {"file": str(saved_checkpoint), "backbone": str(tmp_path / "other.pt")})
+    source, _ = build_network(tmp_path, {"file": str(saved_checkpoint)})
+    assert re.fullmatch(r"initial weights: \d+ \(all\) of .*saved.pt, then \d+ \(backbone\) of .*other.pt", note)
     assert torch.equal(network.backbone.layers[3].conv.weight, other.backbone.layers[3].conv.weight)
     assert torch.equal(network.stages[0].leave.weight, source.stages[0].leave.weight)
 
 
-def test_what_does_not_fit_is_refused_or_told(tmp_path: Path, saved: Path) -> None:
+def test_mismatched_weights_are_refused_or_reported(tmp_path: Path, saved_checkpoint: Path) -> None:
     with pytest.raises(ValueError, match=r"init: expected .*stages.0.leave.weight.*parts: fitting"):
-        starting(tmp_path, {"file": str(saved)}, "openpose_18")
-    network, said = starting(tmp_path, {"file": str(saved), "parts": "fitting"}, "openpose_18")
-    assert "(fitting, not stages.0.leave.weight, stages.0.leave.bias" in said
-    source, _ = starting(tmp_path, {"file": str(saved)})
+        build_network(tmp_path, {"file": str(saved_checkpoint)}, "openpose_18")
+    network, note = build_network(tmp_path, {"file": str(saved_checkpoint), "parts": "fitting"}, "openpose_18")
+    assert "(fitting, missing stages.0.leave.weight, stages.0.leave.bias" in note
+    source, _ = build_network(tmp_path, {"file": str(saved_checkpoint)})
     assert torch.equal(network.backbone.layers[0].conv.weight, source.backbone.layers[0].conv.weight)
     assert len(network.spec.skeleton) == len(OPENPOSE_18) != len(COCO_17) != len(DOTS)

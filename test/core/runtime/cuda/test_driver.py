@@ -1,4 +1,4 @@
-"""The question for a GPU: asked of a compiled stub of the driver, and of a machine without one."""
+"""Test finding a GPU, on a compiled stub of the driver and without a driver."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(("index", "name"), [(0, "Imaginary Orin"), (1, "Imaginary RTX")], ids=["first", "second"])
-def test_a_gpu_is_described_by_the_driver(driver: str, index: int, name: str) -> None:
+def test_find_gpu_returns_what_the_driver_reports(driver: str, index: int, name: str) -> None:
     assert find_gpu(index, driver) == Gpu(index, name, (8, 7), 64 << 30, (12, 6), 4)
 
 
@@ -35,33 +35,29 @@ def test_a_gpu_is_described_by_the_driver(driver: str, index: int, name: str) ->
         pytest.param(999, "error 999", "nvidia-smi", id="any other"),
     ],
 )
-def test_a_driver_that_refuses_is_unavailable(
+def test_an_error_of_the_driver_is_unavailable(
     driver: str, monkeypatch: pytest.MonkeyPatch, init: int, reason: str, fix: str
 ) -> None:
     monkeypatch.setenv("STUB_CUDA_INIT", str(init))
-    with pytest.raises(Unavailable, match=reason) as refusal:
+    with pytest.raises(Unavailable, match=reason) as caught:
         find_gpu(0, driver)
-    assert refusal.match(f"^runtime cuda: .*; .*{fix}")
+    assert caught.match(f"^runtime cuda: .*; .*{fix}")
 
 
-@pytest.mark.parametrize(
-    ("count", "index"), [(0, 0), (2, 2), (2, -1)], ids=["none at all", "one too far", "below the first"]
-)
-def test_a_gpu_that_is_not_there_is_unavailable(
-    driver: str, monkeypatch: pytest.MonkeyPatch, count: int, index: int
-) -> None:
+@pytest.mark.parametrize(("count", "index"), [(0, 0), (2, 2), (2, -1)], ids=["no GPU", "one too far", "negative"])
+def test_a_missing_gpu_is_unavailable(driver: str, monkeypatch: pytest.MonkeyPatch, count: int, index: int) -> None:
     monkeypatch.setenv("STUB_CUDA_COUNT", str(count))
-    with pytest.raises(Unavailable, match=f"expected GPU {index}, got {count} in all"):
+    with pytest.raises(Unavailable, match=f"expected GPU {index}, got {count} in total"):
         find_gpu(index, driver)
 
 
-def test_a_machine_without_a_driver_is_told_how_to_get_one() -> None:
-    with pytest.raises(Unavailable, match="expected an NVIDIA driver, got none") as refusal:
-        find_gpu(0, "libcuda_of_no_machine.so.1")
-    assert all(word in refusal.value.fix for word in ("install", "JetPack", "--gpus all", "--runtime nvidia"))
+def test_error_for_a_missing_driver_says_how_to_install_it() -> None:
+    with pytest.raises(Unavailable, match="expected an NVIDIA driver, got none") as caught:
+        find_gpu(0, "libcuda_missing.so.1")
+    assert all(word in caught.value.fix for word in ("install", "JetPack", "--gpus all", "--runtime nvidia"))
 
 
-def test_a_file_that_is_no_library_is_no_driver(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_library_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "libcuda.so.1").write_bytes(b"not a library")
     with pytest.raises(Unavailable, match="expected an NVIDIA driver"):
         find_gpu(0, str(tmp_path / "libcuda.so.1"))
@@ -73,15 +69,15 @@ def test_a_driver_without_a_function_is_unavailable(tmp_path: Path) -> None:
         find_gpu(0, str(old))
 
 
-def test_this_machine_answers_and_its_process_lives() -> None:
-    """Whatever it is: a GPU, no driver, or a driver without a GPU."""
+def test_find_gpu_on_this_machine_does_not_end_the_process() -> None:
+    """With a GPU, without a driver, or with a driver and no GPU."""
     script = (
         "from pose_ros.runtime.cuda.driver import find_gpu\n"
         "from pose_ros.runtime.runner import Unavailable\n"
         "try:\n"
         "    print(find_gpu().name)\n"
-        "except Unavailable as refusal:\n"
-        "    print(refusal.fix)\n"
+        "except Unavailable as error:\n"
+        "    print(error.fix)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0 and done.stdout.strip(), done.stderr

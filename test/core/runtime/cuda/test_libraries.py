@@ -1,4 +1,4 @@
-"""Which library of CUDA is taken, and what a machine is told on which none works."""
+"""Test the choice of the CUDA library, and the error if none works."""
 
 from __future__ import annotations
 
@@ -23,45 +23,47 @@ def stub(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("has_bindings", [True, False], ids=["with cuda-bindings", "without"])
-def test_auto_takes_the_first_that_works(stub: Path, monkeypatch: pytest.MonkeyPatch, has_bindings: bool) -> None:
+def test_auto_uses_the_first_library_that_works(
+    stub: Path, monkeypatch: pytest.MonkeyPatch, has_bindings: bool
+) -> None:
     monkeypatch.setitem(sys.modules, BINDINGS, fake_bindings(stub) if has_bindings else None)
     monkeypatch.setitem(sys.modules, "cuda.cudart", None)
-    monkeypatch.setattr(cuda_runtime_library, "SYSTEM", ("libcudart_of_no_machine.so", str(stub)))
+    monkeypatch.setattr(cuda_runtime_library, "SYSTEM", ("libcudart_missing.so", str(stub)))
     with open_cuda(GPU) as cuda:
         assert cuda.description.endswith("cuda-bindings" if has_bindings else stub.name)
 
 
-def refuse(*_: object) -> None:
+def fail(*_: object) -> None:
     raise RuntimeError("Failed to dlopen libcuda.so.1")
 
 
-def test_where_nothing_works_each_says_why(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_says_why_each_library_failed(tmp_path: Path, stub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = tmp_path / "libcudart_old.so"
-    shutil.copy(compile_stub("driver", tmp_path), old)  # a library, but one without these functions
-    monkeypatch.setitem(sys.modules, BINDINGS, SimpleNamespace(cudaRuntimeGetVersion=refuse))
-    monkeypatch.setattr(cuda_runtime_library, "SYSTEM", ("libcudart_of_no_machine.so", str(old), str(stub)))
+    shutil.copy(compile_stub("driver", tmp_path), old)  # a library without these functions
+    monkeypatch.setitem(sys.modules, BINDINGS, SimpleNamespace(cudaRuntimeGetVersion=fail))
+    monkeypatch.setattr(cuda_runtime_library, "SYSTEM", ("libcudart_missing.so", str(old), str(stub)))
     monkeypatch.setattr(cuda_runtime_library, "PACKAGES", ())
     monkeypatch.setenv("STUB_CUDA_FAIL", "cudaSetDevice:35")
-    with pytest.raises(Unavailable) as refusal:
+    with pytest.raises(Unavailable) as caught:
         open_cuda(GPU)
-    told = (
+    expected = (
         "Imaginary Orin",
         "cuda-bindings: Failed to dlopen",
         "cannot open shared object",
         "undefined symbol",
         "(35)",
     )
-    assert [part for part in told if part not in refusal.value.reason] == []
-    assert "pip install 'cuda-bindings==12.*'" in refusal.value.fix and "JetPack" in refusal.value.fix
+    assert [text for text in expected if text not in caught.value.reason] == []
+    assert "pip install 'cuda-bindings==12.*'" in caught.value.fix and "JetPack" in caught.value.fix
 
 
 def test_the_libcudart_of_python_packages_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    brought = [
+    packaged = [
         "nvidia_wheels/cu13/lib/libcudart.so.13",
         "nvidia_wheels/cuda_runtime/lib/libcudart.so.12",
         "old_torch/lib/libcudart-d0da41ae.so.11.0",
     ]
-    for path in brought:
+    for path in packaged:
         (tmp_path / path).parent.mkdir(parents=True)
         (tmp_path / path).touch()
     patterns = [pattern for _, pattern in cuda_runtime_library.PACKAGES]
@@ -70,7 +72,7 @@ def test_the_libcudart_of_python_packages_is_found(tmp_path: Path, monkeypatch: 
     monkeypatch.syspath_prepend(tmp_path)
     found = list(cuda_runtime_library.find_libraries())
     assert found[: len(cuda_runtime_library.SYSTEM)] == list(cuda_runtime_library.SYSTEM)
-    assert {Path(path).relative_to(tmp_path).as_posix() for path in found[4:]} == set(brought)
+    assert {Path(path).relative_to(tmp_path).as_posix() for path in found[4:]} == set(packaged)
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -91,8 +93,8 @@ def test_a_process_may_end_with_everything_open(stub: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_libraries_of_this_machine_refuse_without_a_driver_and_the_process_lives() -> None:
-    """With whatever cuda-bindings and libcudart are really installed."""
+def test_without_a_driver_the_installed_libraries_do_not_end_the_process() -> None:
+    """With the cuda-bindings and libcudart that are installed here."""
     try:
         find_gpu()
     except Unavailable:
@@ -105,8 +107,8 @@ def test_the_libraries_of_this_machine_refuse_without_a_driver_and_the_process_l
         "from pose_ros.runtime.runner import Unavailable\n"
         "try:\n"
         "    open_cuda(Gpu(0, 'Imaginary Orin', (8, 7), 1 << 30, (12, 6)))\n"
-        "except Unavailable as refusal:\n"
-        "    print(refusal)\n"
+        "except Unavailable as error:\n"
+        "    print(error)\n"
     )
     done = run(script)
     assert done.returncode == 0 and "got none that works (cuda-bindings: " in done.stdout, done.stderr

@@ -1,4 +1,4 @@
-"""Memory, streams and graphs, on compiled stubs of CUDA's runtime and, where there is one, on a GPU."""
+"""Test memory, streams and graphs on compiled stubs of the CUDA runtime, and on a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stub(compiled: Path, tmp_path: Path) -> Path:
-    """A library of this test's own: the loader keeps the counters of one file for all who open it."""
+    """Copy of the library for one test, because all users of one file share its counters."""
     return Path(shutil.copy(compiled, tmp_path))
 
 
@@ -41,7 +41,7 @@ def counters(stub: Path) -> ctypes.CDLL:
 
 @pytest.fixture(params=["libcudart", "cuda-bindings"])
 def library(request: pytest.FixtureRequest, stub: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What to open the stub with."""
+    """Name of the library to open the stub with."""
     if request.param == "libcudart":
         return str(stub)
     monkeypatch.setitem(sys.modules, BINDINGS, fake_bindings(stub))
@@ -58,7 +58,7 @@ def cuda(library: str) -> Iterator[Cuda]:
     params=["stub", *(pytest.param(name, marks=pytest.mark.gpu) for name in ("cuda-bindings", "libcudart"))]
 )
 def any_cuda(request: pytest.FixtureRequest) -> Iterator[Cuda]:
-    """A stub, and this machine's own GPU where it has one."""
+    """Stub, and the GPU of this machine if it has one."""
     try:
         if request.param == "stub":
             opened = open_cuda(GPU, str(request.getfixturevalue("stub")))
@@ -70,8 +70,8 @@ def any_cuda(request: pytest.FixtureRequest) -> Iterator[Cuda]:
         yield opened
 
 
-def there_and_back(cuda: Cuda, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An array's way to the GPU and back, through page-locked memory."""
+def copy_round_trip(cuda: Cuda, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Copy an array to the GPU and back, through page-locked memory."""
     stream, device, host = cuda.make_stream(), cuda.allocate(sent.nbytes), cuda.allocate_host(sent.nbytes)
     stream.upload(device, sent)
     stream.download(host.array, device)
@@ -84,16 +84,16 @@ def there_and_back(cuda: Cuda, sent: np.ndarray[Any, Any]) -> np.ndarray[Any, An
     [np.arange(6, dtype=np.float32).reshape(2, 3), np.array([7], np.uint8), np.arange(1 << 20, dtype=np.int64)],
     ids=["floats", "one byte", "8 MB"],
 )
-def test_what_goes_up_comes_down(any_cuda: Cuda, sent: np.ndarray[Any, Any]) -> None:
-    np.testing.assert_array_equal(there_and_back(any_cuda, sent), sent)
+def test_an_array_survives_the_round_trip(any_cuda: Cuda, sent: np.ndarray[Any, Any]) -> None:
+    np.testing.assert_array_equal(copy_round_trip(any_cuda, sent), sent)
 
 
-def test_both_libraries_copy_the_same(cuda: Cuda) -> None:
+def test_both_libraries_copy_correctly(cuda: Cuda) -> None:
     sent = np.arange(100, dtype=np.float32)
-    np.testing.assert_array_equal(there_and_back(cuda, sent), sent)
+    np.testing.assert_array_equal(copy_round_trip(cuda, sent), sent)
 
 
-def test_part_of_a_buffer_can_be_fetched(cuda: Cuda) -> None:
+def test_part_of_a_buffer_can_be_downloaded(cuda: Cuda) -> None:
     fetched = np.zeros(4, np.uint8)
     stream, device = cuda.make_stream(), cuda.allocate(4)
     stream.upload(device, np.array([1, 2, 3, 4], np.uint8))
@@ -114,9 +114,9 @@ def read_only(size: int) -> np.ndarray[Any, Any]:
         pytest.param(lambda s, d: s.upload(d, np.zeros(9, np.uint8)), "8 for the buffer, got 9", id="too much up"),
         pytest.param(lambda s, d: s.download(np.zeros(9, np.uint8), d), "8 for the buffer, got 9", id="too much down"),
         pytest.param(lambda s, d: s.download(np.zeros(4, np.uint8), d, 8), "4 bytes for the array", id="small array"),
-        pytest.param(lambda s, d: s.download(np.zeros(4, np.uint8), d, -1), "got -1", id="less than nothing"),
+        pytest.param(lambda s, d: s.download(np.zeros(4, np.uint8), d, -1), "got -1", id="negative"),
         pytest.param(lambda s, d: s.upload(d, np.zeros((2, 4), np.uint8)[:, ::2]), "contiguous", id="not contiguous"),
-        pytest.param(lambda s, d: s.download(read_only(8), d), "may be written", id="read-only"),
+        pytest.param(lambda s, d: s.download(read_only(8), d), "writable array", id="read-only"),
     ],
 )
 def test_a_copy_that_does_not_fit_is_refused(cuda: Cuda, copy: Callable[[CudaStream, Any], None], message: str) -> None:
@@ -124,7 +124,7 @@ def test_a_copy_that_does_not_fit_is_refused(cuda: Cuda, copy: Callable[[CudaStr
         copy(cuda.make_stream(), cuda.allocate(8))
 
 
-def test_a_recording_runs_again_with_what_is_then_in_its_memory(any_cuda: Cuda) -> None:
+def test_a_graph_uses_the_current_content_of_its_memory(any_cuda: Cuda) -> None:
     stream, device = any_cuda.make_stream(), any_cuda.allocate(4)
     sent, got = any_cuda.allocate_host(4), any_cuda.allocate_host(4)
 
@@ -134,7 +134,7 @@ def test_a_recording_runs_again_with_what_is_then_in_its_memory(any_cuda: Cuda) 
 
     got.array[:] = 0
     graph = stream.capture(work)
-    assert not got.array.any(), "recorded, not run"
+    assert not got.array.any(), "capture must not run the work"
     for value in (5, 6):
         sent.array[:] = value
         graph.launch(stream)
@@ -147,7 +147,7 @@ def fail() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyError, CudaError], ids=["an error of the work", "a wait"])
-def test_a_stream_is_usable_after_a_recording_that_failed(any_cuda: Cuda, error: type[Exception]) -> None:
+def test_a_stream_is_usable_after_a_failed_recording(any_cuda: Cuda, error: type[Exception]) -> None:
     stream = any_cuda.make_stream()
     with pytest.raises(error):
         stream.capture(fail if error is KeyError else stream.synchronize)
@@ -157,47 +157,47 @@ def test_a_stream_is_usable_after_a_recording_that_failed(any_cuda: Cuda, error:
 
 
 @pytest.mark.parametrize("waits", [False, True], ids=["an error of the work", "a wait"])
-def test_a_recording_that_failed_leaves_nothing(cuda: Cuda, counters: ctypes.CDLL, waits: bool) -> None:
+def test_a_failed_recording_leaves_no_objects(cuda: Cuda, counters: ctypes.CDLL, waits: bool) -> None:
     stream = cuda.make_stream()
     with pytest.raises(CudaError if waits else KeyError):
         stream.capture(stream.synchronize if waits else fail)
     assert (counters.stub_live(), counters.stub_faults(), counters.stub_last_error()) == (1, 0, 0)
 
 
-def test_fifty_times_open_and_close_leave_nothing(library: str, counters: ctypes.CDLL) -> None:
+def test_fifty_cycles_of_open_and_close_leave_no_objects(library: str, counters: ctypes.CDLL) -> None:
     for _ in range(50):
         with open_cuda(GPU, library) as cuda:
             stream, device, host = cuda.make_stream(), cuda.allocate(64), cuda.allocate_host(64)
             graph = stream.capture(partial(stream.upload, device, host.array))
             assert counters.stub_live() == 4
-            for owned in (graph, device, host, stream, stream, host, device, graph):
-                owned.close()
+            for made in (graph, device, host, stream, stream, host, device, graph):
+                made.close()
             del graph
             assert counters.stub_live() == 0
             cuda.close()
     assert counters.stub_faults() == 0
 
 
-def test_closing_the_gpu_closes_what_was_made_there(cuda: Cuda, counters: ctypes.CDLL) -> None:
+def test_closing_the_gpu_closes_its_objects(cuda: Cuda, counters: ctypes.CDLL) -> None:
     device, host, stream = cuda.allocate(8), cuda.allocate_host(8), cuda.make_stream()
     graph = stream.capture(partial(stream.upload, device, host.array))
-    stream.download(host.array, device)  # under way: the memory may only go once it has arrived
+    stream.download(host.array, device)  # in progress: the memory may be freed only after the copy
     cuda.close()
     assert (counters.stub_live(), counters.stub_faults()) == (0, 0)
-    for owned in (device, host, stream, graph, cuda):
-        owned.close()
+    for made in (device, host, stream, graph, cuda):
+        made.close()
     assert counters.stub_faults() == 0
 
 
-def test_a_closed_gpu_makes_nothing(cuda: Cuda) -> None:
+def test_a_closed_gpu_creates_no_objects(cuda: Cuda) -> None:
     cuda.close()
     for make in (cuda.make_stream, partial(cuda.allocate, 8), partial(cuda.allocate_host, 8)):
-        with pytest.raises(ValueError, match="cuda: expected an open one"):
+        with pytest.raises(ValueError, match="cuda: expected an open GPU"):
             make()
 
 
 @pytest.mark.parametrize("closed", ["Stream", "DeviceBuffer", "HostBuffer", "Graph"])
-def test_what_is_closed_cannot_be_used(cuda: Cuda, counters: ctypes.CDLL, closed: str) -> None:
+def test_closed_objects_cannot_be_used(cuda: Cuda, counters: ctypes.CDLL, closed: str) -> None:
     made: dict[str, Any] = {
         "Stream": (stream := cuda.make_stream()),
         "DeviceBuffer": (device := cuda.allocate(8)),
@@ -212,22 +212,22 @@ def test_what_is_closed_cannot_be_used(cuda: Cuda, counters: ctypes.CDLL, closed
     }
     made[closed].close()
     for use in uses[closed]:
-        with pytest.raises(ValueError, match=f"{closed}: expected an open one, got one that has been closed"):
+        with pytest.raises(ValueError, match=f"{closed}: expected an open object, got a closed one"):
             use()
     assert counters.stub_faults() == 0
 
 
-def test_what_is_forgotten_goes_back(cuda: Cuda, counters: ctypes.CDLL) -> None:
+def test_unreferenced_objects_are_released(cuda: Cuda, counters: ctypes.CDLL) -> None:
     made: list[Any] = [cuda.make_stream(), cuda.allocate(8), cuda.allocate_host(8)]
     assert counters.stub_live() == len(made)
-    made[0].upload(made[1], made[2].array)  # the stream, which goes first, waits for it
+    made[0].upload(made[1], made[2].array)  # the stream is released first and waits for the copy
     for _ in range(3):
         del made[0]
         gc.collect()
     assert (counters.stub_live(), counters.stub_faults()) == (0, 0)
 
 
-def test_an_array_keeps_page_locked_memory_that_was_closed(cuda: Cuda, counters: ctypes.CDLL) -> None:
+def test_an_array_keeps_closed_page_locked_memory_alive(cuda: Cuda, counters: ctypes.CDLL) -> None:
     host = cuda.allocate_host(8)
     view = host.array.view(np.float32)[1:]
     host.close()
@@ -253,7 +253,7 @@ def test_an_array_keeps_page_locked_memory_that_was_closed(cuda: Cuda, counters:
         ("cudaGraphLaunch", lambda cuda: (s := cuda.make_stream()).capture(lambda: None).launch(s)),
     ],
 )
-def test_a_failing_call_is_named_and_leaves_nothing(
+def test_error_names_the_failed_call_and_leaves_no_objects(
     cuda: Cuda, counters: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, call: str, use: Callable[[Cuda], object]
 ) -> None:
     monkeypatch.setenv("STUB_CUDA_FAIL", f"{call}:2")
@@ -270,7 +270,7 @@ def test_a_failing_call_is_named_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("call", ["cudaFree", "cudaFreeHost", "cudaStreamDestroy", "cudaStreamSynchronize"])
-def test_close_gives_everything_back_even_after_work_that_failed(
+def test_close_releases_everything_after_failed_work(
     cuda: Cuda, counters: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     made = [cuda.allocate(8), cuda.allocate_host(8), cuda.make_stream()]
@@ -280,13 +280,13 @@ def test_close_gives_everything_back_even_after_work_that_failed(
 
 
 @pytest.mark.parametrize("nbytes", [0, -1])
-def test_a_buffer_holds_something(cuda: Cuda, nbytes: int) -> None:
+def test_an_empty_buffer_is_refused(cuda: Cuda, nbytes: int) -> None:
     for allocate in (cuda.allocate, cuda.allocate_host):
         with pytest.raises(ValueError, match=f"at least 1 byte, got {nbytes}"):
             allocate(nbytes)
 
 
-def test_every_thread_gets_the_chosen_gpu(stub: Path, counters: ctypes.CDLL) -> None:
+def test_every_thread_uses_the_chosen_gpu(stub: Path, counters: ctypes.CDLL) -> None:
     second = Gpu(1, "Imaginary RTX", (8, 7), 64 << 30, (12, 6))
     with open_cuda(second, str(stub)) as cuda:
         assert counters.stub_device() == 1
@@ -298,21 +298,19 @@ def test_every_thread_gets_the_chosen_gpu(stub: Path, counters: ctypes.CDLL) -> 
             assert counters.stub_device() == 1
 
 
-def test_any_thread_is_told_how_much_memory_is_used(cuda: Cuda, counters: ctypes.CDLL) -> None:
-    kept, told = [cuda.allocate(4096), cuda.allocate_host(64)], []
-    asking = threading.Thread(target=lambda: told.append((cuda.memory_bytes(), counters.stub_device())))
+def test_any_thread_can_read_the_used_memory(cuda: Cuda, counters: ctypes.CDLL) -> None:
+    kept, results = [cuda.allocate(4096), cuda.allocate_host(64)], []
+    thread = threading.Thread(target=lambda: results.append((cuda.memory_bytes(), counters.stub_device())))
     counters.cudaSetDevice(7)
-    asking.start()
-    asking.join()
-    assert told == [((4096, 64 << 30), 0)]
+    thread.start()
+    thread.join()
+    assert results == [((4096, 64 << 30), 0)]
     kept.clear()
     gc.collect()
     assert cuda.memory_bytes() == (0, 64 << 30)
 
 
-def test_memory_that_cannot_be_told_is_unknown(
-    cuda: Cuda, counters: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_is_none_if_the_call_fails(cuda: Cuda, counters: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUB_CUDA_FAIL", "cudaMemGetInfo:700")
     assert cuda.memory_bytes() is None and counters.stub_last_error() == 0
     monkeypatch.delenv("STUB_CUDA_FAIL")
@@ -320,5 +318,5 @@ def test_memory_that_cannot_be_told_is_unknown(
     assert cuda.memory_bytes() is None
 
 
-def test_the_library_is_named(library: str, cuda: Cuda) -> None:
+def test_the_description_names_the_library(library: str, cuda: Cuda) -> None:
     assert cuda.description == f"CUDA 12.6 through {Path(library).name}"

@@ -1,4 +1,4 @@
-"""The cache of engines: every decision of the table in docs/engine_cache.md."""
+"""Test every decision in the table of docs/engine_cache.md."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ OTHERS = {
     "options": {"options": "level 5"},
 }
 OLD, NEW = b"old!", b"new!"
-NOBODY = 65534
+NOBODY_UID = 65534
 TABLE = Path(__file__).parents[4] / "docs/engine_cache.md"
 
 
 @dataclass
 class Bench:
-    """A cache, what stands in it, and what it says."""
+    """Cache under test, with its content and messages."""
 
     folder: Path
     stack: ExitStack
     monkeypatch: pytest.MonkeyPatch
-    said: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     builds: int = 0
-    refused: bytes | None = None
+    refused_plan: bytes | None = None
     other: Path | None = None
     build_error: BaseException | None = None
     on_wait: Callable[[], object] = lambda: None
@@ -63,12 +63,12 @@ class Bench:
         return self.plan.with_suffix(".json")
 
     def put(self, key: EngineKey = KEY, name: str = "default", plan: bytes = OLD) -> Path:
-        """Build an engine as another process would have."""
+        """Build an engine, as another process would."""
         EngineCache(self.folder).get(key, lambda: plan, lambda line: None, name)
         return self.folder / plan_name(key, name)
 
     def get(self) -> bytes:
-        return self.cache.get(KEY, self._build, self._say, "default", refused=self.refused)
+        return self.cache.get(KEY, self._build, self._notify, "default", refused_plan=self.refused_plan)
 
     def _build(self) -> bytes:
         self.builds += 1
@@ -76,27 +76,27 @@ class Bench:
             raise self.build_error
         return NEW
 
-    def _say(self, line: str) -> None:
+    def _notify(self, line: str) -> None:
         names = {self.plan.name: "PLAN", str(self.folder): "FOLDER"} | (
             {self.other.name: "OTHER"} if self.other else {}
         )
-        for name, stands_for in names.items():
-            line = line.replace(name, stands_for)
-        self.said.append(line)
+        for name, placeholder in names.items():
+            line = line.replace(name, placeholder)
+        self.lines.append(line)
         if "waiting" in line:
             self.on_wait()
 
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """In a folder that anyone may enter, which pytest's own are not."""
+    """Bench in a folder that every user may enter. The folders of pytest are private."""
     with ExitStack() as stack, monkeypatch.context() as patches:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.chmod(0o755)
         yield Bench(folder / "engines", stack, patches)
 
 
-# What stands there, by the table's names of the cases.
+# Preparation of each case. The names are those of the table.
 
 
 def with_other(bench: Bench, **changes: str) -> None:
@@ -107,14 +107,14 @@ def with_several_others(bench: Bench) -> None:
     for level in (0, 1, 2, 4, 5):
         bench.put(replace(KEY, gpu="AGX", options=f"level {level}"))
     with_other(bench, tensorrt="10.0.1")
-    assert bench.other != min(bench.folder.glob("*.plan"))  # or any choice would be right
+    assert bench.other != min(bench.folder.glob("*.plan"))  # otherwise the first file would also be correct
 
 
 def with_other_name(bench: Bench) -> None:
     bench.other = bench.put(replace(KEY, gpu="Xavier"), "default-2")
 
 
-def changed(file: str, change: Callable[[bytes], bytes]) -> Callable[[Bench], None]:
+def change_file(file: str, change: Callable[[bytes], bytes]) -> Callable[[Bench], None]:
     def arrange(bench: Bench) -> None:
         path = bench.put().with_suffix(file)
         path.write_bytes(change(path.read_bytes()))
@@ -122,11 +122,11 @@ def changed(file: str, change: Callable[[bytes], bytes]) -> Callable[[Bench], No
     return arrange
 
 
-def removed(file: str) -> Callable[[Bench], None]:
+def remove_file(file: str) -> Callable[[Bench], None]:
     return lambda bench: bench.put().with_suffix(file).unlink()
 
 
-def linked(file: str) -> Callable[[Bench], None]:
+def link_file(file: str) -> Callable[[Bench], None]:
     def arrange(bench: Bench) -> None:
         path = bench.put().with_suffix(file)
         bench.other = path.rename(bench.folder.parent / "elsewhere")
@@ -135,12 +135,12 @@ def linked(file: str) -> Callable[[Bench], None]:
     return arrange
 
 
-def foreign(*files: str) -> Callable[[Bench], None]:
+def replace_files(*files: str) -> Callable[[Bench], None]:
     def arrange(bench: Bench) -> None:
         bench.put()
-        theirs = bench.put(replace(KEY, gpu="Xavier"), plan=b"else")
+        foreign = bench.put(replace(KEY, gpu="Xavier"), plan=b"else")
         for file in files:
-            theirs.with_suffix(file).replace(bench.plan.with_suffix(file))
+            foreign.with_suffix(file).replace(bench.plan.with_suffix(file))
 
     return arrange
 
@@ -152,38 +152,38 @@ def with_pipe(bench: Bench) -> None:
 
 def with_refused(bench: Bench) -> None:
     bench.put()
-    bench.refused = OLD
+    bench.refused_plan = OLD
 
 
 def with_refused_and_rebuilt(bench: Bench) -> None:
     bench.put()
-    bench.refused = b"another"
+    bench.refused_plan = b"another"
 
 
-def unfinished(bench: Bench) -> None:
+def with_unfinished(bench: Bench) -> None:
     bench.folder.mkdir()
     (bench.folder / f".{bench.plan.name}.0123456789abcdef").write_bytes(b"ol")
 
 
-def read_only(bench: Bench, there: bool) -> None:
-    if there:
+def make_read_only(bench: Bench, has_engine: bool) -> None:
+    if has_engine:
         bench.put()
     bench.folder.mkdir(exist_ok=True)
     bench.folder.chmod(0o555)
-    bench.stack.enter_context(unprivileged())
+    bench.stack.enter_context(drop_root())
 
 
 @contextmanager
-def unprivileged() -> Iterator[None]:
-    """Root may write everywhere."""
+def drop_root() -> Iterator[None]:
+    """Act as an unprivileged user, because root may write everywhere."""
     before = os.geteuid()
     if before == 0:
-        os.seteuid(NOBODY)
+        os.seteuid(NOBODY_UID)
     yield
     os.seteuid(before)
 
 
-def full(bench: Bench) -> None:
+def with_full_disk(bench: Bench) -> None:
     def fail(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -198,22 +198,22 @@ def without_locks(bench: Bench) -> None:
 
 
 def while_another_builds(bench: Bench, succeeds: bool) -> None:
-    """It has the lock, and finishes once we wait for it."""
+    """Hold the lock as another process would, and release it when the cache waits."""
     bench.folder.mkdir()
     lock = bench.plan.with_name(f".{bench.plan.stem}.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
 
     def finish() -> None:
         if succeeds:
-            aside = replace(bench, folder=bench.folder.parent / "aside")
-            for file in (aside.put(), aside.sidecar):
+            other = replace(bench, folder=bench.folder.parent / "other")
+            for file in (other.put(), other.sidecar):
                 file.replace(bench.folder / file.name)
         lock.close()
 
     bench.on_wait = finish
 
 
-def failing(error: BaseException) -> Callable[[Bench], None]:
+def fail_with(error: BaseException) -> Callable[[Bench], None]:
     return lambda bench: setattr(bench, "build_error", error)
 
 
@@ -223,48 +223,48 @@ CASES: dict[str, Callable[[Bench], object]] = {
     **{f"other {name}": lambda bench, c=changes: with_other(bench, **c) for name, changes in OTHERS.items()},
     "several others": with_several_others,
     "other name": with_other_name,
-    "no sidecar": removed(".json"),
-    "no plan": removed(".plan"),
-    "plan changed": changed(".plan", lambda plan: b"?" + plan[1:]),
-    "plan short": changed(".plan", lambda plan: plan[:-1]),
-    "plan long": changed(".plan", lambda plan: plan + b"!"),
-    "sidecar changed": changed(".json", lambda sidecar: sidecar.replace(b'"default"', b'"another"')),
-    "sidecar short": changed(".json", lambda sidecar: sidecar[:-3]),
-    "sidecar long": changed(".json", lambda sidecar: sidecar.ljust(1 << 20)),
-    "foreign pair": foreign(".plan", ".json"),
-    "foreign plan": foreign(".plan"),
-    "link to plan": linked(".plan"),
-    "link to sidecar": linked(".json"),
+    "no sidecar": remove_file(".json"),
+    "no plan": remove_file(".plan"),
+    "plan changed": change_file(".plan", lambda plan: b"?" + plan[1:]),
+    "plan short": change_file(".plan", lambda plan: plan[:-1]),
+    "plan long": change_file(".plan", lambda plan: plan + b"!"),
+    "sidecar changed": change_file(".json", lambda sidecar: sidecar.replace(b'"default"', b'"another"')),
+    "sidecar short": change_file(".json", lambda sidecar: sidecar[:-3]),
+    "sidecar long": change_file(".json", lambda sidecar: sidecar.ljust(1 << 20)),
+    "foreign pair": replace_files(".plan", ".json"),
+    "foreign plan": replace_files(".plan"),
+    "link to plan": link_file(".plan"),
+    "link to sidecar": link_file(".json"),
     "pipe": with_pipe,
     "refused": with_refused,
     "refused, rebuilt": with_refused_and_rebuilt,
-    "unfinished": unfinished,
-    "read-only, there": lambda bench: read_only(bench, there=True),
-    "read-only": lambda bench: read_only(bench, there=False),
+    "unfinished": with_unfinished,
+    "read-only, stored": lambda bench: make_read_only(bench, has_engine=True),
+    "read-only": lambda bench: make_read_only(bench, has_engine=False),
     "no folder": lambda bench: bench.folder.touch(),
-    "full": full,
+    "full": with_full_disk,
     "no locks": without_locks,
     "other builds": lambda bench: while_another_builds(bench, succeeds=True),
     "other fails": lambda bench: while_another_builds(bench, succeeds=False),
-    "build fails": failing(ValueError("TensorRT cannot")),
-    "interrupted": failing(KeyboardInterrupt()),
+    "build fails": fail_with(ValueError("TensorRT cannot")),
+    "interrupted": fail_with(KeyboardInterrupt()),
 }
 
 
-def table() -> dict[str, tuple[str, str, list[str]]]:
-    """Outcome, kept and said of each case, as docs/engine_cache.md has them."""
+def read_table() -> dict[str, tuple[str, str, list[str]]]:
+    """Read outcome, stored and messages of each case from docs/engine_cache.md."""
     decisions = TABLE.read_text(encoding="utf-8").partition("## Every decision")[2]
     rows = [re.split(r" *\| *", line.strip("| "), maxsplit=4) for line in decisions.splitlines() if line[:1] == "|"]
     return {row[0]: (row[2], row[3], row[4].rstrip(" |").split(" · ") if row[4:] else []) for row in rows[2:]}
 
 
 def test_the_table_and_the_tests_have_the_same_cases() -> None:
-    assert list(table()) == list(CASES)
+    assert list(read_table()) == list(CASES)
 
 
 @pytest.mark.parametrize("case", list(CASES))
 def test_decision(case: str, bench: Bench) -> None:
-    outcome, kept, said = table()[case]
+    outcome, stored, messages = read_table()[case]
     CASES[case](bench)
     others = [bench.other.read_bytes()] if bench.other else []
     if outcome == "raises":
@@ -272,18 +272,18 @@ def test_decision(case: str, bench: Bench) -> None:
             bench.get()
     else:
         assert bench.get() == (NEW if outcome.startswith("builds") else OLD)
-    assert bench.builds == (outcome != "hands out")
-    assert bench.said == list(filter(None, said))
+    assert bench.builds == (outcome != "loads")
+    assert bench.lines == list(filter(None, messages))
     assert others == ([bench.other.read_bytes()] if bench.other else [])
-    bench.build_error, bench.refused, before = None, None, bench.builds
+    bench.build_error, bench.refused_plan, before = None, None, bench.builds
     bench.get()
-    assert ("yes" if bench.builds == before else "no") == kept
+    assert ("yes" if bench.builds == before else "no") == stored
 
 
-def test_of_engines_that_are_equally_near_the_newest_is_named(bench: Bench) -> None:
+def test_of_equally_similar_engines_the_newest_is_named(bench: Bench) -> None:
     for year in (2023, 2025, 2024):
         plan = bench.put(replace(KEY, tensorrt=f"10.{year}"))
         sidecar = replace(read_sidecar(plan), built=datetime(year, 1, 1, tzinfo=timezone.utc))
         plan.with_suffix(".json").write_bytes(sidecar.to_bytes())
     bench.get()
-    assert [line.partition(": ")[2] for line in bench.said] == ["tensorrt 10.2025, this is 10.3.0: building anew"]
+    assert [line.partition(": ")[2] for line in bench.lines] == ["tensorrt 10.2025, this is 10.3.0: rebuilding"]

@@ -1,4 +1,4 @@
-"""The cache of engines among processes: one builds, the others wait; a killed one leaves neither plan nor lock."""
+"""Test the engine cache with several processes: one builds, the others wait. A killed one leaves no plan or lock."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from pose_ros.runtime.tensorrt.key import EngineKey
 
 folder, plan, die = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 
-def tell(line):
+def report(line):
     print(line, flush=True)
 
 def build():
-    tell("building")
-    sys.stdin.readline()  # until the test lets it go on
+    report("building")
+    sys.stdin.readline()  # until the test continues it
     return plan.encode()
 
-def die_instead(*arguments):
+def kill_self(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 if die == "before the rename":
-    os.fsync = die_instead
+    os.fsync = kill_self
 elif die == "before the sidecar":
-    written = engine_file.write
-    engine_file.write = lambda path, data: written(path, data) if path.suffix == ".plan" else die_instead()
+    write = engine_file.write
+    engine_file.write = lambda path, data: write(path, data) if path.suffix == ".plan" else kill_self()
 key = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3", "")
-tell("got " + EngineCache(folder).get(key, build, tell, "default").decode())
+report("got " + EngineCache(folder).get(key, build, report, "default").decode())
 """
 TIMEOUT_S = 60
 Start = Callable[..., subprocess.Popen[str]]
@@ -48,7 +48,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts processes that want the same engine; the plan that each would build is another one."""
+    """Starts processes that need the same engine. Each would build a different plan."""
     with ExitStack() as stack:
 
         def begin(plan: str, die: str = "never") -> subprocess.Popen[str]:
@@ -63,87 +63,86 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield begin
 
 
-def line(process: subprocess.Popen[str]) -> str:
+def read_line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def until_building(process: subprocess.Popen[str]) -> str:
-    said = line(process)
-    assert line(process) == "building"
-    return said
+def wait_until_building(process: subprocess.Popen[str]) -> str:
+    """Wait until the process builds. Return the message before it."""
+    message = read_line(process)
+    assert read_line(process) == "building"
+    return message
 
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
-    """Let it build to the end, if it builds."""
-    said, _ = process.communicate("go on\n", timeout=TIMEOUT_S)
-    return said.splitlines()
+    """Continue the process to its end. Return its output lines."""
+    output, _ = process.communicate("continue\n", timeout=TIMEOUT_S)
+    return output.splitlines()
 
 
-def engines(folder: Path) -> EngineCache:
+def open_cache(folder: Path) -> EngineCache:
     return EngineCache(folder / "engines")
 
 
-def test_of_two_processes_one_builds(start: Start, tmp_path: Path) -> None:
+def test_only_one_of_two_processes_builds(start: Start, tmp_path: Path) -> None:
     first = start("first")
-    assert "not built yet" in until_building(first)
+    assert "not built yet" in wait_until_building(first)
     second = start("second")
-    assert line(second).endswith("another process is building it: waiting")
+    assert read_line(second).endswith("another process is building it: waiting")
     assert finish(first) == ["got first"]
     assert finish(second) == ["got first"]
-    assert [entry.fault for entry in engines(tmp_path).entries()] == [""]
+    assert [entry.fault for entry in open_cache(tmp_path).entries()] == [""]
     assert len(os.listdir(tmp_path / "engines")) == 2
 
 
 def test_a_killed_build_leaves_no_plan_and_no_lock(start: Start, tmp_path: Path) -> None:
     first = start("first")
-    until_building(first)
+    wait_until_building(first)
     first.send_signal(signal.SIGKILL)
     first.wait(TIMEOUT_S)
-    assert engines(tmp_path).entries() == []
+    assert open_cache(tmp_path).entries() == []
     second = start("second")
-    assert "not built yet" in until_building(second)
+    assert "not built yet" in wait_until_building(second)
     assert finish(second) == ["got second"]
     assert finish(start("third")) == ["got second"]
     assert len(os.listdir(tmp_path / "engines")) == 2
 
 
-def test_who_waits_builds_when_the_builder_is_killed(start: Start) -> None:
+def test_a_waiting_process_builds_if_the_builder_is_killed(start: Start) -> None:
     first = start("first")
-    until_building(first)
+    wait_until_building(first)
     second = start("second")
-    assert line(second).endswith("waiting")
+    assert read_line(second).endswith("waiting")
     first.send_signal(signal.SIGKILL)
-    assert "not built yet" in until_building(second)
+    assert "not built yet" in wait_until_building(second)
     assert finish(second) == ["got second"]
 
 
 @pytest.mark.parametrize("where", ["before the rename", "before the sidecar"])
-def test_a_process_killed_while_it_writes_leaves_nothing_that_is_handed_out(
-    where: str, start: Start, tmp_path: Path
-) -> None:
+def test_a_process_killed_while_writing_leaves_no_engine_that_loads(where: str, start: Start, tmp_path: Path) -> None:
     first = start("first", where)
     assert finish(first)[-1] == "building" and first.returncode == -signal.SIGKILL
     second = start("second")
-    assert ("its sidecar is missing" if where.endswith("sidecar") else "not built yet") in until_building(second)
+    assert ("its sidecar is missing" if where.endswith("sidecar") else "not built yet") in wait_until_building(second)
     assert finish(second) == ["got second"]
     assert len(os.listdir(tmp_path / "engines")) == 2
 
 
-def test_ctrl_c_in_a_build_leaves_nothing(start: Start, tmp_path: Path) -> None:
+def test_ctrl_c_in_a_build_leaves_no_file(start: Start, tmp_path: Path) -> None:
     first = start("first")
-    until_building(first)
+    wait_until_building(first)
     first.send_signal(signal.SIGINT)
     first.wait(TIMEOUT_S)
     assert os.listdir(tmp_path / "engines") == []
 
 
-def test_nobody_prunes_what_another_process_builds(start: Start, tmp_path: Path) -> None:
-    """There is an old plan, broken, which is just being replaced."""
+def test_an_engine_that_another_process_builds_is_not_pruned(start: Start, tmp_path: Path) -> None:
+    """A broken old plan is being replaced."""
     assert finish(start("old"))[-1] == "got old"
-    (entry,) = engines(tmp_path).entries()
+    (entry,) = open_cache(tmp_path).entries()
     entry.plan.write_bytes(b"damaged")
     builder = start("new")
-    assert "expected 3 at most" in until_building(builder)
-    assert engines(tmp_path).prune(lambda entry: False) == [] and entry.plan.exists()
+    assert "expected 3 at most" in wait_until_building(builder)
+    assert open_cache(tmp_path).prune(lambda entry: False) == [] and entry.plan.exists()
     assert finish(builder) == ["got new"]
-    assert len(engines(tmp_path).prune(lambda entry: False)) == 1
+    assert len(open_cache(tmp_path).prune(lambda entry: False)) == 1

@@ -1,4 +1,4 @@
-"""Damaged and hostile files: an engine is handed out as it was built or built anew, and nothing outside is touched."""
+"""Test damaged and hostile files: they are never loaded, and no file outside the cache is touched."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from pose_ros.runtime.tensorrt.key import EngineKey
 
 KEY = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3x368x656", "level 3")
 OLD, NEW = bytes(range(200)), b"new"
-FEW = settings(max_examples=30)  # each makes and removes files
+FEW = settings(max_examples=30)  # each example creates and removes files
 BUILT = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
 
 @pytest.fixture(autouse=True, scope="module")
-def without_waiting_for_the_disk() -> Iterator[None]:
+def without_fsync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patches:
         patches.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
 @contextmanager
-def engine(plan: bytes = OLD) -> Iterator[tuple[EngineCache, Path]]:
-    """A cache with one engine, and where its plan lies."""
+def make_engine(plan: bytes = OLD) -> Iterator[tuple[EngineCache, Path]]:
+    """Make a cache with one engine. Yield the cache and the path of the plan."""
     with TemporaryDirectory() as folder:
         cache = EngineCache(Path(folder) / "engines")
         cache.get(KEY, lambda: plan, lambda line: None, "default")
@@ -49,16 +49,16 @@ def get(cache: EngineCache, key: EngineKey = KEY) -> bytes:
 
 @FEW
 @given(field=st.sampled_from(list(KEY.to_dict())), text=st.text())
-def test_any_other_field_is_another_engine(field: str, text: str) -> None:
+def test_another_field_value_is_another_engine(field: str, text: str) -> None:
     other = replace(KEY, **{field: text})
-    with engine() as (cache, _):
+    with make_engine() as (cache, _):
         assert get(cache, other) == (OLD if other == KEY else NEW)
         assert get(cache) == OLD
 
 
 @pytest.mark.parametrize("file", [".plan", ".json"])
-def test_every_single_byte_counts(file: str) -> None:
-    with engine() as (cache, plan), plan.with_suffix(file).open("r+b", buffering=0) as damaged:
+def test_every_changed_byte_is_detected(file: str) -> None:
+    with make_engine() as (cache, plan), plan.with_suffix(file).open("r+b", buffering=0) as damaged:
         data = damaged.read()
         for index, byte in enumerate(data):
             os.pwrite(damaged.fileno(), bytes([byte ^ 1]), index)
@@ -72,9 +72,9 @@ def test_every_single_byte_counts(file: str) -> None:
 
 @FEW
 @given(file=st.sampled_from([".plan", ".json"]), where=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
-def test_a_damaged_engine_is_built_anew(file: str, where: float, byte: int) -> None:
-    """One byte is another one, or, for 0, the file ends there."""
-    with engine() as (cache, plan):
+def test_a_damaged_engine_is_rebuilt(file: str, where: float, byte: int) -> None:
+    """Change one byte, or truncate the file there if ``byte`` is 0."""
+    with make_engine() as (cache, plan):
         path = plan.with_suffix(file)
         data = path.read_bytes()
         index = int(where * len(data))
@@ -91,8 +91,8 @@ JSON = st.recursive(
 ENTRIES = ("key", "model", "plan_sha256", "plan_bytes", "built", "build_s", "versions", "more")
 
 
-def signed(body: object) -> bytes:
-    """With a checksum that is right, as an enemy would write it."""
+def sign(body: object) -> bytes:
+    """Add the correct checksum, as an attacker would."""
     if isinstance(body, dict):
         body = {**body, "sidecar_sha256": hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()}
     return json.dumps(body, sort_keys=True, indent=1).encode() + b"\n"
@@ -106,17 +106,17 @@ def body_of(plan: Path) -> dict[str, object]:
 
 @FEW
 @given(name=st.sampled_from(ENTRIES), value=JSON)
-def test_signed_nonsense_never_gets_a_wrong_plan_handed_out(name: str, value: object) -> None:
-    with engine() as (cache, plan):
-        plan.with_suffix(".json").write_bytes(signed({**body_of(plan), name: value}))
+def test_a_signed_wrong_sidecar_never_loads_a_wrong_plan(name: str, value: object) -> None:
+    with make_engine() as (cache, plan):
+        plan.with_suffix(".json").write_bytes(sign({**body_of(plan), name: value}))
         assert [entry.plan for entry in cache.entries()] == [plan]
-        assert get(cache) in (OLD, NEW)  # the plan is OLD, whatever the sidecar says of it
+        assert get(cache) in (OLD, NEW)  # the plan file is still OLD
 
 
 @FEW
-@given(data=st.binary(max_size=300) | JSON.map(signed))
-def test_any_other_file_in_the_sidecars_place_is_noticed(data: bytes) -> None:
-    with engine() as (cache, plan):
+@given(data=st.binary(max_size=300) | JSON.map(sign))
+def test_any_other_content_of_the_sidecar_is_detected(data: bytes) -> None:
+    with make_engine() as (cache, plan):
         plan.with_suffix(".json").write_bytes(data)
         assert cache.entries()[0].sidecar is None
         assert get(cache) == NEW
@@ -125,10 +125,10 @@ def test_any_other_file_in_the_sidecars_place_is_noticed(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [b"[" * 60000, b"9" * 60000, b'{"key":' * 9000, b"\xff\xfe", b"NaN"], ids=lambda data: repr(data[:7])
 )
-def test_json_that_readers_break_on(data: bytes) -> None:
-    with engine() as (cache, plan):
+def test_json_that_breaks_parsers_is_detected(data: bytes) -> None:
+    with make_engine() as (cache, plan):
         plan.with_suffix(".json").write_bytes(data)
-        assert cache.entries()[0].fault.startswith("its sidecar says nothing that we know")
+        assert cache.entries()[0].fault.startswith("its sidecar is not valid")
         assert get(cache) == NEW
 
 
@@ -137,8 +137,8 @@ def test_json_that_readers_break_on(data: bytes) -> None:
     ["../../outside", "/etc/outside", "a/b", "..", "", ".hidden", "-rf", "a\0b", "ä\n", "*", "n" * 500],
     ids=repr,
 )
-def test_no_name_of_a_model_leads_out_of_the_folder(name: str) -> None:
-    with engine() as (cache, _):
+def test_no_model_name_leads_out_of_the_folder(name: str) -> None:
+    with make_engine() as (cache, _):
         assert cache.get(KEY, lambda: NEW, lambda line: None, name) == NEW
         assert cache.get(KEY, lambda: OLD, lambda line: None, name) == NEW
         assert {path.parent for path in cache.folder.parent.rglob("*.*")} == {cache.folder}
@@ -146,7 +146,8 @@ def test_no_name_of_a_model_leads_out_of_the_folder(name: str) -> None:
         assert len(cache.prune(lambda entry: entry.model == "default")) == 1
 
 
-def outside(plan: Path) -> Path:
+def write_outside(plan: Path) -> Path:
+    """Write a file outside the cache."""
     path = plan.parent.parent / "precious"
     path.write_bytes(b"precious")
     return path
@@ -161,9 +162,9 @@ LINKS: dict[str, Callable[[Path], Path]] = {
 
 
 @pytest.mark.parametrize("which", list(LINKS))
-def test_what_links_lead_to_stays(which: str) -> None:
-    with engine() as (cache, plan):
-        precious, link = outside(plan), LINKS[which](plan)
+def test_the_target_of_a_link_is_not_touched(which: str) -> None:
+    with make_engine() as (cache, plan):
+        precious, link = write_outside(plan), LINKS[which](plan)
         plan.unlink()
         link.unlink(missing_ok=True)
         link.symlink_to(precious)
@@ -172,8 +173,8 @@ def test_what_links_lead_to_stays(which: str) -> None:
         assert precious.read_bytes() == b"precious"
 
 
-def test_folders_in_the_place_of_files_are_left_alone() -> None:
-    with engine() as (cache, plan):
+def test_folders_in_place_of_files_are_not_touched() -> None:
+    with make_engine() as (cache, plan):
         plan.unlink()
         plan.mkdir()
         assert get(cache) == NEW
@@ -181,9 +182,9 @@ def test_folders_in_the_place_of_files_are_left_alone() -> None:
         assert plan.is_dir()
 
 
-def test_a_sidecar_that_names_other_files_removes_none() -> None:
-    with engine() as (cache, plan):
-        precious = outside(plan)
+def test_a_sidecar_with_other_file_names_removes_none_of_them() -> None:
+    with make_engine() as (cache, plan):
+        precious = write_outside(plan)
         sidecar = Sidecar(
             KEY, "../precious", hashlib.sha256(OLD).hexdigest(), len(OLD), BUILT, 1.0, {"../precious": ""}
         )
@@ -192,9 +193,9 @@ def test_a_sidecar_that_names_other_files_removes_none() -> None:
         assert precious.read_bytes() == b"precious"
 
 
-def test_what_a_link_in_the_place_of_timings_leads_to_stays() -> None:
-    with engine() as (cache, plan):
-        precious = outside(plan)
+def test_the_target_of_a_link_in_place_of_timings_is_not_touched() -> None:
+    with make_engine() as (cache, plan):
+        precious = write_outside(plan)
         cache.keep_timing_cache(KEY, b"timings")
         (timings,) = cache.folder.glob("timing-*")
         timings.unlink()
@@ -205,15 +206,15 @@ def test_what_a_link_in_the_place_of_timings_leads_to_stays() -> None:
         assert precious.read_bytes() == b"precious"
 
 
-def test_an_engine_under_another_name_is_none() -> None:
-    with engine() as (cache, plan):
+def test_an_engine_with_a_wrong_file_name_is_broken() -> None:
+    with make_engine() as (cache, plan):
         other = plan.with_name(f"default-{'0' * 16}.plan")
         for suffix in (".plan", ".json"):
             plan.with_suffix(suffix).rename(other.with_suffix(suffix))
-        assert [entry.fault for entry in cache.entries()] == ["its sidecar is that of another engine"]
+        assert [entry.fault for entry in cache.entries()] == ["its sidecar belongs to another engine"]
 
 
-def test_a_disk_that_is_full_half_way_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_leaves_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def fail_later(descriptor: int) -> None:
@@ -221,7 +222,7 @@ def test_a_disk_that_is_full_half_way_holds_nothing(monkeypatch: pytest.MonkeyPa
         if len(calls) == 2:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with engine() as (cache, plan):
+    with make_engine() as (cache, plan):
         cache.prune(lambda entry: False)
         monkeypatch.setattr(os, "fsync", fail_later)
         assert get(cache) == NEW and len(calls) == 2

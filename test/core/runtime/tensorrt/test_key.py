@@ -1,4 +1,4 @@
-"""What an engine depends on: keys that differ anywhere have different digests, and so have models."""
+"""Test engine keys and model checksums: any difference changes the digest."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ KEYS = st.builds(EngineKey, *[st.text(st.characters())] * len(FIELDS))
 
 
 @given(KEYS)
-def test_a_key_comes_back_from_its_entries_in_any_order(key: EngineKey) -> None:
-    entries = dict(reversed(key.to_dict().items()))
-    assert EngineKey.from_dict(entries) == key
-    assert EngineKey.from_dict(entries).digest == key.digest
+def test_a_key_is_restored_from_its_fields_in_any_order(key: EngineKey) -> None:
+    data = dict(reversed(key.to_dict().items()))
+    assert EngineKey.from_dict(data) == key
+    assert EngineKey.from_dict(data).digest == key.digest
 
 
 @given(KEYS, st.sampled_from(FIELDS), st.text(min_size=1))
@@ -36,7 +36,7 @@ def test_any_field_changes_the_digest(key: EngineKey, name: str, more: str) -> N
 
 
 @given(st.lists(st.text(max_size=3), min_size=7, max_size=7), st.lists(st.text(max_size=3), min_size=7, max_size=7))
-def test_equal_digests_are_of_equal_keys(first: list[str], second: list[str]) -> None:
+def test_equal_digests_mean_equal_keys(first: list[str], second: list[str]) -> None:
     assert (EngineKey(*first).digest == EngineKey(*second).digest) == (first == second)
 
 
@@ -51,13 +51,13 @@ def test_text_moved_to_the_next_field_changes_the_digest(text: str, index: int, 
 @pytest.mark.parametrize(
     ("data", "error", "words"),
     [
-        pytest.param([], TypeError, "expected its fields, got list", id="no fields"),
+        pytest.param([], TypeError, "expected a dict of its fields, got list", id="no dict"),
         pytest.param({}, ValueError, "got none", id="empty"),
         pytest.param({**dict.fromkeys(FIELDS, ""), "more": ""}, ValueError, "expected model_sha256, ", id="one more"),
         pytest.param({**dict.fromkeys(FIELDS, ""), "gpu": 3}, TypeError, "EngineKey.gpu: expected text", id="number"),
     ],
 )
-def test_no_key(data: object, error: type[Exception], words: str) -> None:
+def test_wrong_fields_are_refused(data: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         EngineKey.from_dict(data)
 
@@ -67,8 +67,8 @@ def test_a_model_in_one_file_has_the_checksum_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["initializer", "in a subgraph"])
-def test_weights_in_another_file_count(nested: bool, tmp_path: Path) -> None:
-    model = with_weights_outside(tmp_path, nested)
+def test_external_weights_change_the_checksum(nested: bool, tmp_path: Path) -> None:
+    model = write_model_with_external_weights(tmp_path, nested)
     before = model_sha256(model)
     assert before != hashlib.sha256(model.read_bytes()).hexdigest()
     weights = tmp_path / "weights.bin"
@@ -76,12 +76,12 @@ def test_weights_in_another_file_count(nested: bool, tmp_path: Path) -> None:
     weights.write_bytes(b"\1" + original[1:])
     changed = model_sha256(model)
     weights.unlink()
-    absent = model_sha256(model)
+    missing = model_sha256(model)
     weights.write_bytes(original)
-    assert len({before, changed, absent}) == 3 and model_sha256(model) == before
+    assert len({before, changed, missing}) == 3 and model_sha256(model) == before
 
 
-def with_weights_outside(folder: Path, nested: bool) -> Path:
+def write_model_with_external_weights(folder: Path, nested: bool) -> Path:
     onnx = pytest.importorskip("onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     output = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [512])
@@ -102,7 +102,7 @@ def with_weights_outside(folder: Path, nested: bool) -> Path:
 
 
 @given(before=st.integers(0, 70), length=st.sampled_from([1, 5, 127, 128, 300]))
-def test_names_are_found_wherever_a_piece_of_the_file_ends(
+def test_names_are_found_across_chunks_of_the_file(
     before: int, length: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     name = "w" * length
@@ -111,13 +111,13 @@ def test_names_are_found_wherever_a_piece_of_the_file_ends(
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     path.write_bytes(data)
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(model_checksum, "_PIECE_BYTES", 32)
+        patches.setattr(model_checksum, "_CHUNK_BYTES", 32)
         got = model_sha256(path)
     assert got == model_checksum.sha256_of_json([hashlib.sha256(data).hexdigest(), [name, "absent"]])
 
 
 @pytest.mark.parametrize("name", ["..", "/dev/zero", "a\0b", "n" * 300, "\udcff"], ids=repr)
-def test_names_that_are_no_files_count_as_absent(name: str, tmp_path: Path) -> None:
+def test_names_that_are_not_files_count_as_absent(name: str, tmp_path: Path) -> None:
     raw = name.encode(errors="surrogateescape")
     data = (
         b"\x0a\x08location\x12" + bytes([len(raw) & 127 | 128, len(raw) >> 7] if len(raw) > 127 else [len(raw)]) + raw

@@ -1,4 +1,4 @@
-"""TensorRT opened: an engine built or found, what fails told, nothing left; no GPU is needed for it."""
+"""Test the start of the TensorRT runner without a GPU: builds, stored engines, failures and clean-up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import fake_cuda
 import fake_tensorrt
 import pytest
-from fake_tensorrt import VERSIONS, Install, picture, right
+from fake_tensorrt import VERSIONS, Install, is_correct, make_image
 from tiny_onnx import write_model
 
 from pose_ros.config import RuntimeConfig
@@ -42,7 +42,7 @@ machine = fake_cuda.Machine()
 sys.modules["tensorrt"] = fake_tensorrt.make("10.3.0", machine)
 probe.find_gpu, probe.open_cuda = lambda index: fake_cuda.GPU, lambda gpu: fake_cuda.FakeCuda(machine)
 import atexit
-atexit.register(lambda: print(machine.left(), len(machine.threads)))
+atexit.register(lambda: print(machine.live_objects(), len(machine.threads)))
 runner = TensorRTRunner({str(model)!r}, RuntimeConfig(cache={config.cache!r}))
 runner.run({{"image": np.zeros((1, 128, 128, 3), np.uint8)}})
 """
@@ -52,18 +52,18 @@ runner.run({{"image": np.zeros((1, 128, 128, 3), np.uint8)}})
 
 
 def test_the_second_start_builds_nothing(install: Install, model: Path, config: RuntimeConfig) -> None:
-    trt, said, told = install(), [], []
+    trt, lines, reports = install(), [], []
     for built in (True, False):
-        with TensorRTRunner(model, config, lambda *report: told.append(report), said.append) as runner:
+        with TensorRTRunner(model, config, lambda *report: reports.append(report), lines.append) as runner:
             assert runner.has_built == built and runner.plan.is_file() and runner.plan.parent == Path(config.cache)
-            assert right(runner.run({"image": picture()}), picture())
-    assert len(trt.builds) == 1 and len(said) == 1 and told[-1][1] == 1
+            assert is_correct(runner.run({"image": make_image()}), make_image())
+    assert len(trt.builds) == 1 and len(lines) == 1 and reports[-1][1] == 1
 
 
 @pytest.mark.parametrize(
     "change", [{"optimisation": 1}, {"workspace_mb": 64}, {"most_size": "256x288"}, {"max_batch": 2}], ids=str
 )
-def test_another_setting_is_another_engine(
+def test_another_setting_builds_another_engine(
     install: Install, model: Path, config: RuntimeConfig, change: dict[str, Any]
 ) -> None:
     trt = install()
@@ -72,33 +72,33 @@ def test_another_setting_is_another_engine(
     assert len(trt.builds) == 2 and trt.builds[1].timings == b"+"
 
 
-def test_another_tensorrt_is_another_engine(install: Install, model: Path, config: RuntimeConfig) -> None:
-    said: list[str] = []
+def test_another_tensorrt_builds_another_engine(install: Install, model: Path, config: RuntimeConfig) -> None:
+    lines: list[str] = []
     for version in VERSIONS:
         trt = install(version)
-        TensorRTRunner(model, config, say=said.append).close()
+        TensorRTRunner(model, config, notify=lines.append).close()
         assert len(trt.builds) == 1
-    assert "tensorrt" in said[1] and VERSIONS[0] in said[1] and VERSIONS[1] in said[1]
+    assert "tensorrt" in lines[1] and VERSIONS[0] in lines[1] and VERSIONS[1] in lines[1]
 
 
-def test_a_kept_plan_that_is_refused_is_built_anew_once(
+def test_a_stored_plan_that_is_refused_is_rebuilt_once(
     install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig
 ) -> None:
-    trt, said = install(), []
+    trt, lines = install(), []
     TensorRTRunner(model, config).close()
     trt.faults.refusals = 1
-    with TensorRTRunner(model, config, say=said.append) as runner:
-        assert runner.has_built and right(runner.run({"image": picture()}), picture())
+    with TensorRTRunner(model, config, notify=lines.append) as runner:
+        assert runner.has_built and is_correct(runner.run({"image": make_image()}), make_image())
     assert len(trt.builds) == 2
-    assert [line for line in said if "would not load it" in line] and "TensorRT: the plan is not for this" in said[0]
+    assert [line for line in lines if "did not load it" in line] and "TensorRT: the plan is not for this" in lines[0]
     trt.faults.refusals = 9
-    with pytest.raises(ValueError, match="loads here, got: the plan is not for this TensorRT"):
+    with pytest.raises(ValueError, match="can load here, got: the plan is not for this TensorRT"):
         TensorRTRunner(model, config)
-    assert len(trt.builds) == 3 and machine.left() == []
+    assert len(trt.builds) == 3 and machine.live_objects() == []
 
 
 @pytest.mark.parametrize(
-    "told",
+    "message",
     [
         "[defaultAllocator.cpp::allocate::19] Error Code 1: Cuda Runtime (out of memory)",
         "[engine.cpp::deserializeEngine::40] Error Code 2: OutOfMemory (no further information)",
@@ -106,17 +106,17 @@ def test_a_kept_plan_that_is_refused_is_built_anew_once(
     ],
     ids=["8 to 11", "code", "number"],
 )
-def test_a_good_plan_survives_a_gpu_without_memory(
-    install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig, told: str
+def test_a_valid_plan_is_kept_if_the_gpu_is_out_of_memory(
+    install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig, message: str
 ) -> None:
     trt = install()
     TensorRTRunner(model, config).close()
-    trt.faults.refusals, trt.faults.refusal = 1, told
+    trt.faults.refusals, trt.faults.refusal = 1, message
     with pytest.raises(CudaError, match=r"cuda deserialize_cuda_engine: .*\(2\); close other programs on the GPU"):
         TensorRTRunner(model, config)
-    assert machine.left() == []
+    assert machine.live_objects() == []
     with TensorRTRunner(model, config) as runner:
-        assert not runner.has_built and right(runner.run({"image": picture()}), picture())
+        assert not runner.has_built and is_correct(runner.run({"image": make_image()}), make_image())
     assert len(trt.builds) == 1
 
 
@@ -131,7 +131,7 @@ def test_a_good_plan_survives_a_gpu_without_memory(
     ],
     ids=["parse", "build", "load", "memory", "stream"],
 )
-def test_what_fails_is_told_and_leaves_nothing(
+def test_a_failed_start_raises_and_leaves_no_objects(
     install: Install,
     machine: fake_cuda.Machine,
     model: Path,
@@ -140,20 +140,20 @@ def test_what_fails_is_told_and_leaves_nothing(
     error: type[Exception],
     message: str,
 ) -> None:
-    trt, said = install(VERSIONS[3]), []
+    trt, lines = install(VERSIONS[3]), []
     for name, value in fault.items():
         if name.startswith("cuda"):
             machine.errors[name] = value
         else:
             setattr(trt.faults, name, value)
     with pytest.raises(error, match=message) as caught:
-        TensorRTRunner(model, config, say=said.append)
-    assert machine.left() == [] and len(machine.threads) == 1, caught
+        TensorRTRunner(model, config, notify=lines.append)
+    assert machine.live_objects() == [] and len(machine.threads) == 1, caught
     assert len(trt.builds) <= 1
     assert log_of(trt).listeners == []
 
 
-def test_an_interrupted_start_stops_the_build(
+def test_an_interrupted_start_cancels_the_build(
     install: Install, machine: fake_cuda.Machine, model: Path, config: RuntimeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trt, building, interrupted = install(), threading.Event(), threading.Event()
@@ -162,9 +162,9 @@ def test_an_interrupted_start_stops_the_build(
         building.set()
         interrupted.wait(10)
 
-    class Impatient(WorkerThread):
+    class InterruptedWorker(WorkerThread):
         def call(self, work: Callable[[], Any]) -> Any:
-            self._queued(work)
+            self._enqueue(work)
             building.wait(10)
             raise KeyboardInterrupt
 
@@ -173,16 +173,16 @@ def test_an_interrupted_start_stops_the_build(
             super().close(*args, **options)
 
     trt.faults.during_build = during_build
-    monkeypatch.setattr(runner, "WorkerThread", Impatient)
+    monkeypatch.setattr(runner, "WorkerThread", InterruptedWorker)
     with pytest.raises(KeyboardInterrupt):
         TensorRTRunner(model, config)
-    assert machine.left() == [] and not list(Path(config.cache).glob("*.plan"))
+    assert machine.live_objects() == [] and not list(Path(config.cache).glob("*.plan"))
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="this machine has a GPU")
-def test_without_a_gpu_nothing_of_tensorrt_is_touched(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", object())  # any use of it fails in another way
-    monkeypatch.setattr(probe, "find_gpu", lambda index: find_gpu(index, "libcuda-of-nobody.so"))
+def test_without_a_gpu_tensorrt_is_not_used(monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", object())  # any use of it raises another error
+    monkeypatch.setattr(probe, "find_gpu", lambda index: find_gpu(index, "libcuda_missing.so"))
     for use in (check_gpu, lambda: TensorRTRunner(model)):
         with pytest.raises(Unavailable, match="expected an NVIDIA driver, got none"):
             use()
@@ -191,8 +191,8 @@ def test_without_a_gpu_nothing_of_tensorrt_is_touched(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "module",
     [
-        pytest.param(None, id="none"),
-        pytest.param(ModuleType("tensorrt"), id="an empty folder of that name"),
+        pytest.param(None, id="missing"),
+        pytest.param(ModuleType("tensorrt"), id="empty folder"),
         pytest.param(fake_tensorrt.make("7.2.1", fake_cuda.Machine()), id="7.2"),
         pytest.param(fake_tensorrt.make("8.4.3.1", fake_cuda.Machine()), id="8.4"),
     ],
@@ -207,20 +207,20 @@ def test_a_missing_or_old_tensorrt_is_refused_with_the_fix(
         check_gpu()
 
 
-def test_the_thread_may_ask_itself() -> None:
-    """As it does where the garbage of another runner is collected on it."""
-    worker, answers = WorkerThread("test"), []
-    asking = threading.Thread(target=lambda: answers.append(worker.call(lambda: worker.call(lambda: 7))), daemon=True)
-    asking.start()
-    asking.join(10)
-    assert answers == [7]
+def test_the_worker_thread_may_call_itself() -> None:
+    """This happens when another runner is garbage-collected on the thread."""
+    worker, results = WorkerThread("test"), []
+    thread = threading.Thread(target=lambda: results.append(worker.call(lambda: worker.call(lambda: 7))), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert results == [7]
     worker.close()
     worker.close()
-    with pytest.raises(ValueError, match="got one that has been closed"):
+    with pytest.raises(ValueError, match="expected an open runner, got a closed one"):
         worker.call(lambda: 7)
 
 
-def test_another_model_under_the_same_name_is_another_engine(
+def test_another_model_with_the_same_name_builds_another_engine(
     install: Install, model: Path, config: RuntimeConfig
 ) -> None:
     trt = install()
@@ -236,7 +236,7 @@ def test_another_model_under_the_same_name_is_another_engine(
     [{"name": "Other"}, {"compute_capability": (8, 6)}, {"multiprocessors": 4}, {"memory_bytes": 1 << 30}],
     ids=str,
 )
-def test_another_gpu_is_another_engine(
+def test_another_gpu_builds_another_engine(
     install: Install,
     machine: fake_cuda.Machine,
     model: Path,
@@ -252,26 +252,24 @@ def test_another_gpu_is_another_engine(
     assert len(trt.builds) == 2
 
 
-def test_another_precision_is_another_engine(install: Install, model: Path, config: RuntimeConfig) -> None:
+def test_another_precision_builds_another_engine(install: Install, model: Path, config: RuntimeConfig) -> None:
     trt = install("8.6.1")
     for precision in ("auto", "fp16", "auto"):
         TensorRTRunner(model, replace(config, precision=precision)).close()
     assert len(trt.builds) == 2
 
 
-def test_the_chosen_gpu_is_asked_for(
+def test_the_configured_gpu_is_opened(
     install: Install, model: Path, config: RuntimeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install()
-    asked: list[int] = []
-    monkeypatch.setattr(probe, "find_gpu", lambda index: asked.append(index) or fake_cuda.GPU)
+    indices: list[int] = []
+    monkeypatch.setattr(probe, "find_gpu", lambda index: indices.append(index) or fake_cuda.GPU)
     TensorRTRunner(model, replace(config, gpu=3)).close()
-    assert set(asked) == {3}
+    assert set(indices) == {3}
 
 
-def test_a_model_that_changes_while_its_engine_is_built_is_refused(
-    install: Install, model: Path, config: RuntimeConfig
-) -> None:
+def test_a_model_that_changes_during_the_build_is_refused(install: Install, model: Path, config: RuntimeConfig) -> None:
     install()
     changed = False
 
@@ -281,7 +279,7 @@ def test_a_model_that_changes_while_its_engine_is_built_is_refused(
             changed = True
             write_model(model, front=32)
 
-    with pytest.raises(ValueError, match="expected a file that stays while its engine is built"):
+    with pytest.raises(ValueError, match="expected an unchanged file during the build"):
         TensorRTRunner(model, config, change)
     with TensorRTRunner(model, config) as runner:
         assert runner.has_built

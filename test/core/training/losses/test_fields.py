@@ -1,4 +1,4 @@
-"""Losses: gradients, masks, invariances, and what plain loops give."""
+"""Test losses: gradients, weights, invariances, and comparison with plain loops."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from pose_ros.training.losses.config import PUSH_FORMS, LossConfig  # noqa: E402
-from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduced  # noqa: E402
-from pose_ros.training.losses.fields import FieldsLoss, on_grid  # noqa: E402
+from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduce_cells  # noqa: E402
+from pose_ros.training.losses.fields import FieldsLoss, targets_on_grid  # noqa: E402
 from pose_ros.training.losses.tags import gather_tags, pull_and_push  # noqa: E402
 
 B, P, K, L, D, H, W = 2, 4, 3, 2, 2, 4, 6
@@ -21,8 +21,8 @@ CHANNELS = {
 }
 
 
-def batch(seed: int = 0, *names: str) -> tuple[list[dict], dict]:
-    """Two stages of random outputs (float64, with gradients) of some fields or all, and their targets."""
+def make_batch(seed: int = 0, *names: str) -> tuple[list[dict], dict]:
+    """Make two stages of random outputs (float64, with gradients) of some or all fields, and their targets."""
     random = torch.Generator().manual_seed(seed)
     shapes = {name: (B, channels, H, W) for name, channels in CHANNELS.items()} | {"tags": (B, K * D, H, W)}
     shapes = {name: shape for name, shape in shapes.items() if name in (names or shapes)}
@@ -42,7 +42,7 @@ def batch(seed: int = 0, *names: str) -> tuple[list[dict], dict]:
 
 
 def pull_and_push_by_hand(tags: np.ndarray, cells: np.ndarray, form: str) -> tuple[list, list]:
-    """(B,) each, of tags (B, K D, H, W) and cells (B, P, K)."""
+    """Compute pull and push, (B,) each, from tags (B, K D, H, W) and cells (B, P, K)."""
     kernels = {
         "gaussian": lambda d: np.exp(-(d**2) / 2),
         "exp": lambda d: np.exp(-(d**2)) / 2,
@@ -62,18 +62,18 @@ def pull_and_push_by_hand(tags: np.ndarray, cells: np.ndarray, form: str) -> tup
 
 @pytest.mark.parametrize("form", PUSH_FORMS)
 @pytest.mark.parametrize("people", range(P + 1))
-def test_pull_and_push_are_what_a_loop_gives(people: int, form: str) -> None:
-    stages, targets = batch(people)
+def test_pull_and_push_equal_a_loop(people: int, form: str) -> None:
+    stages, targets = make_batch(people)
     cells = targets["tag_cells"].clone()
     cells[:, people:] = -1
     ours = pull_and_push(*gather_tags(stages[0]["tags"], cells), form)
-    theirs = pull_and_push_by_hand(stages[0]["tags"].detach().numpy(), cells.numpy(), form)
-    for our, their in zip(ours, theirs, strict=True):
+    reference = pull_and_push_by_hand(stages[0]["tags"].detach().numpy(), cells.numpy(), form)
+    for our, their in zip(ours, reference, strict=True):
         np.testing.assert_allclose(our.detach(), their, rtol=1e-12)
 
 
 @pytest.mark.parametrize("form", PUSH_FORMS)
-def test_tags_of_one_person_are_only_pulled_and_equal_people_pushed_with_finite_gradients(form: str) -> None:
+def test_equal_tags_have_no_pull_and_full_push_with_finite_gradients(form: str) -> None:
     tags = torch.ones(1, K * D, H, W, dtype=torch.float64, requires_grad=True)
     cells = torch.tensor([[[0, 1, -1], [2, -1, 5]]])
     pull, push = pull_and_push(*gather_tags(tags, cells), form)
@@ -86,10 +86,8 @@ def test_tags_of_one_person_are_only_pulled_and_equal_people_pushed_with_finite_
 
 @given(seed=st.integers(0, 10_000), shift=st.floats(-50, 50), form=st.sampled_from(PUSH_FORMS))
 @settings(deadline=None, max_examples=20)
-def test_pull_and_push_know_neither_the_order_of_people_nor_the_origin_of_tags(
-    seed: int, shift: float, form: str
-) -> None:
-    stages, targets = batch(seed)
+def test_pull_and_push_do_not_depend_on_person_order_or_tag_origin(seed: int, shift: float, form: str) -> None:
+    stages, targets = make_batch(seed)
     tags, cells = stages[0]["tags"].detach(), targets["tag_cells"]
     before = pull_and_push(*gather_tags(tags, cells), form)
     order = torch.randperm(P, generator=torch.Generator().manual_seed(seed))
@@ -97,8 +95,8 @@ def test_pull_and_push_know_neither_the_order_of_people_nor_the_origin_of_tags(
     torch.testing.assert_close(before, after, rtol=1e-9, atol=1e-9)
 
 
-def test_several_readings_of_a_keypoint_count_like_as_many_keypoints() -> None:
-    stages, targets = batch(1)
+def test_several_cells_of_a_keypoint_count_like_several_keypoints() -> None:
+    stages, targets = make_batch(1)
     tags, cells = stages[0]["tags"].detach(), targets["tag_cells"]
     once = pull_and_push(*gather_tags(tags, cells))
     torch.testing.assert_close(pull_and_push(*gather_tags(tags, cells[..., None].expand(-1, -1, -1, 4))), once)
@@ -112,15 +110,15 @@ def test_several_readings_of_a_keypoint_count_like_as_many_keypoints() -> None:
 
 @pytest.mark.parametrize("normalisation", ["channels", "openpose", "mean"])
 @pytest.mark.parametrize("hardest", [0, 1, 2, K])
-def test_reduction_is_what_a_loop_gives(normalisation: str, hardest: int) -> None:
+def test_reduction_equals_a_loop(normalisation: str, hardest: int) -> None:
     cells = torch.rand(B, K, H, W, dtype=torch.float64)
     sums = [sorted(cells[b, k].sum().item() for k in range(K))[-(hardest or K) :] for b in range(B)]
     by = {"channels": B * (hardest or K), "openpose": 2 * B, "mean": B * (hardest or K) * H * W}[normalisation]
-    np.testing.assert_allclose(reduced(cells, normalisation, hardest), np.sum(sums) / by)
+    np.testing.assert_allclose(reduce_cells(cells, normalisation, hardest), np.sum(sums) / by)
 
 
-def test_losses_of_cells_are_what_formulas_give() -> None:
-    stages, targets = batch(0, "heatmaps")
+def test_losses_of_cells_equal_the_formulas() -> None:
+    stages, targets = make_batch(0, "heatmaps")
     output, target = stages[0]["heatmaps"].detach(), targets["heatmaps"]
     weights = targets["heatmaps_weights"].double()
     x, y, w = output.numpy(), target.numpy(), weights.numpy()
@@ -137,33 +135,35 @@ def test_losses_of_cells_are_what_formulas_give() -> None:
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
 @pytest.mark.parametrize("target", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("loss", [focal, logistic])
-def test_sure_logits_have_finite_losses_and_gradients(loss, target: float, logit: float) -> None:
+def test_extreme_logits_have_finite_losses_and_gradients(loss, target: float, logit: float) -> None:
     output = torch.full((1, 1, 2, 2), logit, requires_grad=True)
     total = loss(output, torch.full((1, 1, 2, 2), target), torch.ones(1, 1, 2, 2)).sum()
     total.backward()
     assert torch.isfinite(total) and torch.isfinite(output.grad).all()
 
 
-def test_interim_recipe() -> None:
+def test_default_weights_and_normalisation() -> None:
     """sum w (1 + 2 h) d^2 / (K B) + sum w d^2 / (2 L B) + 3 (pull + push), at each stage."""
-    stages, targets = batch(1, "heatmaps", "pafs", "tags")
+    stages, targets = make_batch(1, "heatmaps", "pafs", "tags")
     total, _ = FieldsLoss(LossConfig())(stages, targets)
     numbers = {name: target.numpy().astype(float) for name, target in targets.items()}
     expected = 0.0
     for stage in stages:
-        said = {name: output.detach().numpy() for name, output in stage.items()}
+        outputs = {name: output.detach().numpy() for name, output in stage.items()}
         heat = (
-            numbers["heatmaps_weights"] * (1 + 2 * numbers["heatmaps"]) * (said["heatmaps"] - numbers["heatmaps"]) ** 2
+            numbers["heatmaps_weights"]
+            * (1 + 2 * numbers["heatmaps"])
+            * (outputs["heatmaps"] - numbers["heatmaps"]) ** 2
         )
-        paf = numbers["pafs_weights"] * (said["pafs"] - numbers["pafs"]) ** 2
-        pull, push = pull_and_push_by_hand(said["tags"], targets["tag_cells"].numpy(), "gaussian")
+        paf = numbers["pafs_weights"] * (outputs["pafs"] - numbers["pafs"]) ** 2
+        pull, push = pull_and_push_by_hand(outputs["tags"], targets["tag_cells"].numpy(), "gaussian")
         expected += heat.sum() / (K * B) + paf.sum() / (2 * L * B) + 3 * (np.mean(pull) + np.mean(push))
     np.testing.assert_allclose(total.item(), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("config", [LossConfig(), LossConfig(heatmap_loss="logistic", hardest=2, push_form="max")])
 def test_parts_sum_to_the_loss(config: LossConfig) -> None:
-    total, parts = FieldsLoss(config)(*batch())
+    total, parts = FieldsLoss(config)(*make_batch())
     assert set(parts) == set(CHANNELS) | {"pull", "push"}
     torch.testing.assert_close(torch.stack(list(parts.values())).sum(), total.detach())
     assert not any(part.requires_grad for part in parts.values())
@@ -181,7 +181,7 @@ def test_parts_sum_to_the_loss(config: LossConfig) -> None:
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
 )
 def test_gradients(names: tuple[str, ...], config: LossConfig) -> None:
-    stages, targets = batch(3, *names)
+    stages, targets = make_batch(3, *names)
     targets = {name: target[:1, :, :2, :2] if target.ndim == 4 else target[:1] % 4 for name, target in targets.items()}
     outputs = [stages[0][name].detach()[:1, :, :2, :2].requires_grad_() for name in names]
     loss = FieldsLoss(config)
@@ -189,17 +189,17 @@ def test_gradients(names: tuple[str, ...], config: LossConfig) -> None:
 
 
 @pytest.mark.parametrize("form", ["l2", "logistic", "focal"])
-def test_nothing_is_taught_where_the_weight_is_0(form: str) -> None:
-    stages, targets = batch(4)
+def test_the_gradient_is_0_where_the_weight_is_0(form: str) -> None:
+    stages, targets = make_batch(4)
     FieldsLoss(LossConfig(heatmap_loss=form, centre_loss=form))(stages, targets)[0].backward()
     for stage in stages:
         for name in CHANNELS:
-            taught = targets[f"{name}_weights"] > 0
-            assert not stage[name].grad[~taught].any() and stage[name].grad[taught].any(), name
+            valid = targets[f"{name}_weights"] > 0
+            assert not stage[name].grad[~valid].any() and stage[name].grad[valid].any(), name
 
 
-def test_weights_of_one_channel_hold_for_all() -> None:
-    stages, targets = batch(5, "pafs", "sizes")
+def test_weights_of_one_channel_apply_to_all() -> None:
+    stages, targets = make_batch(5, "pafs", "sizes")
     one = {name: target[:, :1] if name.endswith("_weights") else target for name, target in targets.items()}
     every = {**targets, **{name: one[name].expand_as(targets[name]) for name in targets if name.endswith("_weights")}}
     loss = FieldsLoss(LossConfig())
@@ -215,16 +215,16 @@ def test_a_tag_is_read_at_its_cell() -> None:
     assert values[1, 0, 2].tolist() == tags[1, 2 * D :, -1, -1].tolist()
 
 
-def test_further_heatmaps_are_not_taught() -> None:
-    stages, targets = batch(6, "heatmaps")
+def test_additional_heatmaps_are_ignored() -> None:
+    stages, targets = make_batch(6, "heatmaps")
     more = torch.cat([stages[0]["heatmaps"], torch.ones(B, 1, H, W)], dim=1)
     loss = FieldsLoss(LossConfig())
     assert loss([{"heatmaps": more}], targets)[0] == loss(stages[:1], targets)[0]
 
 
-def test_coarser_stages_learn_means_of_blocks_that_are_taught_whole() -> None:
-    _, targets = batch(7, "heatmaps", "tags")
-    coarse = on_grid(targets, (H // 2, W // 2))
+def test_coarser_stages_use_means_of_valid_blocks() -> None:
+    _, targets = make_batch(7, "heatmaps", "tags")
+    coarse = targets_on_grid(targets, (H // 2, W // 2))
     np.testing.assert_allclose(coarse["heatmaps"][0, 1, 1, 2], targets["heatmaps"][0, 1, 2:4, 4:6].mean())
     assert coarse["heatmaps_weights"][0, 1, 1, 2] == targets["heatmaps_weights"][0, 1, 2:4, 4:6].min()
     for cell, fine in zip(coarse["tag_cells"].ravel(), targets["tag_cells"].ravel(), strict=True):
@@ -232,17 +232,17 @@ def test_coarser_stages_learn_means_of_blocks_that_are_taught_whole() -> None:
 
 
 def test_stages_may_have_different_fields_and_grids() -> None:
-    fine, targets = batch(8, "heatmaps", "tags")
+    fine, targets = make_batch(8, "heatmaps", "tags")
     small = {name: output[:, :, ::2, ::2] for name, output in fine[0].items()}
     total, parts = FieldsLoss(LossConfig())([small, {"heatmaps": fine[1]["heatmaps"]}], targets)
     assert set(parts) == {"heatmaps", "pull", "push"} and total > 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_halves_are_summed_in_float32(dtype) -> None:
+def test_half_precision_is_summed_in_float32(dtype) -> None:
     target = torch.zeros(1, 1, 64, 64)
     targets = {"pafs": target, "pafs_weights": torch.ones_like(target, dtype=torch.uint8)}
-    output = torch.full(target.shape, 200.0, dtype=dtype, requires_grad=True)  # its square is beyond float16
+    output = torch.full(target.shape, 200.0, dtype=dtype, requires_grad=True)  # its square overflows float16
     with torch.autocast("cpu", torch.bfloat16):
         total, _ = FieldsLoss(LossConfig())([{"pafs": output}], targets)
     assert total.dtype == torch.float32 and total.item() == 64 * 64 * 200**2
@@ -252,12 +252,12 @@ def test_halves_are_summed_in_float32(dtype) -> None:
     ("change", "message"),
     [
         ({"sizes": (B, 3, H, W)}, r"sizes: expected the shape of its target, \(2, 2, 4, 6\), got \(2, 3, 4, 6\)"),
-        ({"pafs": (B, 4, H, W)}, "targets: expected pafs, which a stage gives, got .*sizes"),
-        ({"sizes": (B, 2, 3, 6)}, r"stage: expected the grid of the targets \(4, 6\) or a whole part"),
+        ({"pafs": (B, 4, H, W)}, "targets: expected pafs, which a stage outputs, got .*sizes"),
+        ({"sizes": (B, 2, 3, 6)}, r"stage: expected the grid of the targets \(4, 6\) or 1/n of it, got \(3, 6\)"),
     ],
 )
-def test_outputs_without_a_fitting_target_are_refused(change: dict, message: str) -> None:
-    _, targets = batch(9, "sizes")
+def test_outputs_without_a_matching_target_are_refused(change: dict, message: str) -> None:
+    _, targets = make_batch(9, "sizes")
     stage = {name: torch.zeros(shape) for name, shape in change.items()}
     with pytest.raises(ValueError, match=message):
         FieldsLoss(LossConfig())([stage], targets)

@@ -1,10 +1,10 @@
-"""Targets of samples: every field, and where it is taught."""
+"""Test the targets of samples: every field and its weights."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from target_samples import CENTERNET, PERSONLAB, SPEC, at, heads, sample
+from target_samples import CENTERNET, PERSONLAB, SPEC, channels_at, make_sample, spec_with_heads
 
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
@@ -12,8 +12,8 @@ from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.make import make_targets
 
 
-def test_shapes_and_types_are_those_of_the_contract() -> None:
-    targets = make_targets(sample([[30, 30], [60, 40], [90, 80]]), SPEC, TargetConfig(most_people=4))
+def test_shapes_and_types() -> None:
+    targets = make_targets(make_sample([[30, 30], [60, 40], [90, 80]]), SPEC, TargetConfig(most_people=4))
     assert {name: (array.shape, str(array.dtype)) for name, array in targets.items()} == {
         "heatmaps": ((3, 12, 16), "float32"),
         "heatmaps_weights": ((3, 12, 16), "uint8"),
@@ -25,9 +25,9 @@ def test_shapes_and_types_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("names", [PERSONLAB, CENTERNET], ids=["personlab", "centernet"])
 @pytest.mark.parametrize("people", [0, 1, 2])
-def test_every_field_has_weights_of_its_grid(names: tuple[str, ...], people: int) -> None:
-    some = sample(*[[[30, 30], [60, 40], [90, 80]]] * people, people_map=np.ones((96, 128), np.uint8))
-    targets = make_targets(some, heads(*names), TargetConfig(heatmap_form="centernet"))
+def test_every_field_has_weights_on_its_grid(names: tuple[str, ...], people: int) -> None:
+    example = make_sample(*[[[30, 30], [60, 40], [90, 80]]] * people, people_map=np.ones((96, 128), np.uint8))
+    targets = make_targets(example, spec_with_heads(*names), TargetConfig(heatmap_form="centernet"))
     for name in names:
         field, weights = targets[name], targets[f"{name}_weights"]
         assert field.dtype == np.float32 and weights.dtype == np.uint8 and weights.max(initial=0) <= 1
@@ -35,10 +35,10 @@ def test_every_field_has_weights_of_its_grid(names: tuple[str, ...], people: int
         assert np.isfinite(field).all() and field.any() == (people > 0 or name == "segmentation")
 
 
-def test_keypoints_are_drawn_where_the_origin_has_them() -> None:
-    maps = make_targets(sample([[27.5, 35.5], [60, 40], [90, 80]]), SPEC, TargetConfig())["heatmaps"]
+def test_keypoints_are_drawn_relative_to_the_origin() -> None:
+    maps = make_targets(make_sample([[27.5, 35.5], [60, 40], [90, 80]]), SPEC, TargetConfig())["heatmaps"]
     assert maps[0, 4, 3] == 1 and maps[0].max() == 1  # 3 * 8 + 3.5, 4 * 8 + 3.5
-    assert np.isclose(at(maps, 60, 40)[1], np.exp(-((59.5 - 60) ** 2 + (43.5 - 40) ** 2) / (2 * 7**2)))
+    assert np.isclose(channels_at(maps, 60, 40)[1], np.exp(-((59.5 - 60) ** 2 + (43.5 - 40) ** 2) / (2 * 7**2)))
 
 
 @pytest.mark.parametrize(
@@ -46,34 +46,34 @@ def test_keypoints_are_drawn_where_the_origin_has_them() -> None:
 )
 def test_forms_of_heatmaps(form: str, cell: tuple[int, int] | None) -> None:
     config = TargetConfig(heatmap_form=form, disk_radius=4)
-    maps = make_targets(sample([[29, 34], [60, 40], [90, 80]]), SPEC, config)["heatmaps"]
+    maps = make_targets(make_sample([[29, 34], [60, 40], [90, 80]]), SPEC, config)["heatmaps"]
     assert [tuple(at) for at in np.argwhere(maps[0] == 1)] == ([cell] if cell else [])
 
 
-def test_background_is_what_no_keypoint_is_and_known_where_all_are() -> None:
-    some = sample([[30, 30], [60, 40], [90, 80]], states=[LABELLED, UNCERTAIN, LABELLED])
-    targets = make_targets(some, SPEC, TargetConfig(background=True))
+def test_background_and_its_weights() -> None:
+    example = make_sample([[30, 30], [60, 40], [90, 80]], states=[LABELLED, UNCERTAIN, LABELLED])
+    targets = make_targets(example, SPEC, TargetConfig(background=True))
     maps, weights = targets["heatmaps"], targets["heatmaps_weights"]
     assert maps.shape == weights.shape == (4, 12, 16)
     np.testing.assert_allclose(maps[3], 1 - maps[:3].max(axis=0))
     assert (weights[3] == weights[:3].min(axis=0)).all() and not weights.all()
 
 
-def test_nothing_is_taught_in_ignored_places_but_around_labelled_keypoints() -> None:
+def test_weights_are_0_in_ignored_areas_except_at_labelled_keypoints() -> None:
     ignored = np.zeros((96, 128), bool)
     ignored[:, 64:] = True
-    targets = make_targets(sample([[30, 30], [40, 40], [90, 80]], ignored=ignored), SPEC, TargetConfig())
+    targets = make_targets(make_sample([[30, 30], [40, 40], [90, 80]], ignored=ignored), SPEC, TargetConfig())
     heat, paf = targets["heatmaps_weights"], targets["pafs_weights"]
     assert heat[:, :, :8].all() and paf[:, :, :8].all()
     assert not heat[:2, :, 8:].any()
-    assert at(heat, 90, 80)[2] == 1 and heat[2, :, 8:].sum() < 20
+    assert channels_at(heat, 90, 80)[2] == 1 and heat[2, :, 8:].sum() < 20
     on_limb = targets["pafs"][2:].any(axis=0)
     assert (paf[2:, :, 8:] == on_limb[:, 8:]).all() and on_limb[:, 8:].any()
 
 
-def test_an_uncertain_keypoint_silences_a_disk_of_its_channel_and_the_box_of_its_limbs() -> None:
-    some = sample([[30, 30], [60, 40], [100, 80]], states=[UNCERTAIN, LABELLED, LABELLED])
-    targets = make_targets(some, SPEC, TargetConfig(uncertain_radius=16))
+def test_an_uncertain_keypoint_clears_the_weights_of_a_disk_and_of_its_limb_boxes() -> None:
+    example = make_sample([[30, 30], [60, 40], [100, 80]], states=[UNCERTAIN, LABELLED, LABELLED])
+    targets = make_targets(example, SPEC, TargetConfig(uncertain_radius=16))
     heat, paf = targets["heatmaps_weights"], targets["pafs_weights"]
     rows, cols = np.mgrid[:12, :16] * 8 + 3.5
     assert (heat[0] == (np.hypot(cols - 30, rows - 30) > 16)).all() and heat[1:].all()
@@ -84,9 +84,9 @@ def test_an_uncertain_keypoint_silences_a_disk_of_its_channel_and_the_box_of_its
 
 
 @pytest.mark.parametrize("other", [LABELLED, UNCERTAIN, ABSENT, UNKNOWN])
-def test_an_unknown_keypoint_silences_its_channel_and_limbs_in_the_box_of_the_person(other: int) -> None:
+def test_an_unknown_keypoint_clears_the_weights_in_the_box_of_the_person(other: int) -> None:
     targets = make_targets(
-        sample([[0, 0], [60, 40], [90, 80]], states=[UNKNOWN, other, LABELLED]), SPEC, TargetConfig()
+        make_sample([[0, 0], [60, 40], [90, 80]], states=[UNKNOWN, other, LABELLED]), SPEC, TargetConfig()
     )
     rows, cols = np.mgrid[:12, :16] * 8 + 3.5
     inside = (cols >= 20) & (cols <= 100) & (rows >= 20) & (rows <= 90)
@@ -94,103 +94,111 @@ def test_an_unknown_keypoint_silences_its_channel_and_limbs_in_the_box_of_the_pe
     assert (targets["pafs_weights"][:2] == ~inside).all()
 
 
-def test_the_label_of_another_person_wins() -> None:
+def test_the_label_of_another_person_has_priority() -> None:
     people = [[35.5, 43.5], [67.5, 43.5], [90, 80]]
-    doubtful = sample(people, people, states=[[UNKNOWN] * 3, [LABELLED] * 3])
+    doubtful = make_sample(people, people, states=[[UNKNOWN] * 3, [LABELLED] * 3])
     targets = make_targets(doubtful, SPEC, TargetConfig())
     heat, paf = targets["heatmaps_weights"], targets["pafs_weights"]
-    assert [at(heat, 35.5 + away, 43.5)[0] for away in (0, 8, 16)] == [1, 1, 0]  # two sigma are 14 px
-    assert (paf[:2] >= targets["pafs"][:2].any(axis=0)).all() and at(paf, 51.5, 43.5)[0] == 1
-    assert at(paf, 51.5, 70)[0] == 0
+    assert [channels_at(heat, 35.5 + away, 43.5)[0] for away in (0, 8, 16)] == [1, 1, 0]  # two sigma are 14 px
+    assert (paf[:2] >= targets["pafs"][:2].any(axis=0)).all() and channels_at(paf, 51.5, 43.5)[0] == 1
+    assert channels_at(paf, 51.5, 70)[0] == 0
 
 
-def test_absent_keypoints_are_taught_as_nothing() -> None:
-    targets = make_targets(sample([[30, 30], [60, 40], [90, 80]], states=[ABSENT] * 3), SPEC, TargetConfig())
+def test_absent_keypoints_have_empty_targets_with_weight_1() -> None:
+    targets = make_targets(make_sample([[30, 30], [60, 40], [90, 80]], states=[ABSENT] * 3), SPEC, TargetConfig())
     assert targets["heatmaps_weights"].all() and targets["pafs_weights"].all()
     assert not targets["heatmaps"].any() and not targets["pafs"].any() and (targets["tag_cells"] == -1).all()
 
 
-def test_tags_are_read_at_the_nearest_cells_of_labelled_keypoints_on_the_map() -> None:
-    nobody = [[30, 30], [60, 40], [90, 80]]
-    some = sample(
-        *(nobody, [[27.5, 35.5], [31, 35.5], [130, 20]], [[30, 30], [0, 94], [90, 80]]),
+def test_tag_cells_are_nearest_to_labelled_keypoints_on_the_map() -> None:
+    absent = [[30, 30], [60, 40], [90, 80]]
+    example = make_sample(
+        *(absent, [[27.5, 35.5], [31, 35.5], [130, 20]], [[30, 30], [0, 94], [90, 80]]),
         states=[[ABSENT] * 3, [LABELLED] * 3, [UNCERTAIN, LABELLED, UNKNOWN]],
     )
-    cells = make_targets(some, SPEC, TargetConfig(most_people=5))["tag_cells"]
+    cells = make_targets(example, SPEC, TargetConfig(most_people=5))["tag_cells"]
     assert cells.tolist() == [[4 * 16 + 3, 4 * 16 + 3, -1], [-1, 11 * 16, -1], *[[-1] * 3] * 3]
 
 
-def test_of_too_many_people_those_of_most_keypoints_are_tagged() -> None:
+def test_people_with_the_most_keypoints_get_tags() -> None:
     person = [[30, 30], [60, 40], [90, 80]]
     states = [[LABELLED, ABSENT, ABSENT], [LABELLED, LABELLED, ABSENT], [LABELLED] * 3]
-    cells = make_targets(sample(person, person, person, states=states), SPEC, TargetConfig(most_people=2))["tag_cells"]
+    cells = make_targets(make_sample(person, person, person, states=states), SPEC, TargetConfig(most_people=2))[
+        "tag_cells"
+    ]
     assert (cells >= 0).sum(axis=1).tolist() == [2, 3]
 
 
 def test_disks_belong_to_the_nearest_person_and_point_along_edges() -> None:
     targets = make_targets(
-        sample([[20, 40], [60, 40], [90, 80]], [[44, 40], [60, 20], [90, 20]], states=[[LABELLED] * 3, [1, 1, ABSENT]]),
-        *(heads(*PERSONLAB), TargetConfig(heatmap_form="disk", disk_radius=20)),
+        make_sample(
+            [[20, 40], [60, 40], [90, 80]], [[44, 40], [60, 20], [90, 20]], states=[[LABELLED] * 3, [1, 1, ABSENT]]
+        ),
+        *(spec_with_heads(*PERSONLAB), TargetConfig(heatmap_form="disk", disk_radius=20)),
     )
     rows, cols = np.mgrid[:12, :16] * 8 + 3.5
     first, second = np.hypot(cols - 20, rows - 40), np.hypot(cols - 44, rows - 40)
-    disk, mine = np.minimum(first, second) <= 20, first < second
+    disk, nearer = np.minimum(first, second) <= 20, first < second
     assert (targets["heatmaps"][0] == disk).all() and targets["heatmaps_weights"].all()
     short, forward = targets["short_offsets"][:2], targets["mid_offsets"][:2]
     assert (targets["short_offsets_weights"][:2] == disk).all() and (targets["mid_offsets_weights"][:2] == disk).all()
-    np.testing.assert_allclose(short[:, disk & mine], np.stack([20 - cols, 40 - rows])[:, disk & mine])
-    np.testing.assert_allclose(short[:, disk & ~mine], np.stack([44 - cols, 40 - rows])[:, disk & ~mine])
-    np.testing.assert_allclose(forward[:, disk & mine], np.stack([60 - cols, 40 - rows])[:, disk & mine])
-    # The second person has no c: from its b nothing leads there. Backward edges come after all the forward ones.
+    np.testing.assert_allclose(short[:, disk & nearer], np.stack([20 - cols, 40 - rows])[:, disk & nearer])
+    np.testing.assert_allclose(short[:, disk & ~nearer], np.stack([44 - cols, 40 - rows])[:, disk & ~nearer])
+    np.testing.assert_allclose(forward[:, disk & nearer], np.stack([60 - cols, 40 - rows])[:, disk & nearer])
+    # The second person has no keypoint c, so its b has no offset to c. Backward edges come after all forward edges.
     b = np.stack([np.hypot(cols - 60, rows - y) for y in (40, 20)])
     assert (targets["mid_offsets_weights"][2] == ((b[0] <= 20) & (b[0] < b[1]))).all()
     owned = (b[0] <= 20) & (b[0] < b[1])
     np.testing.assert_allclose(targets["mid_offsets"][4:6, owned], np.stack([20 - cols, 40 - rows])[:, owned])
 
 
-def test_masks_teach_long_offsets_and_segmentation() -> None:
+def test_masks_give_long_offsets_and_segmentation() -> None:
     people_map = np.zeros((96, 128), np.uint8)
     people_map[:, :40], people_map[:, 80:] = 1, 2
-    some = sample(
+    example = make_sample(
         *([[20, 40], [60, 40], [90, 80]], [[44, 40], [60, 20], [90, 20]]),
         states=[[LABELLED] * 3, [ABSENT] * 3],
         people_map=people_map,
     )
-    targets = make_targets(some, heads(*PERSONLAB), TargetConfig())
+    targets = make_targets(example, spec_with_heads(*PERSONLAB), TargetConfig())
     assert (targets["segmentation"][0, :, :5] == 1).all() and (targets["segmentation"][0, :, 5:10] == 0).all()
     assert targets["segmentation_weights"].all()
     weights = targets["long_offsets_weights"]
     assert weights[:, :, :5].all() and not weights[:, :, 5:].any()
-    assert at(targets["long_offsets"], 3.5, 11.5).tolist() == [16.5, 28.5, 56.5, 28.5, 86.5, 68.5]
+    assert channels_at(targets["long_offsets"], 3.5, 11.5).tolist() == [16.5, 28.5, 56.5, 28.5, 86.5, 68.5]
 
 
-@pytest.mark.parametrize(("people", "taught"), [(0, True), (1, False)])
-def test_without_masks_only_empty_pictures_teach_segmentation(people: int, taught: bool) -> None:
-    some = sample(*[[[20, 40], [60, 40], [90, 80]]] * people)
-    targets = make_targets(some, heads(*PERSONLAB), TargetConfig())
-    assert targets["segmentation_weights"].all() == taught == targets["segmentation_weights"].any()
+@pytest.mark.parametrize(("people", "known"), [(0, True), (1, False)])
+def test_without_masks_only_empty_images_have_segmentation_weights(people: int, known: bool) -> None:
+    example = make_sample(*[[[20, 40], [60, 40], [90, 80]]] * people)
+    targets = make_targets(example, spec_with_heads(*PERSONLAB), TargetConfig())
+    assert targets["segmentation_weights"].all() == known == targets["segmentation_weights"].any()
     assert not targets["segmentation"].any() and not targets["long_offsets_weights"].any()
 
 
-def test_centres_carry_sizes_and_the_way_to_keypoints() -> None:
-    some = sample([[20, 40], [60, 40], [90, 80]], states=[LABELLED, UNKNOWN, LABELLED], box=(21.5, 13.5, 61.5, 45.5))
-    targets = make_targets(some, heads(*CENTERNET), TargetConfig(heatmap_form="centernet"))
+def test_centres_have_sizes_and_keypoint_offsets() -> None:
+    example = make_sample(
+        [[20, 40], [60, 40], [90, 80]], states=[LABELLED, UNKNOWN, LABELLED], box=(21.5, 13.5, 61.5, 45.5)
+    )
+    targets = make_targets(example, spec_with_heads(*CENTERNET), TargetConfig(heatmap_form="centernet"))
     row, col = 3, 4  # (41.5 - 3.5) / 8 = 4.75, (29.5 - 3.5) / 8 = 3.25
     assert np.argwhere(targets["centres"] == 1).tolist() == [[0, row, col]] and targets["centres_weights"].all()
-    said = {name: targets[name][:, row, col].tolist() for name in CENTERNET[2:-1]}
-    assert said["centre_offsets"] == [0.75, 0.25] and said["sizes"] == [5, 4]
-    np.testing.assert_allclose(said["keypoint_offsets"], [16.5 / 8 - 4, 36.5 / 8 - 3, 0, 0, 86.5 / 8 - 4, 76.5 / 8 - 3])
+    values = {name: targets[name][:, row, col].tolist() for name in CENTERNET[2:-1]}
+    assert values["centre_offsets"] == [0.75, 0.25] and values["sizes"] == [5, 4]
+    np.testing.assert_allclose(
+        values["keypoint_offsets"], [16.5 / 8 - 4, 36.5 / 8 - 3, 0, 0, 86.5 / 8 - 4, 76.5 / 8 - 3]
+    )
     assert targets["keypoint_offsets_weights"][:, row, col].tolist() == [1, 1, 0, 0, 1, 1]
     assert [targets[f"{name}_weights"].sum() for name in ("centre_offsets", "sizes", "heatmap_offsets")] == [1, 1, 2]
     np.testing.assert_allclose(targets["heatmap_offsets"][:, 4, 2], [16.5 / 8 - 2, 36.5 / 8 - 4])
 
 
-def test_a_sample_of_other_keypoints_or_a_field_that_cannot_be_taught_is_refused() -> None:
+def test_other_keypoints_and_fields_without_target_are_refused() -> None:
     other = replace(SPEC, skeleton=Skeleton("pair", ("a", "b"), ((0, 1),)), limbs=((0, 1),))
     with pytest.raises(ValueError, match="sample: expected the 2 keypoints of pair, got 3"):
-        make_targets(sample([[30, 30], [60, 40], [90, 80]]), other, TargetConfig())
+        make_targets(make_sample([[30, 30], [60, 40], [90, 80]]), other, TargetConfig())
     with pytest.raises(ValueError, match=r"heads: expected tags, heatmaps, .* got peaks"):
-        make_targets(sample(), heads("peaks"), TargetConfig())
+        make_targets(make_sample(), spec_with_heads("peaks"), TargetConfig())
 
 
 @pytest.mark.parametrize("change", [{"heatmap_form": "square"}, {"heatmap_sigma": 0.0}, {"most_people": 0}], ids=str)
@@ -199,10 +207,10 @@ def test_settings_are_checked(change: dict) -> None:
         TargetConfig(**change)
 
 
-def test_tags_may_be_taught_at_the_four_cells_around_a_keypoint() -> None:
-    some = sample([[30, 30], [0, 40], [90, 80]])
-    nearest = make_targets(some, SPEC, TargetConfig())["tag_cells"]
-    around = make_targets(some, SPEC, TargetConfig(tag_reading="around"))["tag_cells"]
+def test_tag_cells_may_be_the_four_around_a_keypoint() -> None:
+    example = make_sample([[30, 30], [0, 40], [90, 80]])
+    nearest = make_targets(example, SPEC, TargetConfig())["tag_cells"]
+    around = make_targets(example, SPEC, TargetConfig(tag_reading="around"))["tag_cells"]
     assert around.shape == (*nearest.shape, 4) and (around[1:] == -1).all()
     for one, four in zip(nearest[0], around[0], strict=True):
         assert one in four
@@ -211,6 +219,6 @@ def test_tags_may_be_taught_at_the_four_cells_around_a_keypoint() -> None:
 
 
 @pytest.mark.parametrize("reading", ["nearest", "around"])
-def test_a_picture_of_nobody_has_no_tags(reading: str) -> None:
-    cells = make_targets(sample(), SPEC, TargetConfig(tag_reading=reading))["tag_cells"]
+def test_an_image_without_people_has_no_tags(reading: str) -> None:
+    cells = make_targets(make_sample(), SPEC, TargetConfig(tag_reading=reading))["tag_cells"]
     assert len(cells) == 30 and (cells == -1).all()
