@@ -40,9 +40,20 @@ COLUMNS = (
 )
 HEADER = """# Networks
 
-Written by `python benchmarks/networks.py docs/networks.md`. [models.md](models.md) explains which network to choose.
-Random weights, one image, float32. A multiply-add counts as two operations. *ONNX Runtime − torch* is the largest
-difference between the outputs, which every export measures. AP is the published AP of the COCO keypoints.
+This table compares the size and the speed of all networks. [models.md](models.md#which-network) explains which network
+to choose.
+
+- *M weights*: millions of weights. *MB*: size of the ONNX file. *GFLOP*: a multiply-add counts as two operations.
+- *ONNX Runtime − torch*: largest difference between the outputs, which every export measures.
+- *ms*: time in ONNX Runtime for one image in float32, on the CPU below the table. The weights are random.
+- *AP*: published AP of the COCO keypoints.
+- The default model is `pose_ros_mobilenet_v1_075_4`.
+
+The first command measures all networks on your computer, the second one those with `trt` in their name. Both require
+PyTorch.
+
+    python benchmarks/networks.py networks.md
+    python benchmarks/networks.py trt.md --only trt
 """
 
 

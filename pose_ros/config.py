@@ -70,7 +70,7 @@ class RuntimeConfig(CheckedSettings):
         3, "tensorrt: builder optimisation level. Higher levels search longer for fast kernels.", low=0, high=5
     )
     workspace_mb: int = setting(
-        0, "tensorrt: most memory that a build may use. 0 = no limit.", unit="MB", low=0, high=1_000_000
+        0, "tensorrt: most memory that one kernel may try in a build. 0 = no limit.", unit="MB", low=0, high=1_000_000
     )
     cuda_graph: bool = setting(True, "tensorrt: record a CUDA graph per input shape and replay it.")
     while_building: str = setting(
@@ -183,7 +183,7 @@ class DecoderConfig(CheckedSettings):
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
     min_person_score: float = setting(0.05, "Lowest score of a person.", low=0.0, high=1.0)
     duplicate_oks: float = setting(
-        0.7, "OKS above which two people are duplicates. The worse one is dropped. 1 = off.", low=0.0, high=1.0
+        0.7, "paf, personlab, centernet: OKS above which the worse of two people is dropped. 1 = off.", low=0.0, high=1.0
     )
     max_people: int = setting(100, "Most people per image. The best are kept.", low=1, high=1000)
 

@@ -30,7 +30,7 @@ CalibrationMethod = Annotated[
     str, typer.Option("--calibration", help="Calibration method for --int8: percentile, minmax or entropy.")
 ]
 Unsigned = Annotated[
-    bool, typer.Option("--unsigned", help="Use unsigned int8: more exact, fast in ONNX Runtime, not for TensorRT.")
+    bool, typer.Option("--unsigned", help="Use unsigned int8: more exact, for CPUs, not for TensorRT.")
 ]
 Depthwise = Annotated[bool, typer.Option("--depthwise", help="Also quantise depthwise convolutions: less exact.")]
 Keep = Annotated[

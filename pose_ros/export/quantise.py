@@ -53,7 +53,7 @@ class QuantiseOptions:
         method: Range of a layer's values to cover. ``"percentile"``: all but the most extreme one in 10,000.
             ``"minmax"``: all. ``"entropy"``: the range that loses the least information.
         unsigned: Use values from 0 to 255 with a zero point instead of -127 to 127. This has half the error after a
-            ReLU and is fast in ONNX Runtime, but TensorRT cannot read it.
+            ReLU. TensorRT cannot read it.
         depthwise: Also quantise depthwise convolutions.
         keep: Names of more nodes that stay in float32. Wildcards allowed.
     """

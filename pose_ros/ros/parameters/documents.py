@@ -26,21 +26,35 @@ _YAML_HEAD = """\
 _TABLE_HEAD = """\
 # Parameters
 
-Every parameter of the node `pose_estimator`. Set them on the command line
-(`--ros-args -p decoder.score_threshold:=0.2`) or in a YAML file like `config/camera.yaml`. If a value has the wrong
-type or is out of range, the node stops with an error that names the parameter. Write a float with a point (`1.0`, not
-`1`).
+Every parameter of the node `pose_estimator`. There are three ways to set one:
 
-When a change takes effect (`ros2 param set /pose_estimator decoder.score_threshold 0.2`):
+    ros2 run pose_ros pose_node --ros-args -p decoder.score_threshold:=0.2        # at the start
+    ros2 run pose_ros pose_node --ros-args --params-file mine.yaml                # in a file
+    ros2 param set /pose_estimator decoder.score_threshold 0.2                    # while the node runs
+
+`config/camera.yaml` has every parameter with its default. Copy it, and keep only what you change. The launch files read
+it with `params_file:=mine.yaml`.
+
+The column *changes* says when a new value takes effect:
 
 - **live**: with the next image. Values that are set together take effect together, or are rejected together.
-- **configure**: when the node is configured. It can be set while the node is unconfigured or inactive. While the node
-  is active it is rejected: `ros2 lifecycle set /pose_estimator deactivate`, set it, then `cleanup`, `configure`,
-  `activate`.
+- **configure**: when the node is configured. Such a parameter can be set while the node is unconfigured or inactive.
+  While the node is active, it is rejected. Then use `ros2 lifecycle set /pose_estimator deactivate`, set the parameter,
+  and continue with `cleanup`, `configure` and `activate`.
 - **restart**: when the node is started. The parameter is read-only.
 
-Change the QoS of a topic with `qos_overrides`, e.g. `qos_overrides./image.subscription.reliability: reliable`. Use the
-full name of the topic, after remapping.
+If a value has the wrong type or is out of range, the node does not start. The error names the parameter and the allowed
+values:
+
+    pose_estimator: parameter decoder.score_threshold: expected float (0.0 to 1.0), got: …
+
+- Write a float with a point: `1.0`, not `1`.
+- Write `off` in quotes: `lazy: "off"`. Without quotes, YAML reads it as `false`.
+
+Two parameters have new names: `markers.joint_m` is now `markers.keypoint_m`, and `markers.bone_m` is now
+`markers.limb_m`. The old names still work. The node logs one warning for each.
+
+The QoS of a topic is set with `qos_overrides`, see [node.md](node.md#topics-and-services).
 
 | parameter | default | allowed | unit | changes | description |
 |---|---|---|---|---|---|
