@@ -183,7 +183,7 @@ class DecoderConfig(CheckedSettings):
     min_keypoints: int = setting(3, "Fewest keypoints of a person.", low=1, high=100)
     min_person_score: float = setting(0.05, "Lowest score of a person.", low=0.0, high=1.0)
     duplicate_oks: float = setting(
-        0.7, "paf, personlab, centernet: OKS above which the worse of two people is dropped. 1 = off.", low=0.0, high=1.0
+        0.7, "Not tag, single: OKS above which the worse of two people is dropped. 1 = off.", low=0.0, high=1.0
     )
     max_people: int = setting(100, "Most people per image. The best are kept.", low=1, high=1000)
 

@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pose_ros.media.overlay import SIDE_COLOURS
+
 sys.path.append(str(Path(__file__).parents[2] / "demo"))
 clip: Any = importlib.import_module("clip")
 figures: Any = importlib.import_module("figures")
@@ -126,6 +128,26 @@ def test_video_contains_every_frame(tmp_path: Path) -> None:
     capture = cv2.VideoCapture(str(tmp_path / "odd.mp4"))
     assert capture.get(cv2.CAP_PROP_FPS) == 10
     assert sum(1 for _ in iter(lambda: capture.read()[0], False)) == 7
+
+
+def test_animation_has_the_frames_of_three_seconds_and_the_colours_of_the_skeletons(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_module = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    blue, green, red = SIDE_COLOURS["left"]
+    frames = []
+    for index in range(50):
+        image = np.tile(np.roll(np.arange(112, dtype=np.uint8), index)[None, :, None], (84, 1, 3))
+        image[40:44] = blue, green, red
+        frames.append(overlays.OverlayFrame(round(index * 1e8), index / 10, cv2.imencode(".png", image)[1], 1))
+    monkeypatch.setattr(overlays, "read_frames", lambda bag: iter(frames))
+    overlays.write_animation(Path("bag"), tmp_path / "demo.gif", 1.0)
+    animation = image_module.open(tmp_path / "demo.gif")
+    assert (animation.n_frames, animation.size, animation.info["loop"]) == (30, (560, 420), 0)
+    assert animation.info["duration"] == 100
+    assert animation.convert("RGB").getpixel((280, 210)) == (red, green, blue)
+    with pytest.raises(ValueError, match=r"bag: expected overlays from 60.0 s on, got 0 in bag; run make demo first"):
+        overlays.write_animation(Path("bag"), tmp_path / "none.gif", 60.0)
 
 
 def test_contact_sheet_has_every_tile_in_the_right_place() -> None:
