@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 
 
 @dataclass(frozen=True)

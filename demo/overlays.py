@@ -18,7 +18,7 @@ import numpy as np
 from bag import OVERLAY_TOPIC, POSES_TOPIC, read_messages
 
 from pose_ros.arrays import ByteArray, Image, SizeWH
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 from pose_ros.media.overlay import SIDE_COLOURS
 from pose_ros.media.results import VideoFile, write_image
 from pose_ros.media.sheet import arrange, write_caption

@@ -12,7 +12,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 from pose_ros.ros.messages.conversions import image_from_message
 
 CAMERA = "/camera/image_raw"

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from table import file_table, run_table, time_table
 
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 from pose_ros.media.results import write_image
 from pose_ros.media.sources import BagImages, Source, open_source
 

@@ -19,7 +19,7 @@ from bag import POSES_TOPIC, read_messages
 from overlays import ROOT, make_contact_sheet, read_frames
 
 from pose_ros.arrays import FloatArray, Image
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 from pose_ros.media.results import write_image
 from pose_ros.similarity import box_iou
 

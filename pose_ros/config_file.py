@@ -9,7 +9,7 @@ import difflib
 import os
 import types
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -70,8 +70,8 @@ def build_config(kind: type[T], data: Any, name: str = "") -> T:
     known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     for entry in data:
         if entry not in known:
-            near = difflib.get_close_matches(str(entry), known, n=3, cutoff=0.4) or list(known)[:_MAX_SUGGESTIONS]
-            raise ValueError(f"{_join_names(name, entry)}: expected a setting such as {', '.join(near)}, got {entry!r}")
+            near = ", ".join(_find_near_names(str(entry), kind))
+            raise ValueError(f"{_join_names(name, entry)}: expected a setting such as {near}, got {entry!r}")
     required = [each.name for each in known.values() if each.default is MISSING and each.default_factory is MISSING]
     if missing := [entry for entry in required if entry not in data]:
         got = ", ".join(map(str, data)) or "nothing"
@@ -138,6 +138,27 @@ def _join_names(name: str, entry: Any) -> str:
     return f"{name}.{entry}" if name else str(entry)
 
 
+def _find_near_names(entry: str, kind: type[Any]) -> list[str]:
+    """Find the settings with a similar name, nested ones included."""
+    names = list(_list_names(kind))
+    last = [name.rpartition(".")[2] for name in names]
+    near = difflib.get_close_matches(entry, dict.fromkeys(last), n=3, cutoff=0.6)
+    found = [name for each in near for name, end in zip(names, last, strict=True) if end == each]
+    top = [name for name in names if "." not in name] if entry else []
+    return (found or difflib.get_close_matches(entry, top, n=3, cutoff=0.4) or top)[:_MAX_SUGGESTIONS]
+
+
+def _list_names(kind: type[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names of all settings of a dataclass, groups included."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        if field.init:
+            yield prefix + field.name
+            hint = hints[field.name]
+            if is_dataclass(hint) and hint is not Skeleton:
+                yield from _list_names(hint, f"{prefix}{field.name}.")  # type: ignore[arg-type]
+
+
 def _rename(kind: type[Any], data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Replace former field names by current ones."""
     renamed: Mapping[str, str] = getattr(kind, "RENAMED", {})
@@ -187,7 +208,7 @@ def _merge(base: Any, change: Any) -> Any:
 
 def _parse_assignment(assignment: str) -> dict[str, Any]:
     name, equals, text = assignment.partition("=")
-    if not (name and equals and text):
+    if not (name and equals):
         raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
     value = _parse(text, Path.cwd(), f"--set {name}")
     for part in reversed(name.split(".")):

@@ -26,7 +26,7 @@ def keypoint_similarity(squared: AnyArray, areas: AnyArray | float, sigmas: AnyA
 
 
 def box_iou(a: AnyArray, b: AnyArray) -> DoubleArray:
-    """Return the intersection over union of boxes (A, 4) and (B, 4) as (A, B). Empty boxes overlap nothing.
+    """Return the intersection over union of boxes (A, 4) and (B, 4) as (A, B). Empty boxes and NaN overlap nothing.
 
     Args:
         a: Boxes x_min, y_min, x_max, y_max.
@@ -36,4 +36,5 @@ def box_iou(a: AnyArray, b: AnyArray) -> DoubleArray:
     low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
     shared = np.clip(high - low, 0, None).prod(axis=2)
     areas_a, areas_b = ((boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b))
-    return np.asarray(shared / np.maximum(areas_a[:, None] + areas_b[None] - shared, 1e-9))
+    overlap = shared / np.maximum(areas_a[:, None] + areas_b[None] - shared, 1e-9)
+    return np.where(np.isfinite(overlap), overlap, 0.0)

@@ -18,8 +18,6 @@ from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
-Indexes = IndexArray
-
 SIDE_PX = 220
 """Side of the square crops, px."""
 _MARGIN = 0.3
@@ -43,7 +41,7 @@ class Failure:
     image: LabelledImage
     weight: float
     text: str
-    labelled: Indexes
+    labelled: IndexArray
     detections: Detections
     box: DoubleArray
     marks: DoubleArray

@@ -118,11 +118,6 @@ class Bag:
             raise ValueError(f"bag {self.path}: expected a readable rosbag2, got: {error or repr(error)}") from error
 
 
-def stamp_ns(header: Any) -> int:
-    """Return the stamp of a ``std_msgs/Header``, or of an object with its fields, ns."""
-    return int(header.stamp.sec) * _NS + int(header.stamp.nanosec)
-
-
 def is_bag(path: Path) -> bool:
     """Whether a path looks like a rosbag2: a folder with metadata.yaml, or an .mcap or .db3 file."""
     return (path / "metadata.yaml").is_file() or path.suffix in STORAGE_SUFFIXES

@@ -96,3 +96,8 @@ def _check_sizes(message: Any, encoding: Encoding) -> None:
         raise ValueError(f"step: expected at least {encoding.row_bytes(width)}, got {got}")
     if length < encoding.rows(height) * step:
         raise ValueError(f"data: expected {encoding.rows(height) * step} bytes, got {got}")
+
+
+def stamp_ns(header: Any) -> int:
+    """Return the stamp of a ``std_msgs/Header``, or of an object with its fields, ns."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)

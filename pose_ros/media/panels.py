@@ -10,6 +10,7 @@ from pose_ros.config import DecoderConfig, OverlayConfig
 from pose_ros.decoder.peaks import find_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.media.overlay import SIDE_COLOURS, draw
+from pose_ros.media.sheet import BAR_PX, add_title
 from pose_ros.people import People
 
 PANEL_HEIGHT = 480
@@ -37,7 +38,7 @@ def draw_panels(
     if fields.heatmaps is not None:
         named["peaks"] = _draw_peaks(canvas, fields, spec, config)
     named["people"] = draw(canvas, people, spec.skeleton, OverlayConfig(ids=True))
-    return np.hstack([_add_title(name.replace("_", " "), panel) for name, panel in named.items()])
+    return np.hstack([_make_panel(name.replace("_", " "), panel) for name, panel in named.items()])
 
 
 def _plain_background(fields: Fields, spec: ModelSpec) -> Image:
@@ -109,9 +110,7 @@ def _draw_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderC
     return image
 
 
-def _add_title(title: str, image: Image) -> Image:
-    width = max(1, round(image.shape[1] * PANEL_HEIGHT / image.shape[0]))
-    panel = cv2.resize(image, (width, PANEL_HEIGHT), interpolation=cv2.INTER_AREA)
-    cv2.rectangle(panel, (0, 0), (14 + 10 * len(title), 26), (32, 32, 32), cv2.FILLED)
-    cv2.putText(panel, title, (8, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
-    return panel
+def _make_panel(title: str, image: Image) -> Image:
+    height = PANEL_HEIGHT - BAR_PX
+    width = max(1, round(image.shape[1] * height / image.shape[0]))
+    return add_title(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), title)

@@ -166,7 +166,7 @@ def _load_tensorrt(path: Path, config: RuntimeConfig, progress: BuildProgress | 
     probe = probe_model(path, config)
     try:
         meanwhile = OnnxRunner(path, RuntimeConfig(backend="onnx", threads=config.threads))
-    except Exception as error:  # the engine may still work
+    except (ImportError, ValueError) as error:  # the engine may still work
         if notify is not None:
             notify(f"no runtime is available until the engine is ready: {_summarise_error(error)}")
         return TensorRTRunner(path, config, progress, notify, probe)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import platform
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -68,10 +67,11 @@ def model_card(network: PoseNetwork, config: TrainingConfig, inputs: RunInputs, 
 
 
 def _export(network: PoseNetwork, target: Path) -> str:
-    if find_spec("pose_ros.export.to_onnx") is None or find_spec("onnx") is None:
+    if find_spec("onnx") is None:
         return "model.onnx: not written; install the package onnx"
-    exporter = import_module("pose_ros.export.to_onnx")
-    exporter.export(network, target, exporter.ExportOptions(dynamic=network.spec.input.size_wh is None))
+    from pose_ros.export.to_onnx import ExportOptions, export
+
+    export(network, target, ExportOptions(dynamic=network.spec.input.size_wh is None))
     return f"model: {target}"
 
 

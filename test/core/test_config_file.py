@@ -47,10 +47,14 @@ def test_assignments_override_single_entries() -> None:
     assert given["markers"] == {"keypoint_m": 0.25, "limb_m": 0.5}
 
 
-@pytest.mark.parametrize("text", ["rate", "rate=", "=1"])
-def test_an_assignment_needs_a_name_and_a_value(text: str) -> None:
+@pytest.mark.parametrize("text", ["rate", "=1"])
+def test_an_assignment_needs_a_name_and_an_equals_sign(text: str) -> None:
     with pytest.raises(ValueError, match=f"--set: expected NAME=VALUE, got '{text}'"):
         merge_assignments({}, [text])
+
+
+def test_an_assignment_without_a_value_is_null() -> None:
+    assert merge_assignments({"init": {"file": "a.pt"}}, ["init.file="]) == {"init": {"file": None}}
 
 
 def test_a_written_configuration_is_read_back(tmp_path: Path) -> None:
@@ -67,6 +71,7 @@ def test_a_written_configuration_is_read_back(tmp_path: Path) -> None:
         ({"markers": {"colour": False}}, "markers.colour: expected text, got bool False; put it in quotes"),
         ({"skeleton": {"keypoint_names": ["a"]}}, "skeleton: expected also name, got keypoint_names, limbs, "),
         ({"mark": {}}, "mark: expected a setting such as markers, got 'mark'"),
+        ({"limb_m": 0.1}, "limb_m: expected a setting such as markers.limb_m, got 'limb_m'"),
         (3, "configuration: expected names and values, got int 3"),
     ],
 )

@@ -292,3 +292,20 @@ def test_missing_headers_give_a_one_line_error_with_a_solution(
     with pytest.raises(headers.SetupError, match="apt-get is missing"):
         headers.fetch("python3.99", tmp_path / "headers")
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+PAGES = sorted(
+    {
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*.rst"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("pose_ros/models/*.md"),
+    }
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_lines_of_the_documents_are_short(page: Path) -> None:
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert [number for number, line in enumerate(lines, 1) if len(line) > 120] == []

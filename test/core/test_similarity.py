@@ -25,6 +25,7 @@ def test_keypoint_similarity_is_the_formula_of_coco() -> None:
         pytest.param([0, 0, 2, 2], [1, 0, 3, 2], 1 / 3, id="half over"),
         pytest.param([0, 0, 2, 2], [2, 0, 4, 2], 0.0, id="side by side"),
         pytest.param([0, 0, 0, 0], [0, 0, 0, 0], 0.0, id="empty"),
+        pytest.param([0, 0, float("nan"), 2], [0, 0, 2, 2], 0.0, id="nan"),
     ],
 )
 def test_box_iou(a: list[float], b: list[float], expected: float) -> None:

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("pose_ros.msg", reason="needs the built messages")

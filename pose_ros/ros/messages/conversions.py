@@ -12,8 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from pose_ros import arrays
-from pose_ros.media.bag import stamp_ns
-from pose_ros.media.image_messages import decode_message
+from pose_ros.media.image_messages import decode_message, stamp_ns
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
 from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge

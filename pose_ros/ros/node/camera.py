@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile, qos_profile_sensor_data
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.estimator import Estimate
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.outputs import CameraPublishers
 from pose_ros.ros.node.statistics import CameraStatistics

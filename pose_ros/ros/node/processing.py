@@ -11,7 +11,7 @@ from typing import Any
 from sensor_msgs.msg import CompressedImage, Image
 
 from pose_ros.estimator import Estimate, PoseEstimator
-from pose_ros.media.bag import stamp_ns
+from pose_ros.media.image_messages import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import reduce
@@ -78,33 +79,34 @@ def parameters() -> tuple[Parameter, ...]:
 
 
 def declare_parameters(node: Node) -> NodeConfig:
-    """Declare every parameter on a node, and return the values. A value under a former name is used with a warning.
+    """Declare every parameter on a node, and return the values.
+
+    A value that was given under a former name is used. A warning names the new name.
 
     Raises:
         ValueError: If a value has the wrong type, is out of range, or contradicts another one.
     """
     values = {parameter.name: _declare(node, parameter) for parameter in parameters()}
     defaults = {parameter.name: parameter.default for parameter in parameters()}
-    for old, new in former_names().items():
-        value = _declare_former_name(node, old, new)
-        if value is not None and values[new] == defaults[new]:
-            warn_former_name(node, old, new)
-            values[new] = value
-    return config_of(values)
-
-
-def former_names() -> dict[str, str]:
-    """Map each former name of a parameter to its present name."""
-    return dict(_find_former_names(NodeConfig))
-
-
-def warn_former_name(node: Node, old: str, new: str) -> None:
-    """Log that a parameter was given under a former name, once per name and node."""
-    node.get_logger().warning(f"parameter {old} is now {new}: use the new name", once=True)
+    for old, new in _find_former_names(NodeConfig):
+        given = _take_value(node, old)
+        if given is not None:
+            values[old] = given
+            if values[new] == defaults[new]:
+                del values[new]
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            config = config_of(values)
+    except TypeError as error:
+        raise ValueError(f"parameter {error}") from error
+    for warning in caught:
+        node.get_logger().warning(f"parameter {warning.message}")
+    return config
 
 
 def config_of(values: Mapping[str, Any]) -> NodeConfig:
-    """Make the settings from values by parameter name. Every parameter is required.
+    """Make the settings from values by parameter name. A missing parameter has its default.
 
     Raises:
         TypeError: If a value has the wrong type.
@@ -139,10 +141,14 @@ def _declare(node: Node, parameter: Parameter) -> Any:
         raise ValueError(f"parameter {parameter.name}: expected {expected}, got: {error}{hint}") from error
 
 
-def _declare_former_name(node: Node, old: str, new: str) -> Any:
-    """Declare a former name without a default. Return its value, None if it is not set."""
-    descriptor = ParameterDescriptor(name=old, description=f"Former name of {new}.", dynamic_typing=True)
-    return node.declare_parameter(old, None, descriptor).value
+def _take_value(node: Node, former_name: str) -> Any:
+    """Return the value given for a former name, None if there is none.
+
+    The name does not stay declared. An unset parameter would be in every file of `ros2 param dump`.
+    """
+    value = node.declare_parameter(former_name, None, ParameterDescriptor(dynamic_typing=True)).value
+    node.undeclare_parameter(former_name)
+    return value
 
 
 def _stage_class(entry: Field[Any]) -> Any | None:

@@ -9,17 +9,9 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
 
 from pose_ros.ros.parameters.config import NodeConfig
-from pose_ros.ros.parameters.declare import (
-    config_of,
-    declare_parameters,
-    former_names,
-    parameters,
-    values_of,
-    warn_former_name,
-)
+from pose_ros.ros.parameters.declare import config_of, declare_parameters, parameters, values_of
 
 CHANGES = {parameter.name: parameter.changes for parameter in parameters()}
-FORMER_NAMES = former_names()
 
 
 class LiveSettings:
@@ -40,7 +32,6 @@ class LiveSettings:
         Raises:
             ValueError: If a given value is invalid.
         """
-        self._node = node
         self.config = declare_parameters(node)
         self._check, self._in_use = check, in_use
         node.add_on_set_parameters_callback(self._check_changes)
@@ -65,13 +56,7 @@ class LiveSettings:
         self.config = self._merge(changed)
 
     def _merge(self, changed: Sequence[Any]) -> NodeConfig:
-        ours = {}
-        for parameter in changed:
-            name = FORMER_NAMES.get(parameter.name, parameter.name)
-            if name in CHANGES:
-                ours[name] = parameter.value
-            if name != parameter.name:
-                warn_former_name(self._node, parameter.name, name)
+        ours = {parameter.name: parameter.value for parameter in changed if parameter.name in CHANGES}
         return config_of({**values_of(self.config), **ours}) if ours else self.config
 
     def _check_in_use(self, changed: Sequence[Any]) -> None:
