@@ -65,7 +65,7 @@ def build_config(kind: type[T], data: Any, name: str = "") -> T:
         ValueError: If an entry is unknown or out of range.
     """
     if not isinstance(data, Mapping):
-        raise TypeError(f"{name or 'configuration'}: expected names and values, got {type(data).__name__} {data!r}")
+        raise TypeError(f"{name or 'configuration'}: expected names and values, got {_type(data)} {data!r}")
     data = _rename(kind, data, name)
     known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     for entry in data:
@@ -178,7 +178,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise ValueError(f"{path}: expected no cycle of extends entries, got a file that extends itself")
     data = _parse(read_yaml_text(path, "configuration"), path.parent, str(path))
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: expected names and values, got {type(data).__name__}")
+        raise ValueError(f"{path}: expected names and values, got {_type(data)}")
     base = data.pop(EXTENDS, None)
     return data if base is None else _merge(_read(base.path(), (*above, path)), data)
 

@@ -74,10 +74,19 @@ app.command("view")(view.view)
 app.add_typer(models.app, name="models")
 
 
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
+        typer.echo(f"pose_ros {doctor.version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     traceback: Annotated[
         bool, typer.Option("--traceback", envvar="POSE_ROS_TRACEBACK", help="Print the Python traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Estimate the poses of people in images, videos and recordings.

@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
-from pose_ros.cli.options import SetOption, make_configs
+from pose_ros.cli.options import make_configs
 from pose_ros.cli.progress import BuildBar
 
 
 def build_engine(
     model: Annotated[Path | None, typer.Argument(help="ONNX file.", show_default="the model of this package")] = None,
-    settings: SetOption = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any runtime setting, e.g. runtime.max_batch=2. Repeatable."),
+    ] = None,
 ) -> None:
     """Build the TensorRT engine of a model ahead of time.
 

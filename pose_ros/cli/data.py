@@ -44,7 +44,7 @@ def inspect(
 
     Shows skeletons, boxes and uncertain keypoints. Ignored areas are hatched.
 
-    pose_ros inspect training.yaml -o samples.png
+    pose_ros inspect configs/finetune.yaml -o samples.png
     """
     import numpy as np
 

@@ -27,7 +27,9 @@ def export(
     context: typer.Context,
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(help="Checkpoint of a supported publisher. With --int8 also an ONNX file.", show_default=False),
+        typer.Argument(
+            help="Checkpoint of pose_ros train or of a public model. With --int8 also an ONNX file.", show_default=False
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="ONNX file to write.", show_default="NAME.onnx")
@@ -58,7 +60,8 @@ def export(
         int, typer.Option("--max-peaks", help="Peaks per keypoint for --front. Choose more than the number of people.")
     ] = 32,
     network: Annotated[
-        str | None, typer.Option("--network", help="Name of the network.", show_default="identified by the keys")
+        str | None,
+        typer.Option("--network", help="Name of the network.", show_default="recognised from the checkpoint"),
     ] = None,
     random: Annotated[
         bool, typer.Option("--random", help="Use random weights instead of a checkpoint, for tests.")

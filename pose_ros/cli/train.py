@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="Training configuration, e.g. configs/default.yaml.")],
+    config: Annotated[Path, typer.Argument(help="Training configuration, e.g. configs/finetune.yaml.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Output folder.", show_default="as configured")
     ] = None,
@@ -32,9 +32,9 @@ def train(
 
     A run continues if its output folder already holds checkpoints.
 
-    pose_ros train configs/default.yaml -o runs/first
+    pose_ros train configs/finetune.yaml -o output/my_camera
 
-    torchrun --nproc-per-node 8 --no-python pose_ros train configs/default.yaml
+    torchrun --nproc-per-node 8 --no-python pose_ros train configs/coco.yaml
     """
     from pose_ros.training.config import load_config
     from pose_ros.training.trainer import Trainer

@@ -19,7 +19,7 @@ def view(
         list[str] | None,
         typer.Option(
             "--topic",
-            help="Name of a node or of one of its cameras. Repeatable. / = all.",
+            help="Node to show, e.g. /robot/pose_estimator, or one of its cameras. Repeatable. / = all.",
             show_default="/pose_estimator",
         ),
     ] = None,

@@ -35,10 +35,18 @@ class AugmentConfig(CheckedSettings):
     two_pictures: float = setting(0.35, "Probability of a mosaic of two images.", low=0.0, high=1.0)
     four_pictures: float = setting(0.30, "Probability of a 2 x 2 mosaic of four images.", low=0.0, high=1.0)
     person_low_px: float = setting(
-        90.0, "Smallest target size of a person; a mosaic scales it with the tile.", unit="px", low=4.0, high=4096.0
+        90.0,
+        "Smallest size of a person (longer side of the box); a mosaic scales it with the tile.",
+        unit="px",
+        low=4.0,
+        high=4096.0,
     )
     person_high_px: float = setting(
-        330.0, "Largest target size of a person; a mosaic scales it with the tile.", unit="px", low=4.0, high=4096.0
+        330.0,
+        "Largest size of a person (longer side of the box); a mosaic scales it with the tile.",
+        unit="px",
+        low=4.0,
+        high=4096.0,
     )
     most_zoom: float = setting(4.0, "Largest scale of an image.", low=0.1, high=100.0)
     least_fill: float = setting(

@@ -78,3 +78,8 @@ def test_a_written_configuration_is_read_back(tmp_path: Path) -> None:
 def test_errors_name_the_wrong_entry(data: object, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{message}"):
         build_config(Outer, data)
+
+
+def test_errors_name_the_type_of_yaml_text() -> None:
+    with pytest.raises(TypeError, match=r"^markers: expected names and values, got str 'steps'$"):
+        build_config(Outer, merge_assignments({}, ["markers=steps"]))

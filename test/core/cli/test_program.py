@@ -16,7 +16,7 @@ import pytest
 import recordings
 from typer.testing import CliRunner, Result
 
-from pose_ros.cli import app
+from pose_ros.cli import app, doctor
 from pose_ros.media.sources import open_source
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.skeleton import OPENPOSE_18
@@ -292,6 +292,10 @@ def test_help_runs_as_a_process_and_loads_nothing_heavy(tmp_path: Path) -> None:
     assert "replay" in result.stdout and "doctor" in result.stdout
     loads = "import sys, pose_ros.cli; sys.exit(bool({'numpy', 'cv2', 'rosbags', 'rclpy'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", loads], cwd=tmp_path, check=True)
+
+
+def test_version() -> None:
+    assert succeed("--version") == f"pose_ros {doctor.version()}\n"
 
 
 @pytest.mark.parametrize("command", ["image", "video", "bag", "replay", "doctor", "models"])
