@@ -111,9 +111,10 @@ class DecoderConfig(CheckedSettings):
         100, "Most keypoints of one type. The strongest are kept. A decode front may find fewer.", low=1, high=1000
     )
     subpixel: str = setting(
-        "quadratic",
-        "Refinement of keypoint positions between field cells.",
-        choices=("none", "quarter", "centroid", "quadratic", "dark"),
+        "auto",
+        "Refinement of keypoint positions between field cells. offsets = those of the network. "
+        "auto = offsets if the model has them, else quadratic.",
+        choices=("auto", "none", "quarter", "centroid", "quadratic", "dark", "offsets"),
     )
     dark_kernel: int = setting(
         11, "Width of the blur of subpixel dark, an odd number. 1 = no blur.", unit="cells", low=1, high=31
@@ -132,7 +133,7 @@ class DecoderConfig(CheckedSettings):
     complete: bool = setting(
         False, "Tags: search the whole heatmap for missing keypoints. Hidden keypoints get a guessed position."
     )
-    centre_threshold: float = setting(0.3, "CenterNet: lowest centre value of a person.", low=0.0, high=1.0)
+    centre_threshold: float = setting(0.1, "CenterNet: lowest centre value of a person.", low=0.0, high=1.0)
     snap_threshold: float = setting(
         0.1, "CenterNet: lowest heatmap value of a peak that keypoints snap to.", low=0.0, high=1.0
     )

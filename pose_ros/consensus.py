@@ -19,6 +19,7 @@ import numpy as np
 from pose_ros.arrays import DoubleArray, FloatArray, Image
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
+from pose_ros.refinement import Refiner
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, Skeleton, map_keypoints
 
@@ -39,6 +40,7 @@ class Views:
         skeleton: Skeleton | None = None,
         short_sides: Sequence[int] = (),
         flip: bool = True,
+        refine_with: PoseEstimator | None = None,
     ) -> None:
         """Prepare the views.
 
@@ -47,21 +49,34 @@ class Views:
             skeleton: Skeleton of the result. Default: that of the first estimator.
             short_sides: Shorter sides of the network input, px. Empty = the configured size of each estimator.
             flip: Whether to process the mirrored image, too.
+            refine_with: Network for one person, which sees the crop of each person of the views. None = no second
+                stage.
+
+        Raises:
+            ValueError: If the network of the second stage is not for one person.
         """
         self.skeleton = skeleton or estimators[0].skeleton
+        self._refiner = None if refine_with is None else Refiner(refine_with, self.skeleton)
         self._flips = (False, True) if flip else (False,)
         self._estimators = [view for estimator in estimators for view in _with_sizes(estimator, short_sides)]
 
     def estimate(self, image_bgr: Image) -> People:
         """Find the people that the views agree on.
 
-        A score is the mean over all views. A view that does not find the keypoint or the person counts 0.
+        A score is the mean over all views. A view that does not find the keypoint or the person counts 0. After the
+        second stage, a person's score is the geometric mean of the views' score and the mean score of the keypoints.
 
         Args:
             image_bgr: (H, W, 3) uint8. Not modified.
         """
         answers = [self._estimate_view(view, image_bgr, flip) for view in self._estimators for flip in self._flips]
-        return consensus(answers, self.skeleton)
+        people = consensus(answers, self.skeleton)
+        if self._refiner is None:
+            return people
+        refined = self._refiner.refine(image_bgr, people)
+        scores = np.sqrt(refined.person_scores * refined.scores.mean(axis=1))
+        order = np.argsort(-scores, kind="stable")
+        return People(refined.keypoints[order], refined.scores[order], scores[order])
 
     def _estimate_view(self, estimator: PoseEstimator, image_bgr: Image, flip: bool) -> People:
         image = np.ascontiguousarray(image_bgr[:, ::-1]) if flip else image_bgr

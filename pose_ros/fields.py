@@ -28,9 +28,12 @@ GROUPING_HEADS = {
 """Fields that each grouping requires."""
 OPTIONAL_HEADS = {
     "personlab": ("long_offsets", "segmentation"),
-    "centernet": ("centre_offsets", "sizes", "heatmaps", "heatmap_offsets"),
+    "centernet": ("centre_offsets", "sizes", "heatmaps"),
+    "single": ("centres", "keypoint_offsets"),
 }
 """Fields that a grouping uses if the model has them."""
+SNAPPING = ("nearest", "weighted", "scaled")
+"""Rules for moving a keypoint that is an offset from a person's centre to its heatmap."""
 FRONT_HEADS = ("peaks", "limb_scores")
 """Extra outputs of a network with a decode front. They replace heatmaps and PAFs."""
 
@@ -43,7 +46,8 @@ class Fields:
     a few thousand numbers, where heatmaps and PAFs are a million.
 
     Attributes:
-        heatmaps: (K or more, H, W) confidence of each keypoint. Further channels (background) are ignored.
+        heatmaps: (K, H, W) or (K + 1, H, W) confidence of each keypoint. The last of K + 1 channels is the background,
+            which is ignored.
         pafs: (2 L, H, W) part affinity fields: x and y of the unit vector along each limb, limb by limb.
         tags: (K D, H, W) associative embeddings, D numbers per keypoint: channel k D + d.
         short_offsets: (2 K, H, W) x and y from a cell to the nearby keypoint, px, keypoint by keypoint.
@@ -55,7 +59,8 @@ class Fields:
         centre_offsets: (2, H, W) x and y from a centre's cell to the centre, cells.
         sizes: (2, H, W) width and height of the person centred at a cell, cells.
         keypoint_offsets: (2 K, H, W) x and y from a centre's cell to the person's keypoint, cells.
-        heatmap_offsets: (2, H, W) x and y from a heatmap's peak cell to the keypoint, cells.
+        heatmap_offsets: (2, H, W) or (2 K, H, W) x and y from a heatmap's peak cell to the keypoint, cells. All
+            keypoints share the two channels, or each keypoint has its own.
         peaks: (K, M, 3) x and y in cells and score of each keypoint's peaks, the strongest first. Score 0 = no peak.
         limb_scores: (L, M, M) value of each limb from peak i of its first to peak j of its second keypoint, at most 1.
             0 or less = no link.
@@ -77,27 +82,37 @@ class Fields:
     limb_scores: AnyArray | None = None
 
 
-def field_array(name: str, array: AnyArray | None, channels: int) -> FloatArray:
-    """Return a field as C-contiguous float32 with exactly the given number of channels.
+def field_array(name: str, array: AnyArray | None, *channels: int) -> FloatArray:
+    """Return a field as C-contiguous float32, after checking its shape.
 
     An array that already has this form is not copied.
 
     Args:
         name: Name of the field, for errors.
-        array: (C or more, H, W), any real type.
-        channels: Number of channels C.
+        array: (C, H, W), any real type.
+        channels: The numbers of channels C that the decoder can read.
 
     Raises:
-        ValueError: If the field is missing, not numeric, not (C, H, W), empty, or has too few channels.
+        ValueError: If the field is missing, not numeric, not (C, H, W), empty, or has another number of channels.
     """
+    wanted = " or ".join(map(str, dict.fromkeys(channels)))
     if array is None:
-        raise ValueError(f"{name}: expected an array of {channels} channels, got None: the model has no such head")
+        raise ValueError(f"{name}: expected an array of {wanted} channels, got None: the model has no such head")
     array = np.asarray(array)
-    if array.ndim != 3 or array.shape[0] < channels or 0 in array.shape:
-        raise ValueError(f"{name}: expected shape ({channels} or more, H, W), got {array.shape}")
+    if array.ndim != 3 or array.shape[0] not in channels or 0 in array.shape:
+        raise ValueError(f"{name}: expected shape ({wanted}, H, W), got {array.shape}")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{name}: expected real numbers, got {array.dtype}")
-    return np.ascontiguousarray(array[:channels], np.float32)
+    return np.ascontiguousarray(array, np.float32)
+
+
+def heatmap_array(array: AnyArray | None, keypoint_count: int) -> FloatArray:
+    """Return the heatmaps (K, H, W) as ``field_array`` does, without a background channel.
+
+    Raises:
+        ValueError: If they are missing, not numeric, or have another shape.
+    """
+    return field_array("heatmaps", array, keypoint_count, keypoint_count + 1)[:keypoint_count]
 
 
 def sigmoid(logits: AnyArray) -> FloatArray:
@@ -208,6 +223,8 @@ class ModelSpec:
         input: Input tensor.
         heads: Outputs.
         grouping: Preferred grouping, a key of GROUPING_HEADS.
+        snapping: Rule of the CenterNet grouping, one of SNAPPING. ``"nearest"``: a keypoint moves to the nearest peak
+            of its heatmap. ``"weighted"``: to the best cell of the person's box, by heatmap and distance.
         licence: Licence of the weights.
     """
 
@@ -219,6 +236,7 @@ class ModelSpec:
     input: InputSpec = field(default_factory=InputSpec)
     heads: tuple[HeadSpec, ...] = ()
     grouping: str = "paf"
+    snapping: str = "nearest"
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
@@ -229,6 +247,7 @@ class ModelSpec:
         if not self.stride > 0:
             raise ValueError(f"stride: expected a positive number, got {self.stride}")
         _check_choice("grouping", self.grouping, tuple(GROUPING_HEADS))
+        _check_choice("snapping", self.snapping, SNAPPING)
 
     def fields(self, outputs: Mapping[str, AnyArray], index: int = 0) -> Fields:
         """Read the fields of one image from the outputs of a run. Fields without an output stay None.

@@ -13,6 +13,7 @@ import torch
 
 from pose_ros.checkpoint.formats.caffe import read_caffe
 from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph
+from pose_ros.checkpoint.formats.tfjs import read_tfjs
 from pose_ros.checkpoint.formats.tflite import read_tflite
 from pose_ros.checkpoint.publisher import State
 from pose_ros.models.download import is_web_page
@@ -33,7 +34,8 @@ def read_file(path: Path) -> Any:
 
     Args:
         path: Torch file (zip or older), or another format, identified by its suffix: a NumPy archive (.npz), a
-            frozen TensorFlow graph (.pb), a TensorFlow Lite model (.tflite), a Caffe model (.caffemodel).
+            frozen TensorFlow graph (.pb), a TensorFlow Lite model (.tflite), a TensorFlow.js model (.json, with its
+            weight files in the same folder), a Caffe model (.caffemodel).
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -161,6 +163,7 @@ def _to_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> State:
 READERS: dict[str, Callable[[Path], Any]] = {
     ".npz": _read_npz,
     ".pb": lambda path: _to_tensors(read_frozen_graph(path)),
+    ".json": lambda path: _to_tensors(read_tfjs(path)),
     ".tflite": lambda path: _to_tensors(read_tflite(path)),
     ".caffemodel": lambda path: _to_tensors(read_caffe(path)),
 }

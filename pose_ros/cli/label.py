@@ -30,6 +30,10 @@ def label(
         ),
     ] = None,
     flip: Annotated[bool, typer.Option(help="Also run the mirrored images.")] = True,
+    refine: Annotated[
+        Path | None,
+        typer.Option("--refine", help="Second stage: model for one person, which refines the crop of each person."),
+    ] = None,
     threads: options.Threads = None,
     settings: options.SetOption = None,
 ) -> None:
@@ -37,7 +41,7 @@ def label(
 
     Each keypoint is stored with its score.
 
-    pose_ros label frames/ -o labels.json --model teacher.onnx --short-side 368 --short-side 480
+    pose_ros label frames/ -o labels.json --model teacher.onnx --short-side 368 --short-side 480 --refine thunder.onnx
     """
     from rich.progress import track
 
@@ -54,7 +58,12 @@ def label(
     teachers = [
         options.load_estimator(file, spec=spec, runtime="auto", grouping=grouping, config=config) for file in models
     ]
-    views = Views(teachers, SKELETONS[skeleton], short_side or (), flip)
+    second = (
+        None
+        if refine is None
+        else options.load_estimator(refine, spec=None, runtime="auto", grouping=None, config=config)
+    )
+    views = Views(teachers, SKELETONS[skeleton], short_side or (), flip, second)
     files, labels, people = images_in(folder), LabelFile(output, views.skeleton), 0
     for file, size_wh, found in track(teacher.label_images(views, files), "labelling", total=len(files)):
         labels.add(file.name, size_wh, teacher.to_annotations(found))

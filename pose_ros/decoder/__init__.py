@@ -17,8 +17,8 @@ _DECODERS = {
     "single": ("single", "SingleDecoder"),
 }
 """Module and class of each grouping."""
-FRONT_SETTINGS = ("subpixel", "paf_threshold", "paf_fraction")
-"""Settings that a decode front fixes to their defaults."""
+FRONT_SETTINGS = ("paf_threshold", "paf_fraction")
+"""Settings that a decode front fixes to their defaults. It also fixes the refinement that ``auto`` selects."""
 
 
 class Decoder(Protocol):
@@ -64,13 +64,28 @@ def fields_to_read(
         grouping: Grouping, a key of GROUPING_HEADS. None = preferred grouping of the model.
         config: Thresholds and limits. None = defaults.
     """
-    grouping, heads = grouping or spec.grouping, {head.field for head in spec.heads}
-    if grouping == "paf" and heads.issuperset(FRONT_HEADS) and can_use_front(config or DecoderConfig()):
+    grouping, config = grouping or spec.grouping, config or DecoderConfig()
+    heads = {head.field for head in spec.heads}
+    if grouping == "paf" and heads.issuperset(FRONT_HEADS) and can_use_front(spec, config):
         return FRONT_HEADS
-    return (*GROUPING_HEADS[grouping], *(name for name in OPTIONAL_HEADS.get(grouping, ()) if name in heads))
+    names = (*GROUPING_HEADS[grouping], *(name for name in OPTIONAL_HEADS.get(grouping, ()) if name in heads))
+    reads_offsets = choose_method(config.subpixel, has_offsets(spec)) == "offsets" and grouping != "personlab"
+    return (*names, "heatmap_offsets") if reads_offsets and "heatmaps" in names else names
 
 
-def can_use_front(config: DecoderConfig) -> bool:
+def can_use_front(spec: ModelSpec, config: DecoderConfig) -> bool:
     """Return whether the settings allow a decode front. A front always uses the default settings."""
-    default = DecoderConfig()
+    default, offsets = DecoderConfig(), has_offsets(spec)
+    if choose_method(config.subpixel, offsets) != choose_method(default.subpixel, offsets):
+        return False
     return all(getattr(config, name) == getattr(default, name) for name in FRONT_SETTINGS)
+
+
+def has_offsets(spec: ModelSpec) -> bool:
+    """Return whether a model has offsets of heatmap peaks."""
+    return any(head.field == "heatmap_offsets" for head in spec.heads)
+
+
+def choose_method(subpixel: str, with_offsets: bool) -> str:
+    """Return the refinement that a setting selects, one of ``subpixel.METHODS``."""
+    return ("offsets" if with_offsets else "quadratic") if subpixel == "auto" else subpixel

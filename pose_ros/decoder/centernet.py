@@ -1,10 +1,12 @@
 """Decode CenterNet: a person is a peak of the map of centres, and its keypoints are offsets from there.
 
-If the model has heatmaps, each keypoint then snaps to the nearest peak, if the peak is near enough and inside the
-person's box. Networks of this form and the fields of their outputs:
+If the model has heatmaps, each keypoint then snaps to its heatmap, by the rule of the model (``snapping``). Networks of
+this form and the fields of their outputs:
 
     CenterNet   hm: centres. hps: keypoint_offsets. reg: centre_offsets. wh: sizes. hm_hp: heatmaps.
                 hp_offset: heatmap_offsets
+    MoveNet     center: centres. kpt_regress: keypoint_offsets. box_offset: centre_offsets. box_scale: sizes.
+                kpt_heatmap: heatmaps. kpt_offset: heatmap_offsets, with a pair of channels for each keypoint
     DEKR        last heatmap: centres. Other heatmaps: heatmaps. Negated offsets (they are centre minus keypoint):
                 keypoint_offsets
     DirectPose  classification times centre-ness: centres. Regressed vectors, in cells: keypoint_offsets. Each level
@@ -19,16 +21,16 @@ References:
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pose_ros.arrays import AnyArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
+from pose_ros.decoder import choose_method
 from pose_ros.decoder.duplicates import find_distinct
-from pose_ros.decoder.jit import COMPILED, jit
 from pose_ros.decoder.peaks import Peaks, find_peaks
-from pose_ros.fields import Fields, ModelSpec, field_array
+from pose_ros.decoder.snapping import find_best_cells, find_nearest_peaks
+from pose_ros.decoder.subpixel import Refinement, read_offsets, refine_cells
+from pose_ros.fields import Fields, ModelSpec, field_array, heatmap_array
 from pose_ros.people import People
 
 BOX_MARGIN = 0.1
@@ -47,8 +49,10 @@ class CenterNetDecoder:
     def __call__(self, fields: Fields) -> People:
         """Decode one image.
 
-        A keypoint that snaps to a heatmap peak has the score of the peak. Any other keypoint has the score of the
-        person's centre, and may lie outside the image. A keypoint without a finite offset is absent.
+        A keypoint that snaps to its heatmap has the score of the heatmap. Any other keypoint has the score of the
+        person's centre, and may lie outside the image. A keypoint without a finite offset is absent. With nearest
+        snapping, the score of a person is that of the centre. Otherwise it is the geometric mean of the score of the
+        centre and the mean score of the keypoints.
 
         Args:
             fields: ``centres`` (1, H, W) and ``keypoint_offsets`` (2 K, H, W), any real type and memory layout.
@@ -75,7 +79,7 @@ class CenterNetDecoder:
         config, spec = self._config, self._spec
         centres = field_array("centres", fields.centres, 1)
         shape_hw, keypoint_count = centres.shape[1:], len(spec.skeleton)
-        peaks = find_peaks(centres, config.centre_threshold, config.max_peaks, "none")
+        peaks = find_peaks(centres, config.centre_threshold, config.max_peaks, Refinement("none"))
         cells, person_scores = _cells(centres, peaks)[0], peaks.scores[0, : peaks.counts[0]]
         offsets = _read_vectors("keypoint_offsets", fields.keypoint_offsets, keypoint_count, shape_hw, cells)
         keypoints, present = cells[:, None] + offsets, np.isfinite(offsets[..., 0])
@@ -83,6 +87,8 @@ class CenterNetDecoder:
         scores = np.where(present, person_scores[:, None], np.float32(0))
         if fields.heatmaps is not None:
             self._snap(fields, shape_hw, boxes, keypoints, scores)
+            if spec.snapping != "nearest":
+                person_scores = np.sqrt(person_scores * scores.mean(axis=1))
         pixels = np.where(present[..., None], keypoints * spec.stride + spec.origin, 0).astype(np.float32)
         chosen = self._select(pixels, scores, person_scores)
         people = People(pixels[chosen], scores[chosen], person_scores[chosen])
@@ -116,38 +122,51 @@ class CenterNetDecoder:
         keypoints: AnyArray,
         scores: FloatArray,
     ) -> None:
-        """Move keypoints (N, K, 2) to the peaks of the heatmaps, and copy the scores (N, K) of the peaks."""
-        points, peaks = self._peaks(fields, shape_hw)
-        if len(keypoints) == 0 or peaks.counts.max() == 0:
-            return
-        arrays = np.ascontiguousarray(keypoints), np.ascontiguousarray(points)  # numba compiles for each layout
-        nearest = (_nearest_peaks if COMPILED else _nearest_peaks_numpy)(*arrays, peaks.counts)
-        columns = np.arange(len(points))
-        targets = points[columns, nearest]
-        # Only the nearest peak is used. If it is outside the box, the next one may belong to another person.
-        inside = ((boxes[:, None, :2] <= targets) & (targets <= boxes[:, None, 2:])).all(axis=2)
-        reach = self._config.snap_distance * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True)
-        moved = (nearest >= 0) & inside & (np.hypot(*np.moveaxis(targets - keypoints, 2, 0)) <= reach)
+        """Move keypoints (N, K, 2) to their heatmaps, and copy the scores (N, K) from there."""
+        config, with_offsets = self._config, fields.heatmap_offsets is not None
+        heatmaps = _check_grid("heatmaps", heatmap_array(fields.heatmaps, len(self._sigmas)), shape_hw)
+        method = choose_method(config.subpixel, with_offsets)
+        offsets = read_offsets(fields.heatmap_offsets, heatmaps) if method == "offsets" else None
+        refinement = Refinement("none" if offsets is not None or config.half_cell else method, config.dark_kernel)
+        if self._spec.snapping != "nearest":
+            cells, values = find_best_cells(heatmaps, boxes, keypoints, self._spec.snapping == "scaled")
+            targets = self._refine(heatmaps, cells, offsets, refinement)
+        else:
+            peaks = find_peaks(heatmaps, config.snap_threshold, config.max_peaks, refinement)
+            points = peaks.xy.astype(np.float64) + self._mean_offset
+            if offsets is not None:
+                points = self._move_by_offsets(offsets, _cells(heatmaps, peaks))
+            targets, values = find_nearest_peaks(points, peaks, boxes, keypoints, config.snap_distance)
+        moved = values > 0
         keypoints[moved] = targets[moved]
-        scores[moved] = peaks.scores[columns, nearest][moved]
+        scores[moved] = values[moved]
 
-    def _peaks(self, fields: Fields, shape_hw: tuple[int, ...]) -> tuple[AnyArray, Peaks]:
-        """Return the points (K, M, 2) in cells that the peaks of the heatmaps mark, and the peaks."""
-        config, offsets = self._config, fields.heatmap_offsets
-        heatmaps = _check_grid("heatmaps", field_array("heatmaps", fields.heatmaps, len(self._sigmas)), shape_hw)
-        method = config.subpixel if offsets is None and not config.half_cell else "none"
-        peaks = find_peaks(heatmaps, config.snap_threshold, config.max_peaks, method, config.dark_kernel)
-        if offsets is None:
-            return peaks.xy.astype(np.float64) + self._mean_offset, peaks
-        cells = _cells(heatmaps, peaks)
-        points = self._points("heatmap_offsets", offsets, shape_hw, cells.reshape(-1, 2))
-        return points.reshape(cells.shape), peaks
+    def _refine(
+        self, heatmaps: FloatArray, cells: LongArray, offsets: FloatArray | None, refinement: Refinement
+    ) -> AnyArray:
+        """Return the points (N, K, 2) that cells (N, K, 2) of the heatmaps mark."""
+        by_keypoint = cells.swapaxes(0, 1)
+        if offsets is not None:
+            return self._move_by_offsets(offsets, by_keypoint).swapaxes(0, 1)
+        channels = np.repeat(np.arange(len(heatmaps)), len(cells))
+        cols, rows = by_keypoint.reshape(-1, 2).T
+        refined = refine_cells(heatmaps, channels, rows, cols, refinement) + self._mean_offset
+        return refined.reshape(by_keypoint.shape).swapaxes(0, 1)
+
+    def _move_by_offsets(self, offsets: FloatArray, cells: LongArray) -> AnyArray:
+        """Return the points (K, M, 2) that are drawn at cells (K, M, 2), by offsets (2 or 2 K, H, W)."""
+        vectors = offsets.reshape(-1, 2, *offsets.shape[1:])
+        channels = np.arange(len(cells))[:, None] if len(vectors) > 1 else 0
+        moves = vectors[channels, :, cells[..., 1], cells[..., 0]].astype(np.float64)
+        usable = np.hypot(moves[..., :1], moves[..., 1:]) <= sum(offsets.shape[1:])
+        return cells + np.where(usable, moves, self._mean_offset)
 
     def _select(self, pixels: FloatArray, scores: FloatArray, person_scores: FloatArray) -> LongArray:
         """Select the people to report. Return their indices, the best first."""
         config = self._config
         enough = (scores > 0).sum(axis=1) >= config.min_keypoints
-        likely = np.flatnonzero(enough & (person_scores >= config.min_person_score))
+        order = np.argsort(-person_scores, kind="stable")
+        likely = order[(enough & (person_scores >= config.min_person_score))[order]]
         different = find_distinct(pixels[likely], scores[likely], self._sigmas, config.duplicate_oks)
         return likely[different][: config.max_people]
 
@@ -183,26 +202,3 @@ def _cells(maps: FloatArray, peaks: Peaks) -> LongArray:
         plateau = np.argwhere(np.minimum(maps[k], 1) == scores[k, m])[:, ::-1]
         cells[k, m] = plateau[((plateau - xy[k, m]) ** 2).sum(axis=1).argmin()]
     return cells
-
-
-@jit
-def _nearest_peaks(keypoints: Any, points: Any, counts: Any) -> Any:
-    """Return the index (N, K) of the peak nearest to each keypoint, the first of equal ones. -1 = no peak."""
-    nearest = np.full((keypoints.shape[0], keypoints.shape[1]), -1, np.int64)
-    for n in range(keypoints.shape[0]):
-        for k in range(keypoints.shape[1]):
-            least = np.inf
-            for m in range(counts[k]):
-                dx, dy = points[k, m, 0] - keypoints[n, k, 0], points[k, m, 1] - keypoints[n, k, 1]
-                squared = dx * dx + dy * dy
-                if squared < least:
-                    least, nearest[n, k] = squared, m
-    return nearest
-
-
-def _nearest_peaks_numpy(keypoints: AnyArray, points: AnyArray, counts: LongArray) -> LongArray:
-    """Do the same as ``_nearest_peaks``, without a compiler."""
-    squared = ((points - keypoints[:, :, None]) ** 2).sum(axis=3)  # (N, K, M)
-    used = (np.arange(points.shape[1]) < counts[:, None]) & (squared < np.inf)
-    nearest = np.where(used, squared, np.inf).argmin(axis=2)
-    return np.where(used.any(axis=2), nearest, -1)

@@ -22,7 +22,7 @@ from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.matching import match
-from pose_ros.decoder.peaks import Peaks, find_peaks
+from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
 
@@ -41,7 +41,7 @@ class PafDecoder:
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
         self._sigmas = np.array(spec.skeleton.sigmas)
-        self._can_use_front = can_use_front(config)
+        self._can_use_front = can_use_front(spec, config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
         ends = spec.skeleton.standing[self._limbs]
         self._limb_lengths = np.maximum(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), SHORTEST_LIMB)
@@ -50,8 +50,9 @@ class PafDecoder:
         """Decode one image.
 
         Args:
-            fields: ``heatmaps`` (K or more, H, W) and ``pafs`` (2 L, H, W), any real type and memory layout. Or
-                ``peaks`` (K, M, 3) and ``limb_scores`` (L, M, M), which are preferred if ``can_use_front`` is true.
+            fields: ``heatmaps`` and ``pafs`` (2 L, H, W), any real type and memory layout. Optional:
+                ``heatmap_offsets``. Or ``peaks`` (K, M, 3) and ``limb_scores`` (L, M, M), which are preferred if
+                ``can_use_front`` is true.
 
         Returns:
             The people in network-input pixels, sorted by score, the best first.
@@ -72,12 +73,11 @@ class PafDecoder:
 
     def _find_links(self, fields: Fields) -> tuple[Peaks, LongArray, DoubleArray]:
         """Find the peaks of the heatmaps, and the links that the PAFs make between them, with their values."""
-        heatmaps = field_array("heatmaps", fields.heatmaps, self._keypoint_count)
+        config = self._config
+        heatmaps, peaks = find_keypoint_peaks(fields, self._keypoint_count, config)
         pafs = field_array("pafs", fields.pafs, 2 * len(self._limbs))
         if pafs.shape[1:] != heatmaps.shape[1:]:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
-        config = self._config
-        peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
         return peaks, *score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
 
     def _spans(self, links: LongArray, peaks: Peaks) -> DoubleArray:

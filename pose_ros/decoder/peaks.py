@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import FloatArray, LongArray
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder import choose_method
 from pose_ros.decoder.jit import COMPILED, jit, jit_inline
-from pose_ros.decoder.subpixel import has_equal, refine_peaks
+from pose_ros.decoder.subpixel import DEFAULT, Refinement, has_equal, read_offsets, refine_peaks
+from pose_ros.fields import Fields, heatmap_array
 
 
 @dataclass(frozen=True)
@@ -35,17 +38,52 @@ class Peaks:
     counts: LongArray
 
 
-def find_peaks(
-    heatmaps: FloatArray, threshold: float, max_peaks: int, subpixel: str = "quadratic", dark_kernel: int = 11
-) -> Peaks:
+def find_keypoint_peaks(
+    fields: Fields, keypoint_count: int, config: DecoderConfig, max_peaks: int | None = None
+) -> tuple[FloatArray, Peaks]:
+    """Find the peaks of all keypoints, as every grouping does.
+
+    Args:
+        fields: ``heatmaps``, and ``heatmap_offsets`` for the refinement by offsets.
+        keypoint_count: Number of keypoints K.
+        config: Threshold, refinement and number of peaks.
+        max_peaks: Most peaks per keypoint. None = that of the settings.
+
+    Returns:
+        The heatmaps (K, H, W) as float32, and their peaks.
+
+    Raises:
+        ValueError: If a field is missing or of the wrong shape.
+    """
+    heatmaps = heatmap_array(fields.heatmaps, keypoint_count)
+    peaks = find_peaks(
+        heatmaps,
+        config.score_threshold,
+        max_peaks or config.max_peaks,
+        make_refinement(fields, heatmaps, config),
+    )
+    return heatmaps, peaks
+
+
+def make_refinement(fields: Fields, heatmaps: FloatArray, config: DecoderConfig) -> Refinement:
+    """Make the refinement that the settings select for the fields of an image.
+
+    Raises:
+        ValueError: If the settings select offsets, and these are missing or of the wrong shape.
+    """
+    method = choose_method(config.subpixel, fields.heatmap_offsets is not None)
+    offsets = read_offsets(fields.heatmap_offsets, heatmaps) if method == "offsets" else None
+    return Refinement(method, config.dark_kernel, offsets)
+
+
+def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, refinement: Refinement = DEFAULT) -> Peaks:
     """Find the peaks of all channels.
 
     Args:
         heatmaps: (K, H, W) C-contiguous float32. Not modified.
         threshold: Threshold, not negative. A peak is strictly above it.
         max_peaks: Most peaks per channel (M).
-        subpixel: Refinement, one of subpixel.METHODS. The centre of a plateau is not refined further.
-        dark_kernel: Width of the blur of ``"dark"``, cells, odd. 1 = no blur.
+        refinement: Refinement of the positions.
     """
     channels = len(heatmaps)
     xy = np.zeros((channels, max_peaks, 2), np.float32)
@@ -57,7 +95,7 @@ def find_peaks(
         seen, stack = np.zeros(heatmaps.shape[1:], np.int64), np.empty((heatmaps[0].size, 2), np.int64)
         scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
         scan_plateaus(heatmaps, np.float32(threshold), seen, stack, xy, scores, counts)
-    refine_peaks(heatmaps, xy, scores, counts, subpixel, dark_kernel)
+    refine_peaks(heatmaps, xy, scores, counts, refinement)
     return Peaks(xy, scores, counts)
 
 

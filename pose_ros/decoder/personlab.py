@@ -19,7 +19,7 @@ from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.decoder.personlab_masks import instance_masks
 from pose_ros.decoder.personlab_seeds import cast_votes
 from pose_ros.decoder.personlab_walk import directed_edges, find_people
-from pose_ros.fields import Fields, ModelSpec, field_array
+from pose_ros.fields import Fields, ModelSpec, field_array, heatmap_array
 from pose_ros.people import People
 
 VOTE_THRESHOLD = 0.01
@@ -48,7 +48,7 @@ class PersonLabDecoder:
         person score is the mean over all keypoints, where keypoints near those of a better person count 0.
 
         Args:
-            fields: ``heatmaps`` (K or more, H, W), ``short_offsets`` (2 K, H, W) and ``mid_offsets`` (4 E, H, W) for
+            fields: ``heatmaps``, ``short_offsets`` (2 K, H, W) and ``mid_offsets`` (4 E, H, W) for
                 the E limbs of the model. For masks, also ``long_offsets`` (2 K, H, W) and ``segmentation`` (1, H, W).
                 Any real type and memory layout.
 
@@ -60,7 +60,7 @@ class PersonLabDecoder:
             ValueError: If a field is missing or of the wrong shape.
         """
         count, config = self._keypoint_count, self._config
-        heatmaps = field_array("heatmaps", fields.heatmaps, count)
+        heatmaps = heatmap_array(fields.heatmaps, count)
         short_offsets = _check_grid("short_offsets", fields.short_offsets, 2 * count, heatmaps)
         mid_offsets = _check_grid("mid_offsets", fields.mid_offsets, 2 * len(self._edges), heatmaps)
         per_cell = 1 / self._spec.stride

@@ -1,20 +1,27 @@
 """Decode the single person of a crop: each keypoint is the maximum of its heatmap.
 
-For top-down networks (Simple Baselines, HRNet, hourglasses) and for the refinement of known people.
+For top-down networks (Simple Baselines, HRNet, hourglasses) and for the refinement of known people. If the network also
+predicts centres and offsets from them to the keypoints, as MoveNet does, the person near the middle of the crop is
+selected: each heatmap is divided by the distance to the predicted keypoint.
 
 References:
     Sun et al., Integral Human Pose Regression, arXiv:1711.08229, eq. 2 and 3 (soft-argmax).
+    Votel and Li, Next-Generation Pose Detection with MoveNet and TensorFlow.js, 2021 (selection of the person).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from pose_ros.arrays import DoubleArray, FloatArray
+from pose_ros.arrays import AnyArray, DoubleArray, FloatArray
 from pose_ros.config import DecoderConfig
-from pose_ros.decoder.peaks import find_peaks
-from pose_ros.fields import Fields, ModelSpec, field_array
+from pose_ros.decoder.peaks import find_keypoint_peaks, make_refinement
+from pose_ros.decoder.subpixel import refine_cells
+from pose_ros.fields import Fields, ModelSpec, field_array, heatmap_array
 from pose_ros.people import People
+
+SOFTENING = 1.8
+"""Added to distances before the division, cells. A value of MoveNet's published graphs."""
 
 
 class SingleDecoder:
@@ -30,7 +37,8 @@ class SingleDecoder:
         The limits on people (``min_keypoints``, ``min_person_score``) do not apply: the crop selects the person.
 
         Args:
-            fields: ``heatmaps`` (K or more, H, W), any real type and memory layout.
+            fields: ``heatmaps``, any real type and memory layout. Optional: ``heatmap_offsets``, ``centres`` and
+                ``keypoint_offsets``.
 
         Returns:
             One person in network-input pixels, or none if no heatmap is above the threshold. The person score is the
@@ -40,15 +48,45 @@ class SingleDecoder:
             ValueError: If the heatmaps are missing or of the wrong shape.
         """
         config, spec = self._config, self._spec
-        heatmaps = field_array("heatmaps", fields.heatmaps, len(spec.skeleton))
-        peaks = find_peaks(heatmaps, config.score_threshold, 1, config.subpixel, config.dark_kernel)
-        present = peaks.counts > 0
-        if not present.any():
+        cells: AnyArray
+        if fields.centres is not None and fields.keypoint_offsets is not None:
+            heatmaps, cells, scores = self._find_central_person(fields)
+        else:
+            heatmaps, peaks = find_keypoint_peaks(fields, len(spec.skeleton), config, max_peaks=1)
+            cells, scores = peaks.xy[:, 0], peaks.scores[:, 0] * (peaks.counts > 0).astype(np.float32)
+        if not scores.any():
             return People.empty(len(spec.skeleton))
-        cells = soft_argmax(heatmaps, config.soft_argmax) if config.soft_argmax > 0 else peaks.xy[:, 0]
-        keypoints = np.where(present[:, None], cells * spec.stride + spec.origin, 0).astype(np.float32)
-        scores = peaks.scores[:, 0]
+        if config.soft_argmax > 0:
+            cells = soft_argmax(heatmaps, config.soft_argmax)
+        keypoints = np.where(scores[:, None] > 0, cells * spec.stride + spec.origin, 0).astype(np.float32)
         return People(keypoints[None], scores[None], scores.mean(keepdims=True))
+
+    def _find_central_person(self, fields: Fields) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return the heatmaps, and the cells (K, 2) and scores (K,) of the person near the middle of the crop."""
+        config, count = self._config, len(self._spec.skeleton)
+        heatmaps = heatmap_array(fields.heatmaps, count)
+        centres = field_array("centres", fields.centres, 1)[0]
+        offsets = field_array("keypoint_offsets", fields.keypoint_offsets, 2 * count)
+        for name, field in (("centres", centres), ("keypoint_offsets", offsets)):
+            if field.shape[-2:] != heatmaps.shape[1:]:
+                raise ValueError(f"{name}: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {field.shape}")
+        rows, cols = centres.shape
+        row, col = np.divmod(_divide_by_distance(centres[None], np.array([[cols // 2, rows // 2]])).argmax(), cols)
+        predicted = np.array([col, row]) + offsets[:, row, col].reshape(count, 2)
+        near = np.nan_to_num(predicted, posinf=0, neginf=0).clip(-rows - cols, rows + cols)
+        best = _divide_by_distance(heatmaps, near).reshape(count, -1).argmax(axis=1)
+        best_rows, best_cols = np.divmod(best, cols)
+        channels = np.arange(count)
+        values = np.minimum(heatmaps[channels, best_rows, best_cols], 1)
+        cells = refine_cells(heatmaps, channels, best_rows, best_cols, make_refinement(fields, heatmaps, config))
+        return heatmaps, cells, np.where(values > config.score_threshold, values, np.float32(0))
+
+
+def _divide_by_distance(maps: FloatArray, points: AnyArray) -> AnyArray:
+    """Return maps (K, H, W) divided by the distance to a point (K, 2) of each, cells. Not finite values become 0."""
+    rows, cols = np.arange(maps.shape[1])[:, None], np.arange(maps.shape[2])
+    distances = np.hypot(cols - points[:, 0, None, None], rows - points[:, 1, None, None])
+    return np.where(np.isfinite(maps), maps, 0) / (distances + SOFTENING)
 
 
 def soft_argmax(heatmaps: FloatArray, sharpness: float) -> DoubleArray:

@@ -5,21 +5,27 @@
     centroid   mean of the cells within a distance of two, weighted by their values
     quadratic  maximum of a parabola through the neighbours, in x and in y
     dark       maximum of the Gaussian that fits slope and curvature of the logarithm of the blurred map
+    offsets    offset that the network predicts at the cell
 
 References:
     Newell et al., Stacked Hourglass Networks, arXiv:1603.06937 (quarter shift).
     Zhang et al., Distribution-Aware Coordinate Representation for Human Pose Estimation (DARK), arXiv:1910.06278:
     eq. 3 to 9 (Taylor expansion of the log-likelihood), eq. 10 (modulation by a Gaussian kernel).
+    Papandreou et al., Towards Accurate Multi-person Pose Estimation in the Wild, arXiv:1701.01779, section 3.2
+    (offsets).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.decoder.jit import jit, jit_inline
+from pose_ros.fields import field_array
 
 METHODS = ("none", "quarter", "centroid", "quadratic", "dark")
 NONE, QUARTER, CENTROID, QUADRATIC, DARK = range(5)
@@ -31,7 +37,39 @@ MAX_SHIFT = 1.0
 _TINY = 1e-10
 
 
-def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: str, dark_kernel: int) -> None:
+@dataclass(frozen=True)
+class Refinement:
+    """How positions are refined.
+
+    Attributes:
+        method: One of METHODS, or ``"offsets"``.
+        dark_kernel: Width of the blur of ``"dark"``, cells, odd. 1 = no blur.
+        offsets: (2, H, W) or (2 K, H, W) of ``"offsets"``: x and y, for all keypoints or for each.
+    """
+
+    method: str = "quadratic"
+    dark_kernel: int = 11
+    offsets: FloatArray | None = None
+
+
+DEFAULT = Refinement()
+
+
+def read_offsets(offsets: AnyArray | None, heatmaps: FloatArray) -> FloatArray:
+    """Return the field ``heatmap_offsets``, after checking it against the heatmaps (K, H, W).
+
+    Raises:
+        ValueError: If it is missing, or does not have 2 or 2 K channels on the grid of the heatmaps.
+    """
+    array = field_array("heatmap_offsets", offsets, 2, 2 * len(heatmaps))
+    if array.shape[1:] != heatmaps.shape[1:]:
+        raise ValueError(
+            f"heatmap_offsets: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {array.shape[1:]}"
+        )
+    return array
+
+
+def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, refinement: Refinement) -> None:
     """Refine all peaks in place. The centre of a plateau stays, except across a plateau of a single row or column.
 
     Args:
@@ -39,13 +77,41 @@ def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, method: str, 
         xy: (K, M, 2) column and row of each peak.
         scores: (K, M) value of each peak, at most 1.
         counts: (K,) number of peaks of each channel.
-        method: Refinement, one of METHODS.
-        dark_kernel: Width of the Gaussian kernel of DARK, cells, odd. 1 = no blur.
+        refinement: Method. Its offsets are read at the cell of a peak, also for the centre of a plateau.
     """
+    method = refinement.method
     if method == "quadratic":  # the default is separate: compiling all methods takes three times as long
         _refine_quadratic(heatmaps, xy, scores, counts)
+    elif method == "offsets":
+        k, m = np.nonzero(np.arange(xy.shape[1]) < counts[:, None])
+        cols, rows = np.rint(xy[k, m]).astype(np.int64).T
+        xy[k, m] = _move_by_offsets(refinement.offsets, k, rows, cols)
     elif method != "none":
-        _refine(heatmaps, xy, scores, counts, METHODS.index(method), gaussian_kernel(dark_kernel))
+        _refine(heatmaps, xy, scores, counts, METHODS.index(method), gaussian_kernel(refinement.dark_kernel))
+
+
+def refine_cells(heatmaps: Any, channels: Any, rows: Any, cols: Any, refinement: Refinement) -> FloatArray:
+    """Return column and row (N, 2) of the maxima at cells, given by channel, row and column (N,) each."""
+    if refinement.method == "offsets":
+        return _move_by_offsets(refinement.offsets, channels, rows, cols)
+    xy, method = np.empty((len(rows), 2), np.float32), METHODS.index(refinement.method)
+    _refine_cells(heatmaps, channels, rows, cols, method, gaussian_kernel(refinement.dark_kernel), xy)
+    return xy
+
+
+def _move_by_offsets(offsets: Any, channels: Any, rows: Any, cols: Any) -> FloatArray:
+    """Return the cells (N, 2) moved by their offsets, inside the map. Offsets longer than the map are ignored."""
+    vectors = offsets.reshape(-1, 2, *offsets.shape[1:])
+    moves = vectors[channels if len(vectors) > 1 else 0, :, rows, cols]
+    usable = (np.abs(moves) <= max(offsets.shape[1:])).all(axis=1, keepdims=True)  # false for NaN
+    moved = np.stack([cols, rows], axis=1) + np.where(usable, moves, 0)
+    return np.clip(moved, 0, np.array(offsets.shape[:0:-1]) - 1).astype(np.float32)
+
+
+@jit
+def _refine_cells(heatmaps: Any, channels: Any, rows: Any, cols: Any, method: Any, blur: Any, xy: Any) -> None:
+    for n in range(len(rows)):
+        xy[n, 0], xy[n, 1] = refine(heatmaps, channels[n], rows[n], cols[n], method, blur)
 
 
 @jit

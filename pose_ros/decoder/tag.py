@@ -16,7 +16,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
-from pose_ros.decoder.peaks import Peaks, find_peaks
+from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks, make_refinement
 from pose_ros.decoder.tag_completion import complete
 from pose_ros.decoder.tag_groups import group_peaks
 from pose_ros.fields import Fields, ModelSpec, field_array
@@ -42,7 +42,8 @@ class TagDecoder:
         """Decode one image.
 
         Args:
-            fields: ``heatmaps`` (K or more, H, W) and ``tags`` (K D, H, W), any real type and memory layout.
+            fields: ``heatmaps`` and ``tags`` (K D, H, W), any real type and memory layout. Optional:
+                ``heatmap_offsets``.
 
         Returns:
             The people in network-input pixels, sorted by score, the best first.
@@ -50,19 +51,16 @@ class TagDecoder:
         Raises:
             ValueError: If a field is missing or of the wrong shape.
         """
-        heatmaps = field_array("heatmaps", fields.heatmaps, len(self._order))
-        tags = _check_tags(fields.tags, len(self._order), heatmaps.shape[1:])
         config = self._config
-        peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
+        heatmaps, peaks = find_keypoint_peaks(fields, len(self._order), config)
+        tags = _check_tags(fields.tags, len(self._order), heatmaps.shape[1:])
         members, person_tags = group_peaks(
             tags, peaks.xy, peaks.scores, peaks.counts, self._order, config.tag_threshold, config.tag_spatial
         )
         keypoints, scores, person_scores, kept = self._select_best(peaks, members)
         if config.complete:
-            complete(
-                *(heatmaps, tags, person_tags[kept], keypoints, scores),
-                *(config.tag_threshold / 2, config.subpixel, config.dark_kernel),
-            )
+            refinement = make_refinement(fields, heatmaps, config)
+            complete(heatmaps, tags, person_tags[kept], keypoints, scores, config.tag_threshold / 2, refinement)
         keypoints = keypoints * np.float32(self._spec.stride) + np.float32(self._spec.origin)
         return People(np.where(scores[..., None] > 0, keypoints, 0), scores, person_scores)
 
@@ -91,10 +89,10 @@ def keypoint_order(skeleton: Skeleton) -> tuple[int, ...]:
 
 def _check_tags(tags: AnyArray | None, keypoint_count: int, shape_hw: tuple[int, ...]) -> FloatArray:
     """Return the tags as C-contiguous float32, after checking them against the heatmaps."""
-    channels = keypoint_count if tags is None else max(len(np.atleast_1d(tags)), keypoint_count)
+    channels = keypoint_count if tags is None else len(np.atleast_1d(tags))
+    if tags is not None and (channels == 0 or channels % keypoint_count):
+        raise ValueError(f"tags: expected (K D, H, W) with K {keypoint_count}, got {np.shape(tags)}")
     array = field_array("tags", tags, channels)
-    if channels % keypoint_count:
-        raise ValueError(f"tags: expected a multiple of {keypoint_count} channels, (K D, H, W), got {array.shape}")
     if array.shape[1:] != shape_hw:
         raise ValueError(f"tags: expected the grid of the heatmaps, {shape_hw}, got {array.shape[1:]}")
     return array

@@ -17,7 +17,7 @@ import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray
 from pose_ros.decoder.jit import COMPILED, jit
-from pose_ros.decoder.subpixel import METHODS, gaussian_kernel, refine
+from pose_ros.decoder.subpixel import DEFAULT, Refinement, refine_cells
 
 _INFINITY_BITS = 0x7F800000
 """Bits of float32 infinity."""
@@ -30,8 +30,7 @@ def complete(
     keypoints: FloatArray,
     scores: FloatArray,
     reach: float,
-    subpixel: str = "quadratic",
-    dark_kernel: int = 11,
+    refinement: Refinement = DEFAULT,
 ) -> None:
     """Move each keypoint of score 0 to the highest cell above 0 with a tag near the person's, if there is one.
 
@@ -42,13 +41,15 @@ def complete(
         keypoints: (N, K, 2) keypoints in cells. Modified in place.
         scores: (N, K) scores. Modified in place: value of the heatmap, at most 1.
         reach: Tag distance below which tags are near.
-        subpixel: Refinement, one of subpixel.METHODS.
-        dark_kernel: Width of the blur of ``"dark"``, cells, odd.
+        refinement: Refinement of the positions.
     """
     cells = np.full(scores.shape, -1, np.int64)
     find = _find_cells if COMPILED else _find_cells_numpy
     find(heatmaps, tags, person_tags.astype(np.float32), scores, np.float32(reach * reach), cells)
-    _place_keypoints(heatmaps, cells, METHODS.index(subpixel), gaussian_kernel(dark_kernel), keypoints, scores)
+    n, k = np.nonzero(cells >= 0)
+    rows, cols = np.divmod(cells[n, k], heatmaps.shape[2])
+    keypoints[n, k] = refine_cells(heatmaps, k, rows, cols, refinement)
+    scores[n, k] = np.minimum(heatmaps[k, rows, cols], 1)
 
 
 @jit
@@ -102,14 +103,3 @@ def _find_cells_numpy(heatmaps: Any, tags: Any, person_tags: Any, scores: Any, r
             near = np.where(squared < reach, finite, 0)
             if near.max() > 0:
                 cells[n, k] = near.argmax()
-
-
-@jit
-def _place_keypoints(heatmaps: Any, cells: Any, method: Any, blur: Any, keypoints: Any, scores: Any) -> None:
-    """Place the keypoints at their cells, and refine them."""
-    for n in range(len(cells)):
-        for k in range(cells.shape[1]):
-            if cells[n, k] >= 0:
-                row, col = cells[n, k] // heatmaps.shape[2], cells[n, k] % heatmaps.shape[2]
-                keypoints[n, k, 0], keypoints[n, k, 1] = refine(heatmaps, k, row, col, method, blur)
-                scores[n, k] = min(heatmaps[k, row, col], np.float32(1))

@@ -157,7 +157,7 @@ def _front_differences(deployed: DeployedNetwork, outputs: Mapping[str, FloatArr
     Raises:
         ValueError: If they are above the tolerance.
     """
-    expected_peaks, expected_values = deployed.run_front_on_arrays(outputs["heatmaps"], outputs["pafs"])
+    expected_peaks, expected_values = deployed.run_front_on_arrays(outputs)
     limbs = np.array(deployed.spec.limbs)
     peaks, values = _sort_peaks(outputs["peaks"], outputs["limb_scores"].astype(np.float32), limbs)
     expected_peaks, expected_values = _sort_peaks(expected_peaks, expected_values.astype(np.float32), limbs)

@@ -7,8 +7,8 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, FloatArray, Image
 from pose_ros.config import DecoderConfig, OverlayConfig
-from pose_ros.decoder.peaks import find_peaks
-from pose_ros.fields import Fields, ModelSpec, field_array
+from pose_ros.decoder.peaks import find_keypoint_peaks
+from pose_ros.fields import Fields, ModelSpec
 from pose_ros.media.overlay import SIDE_COLOURS, draw
 from pose_ros.media.sheet import BAR_PX, add_title
 from pose_ros.people import People
@@ -100,8 +100,7 @@ def _blend(canvas: Image, field_image: Image, spec: ModelSpec) -> Image:
 
 
 def _draw_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderConfig) -> Image:
-    heatmaps = field_array("heatmaps", fields.heatmaps, len(spec.skeleton))
-    peaks = find_peaks(heatmaps, config.score_threshold, config.max_peaks, config.subpixel, config.dark_kernel)
+    _, peaks = find_keypoint_peaks(fields, len(spec.skeleton), config)
     image = canvas.copy()
     for k, count in enumerate(peaks.counts):
         colour = SIDE_COLOURS[spec.skeleton.side(k)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -14,6 +15,8 @@ from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads
 
 INPUT = "image"
 """Name of the input tensor."""
+FRONT_INPUTS = ("heatmaps", "pafs", "heatmap_offsets")
+"""Fields that the front reads. A network may lack the last."""
 
 
 class LowPrecisionNetwork(PoseNetwork):
@@ -76,7 +79,7 @@ class DeployedNetwork(nn.Module):
             pixels = (images.float().permute(0, 3, 1, 2) - self.mean) / self.std
         fields = self.network.fields(pixels)
         if self.front is not None:
-            outputs = self.front(fields["heatmaps"], fields["pafs"])
+            outputs = self.front(*(fields[name] for name in FRONT_INPUTS if name in fields))
             fields = {**fields, **dict(zip(FRONT_HEADS, outputs, strict=True))}
         return tuple(fields[name] for name in self.names)
 
@@ -85,12 +88,13 @@ class DeployedNetwork(nn.Module):
         with torch.inference_mode():
             return dict(zip(self.names, map(_to_array, self(torch.from_numpy(images))), strict=True))
 
-    def run_front_on_arrays(self, heatmaps: FloatArray, pafs: FloatArray) -> list[FloatArray]:
-        """Run only the front on the CPU. Returns peaks and limb scores, or nothing without a front."""
+    def run_front_on_arrays(self, fields: Mapping[str, FloatArray]) -> list[FloatArray]:
+        """Run only the front on the CPU, on named fields. Returns peaks and limb scores, or nothing without a front."""
         with torch.inference_mode():
             if self.front is None:
                 return []
-            return list(map(_to_array, self.front(*map(torch.from_numpy, (heatmaps, pafs)))))
+            names = [name for name in FRONT_INPUTS if name in fields]
+            return list(map(_to_array, self.front(*(torch.from_numpy(fields[name]) for name in names))))
 
 
 def make_front(spec: ModelSpec, max_peaks: int) -> DecodeFront:

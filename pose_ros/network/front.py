@@ -1,6 +1,7 @@
 """The decode front: find peaks and limb scores inside the network's graph, so that no field must leave the device.
 
-It does the same as `pose_ros.decoder.peaks`, `subpixel` (quadratic) and `limbs`, with three differences:
+It does the same as `pose_ros.decoder.peaks`, `subpixel` (offsets of the network, else quadratic) and `limbs`, with
+three differences:
 
 - The peak of a plateau of more than two cells lies next to its first cell, not in its middle.
 - Long limbs have fewer samples.
@@ -52,18 +53,19 @@ class DecodeFront(nn.Module):
         self.register_buffer("ends", torch.tensor(limbs).T.contiguous(), persistent=False)
         self.register_buffer("order", torch.arange(max_samples).float().reshape(-1, 1, 1), persistent=False)
 
-    def forward(self, heatmaps: Tensor, pafs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, heatmaps: Tensor, pafs: Tensor, offsets: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Find peaks and score the limbs between them.
 
         Args:
             heatmaps: (B, K or more, H, W) of any float type.
             pafs: (B, 2 L, H, W).
+            offsets: (B, 2 or 2 K, H, W) of ``heatmap_offsets``, cells. None = the network has none.
 
         Returns:
             ``peaks`` (B, K, M, 3) float32 and ``limb_scores`` (B, L, M, M) float16 of ``pose_ros.fields.Fields``. The
             limb scores are computed in float32. They become float16 only for the copy to the host.
         """
-        peaks = find_peaks(heatmaps[:, : self.keypoint_count].float(), self.max_peaks)
+        peaks = find_peaks(heatmaps[:, : self.keypoint_count].float(), self.max_peaks, offsets)
         x, y, scores = peaks.unbind(3)
         first, second = self.ends[0], self.ends[1]
         a = x[:, first, :, None], y[:, first, :, None]
@@ -102,12 +104,13 @@ class DecodeFront(nn.Module):
         return values.masked_fill(~enough, -1).masked_fill(length < RESCUE_CELLS, rescue_score)
 
 
-def find_peaks(heatmaps: Tensor, count: int) -> Tensor:
+def find_peaks(heatmaps: Tensor, count: int, offsets: Tensor | None = None) -> Tensor:
     """Find the strongest peaks of each heatmap, with sub-cell positions.
 
     Args:
         heatmaps: (B, K, H, W) float32. NaN and Inf count as missing.
         count: Number of peaks M, at most H W.
+        offsets: (B, 2 or 2 K, H, W) from a peak's cell to the keypoint, cells. None = vertices of parabolas.
 
     Returns:
         (B, K, M, 3) column, row and score, strongest first. Rows after the last peak are 0.
@@ -116,7 +119,9 @@ def find_peaks(heatmaps: Tensor, count: int) -> Tensor:
     scores, cells = positive.masked_fill(~_is_peak(positive), 0).flatten(2).topk(count)
     rows = torch.div(cells, heatmaps.shape[3], rounding_mode="trunc")
     cols = cells - rows * heatmaps.shape[3]
-    x, y = _refine_peaks(heatmaps, rows, cols)
+    moved = _refine_peaks(heatmaps, rows, cols) if offsets is None else _move_peaks(offsets.float(), cells, rows, cols)
+    x, y = (axis.clamp(min=0) for axis in moved)
+    x, y = x.clamp(max=heatmaps.shape[3] - 1), y.clamp(max=heatmaps.shape[2] - 1)
     exists = (scores > 0).float()
     return torch.stack([x * exists, y * exists, scores.clamp(max=1)], dim=3)
 
@@ -129,6 +134,15 @@ def _is_peak(positive: Tensor) -> Tensor:
     before = functional.pad(positive, (1, 0))[..., :-1]
     exceeded_neighbour = functional.max_pool2d(positive.masked_fill(highest, 0), 3, 1, 1)
     return highest & (positive > torch.maximum(torch.maximum(above, before), exceeded_neighbour))
+
+
+def _move_peaks(offsets: Tensor, cells: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute columns and rows (B, K, M) of cells moved by their offsets. Offsets longer than the map are ignored."""
+    vectors = offsets.unflatten(1, (-1, 2)).flatten(3)  # (B, 1 or K, 2, H W)
+    moves = vectors.expand(-1, cells.shape[1], -1, -1).gather(3, cells[:, :, None].expand(-1, -1, 2, -1))
+    usable = (moves.abs() <= _longer_side(offsets)).all(dim=2, keepdim=True)  # false for NaN
+    moves = moves.masked_fill(~usable, 0)
+    return cols + moves[:, :, 0], rows + moves[:, :, 1]
 
 
 def _refine_peaks(heatmaps: Tensor, rows: Tensor, cols: Tensor) -> tuple[Tensor, Tensor]:

@@ -49,7 +49,7 @@ def test_consecutive_channels_are_not_copied(channels: tuple[int, ...]) -> None:
 
 def test_float32_fields_are_not_copied() -> None:
     array = np.zeros((5, 6, 7), np.float32)
-    assert np.shares_memory(field_array("heatmaps", array, 4), array)
+    assert np.shares_memory(field_array("heatmaps", array, 5), array)
 
 
 @pytest.mark.parametrize(

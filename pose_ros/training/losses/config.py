@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pose_ros.settings import CheckedSettings, setting
 
+PULL_FORMS = ("square", "huber")
 PUSH_FORMS = ("gaussian", "exp", "max")
 HEATMAP_LOSSES = ("l2", "logistic", "focal")
 NORMALISATIONS = ("channels", "openpose", "mean")
@@ -18,7 +19,7 @@ def _weight(default: float, what: str) -> float:
 
 @dataclass(frozen=True)
 class LossConfig(CheckedSettings):
-    """Forms and weights of the losses. Weights of fields that the network lacks are ignored."""
+    """Forms and weights of the losses. Weights of fields that the network lacks are ignored. Weight 0 = no loss."""
 
     heatmap_loss: str = setting(
         "l2", "Loss of heatmaps: l2 on values; logistic, or CenterNet's focal loss, on logits.",
@@ -36,6 +37,12 @@ class LossConfig(CheckedSettings):
     )
     hardest: int = setting(0, "Number of heatmaps per image with the highest loss that count; 0 = all.", low=0,
                            high=1000)  # fmt: skip
+    pull_form: str = setting(
+        "square",
+        "Pull loss of a tag at distance d from its person: d^2 (square); linear beyond 1 (huber), for tags that are "
+        "places.",
+        choices=PULL_FORMS,
+    )
     push_form: str = setting(
         "gaussian",
         "Push loss of two people at tag distance d: exp(-d^2/2) (gaussian), exp(-d^2)/2 (exp), hinge(1-d)/2 (max).",

@@ -74,9 +74,11 @@ class FieldsLoss(nn.Module):
         for field, output in stage.items():
             if field == "tags":
                 tags, present = gather_tags(_to_float32(output), _get_target("tag_cells", targets))
-                pull, push = pull_and_push(tags / self.config.tag_unit, present, self.config.push_form)
+                pull, push = pull_and_push(
+                    *(tags / self.config.tag_unit, present), self.config.push_form, self.config.pull_form
+                )
                 yield from (("pull", pull.mean()), ("push", push.mean()))
-            else:
+            elif getattr(self.config, field):
                 target, weights = _get_target(field, targets), targets[f"{field}_weights"]
                 yield field, self._dense_loss(field, _to_float32(output), target, weights)
 

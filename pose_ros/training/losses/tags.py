@@ -31,11 +31,14 @@ def gather_tags(tags: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     return values.flatten(2, 3), (cells >= 0).flatten(2)
 
 
-def pull_and_push(tags: Tensor, present: Tensor, form: str = "gaussian") -> tuple[Tensor, Tensor]:
+def pull_and_push(
+    tags: Tensor, present: Tensor, form: str = "gaussian", pull_form: str = "square"
+) -> tuple[Tensor, Tensor]:
     """Compute the pull loss within people and the push loss between people.
 
     m_n is the mean tag of person n. Only people with at least one keypoint count.
-    Pull is the mean over people of the mean squared distance of their tags from m_n.
+    Pull is the mean over people of the mean over their tags of a function of the distance d from m_n: d^2
+    (``"square"``), or 2 d - 1 for d above 1, else d^2 (``"huber"``).
     Push is the mean over all pairs of people of a function of d = |m_n - m_m|:
     exp(-d^2 / 2) (``"gaussian"``), exp(-d^2) / 2 (``"exp"``) or max(1 - d, 0) / 2 (``"max"``).
 
@@ -43,6 +46,7 @@ def pull_and_push(tags: Tensor, present: Tensor, form: str = "gaussian") -> tupl
         tags: (B, P, K, D), tags of the keypoints.
         present: (B, P, K), whether each keypoint is present.
         form: Form of the push loss.
+        pull_form: Form of the pull loss.
 
     Returns:
         Pull and push, (B,) each. Pull is 0 without people, push is 0 with fewer than two people.
@@ -50,12 +54,18 @@ def pull_and_push(tags: Tensor, present: Tensor, form: str = "gaussian") -> tupl
     known = present[..., None]
     keypoints = present.sum(dim=2)
     means = tags.where(known, 0).sum(dim=2) / keypoints.clamp(min=1)[..., None]  # (B, P, D)
-    pull = (tags - means[:, :, None]).where(known, 0).square().sum(dim=(2, 3)) / keypoints.clamp(min=1)
+    squared = (tags - means[:, :, None]).where(known, 0).square().sum(dim=3)
+    pull = (_huber(squared) if pull_form == "huber" else squared).sum(dim=2) / keypoints.clamp(min=1)
     has_keypoints = keypoints > 0
     people = has_keypoints.sum(dim=1)
     pairs = (has_keypoints[:, :, None] & has_keypoints[:, None]).triu(diagonal=1)
     push = _similarity(means, form).where(pairs, 0).sum(dim=(1, 2))
     return pull.sum(dim=1) / people.clamp(min=1), push / (people * (people - 1) / 2).clamp(min=1)
+
+
+def _huber(squared: Tensor) -> Tensor:
+    """Compute 2 d - 1 of squared distances above 1, and d^2 of the others."""
+    return (2 * squared.clamp(min=1).sqrt() - 1).where(squared > 1, squared)
 
 
 def _similarity(means: Tensor, form: str) -> Tensor:

@@ -70,14 +70,23 @@ def peaks(labels: GridLabels, config: TargetConfig) -> Target:
 
 
 def heatmap_offsets(labels: GridLabels, config: TargetConfig) -> Target:
-    """Draw (2, H, W): x and y from the peak cell of a labelled keypoint to the keypoint, cells.
+    """Draw (2, H, W) or (2 K, H, W): x and y from the peak cell of a labelled keypoint to the keypoint, cells.
 
-    All keypoints share the field. If two keypoints have the same cell, the later person wins, then the later keypoint.
+    If two keypoints of one field have the same cell, the later person wins, then the later keypoint.
     """
-    points = labels.keypoints_xy[labels.labelled]
+    points, keypoints = labels.keypoints_xy[labels.labelled], labels.labelled.nonzero()[1]
     to_peak = 0.0 if config.heatmap_form == "centernet" else 0.5
     chosen, cells = _cells_on_map(points + to_peak, labels.shape_hw)
-    return _place_values(labels, cells, points[chosen] - cells, np.ones((len(cells), 1)))
+    values, known = points[chosen] - cells, np.ones((len(cells), 1))
+    if config.offset_form == "shared":
+        return _place_values(labels, cells, values, known)
+    field = np.zeros((2 * labels.states.shape[1], *labels.shape_hw), np.float32)
+    weights = np.zeros(field.shape, np.uint8)
+    for axis in range(2):
+        channels = 2 * keypoints[chosen] + axis
+        field[channels, cells[:, 1], cells[:, 0]] = values[:, axis]
+        weights[channels, cells[:, 1], cells[:, 0]] = 1
+    return field, weights
 
 
 def _centres(labels: GridLabels) -> DoubleArray:

@@ -8,6 +8,7 @@ from pose_ros.settings import CheckedSettings, setting
 
 HEATMAP_FORMS = ("gaussian", "rounded", "disk", "centernet")
 LIMB_FORMS = ("hard", "soft")
+OFFSET_FORMS = ("shared", "each")
 
 
 @dataclass(frozen=True)
@@ -62,4 +63,9 @@ class TargetConfig(CheckedSettings):
     )
     centre_overlap: float = setting(
         0.7, "CenterNet: overlap of boxes that are moved by the radius of a peak.", low=0.01, high=0.99
+    )
+    offset_form: str = setting(
+        "shared",
+        "Offsets of heatmap peaks: one pair of channels for all keypoints (CenterNet), or one for each (MoveNet).",
+        choices=OFFSET_FORMS,
     )

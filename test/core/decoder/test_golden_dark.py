@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pose_ros.decoder.peaks import find_peaks
+from pose_ros.decoder.subpixel import Refinement
 
 CASES = golden.cases("dark")
 INNER = [case for case in CASES if case["kind"] != "edge"]
@@ -27,7 +28,7 @@ def find_strongest(
     case: dict[str, Any], data: dict[str, np.ndarray], method: str, kernel: int | None = None
 ) -> np.ndarray:
     """Return (maps, 2), the strongest peak of each map, cells."""
-    peaks = find_peaks(data["heat"], 0.0, 1, method, kernel or case["parameters"]["blur_kernel"])
+    peaks = find_peaks(data["heat"], 0.0, 1, Refinement(method, kernel or case["parameters"]["blur_kernel"]))
     assert (peaks.counts == 1).all()
     return peaks.xy[:, 0]
 

@@ -162,10 +162,10 @@ def test_limits_keep_the_best() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (Fields(), "heatmaps: expected an array of 3 channels, got None"),
+        (Fields(), "heatmaps: expected an array of 3 or 4 channels, got None"),
         (
             Fields(heatmaps=np.zeros((2, 8, 8)), pafs=np.zeros((4, 8, 8))),
-            r"heatmaps: expected shape \(3 or more, H, W\)",
+            r"heatmaps: expected shape \(3 or 4, H, W\)",
         ),
         (Fields(heatmaps=np.zeros((3, 8)), pafs=np.zeros((4, 8, 8))), r"got \(3, 8\)"),
         (Fields(heatmaps=np.zeros((3, 0, 8)), pafs=np.zeros((4, 0, 8))), r"got \(3, 0, 8\)"),

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pose_ros.decoder.peaks import Peaks, find_peaks
+from pose_ros.decoder.subpixel import Refinement
 
 SHAPE = (20, 30)
 
 
 def find(heat: np.ndarray, threshold: float = 0.1, max_peaks: int = 100, subpixel: str = "quadratic") -> np.ndarray:
     """Return (P, 3) x, y and score of the peaks of one channel."""
-    peaks: Peaks = find_peaks(np.ascontiguousarray(heat[None], np.float32), threshold, max_peaks, subpixel)
+    peaks: Peaks = find_peaks(np.ascontiguousarray(heat[None], np.float32), threshold, max_peaks, Refinement(subpixel))
     count = peaks.counts[0]
     return np.concatenate([peaks.xy[0, :count], peaks.scores[0, :count, None]], axis=1)
 
@@ -161,3 +162,34 @@ def plateaus(heat: np.ndarray, threshold: float) -> list[float]:
         if highest:
             tops.append(float(value))
     return tops
+
+
+def find_with_offsets(offsets: np.ndarray, *values: tuple[int, int, float]) -> list[list[float]]:
+    """Return x and y of the peaks of one channel, moved by offsets (C, H, W)."""
+    heatmaps = np.ascontiguousarray(cells(*values)[None], np.float32)
+    peaks = find_peaks(heatmaps, 0.1, 10, Refinement("offsets", offsets=offsets.astype(np.float32)))
+    return peaks.xy[0, : peaks.counts[0]].tolist()
+
+
+def test_offsets_move_a_peak_by_the_vector_of_its_cell() -> None:
+    offsets = np.full((2, *SHAPE), 9.0)
+    offsets[:, 7, 12] = (0.25, -1.5)
+    assert find_with_offsets(offsets, (12, 7, 0.8), (13, 7, 0.5)) == [[12.25, 5.5]]
+
+
+def test_offsets_never_leave_the_map_and_wrong_ones_are_ignored() -> None:
+    offsets = np.full((2, *SHAPE), -3.0)
+    assert find_with_offsets(offsets, (1, 2, 0.8)) == [[0, 0]]
+    for wrong in (np.nan, np.inf, -np.inf, 1e9):
+        offsets[0] = wrong
+        assert find_with_offsets(offsets, (12, 7, 0.8)) == [[12, 7]]
+
+
+def test_each_keypoint_has_its_own_offsets_or_all_share_two() -> None:
+    heatmaps = np.stack([cells((12, 7, 0.8))] * 2).astype(np.float32)
+    each = np.zeros((4, *SHAPE), np.float32)
+    each[2:] = 0.5
+    own = find_peaks(heatmaps, 0.1, 10, Refinement("offsets", offsets=each))
+    assert own.xy[:, 0].tolist() == [[12, 7], [12.5, 7.5]]
+    shared = find_peaks(heatmaps, 0.1, 10, Refinement("offsets", offsets=each[2:]))
+    assert shared.xy[:, 0].tolist() == [[12.5, 7.5], [12.5, 7.5]]

@@ -81,13 +81,13 @@ def chain_fields(heatmaps: tuple, short: tuple | None, mid: tuple | None, **more
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (Fields(), "heatmaps: expected an array of 3 channels, got None"),
-        (chain_fields((2, 8, 8), (6, 8, 8), (8, 8, 8)), r"heatmaps: expected shape \(3 or more, H, W\)"),
+        (Fields(), "heatmaps: expected an array of 3 or 4 channels, got None"),
+        (chain_fields((2, 8, 8), (6, 8, 8), (8, 8, 8)), r"heatmaps: expected shape \(3 or 4, H, W\)"),
         (chain_fields((3, 0, 8), (6, 0, 8), (8, 0, 8)), r"got \(3, 0, 8\)"),
         (chain_fields((3, 8, 8), None, (8, 8, 8)), "short_offsets: expected an array of 6 channels, got None"),
-        (chain_fields((3, 8, 8), (5, 8, 8), (8, 8, 8)), r"short_offsets: expected shape \(6 or more, H, W\)"),
+        (chain_fields((3, 8, 8), (5, 8, 8), (8, 8, 8)), r"short_offsets: expected shape \(6, H, W\)"),
         (chain_fields((3, 8, 8), (6, 8, 8), None), "mid_offsets: expected an array of 8 channels, got None"),
-        (chain_fields((3, 8, 8), (6, 8, 8), (4, 8, 8)), r"mid_offsets: expected shape \(8 or more, H, W\)"),
+        (chain_fields((3, 8, 8), (6, 8, 8), (4, 8, 8)), r"mid_offsets: expected shape \(8, H, W\)"),
         (chain_fields((3, 8, 8), (6, 8, 9), (8, 8, 8)), r"short_offsets: expected the grid of the heatmaps, \(8, 8\)"),
         (chain_fields((3, 8, 8), (6, 8, 8), (8, 7, 8)), r"mid_offsets: expected the grid of the heatmaps, \(8, 8\)"),
         (

@@ -161,8 +161,8 @@ def test_types_and_layouts_give_the_same_person_and_stay_unmodified() -> None:
 @pytest.mark.parametrize(
     ("heatmaps", "message"),
     [
-        (None, "heatmaps: expected an array of 3 channels, got None"),
-        (np.zeros((2, 8, 8)), r"heatmaps: expected shape \(3 or more, H, W\), got \(2, 8, 8\)"),
+        (None, "heatmaps: expected an array of 3 or 4 channels, got None"),
+        (np.zeros((2, 8, 8)), r"heatmaps: expected shape \(3 or 4, H, W\), got \(2, 8, 8\)"),
         (np.zeros((3, 8)), r"got \(3, 8\)"),
         (np.zeros((3, 8, 0)), r"got \(3, 8, 0\)"),
         (np.zeros((3, 8, 8), complex), "real numbers, got complex"),

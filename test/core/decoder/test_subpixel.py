@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pose_ros.decoder.peaks import find_peaks
-from pose_ros.decoder.subpixel import METHODS, gaussian_kernel, refine
+from pose_ros.decoder.subpixel import METHODS, Refinement, gaussian_kernel, refine
 
 SHAPE = (40, 44)
 KERNELS = {1.0: 5, 1.5: 7, 2.0: 11, 3.0: 17}  # of DARK: the blur in its authors' code grows with the Gaussians
@@ -33,7 +33,7 @@ def gaussians(sigma: float, count: int = 200, low: float = 14, noise: float = 0.
 
 def errors(method: str, sigma: float, **options: float) -> np.ndarray:
     maps, centres = gaussians(sigma, **options)
-    return np.linalg.norm(find_peaks(maps, 0.1, 1, method, KERNELS[sigma]).xy[:, 0] - centres, axis=1)
+    return np.linalg.norm(find_peaks(maps, 0.1, 1, Refinement(method, KERNELS[sigma])).xy[:, 0] - centres, axis=1)
 
 
 @pytest.mark.parametrize("sigma", KERNELS)
@@ -48,7 +48,7 @@ def test_each_method_reaches_its_accuracy(method: str, sigma: float) -> None:
 @pytest.mark.parametrize("sigma", [1.5, 2.0, 2.5, 3.0])
 def test_dark_is_exact_with_any_kernel(sigma: float, kernel: int) -> None:
     maps, centres = gaussians(sigma)
-    error = np.linalg.norm(find_peaks(maps, 0.1, 1, "dark", kernel).xy[:, 0] - centres, axis=1)
+    error = np.linalg.norm(find_peaks(maps, 0.1, 1, Refinement("dark", kernel)).xy[:, 0] - centres, axis=1)
     assert np.median(error) <= 0.05
 
 
@@ -61,7 +61,7 @@ def test_dark_withstands_noise_best_on_wide_gaussians() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_peaks_at_borders_stay_inside(method: str) -> None:
     maps, centres = gaussians(2.0, low=0)
-    found = find_peaks(maps, 0.1, 1, method).xy[:, 0]
+    found = find_peaks(maps, 0.1, 1, Refinement(method)).xy[:, 0]
     assert (found >= 0).all() and (found <= np.array(SHAPE[::-1]) - 1).all()
     assert np.linalg.norm(found - centres, axis=1).max() <= 1.2
 
@@ -123,8 +123,8 @@ def test_no_map_gives_nan_or_leaves_the_map(heat: np.ndarray, row: int, col: int
 def test_mirrored_maps_give_mirrored_positions(method: str) -> None:
     maps, _ = gaussians(1.5, count=30)
     last = np.array(SHAPE[::-1]) - 1
-    found = find_peaks(maps, 0.1, 1, method).xy[:, 0]
-    turned = find_peaks(np.ascontiguousarray(maps[:, ::-1, ::-1]), 0.1, 1, method).xy[:, 0]
+    found = find_peaks(maps, 0.1, 1, Refinement(method)).xy[:, 0]
+    turned = find_peaks(np.ascontiguousarray(maps[:, ::-1, ::-1]), 0.1, 1, Refinement(method)).xy[:, 0]
     np.testing.assert_allclose(turned, last - found, atol=1e-4)
 
 

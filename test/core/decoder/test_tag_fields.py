@@ -60,14 +60,14 @@ def test_constant_fields_have_no_people() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (Fields(), "heatmaps: expected an array of 3 channels, got None"),
-        (Fields(heatmaps=np.zeros((2, 8, 8)), tags=np.zeros((3, 8, 8))), r"heatmaps: expected shape \(3 or more"),
+        (Fields(), "heatmaps: expected an array of 3 or 4 channels, got None"),
+        (Fields(heatmaps=np.zeros((2, 8, 8)), tags=np.zeros((3, 8, 8))), r"heatmaps: expected shape \(3 or 4, H, W\)"),
         (Fields(heatmaps=np.zeros((3, 0, 8)), tags=np.zeros((3, 0, 8))), r"got \(3, 0, 8\)"),
         (Fields(heatmaps=EIGHT), "tags: expected an array of 3 channels, got None"),
         (Fields(heatmaps=EIGHT, tags=np.zeros((3, 8))), r"tags: .*got \(3, 8\)"),
         (Fields(heatmaps=EIGHT, tags=np.array(1.0)), r"tags: .*got \(\)"),
-        (Fields(heatmaps=EIGHT, tags=np.zeros((2, 8, 8))), r"tags: expected shape \(3 or more"),
-        (Fields(heatmaps=EIGHT, tags=np.zeros((4, 8, 8))), r"tags: expected a multiple of 3 channels.*got \(4,"),
+        (Fields(heatmaps=EIGHT, tags=np.zeros((2, 8, 8))), r"tags: expected \(K D, H, W\) with K 3"),
+        (Fields(heatmaps=EIGHT, tags=np.zeros((4, 8, 8))), r"tags: expected \(K D, H, W\) with K 3, got \(4, 8, 8\)"),
         (Fields(heatmaps=EIGHT, tags=np.zeros((3, 4, 4))), r"tags: expected the grid of the heatmaps, \(8, 8\)"),
         (Fields(heatmaps=EIGHT, tags=np.full((3, 8, 8), "x")), "tags: expected real numbers"),
     ],

@@ -13,6 +13,7 @@ from pose_ros.config import DecoderConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.peaks import find_peaks
+from pose_ros.decoder.subpixel import Refinement
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.network import front
 from pose_ros.people import People
@@ -92,6 +93,21 @@ def test_scores_are_cell_values_in_descending_order() -> None:
     heatmap = np.random.default_rng(0).random((30, 40)).astype(np.float32)
     scores = front.find_peaks(tensor(heatmap[None]), 32)[0, 0, :, 2].numpy()
     assert np.isin(scores, heatmap).all() and (np.diff(scores) <= 0).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4], ids=["shared", "each"])
+def test_offsets_move_the_peaks_as_in_the_decoder(channels: int) -> None:
+    random = np.random.default_rng(0)
+    heatmaps = random.normal(0, 0.3, (2, 30, 40)).astype(np.float32)
+    offsets = random.normal(0, 2, (channels, 30, 40)).astype(np.float32)
+    offsets[random.random(offsets.shape) < 0.1] = np.nan
+    offsets[random.random(offsets.shape) < 0.1] = 1e9
+    expected = find_peaks(heatmaps, 0.0, 100, Refinement("offsets", offsets=offsets))
+    peaks = front.find_peaks(tensor(heatmaps), 100, tensor(offsets))[0].numpy()
+    for k in range(2):
+        count = expected.counts[k]
+        rows = np.concatenate([expected.xy[k], expected.scores[k, :, None]], axis=1)[:count]
+        assert sorted(map(tuple, peaks[k, :count].round(4).tolist())) == sorted(map(tuple, rows.round(4).tolist()))
 
 
 @pytest.mark.parametrize(("samples", "gap"), [(25, 5e-4), (10, 0.1)])

@@ -72,6 +72,29 @@ def test_pull_and_push_equal_a_loop(people: int, form: str) -> None:
         np.testing.assert_allclose(our.detach(), their, rtol=1e-12)
 
 
+def test_the_huber_pull_is_linear_beyond_one() -> None:
+    tags = torch.tensor([[[[0.0], [0.4], [6.2]]]], requires_grad=True)  # mean 2.2: distances 2.2, 1.8, 4
+    present = torch.ones(1, 1, 3, dtype=torch.bool)
+    pull, _ = pull_and_push(tags, present, pull_form="huber")
+    assert pull.item() == pytest.approx((2 * 2.2 - 1 + 2 * 1.8 - 1 + 2 * 4 - 1) / 3)
+    near, _ = pull_and_push(tags / 10, present, pull_form="huber")
+    assert near.item() == pytest.approx((0.22**2 + 0.18**2 + 0.4**2) / 3)
+    (pull + near).backward()
+    assert tags.grad.isfinite().all()
+    same, _ = pull_and_push(torch.ones(1, 1, 3, 2, requires_grad=True), present, pull_form="huber")
+    same.backward()
+    assert same.item() == 0
+
+
+def test_a_field_with_weight_0_needs_no_target() -> None:
+    stages, targets = make_batch(0, "heatmaps", "sizes")
+    del targets["sizes"], targets["sizes_weights"]
+    _, parts = FieldsLoss(LossConfig(sizes=0))(stages, targets)
+    assert list(parts) == ["heatmaps"]
+    with pytest.raises(ValueError, match="targets: expected sizes"):
+        FieldsLoss(LossConfig())(stages, targets)
+
+
 @pytest.mark.parametrize("form", PUSH_FORMS)
 def test_equal_tags_have_no_pull_and_full_push_with_finite_gradients(form: str) -> None:
     tags = torch.ones(1, K * D, H, W, dtype=torch.float64, requires_grad=True)

@@ -193,6 +193,18 @@ def test_centres_have_sizes_and_keypoint_offsets() -> None:
     np.testing.assert_allclose(targets["heatmap_offsets"][:, 4, 2], [16.5 / 8 - 2, 36.5 / 8 - 4])
 
 
+@pytest.mark.parametrize("form", ["rounded", "centernet"])
+def test_each_keypoint_can_have_its_own_peak_offsets(form: str) -> None:
+    example = make_sample([[20, 40], [21, 40], [90, 80]], states=[LABELLED, LABELLED, UNKNOWN])
+    config = TargetConfig(heatmap_form=form, offset_form="each")
+    targets = make_targets(example, spec_with_heads("heatmap_offsets"), config)
+    row, col = (5, 2) if form == "rounded" else (4, 2)  # (40 - 3.5) / 8 = 4.56, (20 - 3.5) / 8 = 2.06
+    expected = [16.5 / 8 - col, 36.5 / 8 - row, 17.5 / 8 - col, 36.5 / 8 - row, 0, 0]
+    np.testing.assert_allclose(targets["heatmap_offsets"][:, row, col], expected)
+    assert targets["heatmap_offsets_weights"][:, row, col].tolist() == [1, 1, 1, 1, 0, 0]
+    assert targets["heatmap_offsets_weights"].sum() == 4
+
+
 def test_other_keypoints_and_fields_without_target_are_refused() -> None:
     other = replace(SPEC, skeleton=Skeleton("pair", ("a", "b"), ((0, 1),)), limbs=((0, 1),))
     with pytest.raises(ValueError, match="sample: expected the 2 keypoints of pair, got 3"):

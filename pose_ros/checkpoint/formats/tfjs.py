@@ -1,0 +1,106 @@
+"""Read the weights of a TensorFlow.js model (model.json and its weight files), without TensorFlow.
+
+The JSON file has groups of weights. A group names its weight files (shards), and for each weight its name, shape and
+type. The bytes of all weights follow one another in the shards.
+
+References:
+    TensorFlow.js, io/types.ts: ModelJSON, WeightsManifestGroupConfig, WeightsManifestEntry.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pose_ros.arrays import AnyArray
+
+DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "u1"}
+"""Types of stored numbers, by their names."""
+LARGEST_JSON = 1 << 26
+"""Largest JSON file to read, bytes. Published ones have less than 1 MB."""
+
+
+def read_tfjs(path: Path) -> dict[str, AnyArray]:
+    """Read the weights by the names of their nodes. Shapes are as stored: weights are (rows, columns, I, O).
+
+    Raises:
+        ValueError: If the file has another format, or a weight file is missing, truncated, or in another folder.
+    """
+    try:
+        return dict(_read_groups(_read_manifest(path), path.parent))
+    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise ValueError(f"checkpoint {path}: expected a TensorFlow.js model, got: {reason}") from error
+
+
+def _read_manifest(path: Path) -> list[Mapping[str, Any]]:
+    size = path.stat().st_size
+    if size > LARGEST_JSON:
+        raise ValueError(f"a JSON file of {size} bytes, more than {LARGEST_JSON}")
+    groups = json.loads(path.read_text(encoding="utf-8"))["weightsManifest"]
+    if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups):
+        raise ValueError("a weightsManifest that is not a list of groups")
+    return groups
+
+
+def _read_groups(groups: list[Mapping[str, Any]], folder: Path) -> Iterator[tuple[str, AnyArray]]:
+    """Yield name and values of every weight."""
+    names: set[str] = set()
+    shards: set[str] = set()
+    for group in groups:
+        data = b"".join(_read_shard(name, folder, shards) for name in group["paths"])
+        position = 0
+        for entry in group["weights"]:
+            name = str(entry["name"])
+            if name in names:
+                raise ValueError(f"two weights named {name}")
+            names.add(name)
+            values, count_bytes = _read_weight(entry, data, position)
+            position += count_bytes
+            yield name, values
+        if position != len(data):
+            raise ValueError(f"{len(data)} bytes in {', '.join(map(str, group['paths']))}, where {position} are used")
+
+
+def _read_shard(name: Any, folder: Path, known: set[str]) -> bytes:
+    """Read a weight file in the folder of the JSON file. No file is read twice, so that the file's size is a limit."""
+    if not isinstance(name, str) or Path(name).name != name or "\\" in name:
+        raise ValueError(f"a weight file {name!r}, which is not in the same folder")
+    if name in known:
+        raise ValueError(f"the weight file {name} twice")
+    known.add(name)
+    path = folder / name
+    if not path.is_file():
+        raise ValueError(f"no weight file {name}; download it to the same folder")
+    return path.read_bytes()
+
+
+def _read_weight(entry: Mapping[str, Any], data: bytes, position: int) -> tuple[AnyArray, int]:
+    """Return the values of a weight, and the number of its bytes."""
+    name, shape, stored = str(entry["name"]), entry["shape"], entry["dtype"]
+    quantization = entry.get("quantization")
+    if quantization is not None:
+        stored = quantization["dtype"]
+    if stored not in DTYPES:
+        raise ValueError(f"{name} of type {stored!r}, expected one of {', '.join(DTYPES)}")
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise ValueError(f"{name} of shape {shape!r}")
+    dtype, count = np.dtype(DTYPES[stored]), math.prod(shape)
+    if position + count * dtype.itemsize > len(data):
+        raise ValueError(f"{name} of shape {shape}, more than the {len(data)} bytes of its weight files")
+    values = np.frombuffer(data, dtype, count, position).reshape(shape)
+    return _dequantise(values, quantization), count * dtype.itemsize
+
+
+def _dequantise(values: AnyArray, quantization: Mapping[str, Any] | None) -> AnyArray:
+    """Convert to float32. Integers are value = stored scale + min."""
+    if quantization is None:
+        return values.copy()
+    if values.dtype.kind == "f":
+        return values.astype(np.float32)
+    return values.astype(np.float32) * np.float32(quantization["scale"]) + np.float32(quantization["min"])

@@ -1,0 +1,92 @@
+"""Refine people with a second network that sees the crop of each person.
+
+References:
+    Papandreou et al., Towards Accurate Multi-person Pose Estimation in the Wild, arXiv:1701.01779 (two stages).
+    Cai et al., Learning Delicate Local Representations for Multi-Person Pose Estimation, arXiv:2003.04030 (crops).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pose_ros.arrays import DoubleArray, Image
+from pose_ros.estimator import PoseEstimator
+from pose_ros.people import People
+from pose_ros.skeleton import Skeleton, map_keypoints
+
+MARGIN = 1.4
+"""Side of the square crop, relative to the longer side of the box around the keypoints."""
+LEAST_SIDE_PX = 16.0
+"""Smallest side of a crop, px of the image."""
+
+
+class Refiner:
+    """Second stage: one crop per person, through a network for one person. As thread-safe as its estimator.
+
+    Args:
+        estimator: Estimator of a network with the grouping ``single`` and a fixed input size.
+        skeleton: Keypoints of the people.
+
+    Raises:
+        ValueError: If the network is not for one person, or its input size is not fixed.
+    """
+
+    def __init__(self, estimator: PoseEstimator, skeleton: Skeleton) -> None:
+        spec = estimator.spec
+        if estimator.grouping != "single" or spec.input.size_wh is None:
+            raise ValueError(
+                f"model {spec.name}: expected a network for crops of one person (grouping single, fixed size), got "
+                f"grouping {estimator.grouping}"
+            )
+        self._estimator, self._skeleton, self._size_wh = estimator, skeleton, spec.input.size_wh
+
+    def refine(self, image_bgr: Image, people: People) -> People:
+        """Estimate the keypoints of each person again.
+
+        A keypoint that the second network does not find keeps its place. Its score is halved.
+
+        Args:
+            image_bgr: (H, W, 3) uint8.
+            people: People in pixels of the image.
+
+        Returns:
+            The same people, in the same order, with the same scores of the people.
+        """
+        if len(people.person_scores) == 0:
+            return people
+        crops = [self._find_crop(box) for box in people.boxes()]
+        images = [self._cut(image_bgr, crop) for crop in crops]
+        keypoints, scores = people.keypoints.copy(), np.float32(0.5) * people.scores
+        for n, estimate in enumerate(self._estimator.process_batch(images, ["bgr"] * len(images))):
+            if len(estimate.people.person_scores):
+                mapped, values = self._to_image(estimate.people, crops[n])
+                found = values > 0
+                keypoints[n, found], scores[n, found] = mapped[found], values[found]
+        return People(keypoints, scores, people.person_scores, people.ids, people.masks)
+
+    def _find_crop(self, box: DoubleArray) -> DoubleArray:
+        """Return the map from the image to the crop: scale, x and y of the shift."""
+        low, high = box[:2].astype(float), box[2:].astype(float)
+        width, height = self._size_wh
+        aspect = width / height
+        extent = high - low
+        tall = max(extent[1], extent[0] / aspect, LEAST_SIDE_PX / MARGIN) * MARGIN
+        scale = height / tall
+        centre = (low + high) / 2
+        shift = np.array([(width - 1) / 2, (height - 1) / 2]) - scale * centre
+        return np.array([scale, *shift])
+
+    def _cut(self, image_bgr: Image, crop: DoubleArray) -> Image:
+        scale, x, y = crop
+        matrix = np.array([[scale, 0, x], [0, scale, y]])
+        flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        return np.asarray(cv2.warpAffine(image_bgr, matrix, self._size_wh, flags=flags), np.uint8)
+
+    def _to_image(self, people: People, crop: DoubleArray) -> tuple[np.ndarray, np.ndarray]:
+        """Return keypoints (K, 2) in the image and scores (K,) of the person of a crop."""
+        keypoints = (people.keypoints - crop[1:]) / crop[0]
+        mapped, scores = map_keypoints(
+            keypoints.astype(np.float32), people.scores, self._estimator.skeleton, self._skeleton
+        )
+        return mapped[0], scores[0]
