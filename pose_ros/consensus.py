@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray, Image
+from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
 from pose_ros.refinement import Refiner
@@ -25,6 +26,8 @@ from pose_ros.skeleton import BOX_FILL, Skeleton, map_keypoints
 
 SAME_OKS = 0.35
 """Lowest OKS of two detections of the same person, over the keypoints that both have."""
+DUPLICATE_OKS = 0.5
+"""OKS above which two people of the second stage are one. Crops of parts of a person show that person."""
 
 
 class Views:
@@ -64,7 +67,8 @@ class Views:
         """Find the people that the views agree on.
 
         A score is the mean over all views. A view that does not find the keypoint or the person counts 0. After the
-        second stage, a person's score is the geometric mean of the views' score and the mean score of the keypoints.
+        second stage, a person's score is the geometric mean of the views' score and the mean score of the keypoints,
+        and people that have become equal are one.
 
         Args:
             image_bgr: (H, W, 3) uint8. Not modified.
@@ -75,8 +79,7 @@ class Views:
             return people
         refined = self._refiner.refine(image_bgr, people)
         scores = np.sqrt(refined.person_scores * refined.scores.mean(axis=1))
-        order = np.argsort(-scores, kind="stable")
-        return People(refined.keypoints[order], refined.scores[order], scores[order])
+        return drop_duplicates(People(refined.keypoints, refined.scores, scores), self.skeleton)
 
     def _estimate_view(self, estimator: PoseEstimator, image_bgr: Image, flip: bool) -> People:
         image = np.ascontiguousarray(image_bgr[:, ::-1]) if flip else image_bgr
@@ -122,6 +125,14 @@ def consensus(answers: Sequence[People], skeleton: Skeleton) -> People:
     keypoints, scores, person_scores = (np.stack(arrays) for arrays in zip(*groups, strict=True))
     order = np.argsort(-person_scores, kind="stable")
     return People(keypoints[order], scores[order], person_scores[order])
+
+
+def drop_duplicates(people: People, skeleton: Skeleton) -> People:
+    """Drop each person that is like a better one (OKS above DUPLICATE_OKS). Returns the others, the best first."""
+    order = np.argsort(-people.person_scores, kind="stable")
+    keypoints, scores = people.keypoints[order], people.scores[order]
+    kept = find_distinct(keypoints, scores, np.array(skeleton.sigmas), DUPLICATE_OKS)
+    return People(keypoints[kept], scores[kept], people.person_scores[order][kept])
 
 
 def _with_sizes(estimator: PoseEstimator, short_sides: Sequence[int]) -> list[PoseEstimator]:

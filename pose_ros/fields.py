@@ -18,6 +18,9 @@ from pose_ros.config_file import build_config, to_plain
 from pose_ros.skeleton import Limb, Skeleton
 
 METADATA_KEY = "pose_ros"
+"""Entry of an ONNX file with the description of the model."""
+NETWORK_KEY = "pose_ros.network"
+"""Entry of a compact ONNX file with the name of its network in ``network/zoo.py``."""
 GROUPING_HEADS = {
     "paf": ("heatmaps", "pafs"),
     "tag": ("heatmaps", "tags"),

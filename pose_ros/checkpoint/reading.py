@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pose_ros.checkpoint.exported import read_exported
 from pose_ros.checkpoint.formats.caffe import read_caffe
 from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph
 from pose_ros.checkpoint.formats.tfjs import read_tfjs
@@ -35,7 +36,8 @@ def read_file(path: Path) -> Any:
     Args:
         path: Torch file (zip or older), or another format, identified by its suffix: a NumPy archive (.npz), a
             frozen TensorFlow graph (.pb), a TensorFlow Lite model (.tflite), a TensorFlow.js model (.json, with its
-            weight files in the same folder), a Caffe model (.caffemodel).
+            weight files in the same folder), a Caffe model (.caffemodel), a
+            compact ONNX file of this package (.onnx).
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -162,6 +164,7 @@ def _to_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> State:
 
 READERS: dict[str, Callable[[Path], Any]] = {
     ".npz": _read_npz,
+    ".onnx": read_exported,
     ".pb": lambda path: _to_tensors(read_frozen_graph(path)),
     ".json": lambda path: _to_tensors(read_tfjs(path)),
     ".tflite": lambda path: _to_tensors(read_tflite(path)),

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pose_ros.export.to_onnx import ExportOptions, ExportReport
     from pose_ros.network.model import PoseNetwork
 
-CHECKPOINT_OPTIONS = ("size", "batch", "dynamic", "float_input", "front", "max_peaks", "network", "random", "name")
+CHECKPOINT_OPTIONS = (
+    *("size", "batch", "dynamic", "float_input", "front", "max_peaks", "network", "random", "name", "compact"),
+)
 """Options that have no effect on an ONNX file."""
 INT8_OPTIONS = ("calibrate", "calibration", "unsigned", "depthwise", "keep")
 
@@ -69,6 +71,10 @@ def export(
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the model in the file.", show_default="from the network")
     ] = None,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Store weights in half precision and compute in float32: half the file size."),
+    ] = False,
 ) -> None:
     """Export a network to ONNX and verify the file.
 
@@ -98,6 +104,7 @@ def export(
         front=front,
         max_peaks=max_peaks,
         name=name or "",
+        compact=compact,
     )
     with _status("loading the network"):
         model = _load_network(checkpoint, network, random)

@@ -34,6 +34,7 @@ from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.export import tensorrt_operators
 from pose_ros.export.calibration import Calibration
+from pose_ros.export.compact import fold_normalisation, widen
 from pose_ros.export.quantised_nodes import OPERATORS, choose_nodes, prepare
 from pose_ros.fields import METADATA_KEY, InputSpec, ModelSpec
 from pose_ros.files import atomic_write
@@ -125,7 +126,9 @@ def quantise(
     input, network = _read_input(model), onnx.load(str(model))
     entries = {entry.key: entry.value for entry in network.metadata_props}
     spec = read_spec(model, entries)
+    widen(network)
     prepare(network)
+    fold_normalisation(network)
     quantised, kept = choose_nodes(network, options.keep, options.depthwise, options.unsigned)
     calibration = Calibration(input, images, progress)
     with atomic_write(target) as unfinished:

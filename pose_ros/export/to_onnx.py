@@ -24,11 +24,11 @@ from unittest import mock
 import torch
 
 from pose_ros.arrays import SizeWH
-from pose_ros.export import bfloat16, tensorrt_operators
+from pose_ros.export import bfloat16, compact, tensorrt_operators
 from pose_ros.export import check as export_check
 from pose_ros.fields import FRONT_HEADS, ModelSpec
 from pose_ros.models.model_file import write_spec
-from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork, make_front
+from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork, make_front, round_weights
 from pose_ros.network.front import MAX_PEAKS
 from pose_ros.network.model import PoseNetwork
 
@@ -50,6 +50,7 @@ class ExportOptions:
         front: Find peaks and limb scores in the graph.
         max_peaks: Maximum number of peaks per keypoint in the front.
         name: Name of the model. Empty = the name of the network.
+        compact: Store the weights in half precision. The network still computes in float32, and can be read back.
     """
 
     size_wh: SizeWH | None = None
@@ -61,10 +62,13 @@ class ExportOptions:
     front: bool = False
     max_peaks: int = MAX_PEAKS
     name: str = ""
+    compact: bool = False
 
     def __post_init__(self) -> None:
         if self.half and self.bf16:
             raise ValueError("export: expected one precision, got half and bf16")
+        if self.compact and (self.half or self.bf16):
+            raise ValueError("export: expected compact, half or bf16, got two of them: compact computes in float32")
 
     @property
     def precision(self) -> str:
@@ -124,6 +128,8 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
         raise ValueError(f"export: expected a file to write, got the folder {target}")
     size_wh = input_size(network.spec, options)
     _check_front(network.spec, size_wh, options)
+    if options.compact and not network.zoo_name:
+        raise ValueError(f"compact: expected a network of this package, got {network.spec.name}; export it without")
     deployed = _deploy(network, options)
     float32_options = replace(options, half=False, bf16=False)
     reference = deployed if options == float32_options else _deploy(network, float32_options)
@@ -180,6 +186,8 @@ def _deploy(network: PoseNetwork, options: ExportOptions) -> DeployedNetwork:
     """Return a copy of the network, wrapped for deployment."""
     front = make_front(network.spec, options.max_peaks) if options.front else None
     network = copy.deepcopy(network)
+    if options.compact:
+        round_weights(network)
     network.spec = replace(network.spec, name=options.name or network.spec.name)
     if options.precision in _LOW_PRECISION:
         network = LowPrecisionNetwork(network, _LOW_PRECISION[options.precision])
@@ -206,6 +214,7 @@ def _trace(deployed: DeployedNetwork, path: Path, size_wh: SizeWH, options: Expo
                 dynamic_axes=_dynamic_axes(deployed, options),
                 opset_version=OPSET,
                 do_constant_folding=True,
+                training=torch.onnx.TrainingMode.PRESERVE if options.compact else torch.onnx.TrainingMode.EVAL,
                 **legacy_exporter,
             )
     except RuntimeError as error:
@@ -213,6 +222,8 @@ def _trace(deployed: DeployedNetwork, path: Path, size_wh: SizeWH, options: Expo
         raise _operator_error(deployed.spec, reason, options) from error
     if options.bf16:
         bfloat16.upgrade(path)
+    if options.compact:
+        compact.store_half(path, deployed.network.zoo_name)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Read the catalogue of public models: facts about each model, where to download it, and its licence.
 
-The catalogue is ``models/catalogue.yaml``. AP and speed are the publishers' figures, not our measurements.
+The catalogue is ``models/catalogue.yaml``. AP and speed are the publishers' figures, except AP on 143 images of COCO
+val2017, which we measured.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _CHECKSUM = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """Accuracy that the publisher states.
+    """Accuracy that the publisher states, or that we measured on 143 images of COCO val2017.
 
     Attributes:
         ap: Average precision of COCO keypoints, percent.
@@ -62,7 +63,7 @@ class Entry:
         checksum: ``sha256:`` or ``md5:`` and hexadecimal digits, or ``not pinned`` if the publisher states none and
             we do not have the file. At least the first 8 digits of a SHA-256.
         size_mb: Size of the file, MB. 0 = unknown.
-        results: Accuracy that the publisher states.
+        results: Accuracy.
         speed: Speed that the publisher states, with the hardware.
         note: Further information.
     """

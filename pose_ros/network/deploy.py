@@ -97,6 +97,23 @@ class DeployedNetwork(nn.Module):
             return list(map(_to_array, self.front(*(torch.from_numpy(fields[name]) for name in names))))
 
 
+def round_weights(network: nn.Module) -> None:
+    """Round the weights of a network in place to values of half precision. Vectors, such as biases, stay as they are.
+
+    Raises:
+        ValueError: If a weight is too large for half precision.
+    """
+    for name, weight in network.named_parameters():
+        if weight.ndim > 1:
+            rounded = weight.data.half().float()
+            if not torch.isfinite(rounded).all():
+                raise ValueError(
+                    f"compact: expected weights below {torch.finfo(torch.half).max:g}, got more in {name}; "
+                    "export the network without compact"
+                )
+            weight.data.copy_(rounded)
+
+
 def make_front(spec: ModelSpec, max_peaks: int) -> DecodeFront:
     """Make the decode front of a network.
 

@@ -31,9 +31,11 @@ class PoseNetwork(nn.Module):
         spec: Model description. ``spec.input`` describes how to normalise pixels for ``forward``, which takes
             (B, 3, H, W) float32: value = (pixel - mean) / std, in the colour order ``spec.input.colour``.
             ``spec.heads`` has one entry per field of ``fields``. Its tensor has the name of the field.
+        zoo_name: Name in the zoo. Empty for a network that was not built by ``zoo.build``.
     """
 
     spec: ModelSpec
+    zoo_name: str = ""
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
         """Run the network for training.

@@ -57,4 +57,6 @@ def build(name: str, skeleton: Skeleton | None = None) -> PoseNetwork:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
         raise ValueError(f"network: expected a name such as {', '.join(near)}, got {name!r}")
-    return known[name](skeleton) if skeleton is not None else known[name]()
+    network = known[name](skeleton) if skeleton is not None else known[name]()
+    network.zoo_name = name
+    return network

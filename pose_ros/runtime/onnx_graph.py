@@ -19,7 +19,7 @@ from pose_ros.runtime.runner import require_model_file
 _DIMENSION: Schema = {1: ("size", Kind.INTEGER)}
 _TENSOR_TYPE: Schema = {1: ("element", Kind.INTEGER), 2: ("shape", {1: ("dimensions", _DIMENSION)})}
 _VALUE: Schema = {1: ("name", Kind.TEXT), 2: ("type", {1: ("tensor", _TENSOR_TYPE)})}
-_NODE: Schema = {3: ("name", Kind.TEXT), 4: ("operator", Kind.TEXT)}
+_NODE: Schema = {1: ("inputs", Kind.TEXT), 3: ("name", Kind.TEXT), 4: ("operator", Kind.TEXT)}
 _WEIGHT: Schema = {1: ("sizes", Kind.INTEGER), 2: ("element", Kind.INTEGER), 8: ("name", Kind.TEXT)}
 _GRAPH: Schema = {1: ("nodes", _NODE), 5: ("weights", _WEIGHT), 11: ("inputs", _VALUE), 12: ("outputs", _VALUE)}
 _ENTRY: Schema = {1: ("key", Kind.TEXT), 2: ("value", Kind.TEXT)}
@@ -53,7 +53,7 @@ class OnnxGraph:
         inputs: Inputs of the network.
         output_names: Names of the outputs.
         nodes: Name and operator of each node, in the order of the file.
-        precision: Type of most weights: ``"fp32"``, ``"fp16"`` or ``"bf16"``.
+        precision: Type of most weights: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Weights that a Cast widens are fp32.
         metadata: Text entries stored in the file.
     """
 
@@ -96,7 +96,9 @@ def _make_graph(graph: dict[str, list[Any]], metadata: dict[str, str]) -> OnnxGr
     if not inputs or not outputs:
         raise ValueError(f"a graph with {len(inputs)} inputs and {len(outputs)} outputs")
     nodes = tuple((_text(node, "name"), _text(node, "operator")) for node in graph["nodes"])
-    return OnnxGraph(inputs, outputs, nodes, _weight_precision(graph["weights"]), metadata)
+    widened = {name for node in graph["nodes"] if node["operator"] == ["Cast"] for name in node["inputs"]}
+    narrow = [weight for weight in graph["weights"] if _text(weight, "name") not in widened]
+    return OnnxGraph(inputs, outputs, nodes, _weight_precision(narrow), metadata)
 
 
 def _make_input(value: dict[str, list[Any]]) -> GraphInput:

@@ -18,8 +18,6 @@ from pose_ros.training.config import TrainingConfig
 
 DEFAULT = "default"
 """Name that stands for the default model of this package, in place of a file."""
-DEFAULT_WEIGHTS = DEFAULT_MODEL.with_suffix(".pt")
-"""Weights of the default model. Its ONNX file cannot be trained: normalisations are folded into convolutions."""
 
 
 def build_initial_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
@@ -48,22 +46,8 @@ def build_initial_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
 
 
 def weights_file(file: Path) -> Path:
-    """Return the file of the initial weights. The name ``default`` means the weights of the default model.
-
-    Raises:
-        FileNotFoundError: If this installation lacks the weights of the default model.
-        ValueError: If the file is an exported model.
-    """
-    if file.suffix.lower() == ".onnx":
-        raise ValueError(
-            f"init.file: expected a checkpoint, got {file}, whose normalisations are folded into its convolutions; "
-            f"use model.pt of its training run, or {DEFAULT} for the model of this package"
-        )
-    if file.name != DEFAULT or file.is_file():
-        return file
-    if not DEFAULT_WEIGHTS.is_file():
-        raise FileNotFoundError(f"init.file: expected the weights of the default model, got no file {DEFAULT_WEIGHTS}")
-    return DEFAULT_WEIGHTS
+    """Return the file of the initial weights. The name ``default`` means the default model."""
+    return DEFAULT_MODEL if file.name == DEFAULT and not file.is_file() else file
 
 
 def _fill_weights(network: PoseNetwork, file: Path, parts: str) -> str:

@@ -27,7 +27,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "runtime": "arrays config fields files protobuf",
     "models": "config_file fields files",
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
-    "consensus": "arrays estimator people refinement similarity skeleton",
+    "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
     "pipeline": "arrays estimator people",
     "media": "arrays config decoder fields people preprocess skeleton",

@@ -125,3 +125,10 @@ def test_views_refine_and_sort_by_the_new_scores() -> None:
     expected = [np.sqrt(0.7 * scores.mean()) for scores in people.scores]
     np.testing.assert_allclose(people.person_scores, expected, rtol=1e-5)
     assert people.person_scores[0] > people.person_scores[1]
+
+
+def test_people_whose_crops_show_the_same_person_are_one() -> None:
+    views = Views([FakeEstimator()], OPENPOSE_18, flip=False, refine_with=FakeCropNetwork())
+    once = views.estimate(image_with_spot(80, 60))
+    views._estimators[0].estimate = lambda image: join(person(30, 30), person(80, 60), person(90, 70))
+    assert len(once) == len(views.estimate(image_with_spot(80, 60))) == 2

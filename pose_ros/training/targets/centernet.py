@@ -1,6 +1,7 @@
 """Draw CenterNet's fields: a peak at the centre of each person, and the values read there.
 
-A point p is drawn at the cell floor(p). Offset fields hold the remainder.
+A point p is drawn at the cell floor(p), or at the nearest cell if heatmaps are not of the form ``centernet``. Offset
+fields hold the remainder.
 
 References:
     Zhou et al., Objects as Points, arXiv:1904.07850: section 3 (peaks, offsets, sizes), section 5.2 (keypoints).
@@ -31,7 +32,7 @@ def gaussian_radius(size_wh: DoubleArray, overlap: float) -> DoubleArray:
 
 def centres(labels: GridLabels, config: TargetConfig) -> Target:
     """Draw (1, H, W): Gaussians at the cells of the centres."""
-    people, cells = _centre_cells(labels)
+    people, cells = _centre_cells(labels, config)
     radii = _radii(labels, config)[people]
     maps, weights = np.zeros((1, *labels.shape_hw), np.float32), labels.weights(1)
     channels = np.zeros(len(people), np.int64)
@@ -40,21 +41,21 @@ def centres(labels: GridLabels, config: TargetConfig) -> Target:
     return maps, weights
 
 
-def centre_offsets(labels: GridLabels) -> Target:
+def centre_offsets(labels: GridLabels, config: TargetConfig) -> Target:
     """Draw (2, H, W): x and y from the cell of a centre to the centre, cells."""
-    people, cells = _centre_cells(labels)
+    people, cells = _centre_cells(labels, config)
     return _place_values(labels, cells, _centres(labels)[people] - cells, np.ones((len(people), 1)))
 
 
-def sizes(labels: GridLabels) -> Target:
+def sizes(labels: GridLabels, config: TargetConfig) -> Target:
     """Draw (2, H, W): width and height at the cell of a centre, cells."""
-    people, cells = _centre_cells(labels)
+    people, cells = _centre_cells(labels, config)
     return _place_values(labels, cells, _sizes(labels)[people], np.ones((len(people), 1)))
 
 
-def keypoint_offsets(labels: GridLabels) -> Target:
+def keypoint_offsets(labels: GridLabels, config: TargetConfig) -> Target:
     """Draw (2 K, H, W): x and y from the cell of a centre to the labelled keypoints, cells."""
-    people, cells = _centre_cells(labels)
+    people, cells = _centre_cells(labels, config)
     known = np.repeat(labels.labelled[people], 2, axis=1)
     offsets = (labels.keypoints_xy[people] - cells[:, None]).reshape(known.shape)
     return _place_values(labels, cells, np.where(known, offsets, 0), known)
@@ -75,8 +76,7 @@ def heatmap_offsets(labels: GridLabels, config: TargetConfig) -> Target:
     If two keypoints of one field have the same cell, the later person wins, then the later keypoint.
     """
     points, keypoints = labels.keypoints_xy[labels.labelled], labels.labelled.nonzero()[1]
-    to_peak = 0.0 if config.heatmap_form == "centernet" else 0.5
-    chosen, cells = _cells_on_map(points + to_peak, labels.shape_hw)
+    chosen, cells = _cells_on_map(points + _to_cell(config), labels.shape_hw)
     values, known = points[chosen] - cells, np.ones((len(cells), 1))
     if config.offset_form == "shared":
         return _place_values(labels, cells, values, known)
@@ -106,8 +106,13 @@ def _sigmas(radii: DoubleArray) -> DoubleArray:
     return (2 * radii + 1) / 6
 
 
-def _centre_cells(labels: GridLabels) -> tuple[LongArray, LongArray]:
-    return _cells_on_map(_centres(labels), labels.shape_hw)
+def _centre_cells(labels: GridLabels, config: TargetConfig) -> tuple[LongArray, LongArray]:
+    return _cells_on_map(_centres(labels) + _to_cell(config), labels.shape_hw)
+
+
+def _to_cell(config: TargetConfig) -> float:
+    """Return what to add to a point before rounding down: 0 for CenterNet's form, 0.5 for the nearest cell."""
+    return 0.0 if config.heatmap_form == "centernet" else 0.5
 
 
 def _cells_on_map(points: DoubleArray, shape_hw: tuple[int, int]) -> tuple[LongArray, LongArray]:

@@ -62,9 +62,9 @@ _FIELDS: dict[str, _Maker] = {
     "long_offsets": lambda labels, spec, config: targets_personlab.long_offsets(labels),
     "segmentation": lambda labels, spec, config: targets_personlab.segmentation(labels),
     "centres": lambda labels, spec, config: targets_centernet.centres(labels, config),
-    "centre_offsets": lambda labels, spec, config: targets_centernet.centre_offsets(labels),
-    "sizes": lambda labels, spec, config: targets_centernet.sizes(labels),
-    "keypoint_offsets": lambda labels, spec, config: targets_centernet.keypoint_offsets(labels),
+    "centre_offsets": lambda labels, spec, config: targets_centernet.centre_offsets(labels, config),
+    "sizes": lambda labels, spec, config: targets_centernet.sizes(labels, config),
+    "keypoint_offsets": lambda labels, spec, config: targets_centernet.keypoint_offsets(labels, config),
     "heatmap_offsets": lambda labels, spec, config: targets_centernet.heatmap_offsets(labels, config),
 }
 """Function that makes each field. Tags are separate: only their cells are known, not their values."""

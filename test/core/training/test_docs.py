@@ -17,6 +17,7 @@ import yaml
 from pose_ros.cli import app
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNKNOWN
 from pose_ros.datasets.sets import DataConfig, open_data_set
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.skeleton import COCO_17
 from pose_ros.training.config import TrainingConfig, load_config
 
@@ -93,52 +94,44 @@ class TestWeightsToBeginWith:
     def needs_torch(self) -> None:
         pytest.importorskip("torch")
 
-    def test_default_is_the_model_of_this_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_default_is_the_model_of_this_package(self, tmp_path: Path) -> None:
         from pose_ros.training import start
 
-        monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
         (tmp_path / "default").mkdir()  # e.g. the output folder of a run
-        message = r"expected the weights of the default model, got no file .*shipped\.pt"
-        with pytest.raises(FileNotFoundError, match=message):
-            start.weights_file(tmp_path / "default")
-        (tmp_path / "shipped.pt").touch()
-        assert start.weights_file(tmp_path / "default") == tmp_path / "shipped.pt"
+        assert start.weights_file(tmp_path / "default") == DEFAULT_MODEL
         assert start.weights_file(tmp_path / "other.pt") == tmp_path / "other.pt"
 
-    def test_an_exported_model_is_refused(self, tmp_path: Path) -> None:
-        from pose_ros.training import start
-
-        with pytest.raises(ValueError, match=r"expected a checkpoint, got .*model\.onnx.*use model\.pt"):
-            start.weights_file(tmp_path / "model.onnx")
-
-    def test_a_run_begins_with_them(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        import torch
-
-        from pose_ros.checkpoint import save_checkpoint
+    def test_a_model_with_folded_normalisations_is_refused(self, tmp_path: Path) -> None:
+        pytest.importorskip("onnx")
+        from pose_ros.export.to_onnx import ExportOptions, export
         from pose_ros.network import zoo
         from pose_ros.training import start
 
-        source = zoo.build("pose_ros_mobilenet_v1_075_4")
-        save_checkpoint(source, "pose_ros_mobilenet_v1_075_4", tmp_path / "shipped.pt")
-        monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
+        export(zoo.build("pose_ros_mobilenet_v1_075"), tmp_path / "model.onnx", ExportOptions(size_wh=(64, 64)))
+        config = load_config(ROOT / "configs/finetune.yaml", [f"init.file={tmp_path / 'model.onnx'}"])
+        with pytest.raises(ValueError, match=r"expected an ONNX file of pose_ros export --compact"):
+            start.build_initial_network(config)
+
+    def test_a_run_begins_with_them(self) -> None:
+        import torch
+
+        from pose_ros.checkpoint import load_checkpoint
+        from pose_ros.training import start
+
+        source = load_checkpoint(DEFAULT_MODEL)
         config = load_config(ROOT / "configs/finetune.yaml", ["seed=5"])
         network, note = start.build_initial_network(config)
         total = len(source.state_dict())
-        assert note == f"initial weights: {total} (all) of {total} entries from {tmp_path / 'shipped.pt'}"
+        assert note == f"initial weights: {total} (all) of {total} entries from {DEFAULT_MODEL}"
         torch.testing.assert_close(network.state_dict(), source.state_dict())
         assert (network.spec.name, network.spec.licence) == ("my_camera", "proprietary")
 
-    def test_a_skeleton_of_ones_own_takes_what_fits(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        from pose_ros.checkpoint import save_checkpoint
-        from pose_ros.network import zoo
+    def test_a_skeleton_of_ones_own_takes_what_fits(self, tmp_path: Path) -> None:
         from pose_ros.training import start
 
         (example,) = (text for text in code_blocks("yaml") if text.startswith("skeleton:"))
-        settings = {**LEAST, **yaml.safe_load(example), "network": "pose_ros_mobilenet_v1_075_4"}
+        settings = {**LEAST, **yaml.safe_load(example), "network": "pose_ros_movenet"}
         (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))
-        name = settings["network"]
-        save_checkpoint(zoo.build(name), name, tmp_path / "shipped.pt")
-        monkeypatch.setattr(start, "DEFAULT_WEIGHTS", tmp_path / "shipped.pt")
         network, note = start.build_initial_network(load_config(tmp_path / "run.yaml"))
-        assert "(fitting, missing stages.0.leave.weight" in note
+        assert "(fitting, missing added.1.weight" in note
         assert len(network.spec.skeleton) == 6
