@@ -58,7 +58,7 @@ class RuntimeConfig(CheckedSettings):
     cache: str = setting("", "Folder of built engines. Empty = pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input of an engine, height x width.", unit="px")
     best_size: str = setting(
-        "432x768",
+        "384x704",
         "tensorrt: input that an engine is optimised for. openvino on an NPU: the only input size, rounded up.",
         unit="px",
     )
@@ -98,7 +98,7 @@ class RuntimeConfig(CheckedSettings):
         text = getattr(self, f"{which}_size")
         height, separator, width = text.partition("x")
         if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 432x768, got {text!r}")
+            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 384x704, got {text!r}")
         return int(height), int(width)
 
 
@@ -106,7 +106,12 @@ class RuntimeConfig(CheckedSettings):
 class DecoderConfig(CheckedSettings):
     """Grouping of keypoints into people. Distances are in field cells unless a unit is given."""
 
-    score_threshold: float = setting(0.07, "Lowest heatmap value of a keypoint.", low=0.0, high=1.0)
+    score_threshold: float = setting(
+        0.0, "Lowest heatmap value of a keypoint. 0 = the value in the description of the model.", low=0.0, high=1.0
+    )
+    fill: bool = setting(
+        True, "PAF, tags: add keypoints that a person lacks from the person's centre, if the model has centres."
+    )
     max_peaks: int = setting(
         100, "Most keypoints of one type. The strongest are kept. A decode front may find fewer.", low=1, high=1000
     )

@@ -227,7 +227,9 @@ class ModelSpec:
         heads: Outputs.
         grouping: Preferred grouping, a key of GROUPING_HEADS.
         snapping: Rule of the CenterNet grouping, one of SNAPPING. ``"nearest"``: a keypoint moves to the nearest peak
-            of its heatmap. ``"weighted"``: to the best cell of the person's box, by heatmap and distance.
+            of its heatmap. ``"weighted"``, ``"scaled"``: to the best cell of the person's box, by heatmap and
+            distance. See ``decoder/snapping.py``.
+        score_threshold: Lowest heatmap value of a keypoint, above 0 and at most 1.
         licence: Licence of the weights.
     """
 
@@ -240,6 +242,7 @@ class ModelSpec:
     heads: tuple[HeadSpec, ...] = ()
     grouping: str = "paf"
     snapping: str = "nearest"
+    score_threshold: float = 0.07
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
@@ -251,6 +254,8 @@ class ModelSpec:
             raise ValueError(f"stride: expected a positive number, got {self.stride}")
         _check_choice("grouping", self.grouping, tuple(GROUPING_HEADS))
         _check_choice("snapping", self.snapping, SNAPPING)
+        if not 0 < self.score_threshold <= 1:
+            raise ValueError(f"score_threshold: expected a number above 0, at most 1, got {self.score_threshold}")
 
     def fields(self, outputs: Mapping[str, AnyArray], index: int = 0) -> Fields:
         """Read the fields of one image from the outputs of a run. Fields without an output stay None.

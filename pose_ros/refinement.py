@@ -37,7 +37,12 @@ class Refiner:
         if estimator.grouping != "single" or spec.input.size_wh is None:
             raise ValueError(
                 f"model {spec.name}: expected a network for crops of one person (grouping single, fixed size), got "
-                f"grouping {estimator.grouping}"
+                f"grouping {estimator.grouping}, size {spec.input.size_wh or 'any'}; use MoveNet Thunder, for example"
+            )
+        if not set(estimator.skeleton.keypoint_names) & set(skeleton.keypoint_names):
+            raise ValueError(
+                f"model {spec.name}: expected keypoints of {skeleton.name}, got none of them in "
+                f"{estimator.skeleton.name}"
             )
         self._estimator, self._skeleton, self._size_wh = estimator, skeleton, spec.input.size_wh
 
@@ -53,14 +58,16 @@ class Refiner:
         Returns:
             The same people, in the same order, with the same scores of the people.
         """
-        if len(people.person_scores) == 0:
+        chosen = np.flatnonzero(people.visible.any(axis=1))
+        if len(chosen) == 0 or image_bgr.size == 0:
             return people
-        crops = [self._find_crop(box) for box in people.boxes()]
+        crops = [self._find_crop(box) for box in people.boxes()[chosen]]
         images = [self._cut(image_bgr, crop) for crop in crops]
         keypoints, scores = people.keypoints.copy(), np.float32(0.5) * people.scores
-        for n, estimate in enumerate(self._estimator.process_batch(images, ["bgr"] * len(images))):
+        estimates = self._estimator.process_batch(images, ["bgr"] * len(images))
+        for n, crop, estimate in zip(chosen, crops, estimates, strict=True):
             if len(estimate.people.person_scores):
-                mapped, values = self._to_image(estimate.people, crops[n])
+                mapped, values = self._to_image(estimate.people, crop)
                 found = values > 0
                 keypoints[n, found], scores[n, found] = mapped[found], values[found]
         return People(keypoints, scores, people.person_scores, people.ids, people.masks)
@@ -78,10 +85,23 @@ class Refiner:
         return np.array([scale, *shift])
 
     def _cut(self, image_bgr: Image, crop: DoubleArray) -> Image:
+        """Cut a crop out of an image. A large crop is averaged first, because a warp would skip pixels."""
         scale, x, y = crop
-        matrix = np.array([[scale, 0, x], [0, scale, y]])
-        flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        return np.asarray(cv2.warpAffine(image_bgr, matrix, self._size_wh, flags=flags), np.uint8)
+        low = np.floor(-np.array([x, y]) / scale).clip(0, None).astype(int)
+        high = np.ceil((np.array(self._size_wh) - (x, y)) / scale).astype(int) + 1
+        part = image_bgr[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]
+        if part.size == 0:
+            return np.zeros((self._size_wh[1], self._size_wh[0], 3), np.uint8)
+        shift, factors = np.array([x, y]) + scale * low, np.ones(2)
+        if scale < 1:
+            size = np.maximum(np.rint(scale * np.array(part.shape[1::-1])), 1).astype(int)
+            factors = size / np.array(part.shape[1::-1])
+            part = np.asarray(cv2.resize(part, tuple(size.tolist()), interpolation=cv2.INTER_AREA), np.uint8)
+        # The centre of pixel i of the part lies at factor (i + 0.5) - 0.5 of the averaged part.
+        steps = scale / factors
+        shift += steps * (0.5 - 0.5 * factors)
+        matrix = np.array([[steps[0], 0, shift[0]], [0, steps[1], shift[1]]])
+        return np.asarray(cv2.warpAffine(part, matrix, self._size_wh, flags=cv2.INTER_LINEAR), np.uint8)
 
     def _to_image(self, people: People, crop: DoubleArray) -> tuple[np.ndarray, np.ndarray]:
         """Return keypoints (K, 2) in the image and scores (K,) of the person of a crop."""

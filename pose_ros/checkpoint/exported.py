@@ -50,8 +50,9 @@ def read_exported(path: Path) -> dict[str, Any]:
     try:
         model = parse(path.read_bytes(), _MODEL)
         entries = {"".join(entry["key"]): "".join(entry["value"]) for entry in model["metadata"]}
-        (graph,) = model["graph"]
-        weights = dict(_read_weights(graph))
+        if len(model["graph"]) != 1:
+            raise ValueError("no graph")
+        weights = dict(_read_weights(model["graph"][0]))
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected an ONNX file, got: {error}") from error
     if NETWORK_KEY not in entries or METADATA_KEY not in entries:
@@ -62,13 +63,13 @@ def read_exported(path: Path) -> dict[str, Any]:
     name = entries[NETWORK_KEY]
     try:
         spec = ModelSpec.from_dict(json.loads(entries[METADATA_KEY]))
-    except ValueError as error:
+        own = zoo.build(name, spec.skeleton).spec  # the file takes bytes, the network normalised pixels
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"checkpoint {path}: expected a description of the model, got: {error}") from error
-    own = zoo.build(name, spec.skeleton).spec  # the file takes bytes, the network normalised pixels
     return {
         "format": "pose_ros checkpoint 1",
         "network": name,
-        "spec": replace(own, name=spec.name, licence=spec.licence).to_dict(),
+        "spec": replace(spec, input=own.input, heads=own.heads).to_dict(),
         "state_dict": weights,
     }
 
@@ -81,11 +82,15 @@ def _read_weights(graph: dict[str, list[Any]]) -> Iterator[tuple[str, Tensor]]:
         {node["outputs"][0]: node["inputs"][0] for node in nodes if node["operator"] == [operator]}
         for operator in ("Cast", "Identity")
     )
+    arrays: dict[str, Tensor] = {}  # equal weights share their memory, so that a file cannot ask for more than its size
     for name in (*tensors, *copies):
         source = copies.get(name, name)
-        tensor = tensors.get(casts.get(source, source))
+        source = casts.get(source, source)
+        tensor = tensors.get(source)
         if name.startswith(PREFIX) and tensor is not None and tensor["element"] and tensor["element"][0] in DTYPES:
-            yield name.removeprefix(PREFIX), torch.from_numpy(_read_array(name, tensor))
+            if source not in arrays:
+                arrays[source] = torch.from_numpy(_read_array(name, tensor))
+            yield name.removeprefix(PREFIX), arrays[source]
 
 
 def _read_array(name: str, tensor: dict[str, list[Any]]) -> AnyArray:

@@ -33,6 +33,7 @@ _BACKBONE = re.compile(
 _LATERAL = re.compile(rf"{_ROOT}center_net\w*/model_1/conv2d(?:_(\d))?/(Conv2D|BiasAdd)/ReadVariableOp")
 _SMOOTH = re.compile(rf"{_ROOT}center_net\w*/model_1/separable_conv2d(?:_(\d))?/(?:separable_conv2d)?(.*)")
 _HEAD = re.compile(rf"{_ROOT}(\w+)_0/(separable_conv2d|conv2d)_\d+/(.*)")
+_WEIGHT_ENDS = ("_weights", "_bn_offset", "/ReadVariableOp", "/ReadVariableOp_1")
 _LAST = 18
 
 
@@ -43,9 +44,11 @@ def _network(shapes: Shapes) -> Builder | None:
 
 
 def _convert(state: State) -> State:
-    converted = {}
+    converted: State = {}
     for key, value in state.items():
         name = _torch_name(key)
+        if name in converted:
+            raise ValueError(f"{key}: expected one weight for {name}, got two")
         if name:
             converted[name] = _torch_layout(name, value)
     return {name: _swap_xy(value) if _has_vectors(name) else value for name, value in converted.items()}
@@ -69,7 +72,7 @@ def _torch_name(key: str) -> str:
         head, kind, part = match.groups()
         layer = f"0.{_separable_part(part)}" if kind == "separable_conv2d" else f"1.{_conv_part(part)}"
         return f"heads.{HEADS.get(head, head)}.{layer}"
-    return "" if key.startswith((_ROOT, "ConstantFolding/")) else key
+    return key if key.endswith(_WEIGHT_ENDS) or not key.startswith((_ROOT, "ConstantFolding/")) else ""
 
 
 def _backbone_layer(whole: str, number: str | None, layer: str | None) -> str:

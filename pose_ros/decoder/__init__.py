@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Protocol
 
@@ -17,6 +18,9 @@ _DECODERS = {
     "single": ("single", "SingleDecoder"),
 }
 """Module and class of each grouping."""
+FILLED_GROUPINGS = ("paf", "tag")
+"""Groupings whose people can get additional keypoints from their centres."""
+CENTRE_FIELDS = ("centres", "keypoint_offsets", "centre_offsets", "sizes")
 FRONT_SETTINGS = ("paf_threshold", "paf_fraction")
 """Settings that a decode front fixes to their defaults. It also fixes the refinement that ``auto`` selects."""
 
@@ -40,7 +44,7 @@ def make_decoder(spec: ModelSpec, grouping: str | None = None, config: DecoderCo
     Raises:
         ValueError: If the grouping is unknown, or the model lacks fields that it requires.
     """
-    grouping, config = grouping or spec.grouping, config or DecoderConfig()
+    grouping, config = grouping or spec.grouping, complete_config(spec, config)
     if grouping not in _DECODERS:
         raise ValueError(f"grouping: expected one of {', '.join(_DECODERS)}, got {grouping!r}")
     heads = {head.field for head in spec.heads}
@@ -69,8 +73,15 @@ def fields_to_read(
     if grouping == "paf" and heads.issuperset(FRONT_HEADS) and can_use_front(spec, config):
         return FRONT_HEADS
     names = (*GROUPING_HEADS[grouping], *(name for name in OPTIONAL_HEADS.get(grouping, ()) if name in heads))
+    if grouping in FILLED_GROUPINGS and can_fill(spec, config):
+        names += tuple(name for name in CENTRE_FIELDS if name in heads)
     reads_offsets = choose_method(config.subpixel, has_offsets(spec)) == "offsets" and grouping != "personlab"
     return (*names, "heatmap_offsets") if reads_offsets and "heatmaps" in names else names
+
+
+def can_fill(spec: ModelSpec, config: DecoderConfig) -> bool:
+    """Return whether people get additional keypoints from their centres: see ``filling``."""
+    return config.fill and {"heatmaps", *GROUPING_HEADS["centernet"]} <= {head.field for head in spec.heads}
 
 
 def can_use_front(spec: ModelSpec, config: DecoderConfig) -> bool:
@@ -79,6 +90,12 @@ def can_use_front(spec: ModelSpec, config: DecoderConfig) -> bool:
     if choose_method(config.subpixel, offsets) != choose_method(default.subpixel, offsets):
         return False
     return all(getattr(config, name) == getattr(default, name) for name in FRONT_SETTINGS)
+
+
+def complete_config(spec: ModelSpec, config: DecoderConfig | None) -> DecoderConfig:
+    """Return the settings with the values that the description of the model gives."""
+    config = config or DecoderConfig()
+    return config if config.score_threshold > 0 else replace(config, score_threshold=spec.score_threshold)
 
 
 def has_offsets(spec: ModelSpec) -> bool:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, FloatArray, LongArray
+from pose_ros.arrays import AnyArray, BoolArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import choose_method
 from pose_ros.decoder.duplicates import find_distinct
@@ -38,10 +38,16 @@ BOX_MARGIN = 0.1
 
 
 class CenterNetDecoder:
-    """Decoder of people from their centres. Immutable and thread-safe."""
+    """Decoder of people from their centres. Immutable and thread-safe.
 
-    def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
-        self._spec = spec
+    Args:
+        spec: Description of the model.
+        config: Settings.
+        only_snapped: Whether keypoints that do not snap to their heatmap are absent.
+    """
+
+    def __init__(self, spec: ModelSpec, config: DecoderConfig, only_snapped: bool = False) -> None:
+        self._spec, self._only_snapped = spec, only_snapped
         self._config = config
         self._sigmas = np.array(spec.skeleton.sigmas)
         self._mean_offset = 0.5 if config.half_cell else 0.0  # from a cell to the mean of the points drawn at it
@@ -86,7 +92,8 @@ class CenterNetDecoder:
         boxes = self._boxes(fields, shape_hw, cells, keypoints)
         scores = np.where(present, person_scores[:, None], np.float32(0))
         if fields.heatmaps is not None:
-            self._snap(fields, shape_hw, boxes, keypoints, scores)
+            snapped = self._snap(fields, shape_hw, boxes, keypoints, scores)
+            scores = np.where(snapped, scores, 0) if self._only_snapped else scores
             if spec.snapping != "nearest":
                 person_scores = np.sqrt(person_scores * scores.mean(axis=1))
         pixels = np.where(present[..., None], keypoints * spec.stride + spec.origin, 0).astype(np.float32)
@@ -121,8 +128,8 @@ class CenterNetDecoder:
         boxes: AnyArray,
         keypoints: AnyArray,
         scores: FloatArray,
-    ) -> None:
-        """Move keypoints (N, K, 2) to their heatmaps, and copy the scores (N, K) from there."""
+    ) -> BoolArray:
+        """Move keypoints (N, K, 2) to their heatmaps, and copy the scores (N, K) from there. Return which moved."""
         config, with_offsets = self._config, fields.heatmap_offsets is not None
         heatmaps = _check_grid("heatmaps", heatmap_array(fields.heatmaps, len(self._sigmas)), shape_hw)
         method = choose_method(config.subpixel, with_offsets)
@@ -137,9 +144,10 @@ class CenterNetDecoder:
             if offsets is not None:
                 points = self._move_by_offsets(offsets, _cells(heatmaps, peaks))
             targets, values = find_nearest_peaks(points, peaks, boxes, keypoints, config.snap_distance)
-        moved = values > 0
+        moved = np.asarray(values > 0)
         keypoints[moved] = targets[moved]
         scores[moved] = values[moved]
+        return moved
 
     def _refine(
         self, heatmaps: FloatArray, cells: LongArray, offsets: FloatArray | None, refinement: Refinement

@@ -16,8 +16,9 @@ import numpy as np
 
 from pose_ros.arrays import BoolArray, DoubleArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
-from pose_ros.decoder import can_use_front
+from pose_ros.decoder import can_fill, can_use_front
 from pose_ros.decoder.duplicates import find_distinct
+from pose_ros.decoder.filling import Filler
 from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.decoder.limbs import score_limbs
@@ -41,6 +42,7 @@ class PafDecoder:
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
         self._sigmas = np.array(spec.skeleton.sigmas)
+        self._filler = Filler(spec, config) if can_fill(spec, config) else None
         self._can_use_front = can_use_front(spec, config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
         ends = spec.skeleton.standing[self._limbs]
@@ -51,8 +53,8 @@ class PafDecoder:
 
         Args:
             fields: ``heatmaps`` and ``pafs`` (2 L, H, W), any real type and memory layout. Optional:
-                ``heatmap_offsets``. Or ``peaks`` (K, M, 3) and ``limb_scores`` (L, M, M), which are preferred if
-                ``can_use_front`` is true.
+                ``heatmap_offsets``, and the fields of centres, which add keypoints. Or ``peaks`` (K, M, 3) and
+                ``limb_scores`` (L, M, M), which are preferred if ``can_use_front`` is true.
 
         Returns:
             The people in network-input pixels, sorted by score, the best first.
@@ -69,7 +71,8 @@ class PafDecoder:
         shape = (self._keypoint_count, config.max_peaks)
         spans = self._spans(links, peaks)
         members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
-        return self._make_people(peaks, members, limb_sums)
+        people = self._make_people(peaks, members, limb_sums)
+        return people if self._filler is None or fields.centres is None else self._filler.fill(people, fields)
 
     def _find_links(self, fields: Fields) -> tuple[Peaks, LongArray, DoubleArray]:
         """Find the peaks of the heatmaps, and the links that the PAFs make between them, with their values."""

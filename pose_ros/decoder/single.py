@@ -50,19 +50,19 @@ class SingleDecoder:
         config, spec = self._config, self._spec
         cells: AnyArray
         if fields.centres is not None and fields.keypoint_offsets is not None:
-            heatmaps, cells, scores = self._find_central_person(fields)
+            cells, scores = self._find_central_person(fields)
         else:
             heatmaps, peaks = find_keypoint_peaks(fields, len(spec.skeleton), config, max_peaks=1)
             cells, scores = peaks.xy[:, 0], peaks.scores[:, 0] * (peaks.counts > 0).astype(np.float32)
+            if config.soft_argmax > 0:
+                cells = soft_argmax(heatmaps, config.soft_argmax)
         if not scores.any():
             return People.empty(len(spec.skeleton))
-        if config.soft_argmax > 0:
-            cells = soft_argmax(heatmaps, config.soft_argmax)
         keypoints = np.where(scores[:, None] > 0, cells * spec.stride + spec.origin, 0).astype(np.float32)
         return People(keypoints[None], scores[None], scores.mean(keepdims=True))
 
-    def _find_central_person(self, fields: Fields) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the heatmaps, and the cells (K, 2) and scores (K,) of the person near the middle of the crop."""
+    def _find_central_person(self, fields: Fields) -> tuple[FloatArray, FloatArray]:
+        """Return the cells (K, 2) and scores (K,) of the person near the middle of the crop."""
         config, count = self._config, len(self._spec.skeleton)
         heatmaps = heatmap_array(fields.heatmaps, count)
         centres = field_array("centres", fields.centres, 1)[0]
@@ -77,16 +77,20 @@ class SingleDecoder:
         best = _divide_by_distance(heatmaps, near).reshape(count, -1).argmax(axis=1)
         best_rows, best_cols = np.divmod(best, cols)
         channels = np.arange(count)
-        values = np.minimum(heatmaps[channels, best_rows, best_cols], 1)
+        values = np.minimum(_finite(heatmaps)[channels, best_rows, best_cols], 1)
         cells = refine_cells(heatmaps, channels, best_rows, best_cols, make_refinement(fields, heatmaps, config))
-        return heatmaps, cells, np.where(values > config.score_threshold, values, np.float32(0))
+        return cells, np.where(values > config.score_threshold, values, np.float32(0))
 
 
 def _divide_by_distance(maps: FloatArray, points: AnyArray) -> AnyArray:
     """Return maps (K, H, W) divided by the distance to a point (K, 2) of each, cells. Not finite values become 0."""
     rows, cols = np.arange(maps.shape[1])[:, None], np.arange(maps.shape[2])
     distances = np.hypot(cols - points[:, 0, None, None], rows - points[:, 1, None, None])
-    return np.where(np.isfinite(maps), maps, 0) / (distances + SOFTENING)
+    return _finite(maps) / (distances + SOFTENING)
+
+
+def _finite(maps: FloatArray) -> AnyArray:
+    return np.where(np.isfinite(maps), maps, 0)
 
 
 def soft_argmax(heatmaps: FloatArray, sharpness: float) -> DoubleArray:

@@ -7,6 +7,8 @@ for training.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +62,12 @@ def widen(model: Any) -> None:
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [node for node in model.graph.node if node.op_type == "Cast" and node.input[0] in weights]:
         tensor = weights[node.input[0]]
-        if tensor.data_type == onnx.TensorProto.FLOAT16 and node.attribute[0].i == onnx.TensorProto.FLOAT:
+        targets = [attribute.i for attribute in node.attribute if attribute.name == "to"]
+        if tensor.data_type == onnx.TensorProto.FLOAT16 and targets == [onnx.TensorProto.FLOAT]:
             values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
             model.graph.initializer.append(onnx.numpy_helper.from_array(values, node.output[0]))
             model.graph.node.remove(node)
+    _drop_unused(model.graph)
 
 
 def fold_normalisation(model: Any) -> None:
@@ -71,16 +75,12 @@ def fold_normalisation(model: Any) -> None:
     import onnx
 
     arrays = {tensor.name: tensor for tensor in model.graph.initializer}
-    readers: dict[str, list[Any]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    outputs = {output.name for output in model.graph.output}
+    reads = Counter(_names_read(model.graph))
+    norms = {node.input[0]: node for node in model.graph.node if node.op_type == "BatchNormalization"}
     for conv in [node for node in model.graph.node if node.op_type == "Conv"]:
-        after = readers.get(conv.output[0], [])
-        if len(after) != 1 or after[0].op_type != "BatchNormalization" or conv.output[0] in outputs:
+        norm = norms.get(conv.output[0])
+        if norm is None or reads[conv.output[0]] > 1:
             continue
-        norm = after[0]
         if not {*conv.input[1:], *norm.input[1:]} <= arrays.keys():
             continue
         weight, *bias = (onnx.numpy_helper.to_array(arrays[name]).astype(np.float64) for name in conv.input[1:])
@@ -96,3 +96,21 @@ def fold_normalisation(model: Any) -> None:
         conv.input[:] = [conv.input[0], *folded]
         conv.output[0] = norm.output[0]
         model.graph.node.remove(norm)
+    _drop_unused(model.graph)
+
+
+def _drop_unused(graph: Any) -> None:
+    """Drop weights that no node reads, also none of a subgraph."""
+    used = set(_names_read(graph))
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)
+
+
+def _names_read(graph: Any) -> Iterator[str]:
+    """Yield the names that a graph and its subgraphs read."""
+    yield from (output.name for output in graph.output)
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for subgraph in (attribute.g, *attribute.graphs):
+                yield from _names_read(subgraph) if subgraph.node or subgraph.output else ()

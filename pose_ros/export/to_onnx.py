@@ -24,6 +24,7 @@ from unittest import mock
 import torch
 
 from pose_ros.arrays import SizeWH
+from pose_ros.checkpoint import load_checkpoint
 from pose_ros.export import bfloat16, compact, tensorrt_operators
 from pose_ros.export import check as export_check
 from pose_ros.fields import FRONT_HEADS, ModelSpec
@@ -143,6 +144,8 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
         shapes, differences = check(size_wh)
         if options.dynamic:
             check(_other_size(size_wh, network.spec))
+        if options.compact:
+            _check_weights(described, network)
         described.replace(target)
     operators, remarks = tensorrt_operators.count_operators(model), tuple(tensorrt_operators.list_remarks(model))
     seconds = time.perf_counter() - start
@@ -271,6 +274,21 @@ def _operator_error(spec: ModelSpec, reason: str, options: ExportOptions) -> Val
 def _other_size(size_wh: SizeWH, spec: ModelSpec) -> SizeWH:
     """Return a different size with a different aspect ratio."""
     return size_wh[1], size_wh[0] + 2 * spec.input.multiple
+
+
+def _check_weights(path: Path, network: PoseNetwork) -> None:
+    """Check that the weights of a network can be read back from a compact file.
+
+    Raises:
+        ValueError: If some are missing. They are not part of the graph, or the exporter has changed them.
+    """
+    try:
+        load_checkpoint(path)
+    except ValueError as error:
+        raise ValueError(
+            f"compact: expected a network whose weights are all in the graph, got {network.spec.name}: {error}; "
+            "export it without compact"
+        ) from error
 
 
 def _check_packages(options: ExportOptions) -> None:

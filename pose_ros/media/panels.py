@@ -7,6 +7,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, FloatArray, Image
 from pose_ros.config import DecoderConfig, OverlayConfig
+from pose_ros.decoder import complete_config
 from pose_ros.decoder.peaks import find_keypoint_peaks
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.media.overlay import SIDE_COLOURS, draw
@@ -100,7 +101,7 @@ def _blend(canvas: Image, field_image: Image, spec: ModelSpec) -> Image:
 
 
 def _draw_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderConfig) -> Image:
-    _, peaks = find_keypoint_peaks(fields, len(spec.skeleton), config)
+    _, peaks = find_keypoint_peaks(fields, len(spec.skeleton), complete_config(spec, config))
     image = canvas.copy()
     for k, count in enumerate(peaks.counts):
         colour = SIDE_COLOURS[spec.skeleton.side(k)]

@@ -30,7 +30,10 @@ TAPS = (3, 6, 10, 18)
 """Layers of the backbone that the pyramid reads: strides 4, 8, 16 and 32."""
 PYRAMID = ((64, 32), (32, 24), (24, 24))
 """Channels before and after the separable convolution of each level, strides 16, 8 and 4."""
+MULTIPOSE_WIDTH = 1.5
 HIDDEN = 96
+SCORE_THRESHOLD = 0.13
+"""Lowest value of a keypoint. The publisher's is 0.127."""
 LOGITS = ("centres", "heatmaps")
 
 
@@ -106,33 +109,35 @@ def movenet(name: str, width: float, skeleton: Skeleton, grouping: str, pixels: 
         input=pixels,
         grouping=grouping,
         snapping="scaled",
+        score_threshold=SCORE_THRESHOLD,
         licence="Apache-2.0",
     )
     heads = make_heads(skeleton, with_boxes=grouping == "centernet")
     return HeadedNetwork(spec, backbone, FeaturePyramid(backbone.channels), heads, LOGITS)
 
 
-def make_backbone(width: float) -> MobileNetV2:
+def make_backbone(width: float, taps: tuple[int, ...] = TAPS) -> MobileNetV2:
     """Make the backbone, to stride 32, with folded normalisation."""
-    return MobileNetV2(width, norm=False, last=1280, taps=TAPS, pads_after=True)
+    return MobileNetV2(width, norm=False, last=1280, taps=taps, pads_after=True)
 
 
 def movenet_multipose(skeleton: Skeleton = COCO_17) -> PoseNetwork:
     """Build MultiPose Lightning, for many people."""
-    return movenet("movenet_multipose", 1.5, skeleton, "centernet", _pixels(short_side=384))
+    return movenet("movenet_multipose", MULTIPOSE_WIDTH, skeleton, "centernet", describe_pixels(short_side=384))
 
 
 def movenet_lightning(skeleton: Skeleton = COCO_17) -> PoseNetwork:
     """Build SinglePose Lightning, for one person in the middle of the image."""
-    return movenet("movenet_lightning", 1.0, skeleton, "single", _pixels(192, (192, 192)))
+    return movenet("movenet_lightning", 1.0, skeleton, "single", describe_pixels(192, (192, 192)))
 
 
 def movenet_thunder(skeleton: Skeleton = COCO_17) -> PoseNetwork:
     """Build SinglePose Thunder, for one person in the middle of the image."""
-    return movenet("movenet_thunder", 1.75, skeleton, "single", _pixels(256, (256, 256)))
+    return movenet("movenet_thunder", 1.75, skeleton, "single", describe_pixels(256, (256, 256)))
 
 
-def _pixels(short_side: int, size_wh: tuple[int, int] | None = None) -> InputSpec:
+def describe_pixels(short_side: int, size_wh: tuple[int, int] | None = None) -> InputSpec:
+    """Describe the input: RGB from -1 to 1."""
     scale = (127.5, 127.5, 127.5)
     return InputSpec("image", "NCHW", "float32", "rgb", scale, scale, 32, short_side, size_wh)
 

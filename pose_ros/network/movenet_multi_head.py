@@ -22,10 +22,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.network.mobilenet_v2 import MobileNetV2
+from pose_ros.fields import ModelSpec
 from pose_ros.network.model import FieldTensors, PoseNetwork, with_heads, with_probabilities
-from pose_ros.network.movenet import LOGITS, PYRAMID, STRIDE, FeaturePyramid, SeparableConv, make_heads, upsample_2x
+from pose_ros.network.movenet import (
+    LOGITS,
+    MULTIPOSE_WIDTH,
+    PYRAMID,
+    SCORE_THRESHOLD,
+    STRIDE,
+    FeaturePyramid,
+    SeparableConv,
+    describe_pixels,
+    make_backbone,
+    make_heads,
+    upsample_2x,
+)
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
 ORIGIN = 1.5
@@ -52,13 +63,15 @@ class MoveNetMultiHead(PoseNetwork):
 
     def __init__(self, skeleton: Skeleton = OPENPOSE_18) -> None:
         super().__init__()
-        scale = (127.5, 127.5, 127.5)
-        pixels = InputSpec("image", "NCHW", "float32", "rgb", scale, scale, 32, 384)
         spec = ModelSpec(
-            "pose_ros_movenet", skeleton, STRIDE, ORIGIN, input=pixels, grouping="paf", snapping="scaled",
+            *("pose_ros_movenet", skeleton, STRIDE, ORIGIN),
+            input=describe_pixels(short_side=384),
+            grouping="paf",
+            snapping="scaled",
+            score_threshold=SCORE_THRESHOLD,
             licence="Apache-2.0",
-        )  # fmt: skip
-        self.backbone = MobileNetV2(1.5, norm=False, last=1280, taps=TAPS, pads_after=True)
+        )
+        self.backbone = make_backbone(MULTIPOSE_WIDTH, TAPS)
         fine, middle, coarse, context, last = self.backbone.channels
         self.neck = FeaturePyramid((fine, middle, coarse, last))
         self.heads = nn.ModuleDict(make_heads(COCO_17, with_boxes=True))
@@ -66,7 +79,9 @@ class MoveNetMultiHead(PoseNetwork):
         names = (*COCO_17.keypoint_names, *added)
         order = torch.tensor([names.index(name) for name in skeleton.keypoint_names])
         self.register_buffer("order", order, persistent=False)
-        self.added = self._make_added(len(added))
+        self.register_buffer("pair_order", torch.stack([2 * order, 2 * order + 1], dim=1).flatten(), persistent=False)
+        self._added = len(added)
+        self.added = self._make_added(len(added)) if added else None
         self._sizes = [2 * len(skeleton.limbs), TAG_DIMENSIONS * len(skeleton)]
         self.spec = with_heads(spec, (*self.heads, "pafs", "tags"))
         self.context = nn.Conv2d(PYRAMID[0][1] + context, CHANNELS, 1)
@@ -103,11 +118,12 @@ class MoveNetMultiHead(PoseNetwork):
         """Compute MoveNet's fields for the keypoints of the skeleton."""
         outputs = {name: head(features) for name, head in self.heads.items()}
         outputs |= {name: outputs[name] - 0.5 for name in outputs if name.endswith("_offsets")}
-        added = self.added(features).unflatten(1, (-1, 5))
-        outputs["heatmaps"] = torch.cat([outputs["heatmaps"], added[:, :, 0]], dim=1).index_select(1, self.order)
-        for name, vectors in (("keypoint_offsets", added[:, :, 1:3]), ("heatmap_offsets", added[:, :, 3:])):
-            rows = torch.cat([outputs[name].unflatten(1, (-1, 2)), vectors], dim=1)
-            outputs[name] = rows.index_select(1, self.order).flatten(1, 2)
+        names = ("heatmaps", "keypoint_offsets", "heatmap_offsets")
+        if self.added is not None:
+            added = self.added(features).split([self._added, 2 * self._added, 2 * self._added], dim=1)
+            outputs |= {name: torch.cat([outputs[name], more], dim=1) for name, more in zip(names, added, strict=True)}
+        for name in names:
+            outputs[name] = outputs[name].index_select(1, self.order if name == "heatmaps" else self.pair_order)
         return outputs
 
     def _make_features(self, levels: list[Tensor], context: Tensor, outputs: FieldTensors) -> Tensor:
@@ -121,12 +137,13 @@ class MoveNetMultiHead(PoseNetwork):
     def _split(self, fields: Tensor) -> FieldTensors:
         """Split the output of a stage, and turn the vectors of the tags into places."""
         pafs, vectors = fields.split(self._sizes, dim=1)
-        return {"pafs": pafs, "tags": vectors.float() + _places(vectors)}
+        vectors = vectors.float()  # bfloat16 cannot tell neighbouring cells apart
+        return {"pafs": pafs, "tags": vectors + _places(vectors)}
 
     def _make_added(self, count: int) -> nn.Module:
-        """Make the head of the added keypoints: a logit and two offsets for each, one from the centre."""
+        """Make the head of the added keypoints: logits, then offsets from the centre, then those of the peaks."""
         last = nn.Conv2d(CHANNELS, 5 * count, 1)
-        nn.init.constant_(last.bias.unflatten(0, (-1, 5))[:, 0], RARE_LOGIT)
+        nn.init.constant_(last.bias[:count], RARE_LOGIT)
         return nn.Sequential(SeparableConv(PYRAMID[-1][1], CHANNELS), last)
 
 

@@ -120,8 +120,6 @@ class CapturedGraph:
 
 
 def _check_config(path: Path, config: RuntimeConfig) -> None:
-    if path.suffix.lower() == ".onnx":
-        raise ValueError(f"runtime torch: expected a checkpoint, got {path}; use runtime onnx or auto")
     if config.device in ("gpu", "npu"):
         raise ValueError(f"runtime torch: expected device cpu or cuda, got {config.device}; use runtime openvino")
     if config.device == "cuda" and not torch.cuda.is_available():

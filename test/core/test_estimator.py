@@ -33,7 +33,7 @@ def photo(shared: Path) -> np.ndarray:
 
 def test_the_default_model_describes_itself(estimator: PoseEstimator) -> None:
     assert estimator.skeleton == OPENPOSE_18
-    assert estimator.spec.stride == 8 and estimator.spec.grouping == "paf"
+    assert estimator.spec.stride == 4 and estimator.spec.grouping == "paf"
     assert estimator.model_name.startswith("default-") and len(estimator.model_name) == len("default-") + 8
 
 

@@ -23,7 +23,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "protobuf": "",
     "config_file": "skeleton",
     "preprocess": "arrays config fields",
-    "decoder": "arrays config fields people skeleton",
+    "decoder": "arrays config fields people similarity skeleton",
     "runtime": "arrays config fields files protobuf",
     "models": "config_file fields files",
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
@@ -35,7 +35,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "evaluation": "arrays consensus datasets decoder estimator fields media people preprocess similarity skeleton",
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields files models network protobuf skeleton",
-    "export": "arrays config estimator fields files media models network preprocess runtime",
+    "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
     "training": (
         "arrays checkpoint config_file datasets decoder evaluation export fields files media models network "
         "people settings skeleton"

@@ -8,7 +8,7 @@ from pose_ros.consensus import Views
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.refinement import LEAST_SIDE_PX, MARGIN, Refiner
-from pose_ros.skeleton import COCO_17, OPENPOSE_18
+from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
 
 class Answer:
@@ -19,7 +19,7 @@ class Answer:
 
 
 class FakeCropNetwork:
-    """Fake network for one person. It finds the brightest pixel of a crop, at all keypoints but the wrists."""
+    """Fake network for one person. It finds the bright spot of a crop, at all keypoints but the wrists."""
 
     skeleton, grouping, model_name = COCO_17, "single", "fake"
 
@@ -36,8 +36,8 @@ class FakeCropNetwork:
         bright = image[..., 0].astype(float)
         if bright.max() < 10:
             return People.empty(17)
-        rows, cols = np.nonzero(bright > 0.5 * bright.max())
-        keypoints = np.tile(np.array([cols.mean(), rows.mean()], np.float32), (1, 17, 1))
+        centre = [(bright.sum(axis=axis) * np.arange(bright.shape[1 - axis])).sum() / bright.sum() for axis in (0, 1)]
+        keypoints = np.tile(np.array(centre, np.float32), (1, 17, 1))
         scores = np.full((1, 17), 0.9, np.float32)
         scores[0, 9:11] = 0
         return People(keypoints, scores, np.array([0.9], np.float32))
@@ -132,3 +132,37 @@ def test_people_whose_crops_show_the_same_person_are_one() -> None:
     once = views.estimate(image_with_spot(80, 60))
     views._estimators[0].estimate = lambda image: join(person(30, 30), person(80, 60), person(90, 70))
     assert len(once) == len(views.estimate(image_with_spot(80, 60))) == 2
+
+
+@pytest.mark.parametrize("size", [300, 700, 1500])
+def test_a_large_person_is_averaged_not_sampled(size: int) -> None:
+    network = FakeCropNetwork()
+    noise = np.random.default_rng(0).integers(0, 256, (1600, 1600, 3), np.uint8)
+    Refiner(network, OPENPOSE_18).refine(noise, person(800, 800, size))
+    averaged = 74 / (MARGIN * size / 64)  # standard deviation of a mean of so many pixels
+    assert network.crops[0][8:-8, 8:-8].std() < 1.2 * averaged
+
+
+@pytest.mark.parametrize(("x", "y"), [(803, 777), (20, 1590), (1599, 0)])
+def test_keypoints_of_a_large_person_come_back_to_the_image(x: int, y: int) -> None:
+    image = np.zeros((1600, 1600, 3), np.uint8)
+    image[max(y - 20, 0) : y + 21, max(x - 20, 0) : x + 21] = 255
+    expected = np.argwhere(image[..., 0] > 0).mean(axis=0)[::-1]
+    refined = Refiner(FakeCropNetwork(), OPENPOSE_18).refine(image, person(x + 31, y - 17, 900))
+    np.testing.assert_allclose(refined.keypoints[0, 0], expected, atol=0.15 * MARGIN * 900 / 64)
+
+
+def test_a_person_without_keypoints_and_an_empty_image_stay_as_they_are() -> None:
+    nobody = People(np.zeros((1, 18, 2), np.float32), np.zeros((1, 18), np.float32), np.array([0.5], np.float32))
+    both = join(nobody, person(80, 60))
+    refined = Refiner(FakeCropNetwork(), OPENPOSE_18).refine(image_with_spot(80, 60), both)
+    assert not refined.scores[0].any() and refined.scores[1].any()
+    empty = np.zeros((0, 0, 3), np.uint8)
+    assert Refiner(FakeCropNetwork(), OPENPOSE_18).refine(empty, person(80, 60)).scores.max() == np.float32(0.8)
+
+
+def test_a_network_without_a_common_keypoint_is_refused() -> None:
+    network = FakeCropNetwork()
+    network.skeleton = Skeleton("animal", ("tail", "horn"), ((0, 1),))
+    with pytest.raises(ValueError, match="expected keypoints of openpose_18, got none of them in animal"):
+        Refiner(network, OPENPOSE_18)

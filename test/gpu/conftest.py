@@ -59,8 +59,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> RuntimeConfig:
     return RuntimeConfig(
         cache=str(tmp_path_factory.mktemp("engines")),
         least_size="128x128",
-        best_size="368x496",
-        most_size="368x656",
+        best_size="384x512",
+        most_size="384x672",
         max_batch=4,
         optimisation=1,
     )

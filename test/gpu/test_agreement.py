@@ -37,11 +37,9 @@ def skip_without_cuda_in_torch() -> None:
 def test_fields_and_people_agree_with_the_cpu(
     reference: Runner, config: RuntimeConfig, settings: dict[str, Any]
 ) -> None:
-    model = DEFAULT_MODEL
     if settings["backend"] == "torch":
         skip_without_cuda_in_torch()
-        model = DEFAULT_MODEL.with_suffix(".pt")
-    with runner_checks.make_or_skip(lambda: load_runner(model, replace(config, **settings))) as runner:
+    with runner_checks.make_or_skip(lambda: load_runner(DEFAULT_MODEL, replace(config, **settings))) as runner:
         assert runner_checks.disagreement(reference, runner, tensors(2)) < FLOAT_GAP
         assert runner_checks.are_the_same(runner_checks.people(reference, runner, photos(PHOTO_COUNT)), most_px=1)
 

@@ -40,21 +40,21 @@ def make_or_skip(make: Callable[[], Any]) -> Any:
 
 
 def export_default(target: Path, **options: Any) -> Path:
-    """Export the default model for 368 x 496 with these ``ExportOptions``. Skip the test without torch."""
+    """Export the default model for 384 x 512 with these ``ExportOptions``. Skip the test without torch."""
     pytest.importorskip("torch")
     from pose_ros.checkpoint import load_checkpoint
     from pose_ros.export.to_onnx import ExportOptions, export
 
-    network = load_checkpoint(DEFAULT_MODEL.with_suffix(".pt"))
-    return export(network, target, ExportOptions((496, 368), **options)).path
+    network = load_checkpoint(DEFAULT_MODEL)
+    return export(network, target, ExportOptions((512, 384), **options)).path
 
 
-def photos(count: int, size_wh: tuple[int, int] = (496, 368)) -> list[np.ndarray]:
+def photos(count: int, size_wh: tuple[int, int] = (512, 384)) -> list[np.ndarray]:
     """Make (H, W, 3) BGR images of three people each. The default model finds nearly all of them."""
     return [scene(seed, 3, size_wh).image_bgr for seed in range(count)]
 
 
-def tensors(count: int, size_wh: tuple[int, int] = (496, 368)) -> list[np.ndarray]:
+def tensors(count: int, size_wh: tuple[int, int] = (512, 384)) -> list[np.ndarray]:
     """Make the same images as network inputs, (1, H, W, 3) RGB."""
     return [np.ascontiguousarray(photo[None, ..., ::-1]) for photo in photos(count, size_wh)]
 
@@ -83,7 +83,7 @@ def disagreement(reference: Runner, runner: Runner, images: Sequence[np.ndarray]
 
 def people(reference: Runner, runner: Runner, images: Sequence[np.ndarray]) -> PrecisionReport:
     """Compare the people that two runners of one network find, at the size of ``export_default``."""
-    config = EstimatorConfig(preprocess=PreprocessConfig(short_side=368))
+    config = EstimatorConfig(preprocess=PreprocessConfig(short_side=384))
     first, second = (
         PoseEstimator(loaded, read_spec(Path("tested"), loaded.metadata), config) for loaded in (reference, runner)
     )

@@ -33,7 +33,7 @@ def read_tfjs(path: Path) -> dict[str, AnyArray]:
     """
     try:
         return dict(_read_groups(_read_manifest(path), path.parent))
-    except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, OSError, RecursionError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
         raise ValueError(f"checkpoint {path}: expected a TensorFlow.js model, got: {reason}") from error
 
@@ -53,6 +53,7 @@ def _read_groups(groups: list[Mapping[str, Any]], folder: Path) -> Iterator[tupl
     names: set[str] = set()
     shards: set[str] = set()
     for group in groups:
+        _check_group(group)
         data = b"".join(_read_shard(name, folder, shards) for name in group["paths"])
         position = 0
         for entry in group["weights"]:
@@ -65,6 +66,15 @@ def _read_groups(groups: list[Mapping[str, Any]], folder: Path) -> Iterator[tupl
             yield name, values
         if position != len(data):
             raise ValueError(f"{len(data)} bytes in {', '.join(map(str, group['paths']))}, where {position} are used")
+
+
+def _check_group(group: Mapping[str, Any]) -> None:
+    """Raise ValueError if a group is not a list of weight files and a list of weights."""
+    for key in ("paths", "weights"):
+        if not isinstance(group[key], list):
+            raise ValueError(f"{key} that are not a list")
+    if not all(isinstance(entry, Mapping) for entry in group["weights"]):
+        raise ValueError("a weight without name, shape and dtype")
 
 
 def _read_shard(name: Any, folder: Path, known: set[str]) -> bytes:
@@ -85,6 +95,8 @@ def _read_weight(entry: Mapping[str, Any], data: bytes, position: int) -> tuple[
     name, shape, stored = str(entry["name"]), entry["shape"], entry["dtype"]
     quantization = entry.get("quantization")
     if quantization is not None:
+        if not isinstance(quantization, Mapping):
+            raise ValueError(f"{name} with quantization {str(quantization)[:40]!r}")
         stored = quantization["dtype"]
     if stored not in DTYPES:
         raise ValueError(f"{name} of type {stored!r}, expected one of {', '.join(DTYPES)}")
@@ -103,4 +115,12 @@ def _dequantise(values: AnyArray, quantization: Mapping[str, Any] | None) -> Any
         return values.copy()
     if values.dtype.kind == "f":
         return values.astype(np.float32)
-    return values.astype(np.float32) * np.float32(quantization["scale"]) + np.float32(quantization["min"])
+    scale, least = (_read_number(quantization, key) for key in ("scale", "min"))
+    return values.astype(np.float32) * scale + least
+
+
+def _read_number(quantization: Mapping[str, Any], key: str) -> np.float32:
+    value = quantization[key]
+    if type(value) not in (int, float) or not abs(value) <= np.finfo(np.float32).max:
+        raise ValueError(f"quantization with {key} {str(value)[:40]!r}, which is no float32 number")
+    return np.float32(value)

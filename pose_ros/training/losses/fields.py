@@ -56,6 +56,8 @@ class FieldsLoss(nn.Module):
                 for part, loss in self._stage_losses(stage, by_grid[grid]):
                     weighted = getattr(self.config, part) * loss
                     parts[part] = parts[part] + weighted if part in parts else weighted
+            if not parts:
+                raise ValueError(f"loss: expected a weight above 0 for one of {', '.join(stages[-1])}, got 0 for all")
             total = torch.stack(list(parts.values())).sum()
         return total, {part: loss.detach() for part, loss in parts.items()}
 
@@ -73,6 +75,8 @@ class FieldsLoss(nn.Module):
         """Yield name and loss of each part of one stage."""
         for field, output in stage.items():
             if field == "tags":
+                if not (self.config.pull or self.config.push):
+                    continue
                 tags, present = gather_tags(_to_float32(output), _get_target("tag_cells", targets))
                 pull, push = pull_and_push(
                     *(tags / self.config.tag_unit, present), self.config.push_form, self.config.pull_form

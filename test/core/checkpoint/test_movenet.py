@@ -158,3 +158,32 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, content: bytes) -> 
 def test_truncated_weight_files_are_refused(tmp_path: Path, length: int) -> None:
     with pytest.raises(ValueError, match="more than the"):
         read_tfjs(write_model(tmp_path, shard=bytes(length)))
+
+
+@pytest.mark.parametrize("value", [None, "2", True, [1] * 1000, {}, float("inf"), 10**400, -1e39])
+@pytest.mark.parametrize("key", ["scale", "min"])
+def test_a_quantisation_that_is_no_number_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["weightsManifest"][0]["weights"][1]["quantization"][key] = value
+
+    with pytest.raises(ValueError, match=rf"quantization with {key} .*no float32 number|int too large"):
+        read_tfjs(write_model(tmp_path, change))
+
+
+@pytest.mark.parametrize(
+    "group",
+    [{"paths": "shard.bin", "weights": []}, {"paths": ["shard.bin"], "weights": {}}, {"paths": [], "weights": [3]}],
+)
+def test_a_group_of_the_wrong_form_is_refused(tmp_path: Path, group: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"that are not a list|without name, shape and dtype"):
+        read_tfjs(write_model(tmp_path, lambda content: {"weightsManifest": [group]}))
+
+
+@needs_graphs
+def test_conflicting_and_unknown_weights_are_refused() -> None:
+    state = read_file(MULTIPOSE)
+    (key,) = [key for key in state if key.endswith("/Conv1/Conv2D_weights")]
+    with pytest.raises(ValueError, match=r"expected one weight for backbone\.features\.0\.0\.weight, got two"):
+        loading.load_state(state | {"StatefulPartitionedCall/other/Conv1/Conv2D_weights": state[key]}, "graph")
+    with pytest.raises(ValueError, match="1 unexpected, first StatefulPartitionedCall/more_weights"):
+        loading.load_state(state | {"StatefulPartitionedCall/more_weights": torch.zeros(1)}, "graph")

@@ -220,7 +220,7 @@ def test_models_show() -> None:
     for part in (
         "openpose_18",
         "uint8 (any, any, any, 3)",
-        "8 px per field cell",
+        "4 px per field cell",
         "Apache-2.0",
         "rgb uint8 NHWC",
         "sha256",

@@ -17,6 +17,7 @@ from pose_ros.cli import app
 from pose_ros.datasets import teacher
 from pose_ros.datasets.labels_file import LabelFile
 from pose_ros.datasets.teacher import merge, to_annotations
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
@@ -209,16 +210,38 @@ def test_people_are_labelled_with_the_requested_skeleton(
     assert [entry["image_id"] for entry in labels["annotations"]] == [1, 1, 2, 2]
 
 
+def test_a_second_stage_labels_the_crops_of_the_people(
+    image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network of the second stage has random weights. It sees two crops of each image."""
+    pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    from pose_ros.export.to_onnx import export
+    from pose_ros.network import zoo
+
+    export(zoo.build_random("movenet_lightning"), tmp_path / "second.onnx")
+    monkeypatch.setattr("pose_ros.estimator.PoseEstimator.estimate", lambda self, image_bgr: make_people())
+    plain, refined = tmp_path / "plain.json", tmp_path / "refined.json"
+    assert run("label", image_folder, "-o", plain, "--no-flip", *FAST).exit_code == 0
+    second = ["--refine", tmp_path / "second.onnx", "--threads", "1"]
+    result = run("label", image_folder, "-o", refined, "--no-flip", *second)
+    assert result.exit_code == 0, result.output
+    before, after = load_json(plain)["annotations"], load_json(refined)["annotations"]
+    assert 0 < len(after) <= len(before) == 4 and before[0]["keypoint_scores"] != after[0]["keypoint_scores"]
+    assert all(0 <= score <= 1 for entry in after for score in (entry["score"], *entry["keypoint_scores"]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["label", "{}/images", "-o", "{}/l.json", "--refine", str(DEFAULT_MODEL)], "crops of one person"),
         (["label", "{}", "-o", "{}/l.json"], "expected images"),
         (["label", "{}/images", "-o", "{}/l.json", "--skeleton", "dog"], "--skeleton: expected one of coco_17, "),
         (["label", "{}/images", "-o", "{}/none/l.json", *FAST], "labels: expected a folder for l.json"),
         (["label", "{}/images", "-o", "{}/l.json", "--model", "{}/no.onnx"], "no.onnx, which does not exist"),
         (["merge-labels", "{}/no.json", "-o", "{}/l.json"], "no.json"),
     ],
-    ids=["no images", "skeleton", "no folder", "no model", "no labels"],
+    ids=["second stage for many people", "no images", "skeleton", "no folder", "no model", "no labels"],
 )
 def test_wrong_commands_fail_with_one_line(
     image_folder: Path, tmp_path: Path, arguments: list[str], message: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,3 +166,51 @@ def test_weights_of_the_wrong_size_are_refused(files: dict[bool, Path], tmp_path
     onnx.save(model, str(tmp_path / "wrong.onnx"))
     with pytest.raises(ValueError, match=r"1 mis-shaped, first stages\.0\.leave\.bias"):
         load_checkpoint(tmp_path / "wrong.onnx")
+
+
+@pytest.mark.parametrize("name", ["cpn_resnet50", "openpose_body25"])
+def test_a_network_that_cannot_be_read_back_is_refused(tmp_path: Path, name: str) -> None:
+    network = zoo.build_random(name)
+    size = (192, 256) if name.startswith("cpn") else (64, 64)
+    with pytest.raises(ValueError, match="compact: expected a network whose weights are all in the graph"):
+        export(network, tmp_path / "m.onnx", ExportOptions(size_wh=size, compact=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_description_is_kept(tmp_path: Path) -> None:
+    network = make_network()
+    network.spec = replace(network.spec, name="mine", score_threshold=0.3, snapping="scaled", licence="mine")
+    export(network, tmp_path / "m.onnx", ExportOptions(dynamic=True, compact=True))
+    assert load_checkpoint(tmp_path / "m.onnx").spec == network.spec
+
+
+def test_weights_of_subgraphs_are_not_dropped() -> None:
+    floats = onnx.TensorProto.FLOAT
+    weight = numpy_helper.from_array(np.ones((2, 2), np.float32), "w")
+    body = onnx.helper.make_graph(
+        [onnx.helper.make_node("MatMul", ["x", "w"], ["y"])],
+        *("body", [], [onnx.helper.make_tensor_value_info("y", floats, [2, 2])]),
+    )
+    node = onnx.helper.make_node("If", ["c"], ["z"], then_branch=body, else_branch=body)
+    values = [
+        onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, []),
+        onnx.helper.make_tensor_value_info("x", floats, [2, 2]),
+    ]
+    result = onnx.helper.make_tensor_value_info("z", floats, [2, 2])
+    unused = numpy_helper.from_array(np.ones(3, np.float32), "unused")
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", values, [result], [weight, unused]))
+    widen(model)
+    fold_normalisation(model)
+    assert [tensor.name for tensor in model.graph.initializer] == ["w"]
+
+
+def test_many_names_of_one_weight_share_its_memory(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.zeros((500, 1000), np.float16), "network.w")
+    nodes = [onnx.helper.make_node("Identity", ["network.w"], [f"network.w{i}"]) for i in range(50)]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [], [weight]))
+    onnx.helper.set_model_props(
+        model, {"pose_ros.network": NAME, "pose_ros": json.dumps(zoo.build(NAME).spec.to_dict())}
+    )
+    onnx.save(model, str(tmp_path / "m.onnx"))
+    tensors = read_exported(tmp_path / "m.onnx")["state_dict"].values()
+    assert len(tensors) == 51 and len({tensor.data_ptr() for tensor in tensors}) == 1

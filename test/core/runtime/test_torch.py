@@ -48,6 +48,15 @@ def agree(runner: Runner, other: Runner, images: np.ndarray) -> bool:
     return sorted(a) == sorted(b) and all(np.allclose(a[name], b[name], atol=1e-5) for name in a)
 
 
+def test_the_default_model_runs_from_its_onnx_file() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 96, 64, 3), np.uint8)
+    with load_runner(DEFAULT_MODEL, RuntimeConfig(backend="torch", threads=1)) as runner:
+        fields = runner.run({"image": image})
+    with load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", threads=1)) as reference:
+        for name, expected in reference.run({"image": image}).items():
+            np.testing.assert_allclose(fields[name], expected, atol=1e-3 * np.ptp(expected))
+
+
 @pytest.mark.parametrize(
     "images", [make_image(), make_image(3), make_image(2, (80, 32))], ids=["one", "three", "another size"]
 )
@@ -115,7 +124,6 @@ def test_an_estimator_runs_a_checkpoint(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ("tiny.pt", {"precision": "fp16"}, "expected device cuda for precision fp16, got auto"),
         ("nothing.pt", {}, r"expected an ONNX file or a checkpoint, got .*nothing\.pt, which does not exist"),
-        (str(DEFAULT_MODEL), {"backend": "torch"}, r"expected a checkpoint, got .*default\.onnx; use runtime onnx"),
         ("tiny.pt", {"backend": "onnx"}, "expected a readable ONNX network"),
         ("text.pt", {}, "expected a complete torch file"),
     ],

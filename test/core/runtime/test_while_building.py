@@ -227,7 +227,7 @@ def test_onnx_runtime_is_used_during_the_build(tensorrt: Callable[..., None], fa
     tensorrt(build)
     runner = load_runner(DEFAULT_MODEL, RuntimeConfig(backend="tensorrt", while_building="onnx", threads=1))
     image = np.zeros((1, 64, 64, 3), np.uint8)
-    assert runner.run({"image": image}, ["tags"])["tags"].shape == (1, 18, 8, 8)
+    assert runner.run({"image": image}, ["tags"])["tags"].shape == (1, 36, 16, 16)
     assert runner.description.startswith("ONNX Runtime") and runner.reason == "tensorrt"
     controlled.end()
     assert runner.description == "fast runner"

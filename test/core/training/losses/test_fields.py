@@ -293,3 +293,12 @@ def test_outputs_without_a_matching_target_are_refused(change: dict, message: st
 def test_settings_are_checked(change: dict, error: type) -> None:
     with pytest.raises(error, match="LossConfig"):
         LossConfig(**change)
+
+
+def test_weights_of_0_leave_out_the_tags_or_are_refused_altogether() -> None:
+    stages, targets = make_batch(0, "heatmaps", "tags")
+    del targets["tag_cells"]
+    _, parts = FieldsLoss(LossConfig(pull=0, push=0))(stages, targets)
+    assert list(parts) == ["heatmaps"]
+    with pytest.raises(ValueError, match="loss: expected a weight above 0 for one of heatmaps, tags, got 0 for all"):
+        FieldsLoss(LossConfig(heatmaps=0, pull=0, push=0))(stages, targets)

@@ -1,0 +1,97 @@
+"""Fill in keypoints that a person lacks from the centre of that person, if the network also predicts centres.
+
+Part affinity fields and tags join peaks. A keypoint that is partly hidden may have a weak peak, or none that they can
+join. The centre of the person predicts where it should be, and its heatmap confirms it. Two sources agree, so a lower
+value suffices than for a peak.
+
+References:
+    Votel and Li, Next-Generation Pose Detection with MoveNet and TensorFlow.js, TensorFlow Blog, 2021 (prediction from
+    the centre, confirmed by the heatmap).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
+from pose_ros.config import DecoderConfig
+from pose_ros.decoder.centernet import CenterNetDecoder
+from pose_ros.decoder.duplicates import find_distinct
+from pose_ros.fields import Fields, ModelSpec
+from pose_ros.people import People
+from pose_ros.similarity import keypoint_similarity
+from pose_ros.skeleton import BOX_FILL
+
+SAME_OKS = 0.3
+"""Lowest OKS of a person and the person of a centre, over the keypoints that both have."""
+SHARED = 2
+"""Fewest keypoints that both have."""
+VALUE_SHARE = 0.4
+"""Lowest value of a keypoint that is filled in, relative to ``score_threshold``."""
+LEAST_AREA = 64.0
+"""Smallest area of a person, px²."""
+
+
+class Filler:
+    """Add keypoints of centres to people. Immutable and thread-safe.
+
+    Args:
+        spec: Description of a model with centres.
+        config: Settings of the decoder.
+    """
+
+    def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
+        self._spec, self._sigmas = spec, np.array(spec.skeleton.sigmas)
+        self._least, self._duplicate_oks = VALUE_SHARE * config.score_threshold, config.duplicate_oks
+        self._decoder = CenterNetDecoder(
+            spec, replace(config, min_keypoints=1, min_person_score=0.0, half_cell=False), only_snapped=True
+        )
+
+    def fill(self, people: People, fields: Fields) -> People:
+        """Return the people, in the same order, with more keypoints. Present keypoints stay as they are.
+
+        A fragment of a person that becomes like a better person is dropped.
+
+        Args:
+            people: People in network-input pixels.
+            fields: Fields of a CenterNet grouping.
+
+        Raises:
+            ValueError: If a field is missing or of the wrong shape.
+        """
+        if not (people.scores == 0).any() or fields.heatmaps is None:
+            return people
+        centres = self._decoder(fields)
+        if len(centres) == 0:
+            return people
+        similarity = self._similarity(people, centres)
+        chosen = similarity.argmax(axis=1)
+        usable = self._usable(centres, fields.heatmaps.shape[1:])[chosen]
+        missing = (people.scores == 0) & usable & (similarity.max(axis=1) > SAME_OKS)[:, None]
+        keypoints = np.where(missing[..., None], centres.keypoints[chosen], people.keypoints)
+        scores = np.where(missing, centres.scores[chosen], people.scores)
+        distinct = find_distinct(keypoints, scores, self._sigmas, self._duplicate_oks)
+        return People(keypoints[distinct], scores[distinct], people.person_scores[distinct])
+
+    def _similarity(self, people: People, centres: People) -> DoubleArray:
+        """Return the OKS (N, M) of people and the people of centres."""
+        both = people.visible[:, None] & centres.visible
+        areas = np.maximum(_areas(people)[:, None], _areas(centres))[..., None]
+        squared = ((people.keypoints[:, None] - centres.keypoints) ** 2).sum(axis=3)
+        terms = np.where(both, keypoint_similarity(squared, areas, self._sigmas), 0)
+        shared = both.sum(axis=2)
+        return np.where(shared >= SHARED, terms.sum(axis=2) / np.maximum(shared, 1), 0.0)
+
+    def _usable(self, centres: People, shape_hw: tuple[int, ...]) -> BoolArray:
+        """Return which keypoints (M, K) have a value that suffices, and lie on the map."""
+        low = self._spec.origin - 0.5 * self._spec.stride
+        high = low + self._spec.stride * np.array(shape_hw[::-1])
+        inside = ((centres.keypoints >= low) & (centres.keypoints <= high)).all(axis=2)
+        return np.asarray(inside & (centres.scores > self._least))
+
+
+def _areas(people: People) -> AnyArray:
+    boxes = people.boxes()
+    return np.maximum(BOX_FILL * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), LEAST_AREA)
