@@ -109,8 +109,8 @@ class DecoderConfig(CheckedSettings):
     score_threshold: float = setting(
         0.0, "Lowest heatmap value of a keypoint. 0 = the value in the description of the model.", low=0.0, high=1.0
     )
-    fill: bool = setting(
-        True, "PAF, tags: add keypoints that a person lacks from the person's centre, if the model has centres."
+    with_centres: bool = setting(
+        True, "PAF, tags: take keypoints from the centre of a person where they are more certain. For models with both."
     )
     max_peaks: int = setting(
         100, "Most keypoints of one type. The strongest are kept. A decode front may find fewer.", low=1, high=1000
