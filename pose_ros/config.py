@@ -58,7 +58,7 @@ class RuntimeConfig(CheckedSettings):
     cache: str = setting("", "Folder of built engines. Empty = pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input of an engine, height x width.", unit="px")
     best_size: str = setting(
-        "384x704",
+        "352x640",
         "tensorrt: input that an engine is optimised for. openvino on an NPU: the only input size, rounded up.",
         unit="px",
     )
@@ -98,7 +98,7 @@ class RuntimeConfig(CheckedSettings):
         text = getattr(self, f"{which}_size")
         height, separator, width = text.partition("x")
         if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 384x704, got {text!r}")
+            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 352x640, got {text!r}")
         return int(height), int(width)
 
 

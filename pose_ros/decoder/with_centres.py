@@ -2,7 +2,8 @@
 
 Part affinity fields and tags join peaks. A keypoint that is partly hidden may have a weak peak, or none that they can
 join, and they may join the peak of the other side or of somebody else. The centre of the person predicts where the
-keypoint should be, and its heatmap confirms it. Of the two candidates, the one with the higher value is used.
+keypoint should be, and its heatmap confirms it. Of the two candidates, the one with the higher value is used. A peak
+far away from the other candidate is somebody else's, whatever its value.
 
 References:
     Votel and Li, Next-Generation Pose Detection with MoveNet and TensorFlow.js, TensorFlow Blog, 2021 (prediction from
@@ -24,13 +25,15 @@ from pose_ros.people import People
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import BOX_FILL
 
-SAME_OKS = 0.3
+SAME_OKS = 0.5
 """Lowest OKS of a person and the person of a centre, over the keypoints that both have."""
 SHARED = 2
 """Fewest keypoints that both have."""
 VALUE_SHARE = 0.4
 """Lowest value of a keypoint of a centre, relative to ``score_threshold``. Two predictions agree on it, so it may be
 lower than that of a peak."""
+FAR = 0.25
+"""Distance of the candidates beyond which the peak is somebody else's, relative to the longer side of the person."""
 LEAST_AREA = 64.0
 """Smallest area of a person, px²."""
 
@@ -71,7 +74,10 @@ class CentreKeypoints:
         chosen = similarity.argmax(axis=1)
         usable = self._usable(centres, fields.heatmaps.shape[1:])[chosen]
         is_same = similarity.max(axis=1) > SAME_OKS
-        better = is_same[:, None] & usable & (centres.scores[chosen] > people.scores)
+        extents = centres.boxes()[chosen].reshape(-1, 2, 2)
+        far = FAR * (extents[:, 1] - extents[:, 0]).max(axis=1, keepdims=True)
+        is_wrong = np.linalg.norm(people.keypoints - centres.keypoints[chosen], axis=2) > far
+        better = is_same[:, None] & usable & ((centres.scores[chosen] > people.scores) | is_wrong)
         keypoints = np.where(better[..., None], centres.keypoints[chosen], people.keypoints)
         scores = np.where(better, centres.scores[chosen], people.scores)
         distinct = find_distinct(keypoints, scores, self._sigmas, self._duplicate_oks)

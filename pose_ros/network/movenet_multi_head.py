@@ -65,7 +65,7 @@ class MoveNetMultiHead(PoseNetwork):
         super().__init__()
         spec = ModelSpec(
             *("pose_ros_movenet", skeleton, STRIDE, ORIGIN),
-            input=describe_pixels(short_side=384),
+            input=describe_pixels(short_side=352),
             grouping="paf",
             snapping="scaled",
             score_threshold=SCORE_THRESHOLD,
