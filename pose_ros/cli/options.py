@@ -34,6 +34,14 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. decoder.score_threshold=0.2. Repeatable."),
 ]
+Categories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--category",
+        help="Category of people, name or id. Repeatable.",
+        show_default="with keypoints, by name",
+    ),
+]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Draw a box around each person.")]
 Ids = Annotated[bool, typer.Option("--ids", help="Draw id and score of each person.")]
 Json = Annotated[

@@ -18,6 +18,7 @@ import numpy as np
 
 from pose_ros.consensus import Views, consensus
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
+from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
 from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -86,9 +87,11 @@ def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict
 def _to_people(annotations: Sequence[dict[str, Any]], count: int) -> People:
     if not annotations:
         return People.empty(count)
-    keypoints = np.array([entry["keypoints"] for entry in annotations], np.float32).reshape(-1, count, 3)[..., :2]
-    scores = np.array([entry["keypoint_scores"] for entry in annotations], np.float32)
-    return People(keypoints, scores, np.array([entry["score"] for entry in annotations], np.float32))
+    named = [(entry, f"annotation {entry.get('id')}") for entry in annotations]
+    keypoints = [read_keypoints({"keypoints": entry["keypoints"]}, count, where)[:, :2] for entry, where in named]
+    scores = [read_scores(entry, count, where) for entry, where in named]
+    person_scores = [read_numbers(entry["score"], f"{where}: score", (), 0.0) for entry, where in named]
+    return People(np.array(keypoints, np.float32), np.array(scores, np.float32), np.array(person_scores, np.float32))
 
 
 def to_annotations(people: People) -> Iterator[dict[str, Any]]:
