@@ -131,6 +131,18 @@ def collect_people(content: Mapping[str, Any], chosen: Sequence[str], report: La
     return LabelledPeople(names, by_image)
 
 
+def list_keypoints(category: Mapping[str, Any]) -> Sequence[str]:
+    """List the keypoint names of an entry of ``categories``.
+
+    Raises:
+        ValueError: If these are not texts.
+    """
+    names = category.get("keypoints") or ()
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"categories: expected a list of keypoint names, got {names!r:.60}")
+    return names
+
+
 def _find_category(categories: Iterable[Category], name: str, where: str) -> list[Category]:
     found = [each for each in categories if name.strip().lower() in (each.key, each.name.strip().lower())]
     if not found:
@@ -143,7 +155,7 @@ def _read_categories(content: Mapping[str, Any]) -> list[Category]:
     people = Counter(_category_key(each) for each in content["annotations"] if each.get("keypoints"))
     categories = []
     for entry in content["categories"]:
-        key, names = id_key(entry.get("id")), normalise_names(entry.get("keypoints") or ())
+        key, names = id_key(entry.get("id")), normalise_names(list_keypoints(entry))
         categories.append(Category(key, str(entry.get("name")), names, people[key]))
     return categories
 

@@ -94,6 +94,18 @@ def load_coco(file: Path) -> dict[str, Any]:
     return content
 
 
+def read_file_name(entry: Mapping[str, Any]) -> str:
+    """Read ``file_name`` of an entry of ``images``.
+
+    Raises:
+        ValueError: If it is not a text.
+    """
+    name = entry.get("file_name")
+    if not isinstance(name, str):
+        raise ValueError(f"image {entry.get('id')}: expected a text as file_name, got {name!r:.60}")
+    return name
+
+
 @dataclass(frozen=True)
 class _CocoReader:
     images: Path
@@ -105,7 +117,7 @@ class _CocoReader:
     people: LabelledPeople
 
     def annotated_image(self, entry: Mapping[str, Any]) -> AnnotatedImage:
-        file = self.images / entry["file_name"]
+        file = self.images / read_file_name(entry)
         if not file.is_file():
             raise ValueError(f"image {entry.get('id')}: expected an image file, got {file}, which does not exist")
         size_wh = read_size(entry)
@@ -143,12 +155,12 @@ def _read_person(
     states = np.where(triples[:, 2] > 0, LABELLED, ABSENT).astype(np.uint8)
     if "keypoint_scores" in annotation:
         states = gates.states_of(read_scores(annotation, count, where).astype(np.float32))
-    box = read_box(annotation, where, size_wh)
+    box, outline = read_box(annotation, where, size_wh), annotation.get("segmentation")
     if box is None:
-        return (
-            keypoints,
-            states,
-            make_region(boxes_around(keypoints[None], states[None])[0], annotation.get("segmentation")),
-        )
-    edges = np.concatenate([box[:2], box[:2] + box[2:]]) - 0.5  # COCO measures from the edges of pixels
-    return keypoints, states, make_region(edges.astype(np.float32), annotation.get("segmentation"))
+        edges = boxes_around(keypoints[None], states[None])[0]
+    else:
+        edges = (np.concatenate([box[:2], box[:2] + box[2:]]) - 0.5).astype(np.float32)  # from the edges of pixels
+    try:
+        return keypoints, states, make_region(edges, outline)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -15,7 +15,7 @@ import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray
 from pose_ros.datasets.categories import collect_people
-from pose_ros.datasets.coco import load_coco
+from pose_ros.datasets.coco import load_coco, read_file_name
 from pose_ros.datasets.images import AnnotatedImage
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import Gates, States, boxes_around, has_position, map_labels
@@ -52,7 +52,7 @@ def read_extra(file: Path, skeleton: Skeleton, gates: Gates) -> dict[str, ExtraL
         size_wh = read_size(entry)
         people = [_read_scored(annotation, len(names), file, size_wh) for annotation in found.in_image(entry)]
         values = np.array(people, np.float32).reshape(-1, len(names), 3)
-        extras[entry["file_name"]] = (
+        extras[read_file_name(entry)] = (
             *map_labels(values[..., :2], gates.states_of(values[..., 2]), names, skeleton),
             size_wh,
         )

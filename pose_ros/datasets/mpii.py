@@ -84,7 +84,9 @@ def _read_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
         content = json.loads(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"labels {file}: expected JSON, got {error}") from error
-    if not isinstance(content, list) or not all(isinstance(entry, dict) and "image" in entry for entry in content):
+    if not isinstance(content, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("image"), str) for entry in content
+    ):
         raise ValueError(f"labels {file}: expected a list of people with image, joints and joints_vis, got other JSON")
     by_image = defaultdict(list)
     for entry in content:

@@ -17,7 +17,9 @@ _FRACTION = 2.0
 _MIN_FRACTIONS = 3  # fewest keypoints of a person that show the unit
 
 
-def read_numbers(values: Any, name: str, shape: tuple[int, ...], low: float = -_MOST_PX) -> DoubleArray:
+def read_numbers(
+    values: Any, name: str, shape: tuple[int, ...], low: float = -_MOST_PX, high: float = _MOST_PX
+) -> DoubleArray:
     """Read finite numbers.
 
     Args:
@@ -25,6 +27,7 @@ def read_numbers(values: Any, name: str, shape: tuple[int, ...], low: float = -_
         name: What the numbers are, for messages.
         shape: Shape to return.
         low: Smallest number.
+        high: Largest number.
 
     Raises:
         ValueError: If these are not as many numbers as expected, or one is not finite, too small or too large.
@@ -35,8 +38,8 @@ def read_numbers(values: Any, name: str, shape: tuple[int, ...], low: float = -_
         raise ValueError(f"{name}: expected {count} numbers, got {numbers.size}")
     if not np.isfinite(numbers).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-    if (numbers < low).any() or (numbers > _MOST_PX).any():
-        raise ValueError(f"{name}: expected numbers from {low:g} to {_MOST_PX:g}, got {numbers.tolist()}")
+    if (numbers < low).any() or (numbers > high).any():
+        raise ValueError(f"{name}: expected numbers from {low:g} to {high:g}, got {numbers.tolist()!s:.80}")
     return numbers.reshape(shape)
 
 

@@ -51,7 +51,7 @@ class Problems:
         except KeyError as error:
             self.add(f"entry: expected the key {error.args[0]!r}, got an entry without this key")
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             self.add(str(error.args[0]) if error.args else repr(error))
             return None
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.consensus import Views, consensus
+from pose_ros.datasets.categories import list_keypoints
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
 from pose_ros.media.sources import read_image
@@ -71,7 +72,7 @@ def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict
         content = json.loads(path.read_text(encoding="utf-8"))
         category = content["categories"][0]
         limbs = tuple((a - 1, b - 1) for a, b in category["skeleton"])
-        skeleton = Skeleton("labels", tuple(category["keypoints"]), limbs)
+        skeleton = Skeleton("labels", tuple(list_keypoints(category)), limbs)
         names = {image["id"]: image["file_name"] for image in content["images"]}
         sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
         people: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}

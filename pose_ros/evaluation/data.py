@@ -12,7 +12,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, Image
 from pose_ros.datasets.categories import collect_people
-from pose_ros.datasets.coco import load_coco
+from pose_ros.datasets.coco import load_coco, read_file_name
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import boxes_around
@@ -179,7 +179,7 @@ def flat_triples(keypoints: DoubleArray, present: BoolArray) -> DoubleArray:
 
 
 def _find_image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
-    next_to_labels = not entries or (folder / entries[0].get("file_name", "")).is_file()
+    next_to_labels = not entries or (folder / str(entries[0].get("file_name", ""))).is_file()
     return folder if next_to_labels or not (folder / "images").is_dir() else folder / "images"
 
 
@@ -202,5 +202,5 @@ def _to_labelled_image(
         given = [read_area(each, where, size_wh) for each, where in named]
         areas = np.array([areas[n] if area is None else area for n, area in enumerate(given)], float)
     crowds = np.array([bool(annotation.get("iscrowd")) for annotation in annotations], bool)
-    file = folder / str(entry.get("file_name", f"{entry.get('id')}.jpg"))
+    file = folder / (read_file_name(entry) if "file_name" in entry else f"{entry['id']}.jpg")
     return LabelledImage(entry["id"], file, keypoints, labelled, areas, boxes, crowds, crowd_index, size_wh=size_wh)

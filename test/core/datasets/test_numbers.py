@@ -17,6 +17,7 @@ from pose_ros.datasets.numbers import check_image_size, read_area, read_box, rea
 from pose_ros.datasets.sample import LABELLED
 from pose_ros.datasets.teacher import merge
 from pose_ros.datasets.yolo import read_yolo
+from pose_ros.evaluation.data_sets import read_data
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -178,6 +179,46 @@ def test_a_rotated_image_is_named_as_the_cause(tmp_path):
     check_image_size(tmp_path, SIZE_WH, SIZE_WH)
     with pytest.raises(ValueError, match="before its EXIF rotation"):
         check_image_size(tmp_path, SIZE_WH[::-1], SIZE_WH)
+
+
+BAD_OUTLINES = {
+    "NaN": [[1, 1, 50, NAN, 50, 50]],
+    "odd": [[1, 1, 50, 1, 50, 50, 7]],
+    "words": [["x"] * 6],
+    "size": {"size": None, "counts": [5]},
+    "negative counts": {"size": [100, 120], "counts": [100, -5]},
+    "no counts": {"size": [100, 120], "counts": None},
+}
+
+
+@pytest.mark.parametrize("name", BAD_OUTLINES)
+def test_an_impossible_outline_is_rejected(tmp_path, name):
+    labels = write_coco(tmp_path, [make_annotation(7, segmentation=BAD_OUTLINES[name])])
+    with pytest.raises(ValueError, match="annotation 7: segmentation: "):
+        read_coco(labels, tmp_path, COCO_17)
+
+
+def test_run_lengths_of_another_number_of_pixels_fall_back_to_the_box(tmp_path):
+    huge = {"size": [100, 120], "counts": [10**11, 10**11]}  # more memory than any machine has
+    (annotated,) = read_coco(write_coco(tmp_path, [make_annotation(segmentation=huge)]), tmp_path, COCO_17)
+    assert ImageSet("x", COCO_17, [annotated])[0].people_map is not None
+
+
+@pytest.mark.parametrize(
+    ("entry", "keypoints", "message"),
+    [
+        ({"file_name": 5}, None, "image 1: expected a text as file_name, got 5"),
+        ({"file_name": None}, None, "image 1: expected a text as file_name, got None"),
+        ({}, [1, 2], "expected a list of keypoint names"),
+        ({}, 5, "expected a list of keypoint names"),
+    ],
+)
+def test_texts_are_texts(tmp_path, entry, keypoints, message):
+    category = {"id": 1, "name": "person", "keypoints": keypoints or list(COCO_17.keypoint_names)}
+    labels = write_coco(tmp_path, [make_annotation()], entry, category)
+    for read in (lambda: read_coco(labels, tmp_path, COCO_17), lambda: read_data(labels)):
+        with pytest.raises(ValueError, match=message):
+            read()
 
 
 # --- boxes without a size
