@@ -48,11 +48,13 @@ def inspect(
     """
     import numpy as np
 
+    from pose_ros.cli.check_paths import check_paths
     from pose_ros.datasets.augment import fit_sample
     from pose_ros.datasets.preview import count_labels, draw_sample
     from pose_ros.media.results import write_image
     from pose_ros.media.sheet import arrange
 
+    check_paths([source, images], [("--output", output)])
     stream = _open_stream(source, images, skeleton, size, seed, settings or ())
     chosen = stream.augmentation.skeleton
     if plain:

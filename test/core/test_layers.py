@@ -30,7 +30,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
     "pipeline": "arrays estimator people",
-    "media": "arrays config decoder fields people preprocess skeleton",
+    "media": "arrays config decoder fields files people preprocess skeleton",
     "datasets": "arrays consensus files media people settings similarity skeleton",
     "evaluation": (
         "arrays consensus datasets decoder estimator fields files media people preprocess similarity skeleton"
@@ -44,7 +44,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     ),
     "live": "",
     "cli": (
-        "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields "
+        "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
         "media models network people pipeline preprocess ros runtime skeleton training"
     ),
     "ros": "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton",
