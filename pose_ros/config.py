@@ -58,7 +58,7 @@ class RuntimeConfig(CheckedSettings):
     cache: str = setting("", "Folder of built engines. Empty = pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input of an engine, height x width.", unit="px")
     best_size: str = setting(
-        "384x704",
+        "352x640",
         "tensorrt: input that an engine is optimised for. openvino on an NPU: the only input size, rounded up.",
         unit="px",
     )
@@ -98,7 +98,7 @@ class RuntimeConfig(CheckedSettings):
         text = getattr(self, f"{which}_size")
         height, separator, width = text.partition("x")
         if not (separator and height.isdecimal() and width.isdecimal() and int(height) and int(width)):
-            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 384x704, got {text!r}")
+            raise ValueError(f"RuntimeConfig.{which}_size: expected HEIGHTxWIDTH, such as 352x640, got {text!r}")
         return int(height), int(width)
 
 
@@ -109,8 +109,8 @@ class DecoderConfig(CheckedSettings):
     score_threshold: float = setting(
         0.0, "Lowest heatmap value of a keypoint. 0 = the value in the description of the model.", low=0.0, high=1.0
     )
-    fill: bool = setting(
-        True, "PAF, tags: add keypoints that a person lacks from the person's centre, if the model has centres."
+    with_centres: bool = setting(
+        True, "PAF, tags: take keypoints from the centre of a person where they are more certain. For models with both."
     )
     max_peaks: int = setting(
         100, "Most keypoints of one type. The strongest are kept. A decode front may find fewer.", low=1, high=1000

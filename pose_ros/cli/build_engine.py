@@ -23,7 +23,7 @@ def build_engine(
 
     Later starts with the same settings on this machine load the engine. An engine that exists is not built again.
 
-    pose_ros build-engine model.onnx --set runtime.best_size=384x512
+    pose_ros build-engine model.onnx --set runtime.best_size=352x480
     """
     from pose_ros.models.model_file import DEFAULT_MODEL
     from pose_ros.runtime.tensorrt.runner import TensorRTRunner

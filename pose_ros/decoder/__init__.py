@@ -18,7 +18,7 @@ _DECODERS = {
     "single": ("single", "SingleDecoder"),
 }
 """Module and class of each grouping."""
-FILLED_GROUPINGS = ("paf", "tag")
+CENTRED_GROUPINGS = ("paf", "tag")
 """Groupings whose people can get additional keypoints from their centres."""
 CENTRE_FIELDS = ("centres", "keypoint_offsets", "centre_offsets", "sizes")
 FRONT_SETTINGS = ("paf_threshold", "paf_fraction")
@@ -73,15 +73,15 @@ def fields_to_read(
     if grouping == "paf" and heads.issuperset(FRONT_HEADS) and can_use_front(spec, config):
         return FRONT_HEADS
     names = (*GROUPING_HEADS[grouping], *(name for name in OPTIONAL_HEADS.get(grouping, ()) if name in heads))
-    if grouping in FILLED_GROUPINGS and can_fill(spec, config):
+    if grouping in CENTRED_GROUPINGS and can_use_centres(spec, config):
         names += tuple(name for name in CENTRE_FIELDS if name in heads)
     reads_offsets = choose_method(config.subpixel, has_offsets(spec)) == "offsets" and grouping != "personlab"
     return (*names, "heatmap_offsets") if reads_offsets and "heatmaps" in names else names
 
 
-def can_fill(spec: ModelSpec, config: DecoderConfig) -> bool:
-    """Return whether people get additional keypoints from their centres: see ``filling``."""
-    return config.fill and {"heatmaps", *GROUPING_HEADS["centernet"]} <= {head.field for head in spec.heads}
+def can_use_centres(spec: ModelSpec, config: DecoderConfig) -> bool:
+    """Return whether people get additional keypoints from their centres: see ``with_centres.py``."""
+    return config.with_centres and {"heatmaps", *GROUPING_HEADS["centernet"]} <= {head.field for head in spec.heads}
 
 
 def can_use_front(spec: ModelSpec, config: DecoderConfig) -> bool:

@@ -16,14 +16,14 @@ import numpy as np
 
 from pose_ros.arrays import BoolArray, DoubleArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
-from pose_ros.decoder import can_fill, can_use_front
+from pose_ros.decoder import can_use_centres, can_use_front
 from pose_ros.decoder.duplicates import find_distinct
-from pose_ros.decoder.filling import Filler
 from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.matching import match
 from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks
+from pose_ros.decoder.with_centres import CentreKeypoints
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
 
@@ -42,7 +42,7 @@ class PafDecoder:
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
         self._sigmas = np.array(spec.skeleton.sigmas)
-        self._filler = Filler(spec, config) if can_fill(spec, config) else None
+        self._centres = CentreKeypoints(spec, config) if can_use_centres(spec, config) else None
         self._can_use_front = can_use_front(spec, config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
         ends = spec.skeleton.standing[self._limbs]
@@ -72,7 +72,7 @@ class PafDecoder:
         spans = self._spans(links, peaks)
         members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
         people = self._make_people(peaks, members, limb_sums)
-        return people if self._filler is None or fields.centres is None else self._filler.fill(people, fields)
+        return people if self._centres is None or fields.centres is None else self._centres.improve(people, fields)
 
     def _find_links(self, fields: Fields) -> tuple[Peaks, LongArray, DoubleArray]:
         """Find the peaks of the heatmaps, and the links that the PAFs make between them, with their values."""

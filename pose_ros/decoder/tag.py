@@ -16,11 +16,11 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
-from pose_ros.decoder import can_fill
-from pose_ros.decoder.filling import Filler
+from pose_ros.decoder import can_use_centres
 from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks, make_refinement
 from pose_ros.decoder.tag_completion import complete
 from pose_ros.decoder.tag_groups import group_peaks
+from pose_ros.decoder.with_centres import CentreKeypoints
 from pose_ros.fields import Fields, ModelSpec, field_array
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -38,7 +38,7 @@ class TagDecoder:
     def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
         self._spec = spec
         self._config = config
-        self._filler = Filler(spec, config) if can_fill(spec, config) else None
+        self._centres = CentreKeypoints(spec, config) if can_use_centres(spec, config) else None
         self._order = np.array(keypoint_order(spec.skeleton), np.int64)
 
     def __call__(self, fields: Fields) -> People:
@@ -66,7 +66,7 @@ class TagDecoder:
             complete(heatmaps, tags, person_tags[kept], keypoints, scores, config.tag_threshold / 2, refinement)
         keypoints = keypoints * np.float32(self._spec.stride) + np.float32(self._spec.origin)
         people = People(np.where(scores[..., None] > 0, keypoints, 0), scores, person_scores)
-        return people if self._filler is None or fields.centres is None else self._filler.fill(people, fields)
+        return people if self._centres is None or fields.centres is None else self._centres.improve(people, fields)
 
     def _select_best(self, peaks: Peaks, members: LongArray) -> tuple[FloatArray, FloatArray, FloatArray, LongArray]:
         """Return keypoints in cells, scores, person scores and indices of the likely people, the best first."""

@@ -4,7 +4,7 @@ Backbone, pyramid and heads of MoveNet MultiPose find 17 keypoints and the centr
 affinity fields and tags. Their stages read the features of strides 4, 8 and 16, and work at the strides 8 and 16, to
 see large parts of a person.
 
-A tag is a place: the cell of the keypoint plus a predicted vector, in units of 24 px. Training makes the tags of a
+A tag is a place: the cell of the keypoint plus a predicted vector, in units of 48 px. Training makes the tags of a
 person agree, so the vectors learn to point to one place of that person. People who are far apart have different tags
 without training.
 
@@ -44,7 +44,7 @@ ORIGIN = 1.5
 TAPS = (3, 6, 10, 13, 18)
 """Layers of the backbone: those of MoveNet, and the last of stride 16 before the channels double."""
 CHANNELS = 128
-TAG_UNIT_PX = 24.0
+TAG_UNIT_PX = 48.0
 TAG_DIMENSIONS = 2
 COARSE = 8
 """Stride of the stages, px."""
@@ -65,7 +65,7 @@ class MoveNetMultiHead(PoseNetwork):
         super().__init__()
         spec = ModelSpec(
             *("pose_ros_movenet", skeleton, STRIDE, ORIGIN),
-            input=describe_pixels(short_side=384),
+            input=describe_pixels(short_side=352),
             grouping="paf",
             snapping="scaled",
             score_threshold=SCORE_THRESHOLD,

@@ -92,7 +92,7 @@ def test_descriptors_have_ranges_and_units(graph: Any) -> None:
     node = node_with(graph, {})
     declare_parameters(node)
     threshold = node.describe_parameter("decoder.score_threshold")
-    assert threshold.description == "Lowest heatmap value of a keypoint."
+    assert threshold.description == "Lowest heatmap value of a keypoint. 0 = the value in the description of the model."
     assert [(r.from_value, r.to_value) for r in threshold.floating_point_range] == [(0.0, 1.0)]
     side = node.describe_parameter("preprocess.short_side")
     assert side.description.endswith("[px]")

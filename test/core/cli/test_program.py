@@ -231,7 +231,7 @@ def test_models_show() -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("default", ("pose_ros_mobilenet_v1_075_4", "AP 18.6, 143 images", "default.onnx")),
+        ("default", ("pose_ros_movenet", "AP 36.1, 143 images", "default.onnx")),
         ("higherhrnet_w32", ("arXiv:1908.10357", "AP 67.1, COCO val2017, one scale, flip", "commercial use: yes")),
         ("openpose_body25", ("commercial use: no", "md5:78287b57cf85fa89c03f1393d368e5b7", "body_25")),
     ],
@@ -249,7 +249,7 @@ def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here.write_bytes(b"weights")
     head, first, second, third, *_ = succeed("models", "list").splitlines()
     assert head.split() == ["name", "grouping", "AP", "licence", "of", "the", "weights", "commercial"]
-    assert first.split() == ["default", "paf", "18.6", "Apache-2.0", "yes", "installed", "(default)"]
+    assert first.split() == ["default", "paf", "36.1", "Apache-2.0", "yes", "installed", "(default)"]
     assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "MIT", "yes", "downloaded"]
     assert third.split() == ["trt_pose_densenet121_att", "paf", "-", "MIT", "yes"]
     listed = json.loads(succeed("models", "list", "--json"))

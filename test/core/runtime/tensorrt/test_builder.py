@@ -122,7 +122,7 @@ def test_builder_options_come_from_the_settings(model: Path, version: str) -> No
     (result,) = trt.builds
     assert result.level == (None if version == OLDER else 5) and result.workspace == 512_000_000
     assert (result.timings, built.timings) == (b"earlier", b"earlier+")
-    assert result.profile == {"image": [(1, 3, 128, 128), (1, 3, 448, 768), (1, 3, 1312, 1312)]}
+    assert result.profile == {"image": [(1, 3, 128, 128), (1, 3, 352, 640), (1, 3, 1312, 1312)]}
 
 
 @pytest.mark.parametrize("timings", [b"broken", b"foreign"])
@@ -134,20 +134,20 @@ def test_timings_of_another_machine_are_dropped(model: Path, timings: bytes) -> 
 @pytest.mark.parametrize(
     ("network", "config", "expected"),
     [
-        pytest.param({}, {}, "1x128x128x3 1x448x768x3 1x1312x1312x3", id="free"),
+        pytest.param({}, {}, "1x128x128x3 1x352x640x3 1x1312x1312x3", id="free"),
         pytest.param(
-            {"multiple": 96}, {}, "1x96x96x3 1x480x768x3 1x1344x1344x3", id="rounded outwards to the multiple"
+            {"multiple": 96}, {}, "1x96x96x3 1x384x672x3 1x1344x1344x3", id="rounded outwards to the multiple"
         ),
         pytest.param(
             {"multiple": 128},
             {"least_size": "64x64"},
-            "1x128x128x3 1x512x768x3 1x1408x1408x3",
+            "1x128x128x3 1x384x640x3 1x1408x1408x3",
             id="at least one multiple",
         ),
         pytest.param({"size": (256, 448)}, {}, "1x256x448x3 1x256x448x3 1x256x448x3", id="free batch of one"),
         pytest.param({"size": (256, 448)}, {"max_batch": 4}, "1x256x448x3 4x256x448x3 4x256x448x3", id="free batch"),
-        pytest.param({"batch": 2, "size": (64, "w")}, {}, "2x64x128x3 2x64x768x3 2x64x1312x3", id="free width"),
-        pytest.param({"described": False}, {}, "1x128x128x3 1x448x768x3 1x1312x1312x3", id="no description"),
+        pytest.param({"batch": 2, "size": (64, "w")}, {}, "2x64x128x3 2x64x640x3 2x64x1312x3", id="free width"),
+        pytest.param({"described": False}, {}, "1x128x128x3 1x352x640x3 1x1312x1312x3", id="no description"),
         pytest.param({"size": (256, 448), "batch": 1}, {}, "", id="fixed"),
     ],
 )

@@ -1,8 +1,9 @@
-"""Fill in keypoints that a person lacks from the centre of that person, if the network also predicts centres.
+"""Take keypoints from the centre of a person where they are more certain, if the network also predicts centres.
 
 Part affinity fields and tags join peaks. A keypoint that is partly hidden may have a weak peak, or none that they can
-join. The centre of the person predicts where it should be, and its heatmap confirms it. Two sources agree, so a lower
-value suffices than for a peak.
+join, and they may join the peak of the other side or of somebody else. The centre of the person predicts where the
+keypoint should be, and its heatmap confirms it. Of the two candidates, the one with the higher value is used. A peak
+far away from the other candidate is somebody else's, whatever its value.
 
 References:
     Votel and Li, Next-Generation Pose Detection with MoveNet and TensorFlow.js, TensorFlow Blog, 2021 (prediction from
@@ -24,18 +25,21 @@ from pose_ros.people import People
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import BOX_FILL
 
-SAME_OKS = 0.3
+SAME_OKS = 0.5
 """Lowest OKS of a person and the person of a centre, over the keypoints that both have."""
 SHARED = 2
 """Fewest keypoints that both have."""
 VALUE_SHARE = 0.4
-"""Lowest value of a keypoint that is filled in, relative to ``score_threshold``."""
+"""Lowest value of a keypoint of a centre, relative to ``score_threshold``. Two predictions agree on it, so it may be
+lower than that of a peak."""
+FAR = 0.25
+"""Distance of the candidates beyond which the peak is somebody else's, relative to the longer side of the person."""
 LEAST_AREA = 64.0
 """Smallest area of a person, px²."""
 
 
-class Filler:
-    """Add keypoints of centres to people. Immutable and thread-safe.
+class CentreKeypoints:
+    """Combination of people and the keypoints of their centres. Immutable and thread-safe.
 
     Args:
         spec: Description of a model with centres.
@@ -49,10 +53,10 @@ class Filler:
             spec, replace(config, min_keypoints=1, min_person_score=0.0, half_cell=False), only_snapped=True
         )
 
-    def fill(self, people: People, fields: Fields) -> People:
-        """Return the people, in the same order, with more keypoints. Present keypoints stay as they are.
+    def improve(self, people: People, fields: Fields) -> People:
+        """Return the people, in the same order, with the more certain keypoints.
 
-        A fragment of a person that becomes like a better person is dropped.
+        The scores of the people stay as they are. A fragment of a person that becomes like a better person is dropped.
 
         Args:
             people: People in network-input pixels.
@@ -61,7 +65,7 @@ class Filler:
         Raises:
             ValueError: If a field is missing or of the wrong shape.
         """
-        if not (people.scores == 0).any() or fields.heatmaps is None:
+        if len(people) == 0 or fields.heatmaps is None:
             return people
         centres = self._decoder(fields)
         if len(centres) == 0:
@@ -69,9 +73,13 @@ class Filler:
         similarity = self._similarity(people, centres)
         chosen = similarity.argmax(axis=1)
         usable = self._usable(centres, fields.heatmaps.shape[1:])[chosen]
-        missing = (people.scores == 0) & usable & (similarity.max(axis=1) > SAME_OKS)[:, None]
-        keypoints = np.where(missing[..., None], centres.keypoints[chosen], people.keypoints)
-        scores = np.where(missing, centres.scores[chosen], people.scores)
+        is_same = similarity.max(axis=1) > SAME_OKS
+        extents = centres.boxes()[chosen].reshape(-1, 2, 2)
+        far = FAR * (extents[:, 1] - extents[:, 0]).max(axis=1, keepdims=True)
+        is_wrong = np.linalg.norm(people.keypoints - centres.keypoints[chosen], axis=2) > far
+        better = is_same[:, None] & usable & ((centres.scores[chosen] > people.scores) | is_wrong)
+        keypoints = np.where(better[..., None], centres.keypoints[chosen], people.keypoints)
+        scores = np.where(better, centres.scores[chosen], people.scores)
         distinct = find_distinct(keypoints, scores, self._sigmas, self._duplicate_oks)
         return People(keypoints[distinct], scores[distinct], people.person_scores[distinct])
 

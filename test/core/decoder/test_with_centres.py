@@ -7,7 +7,7 @@ import pytest
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import fields_to_read, make_decoder
-from pose_ros.decoder.filling import Filler
+from pose_ros.decoder.with_centres import CentreKeypoints
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -46,14 +46,37 @@ def test_a_weak_keypoint_is_filled_in_where_centre_and_heatmap_agree(grouping: s
     people = decode(fields, grouping)
     assert len(people) == 1 and people.scores[0] == pytest.approx([0.9, 0.9, 0.9, 0.1], abs=1e-6)
     np.testing.assert_allclose(people.keypoints[0], 4 * PERSON + 1.5, atol=0.01)
-    assert decode(fields, grouping, fill=False).scores[0, 3] == 0
+    assert decode(fields, grouping, with_centres=False).scores[0, 3] == 0
 
 
 def test_the_score_of_the_person_and_present_keypoints_do_not_change() -> None:
     fields = make_fields(values=(0.9, 0.9, 0.9, 0.1))
-    filled, plain = decode(fields), decode(fields, fill=False)
-    np.testing.assert_array_equal(filled.person_scores, plain.person_scores)
-    np.testing.assert_array_equal(filled.keypoints[:, :3], plain.keypoints[:, :3])
+    improved, plain = decode(fields), decode(fields, with_centres=False)
+    np.testing.assert_array_equal(improved.person_scores, plain.person_scores)
+    np.testing.assert_array_equal(improved.keypoints[:, :3], plain.keypoints[:, :3])
+
+
+@pytest.mark.parametrize(
+    ("column", "joined", "predicted", "is_kept"),
+    [
+        pytest.param(24, 0.3, 0.8, False, id="near, less certain"),
+        pytest.param(24, 0.8, 0.3, True, id="near, more certain"),
+        pytest.param(30, 0.8, 0.3, False, id="far"),
+    ],
+)
+def test_of_two_candidates_the_more_certain_one_is_used(
+    column: int, joined: float, predicted: float, is_kept: bool
+) -> None:
+    """The tags join another peak than the one that the centre predicts."""
+    fields = make_fields(values=(0.9, 0.9, 0.9, predicted))
+    fields.heatmaps[3, 10, column] = joined
+    fields.tags[3, :, :24] = 9
+    found = decode(fields, "tag", with_centres=False).keypoints[0, 3]
+    assert found.tolist() == pytest.approx([4 * column + 1.5, 41.5])
+    people = decode(fields, "tag")
+    column = column if is_kept else PERSON[3][0]
+    assert people.keypoints[0, 3].tolist() == pytest.approx([4 * column + 1.5, 41.5])
+    assert people.scores[0, 3] == pytest.approx(joined if is_kept else predicted, rel=0.3)
 
 
 def test_a_keypoint_without_evidence_stays_absent() -> None:
@@ -93,16 +116,16 @@ def test_fields_that_are_not_finite_never_spoil_a_person(value: float) -> None:
 
 
 def test_no_people_and_people_without_shared_keypoints() -> None:
-    filler, fields = Filler(SPEC, DecoderConfig(score_threshold=0.2)), make_fields()
-    assert len(filler.fill(People.empty(4), fields)) == 0
+    combination, fields = CentreKeypoints(SPEC, DecoderConfig(score_threshold=0.2)), make_fields()
+    assert len(combination.improve(People.empty(4), fields)) == 0
     one = People(np.zeros((1, 4, 2), np.float32), np.array([[0.5, 0, 0, 0]], np.float32), np.array([0.5], np.float32))
-    np.testing.assert_array_equal(filler.fill(one, fields).scores, one.scores)
+    np.testing.assert_array_equal(combination.improve(one, fields).scores, one.scores)
 
 
 def test_the_fields_of_centres_are_read_only_if_they_are_used() -> None:
     for grouping in ("paf", "tag"):
         assert {"centres", "keypoint_offsets"} <= set(fields_to_read(SPEC, grouping))
-        assert "centres" not in fields_to_read(SPEC, grouping, DecoderConfig(fill=False))
+        assert "centres" not in fields_to_read(SPEC, grouping, DecoderConfig(with_centres=False))
     assert "sizes" not in fields_to_read(SPEC, "paf")
 
 
@@ -114,15 +137,15 @@ def test_a_wrong_threshold_in_the_description_is_refused(value: float) -> None:
 
 def test_the_threshold_of_the_settings_replaces_that_of_the_description() -> None:
     fields = make_fields(values=(0.9, 0.9, 0.15, 0.1))
-    assert decode(fields, fill=False).scores[0, 2] == 0
-    assert decode(fields, fill=False, score_threshold=0.12).scores[0, 2] == pytest.approx(0.15)
+    assert decode(fields, with_centres=False).scores[0, 2] == 0
+    assert decode(fields, with_centres=False, score_threshold=0.12).scores[0, 2] == pytest.approx(0.15)
 
 
 def test_fragments_of_one_person_become_one_person() -> None:
     fields = make_fields()
     fields.pafs[2:4] = 0  # no limb between b and c
     config = {**SETTINGS, "min_keypoints": 2}
-    assert len(make_decoder(SPEC, "paf", DecoderConfig(**config, fill=False))(fields)) == 2
+    assert len(make_decoder(SPEC, "paf", DecoderConfig(**config, with_centres=False))(fields)) == 2
     people = make_decoder(SPEC, "paf", DecoderConfig(**config))(fields)
     assert len(people) == 1 and people.scores[0] == pytest.approx([0.9] * 4)
 
