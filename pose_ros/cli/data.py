@@ -51,12 +51,14 @@ def inspect(
     """
     import numpy as np
 
+    from pose_ros.cli.check_paths import check_paths
     from pose_ros.datasets.augment import fit_sample
     from pose_ros.datasets.preview import count_labels, draw_sample
     from pose_ros.datasets.sets import describe_labels
     from pose_ros.media.results import write_image
     from pose_ros.media.sheet import arrange
 
+    check_paths([source, images], [("--output", output)])
     stream = _open_stream(source, images, category or (), skeleton, size, seed, settings or ())
     for line in describe_labels(stream.data.data_sets):
         typer.echo(line)

@@ -69,6 +69,8 @@ def evaluate(
     from pose_ros.evaluation.data_sets import read_data
 
     _check_packages(output is not None)
+    if output is not None:
+        _check_report([data, images, results, image_list, spec, *map(Path, model or ())], output)
     file, groupings = _model_and_groupings(model or (), grouping or ())
     whole = read_data(data, images, format, category or ())
     for line in whole.report.lines() if whole.report is not None else ():
@@ -89,6 +91,14 @@ def evaluate(
     if output is not None:
         notes = [f"{len(labelled)} images of {data}", *_describe_views(flip, sides)]
         _write_report(output, name, evaluations, pictures, notes)
+
+
+def _check_report(inputs: Sequence[Path | None], folder: Path) -> None:
+    """Raise ValueError if a file of the report would replace an input."""
+    from pose_ros.cli.check_paths import check_paths
+
+    files = [folder / "report.html", folder / "evaluation.json", *folder.glob("results_*.json")]
+    check_paths(inputs, [("--output", file) for file in files])
 
 
 def _check_packages(report: bool) -> None:

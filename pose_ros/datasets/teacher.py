@@ -20,7 +20,7 @@ from pose_ros.consensus import Views, consensus
 from pose_ros.datasets.categories import list_keypoints
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
-from pose_ros.media.sources import read_image
+from pose_ros.media.sources import OnBroken, raise_error, read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
@@ -28,18 +28,25 @@ MIN_SCORE = 0.02
 """Keypoints with a lower score are not written."""
 
 
-def label_images(views: Views, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int], People]]:
+def label_images(
+    views: Views, files: Iterable[Path], on_broken: OnBroken = raise_error
+) -> Iterator[tuple[Path, tuple[int, int], People]]:
     """Estimate the people in each image file.
+
+    Args:
+        views: Teachers and their views.
+        files: Image files.
+        on_broken: Called with the error of each file that is missing or is not a complete image.
 
     Yields:
         The file, its (width, height) in px and its people.
-
-    Raises:
-        FileNotFoundError: If a file does not exist.
-        ValueError: If a file is not a complete image.
     """
     for file in files:
-        image = read_image(file)
+        try:
+            image = read_image(file)
+        except (ValueError, OSError) as error:
+            on_broken(error)
+            continue
         yield file, (image.shape[1], image.shape[0]), views.estimate(image)
 
 

@@ -12,7 +12,7 @@ from pose_ros.cli.data import inspect, synthetic
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.preview import draw_sample
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
-from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations
+from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations, write_scenes
 from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.media.sheet import arrange
 from pose_ros.media.sources import read_image
@@ -101,6 +101,19 @@ def test_settings_change_the_configuration_of_a_run(tmp_path):
 def test_settings_without_a_configuration_are_rejected(labels):
     result = run(labels, "--set", "size_wh=[96, 32]")
     assert "--set: expected a training configuration as source" in str(result.exception)
+
+
+def test_an_interrupted_data_set_replaces_nothing(tmp_path):
+    def interrupt():
+        yield SyntheticImages(COCO_17, 3, (96, 80), 4, 6).scene(0)
+        raise KeyboardInterrupt
+
+    write_scenes(tmp_path, map(SyntheticImages(COCO_17, 2, (96, 80), 4, 5).scene, range(2)), COCO_17)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert len(before) == 3
+    with pytest.raises(KeyboardInterrupt):
+        write_scenes(tmp_path, interrupt(), COCO_17)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_synthetic_scenes_are_written_to_files(tmp_path):
