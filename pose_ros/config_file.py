@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
+from pose_ros.files import atomic_write
 from pose_ros.skeleton import SKELETONS, Skeleton
 
 T = TypeVar("T")
@@ -112,7 +113,8 @@ def to_plain(config: Any) -> Any:
 def write_config(config: Any, path: Path) -> None:
     """Write a configuration as YAML. ``read_config`` reads it back."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    with atomic_write(path) as unfinished:
+        unfinished.write_text(yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def read_yaml_text(path: Path, name: str) -> str:

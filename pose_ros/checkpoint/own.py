@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,8 +39,6 @@ def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: A
     }
     with atomic_write(path) as unfinished, unfinished.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def is_own(content: Any) -> bool:

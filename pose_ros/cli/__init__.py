@@ -112,4 +112,6 @@ def _error_text(error: Exception) -> str:
     """Return the message of an error: without the quotes of KeyError, and with the fix for a missing PyTorch."""
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return "torch: expected PyTorch, got none; pip install torch"
+    if isinstance(error, OSError) and error.filename is None and error.strerror:
+        return error.strerror  # without "[Errno 28]", because our sentence names the file and the reason
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)

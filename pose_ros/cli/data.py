@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pose_ros.cli import options
+
 if TYPE_CHECKING:
     from pose_ros.datasets.augment import TrainingStream
     from pose_ros.datasets.sets import DataConfig
@@ -30,6 +32,7 @@ def inspect(
         int, typer.Option("--size", help="Width and height of a sample if the source is no configuration, px.", min=16)
     ] = 256,
     images: Annotated[Path | None, typer.Option("--images", help="Folder of the images of a label file.")] = None,
+    category: options.Categories = None,
     skeleton: Annotated[
         str, typer.Option("--skeleton", help="Skeleton if the source is no configuration.")
     ] = "openpose_18",
@@ -48,12 +51,17 @@ def inspect(
     """
     import numpy as np
 
+    from pose_ros.cli.check_paths import check_paths
     from pose_ros.datasets.augment import fit_sample
     from pose_ros.datasets.preview import count_labels, draw_sample
+    from pose_ros.datasets.sets import describe_labels
     from pose_ros.media.results import write_image
     from pose_ros.media.sheet import arrange
 
-    stream = _open_stream(source, images, skeleton, size, seed, settings or ())
+    check_paths([source, images], [("--output", output)])
+    stream = _open_stream(source, images, category or (), skeleton, size, seed, settings or ())
+    for line in describe_labels(stream.data.data_sets):
+        typer.echo(line)
     chosen = stream.augmentation.skeleton
     if plain:
         draws = (stream.data.draw(np.random.default_rng([seed, index])) for index in range(count))
@@ -97,17 +105,25 @@ def synthetic(
 
 
 def _open_stream(
-    source: Path, images: Path | None, skeleton: str, size: int, seed: int, settings: Sequence[str]
+    source: Path,
+    images: Path | None,
+    categories: Sequence[str],
+    skeleton: str,
+    size: int,
+    seed: int,
+    settings: Sequence[str],
 ) -> TrainingStream:
     from pose_ros.datasets.augment import Augmentation, AugmentConfig, TrainingStream
     from pose_ros.datasets.sets import open_mixture
 
     if source.suffix in (".yaml", ".yml") and _is_run_config(source):
+        if categories:
+            raise ValueError(f"--category: expected a label file as source, got {source}; set data.category in it")
         return _open_run_stream(source, seed, settings)
     if settings:
         raise ValueError(f"--set: expected a training configuration as source, got {source}")
     chosen = _find_skeleton(skeleton)
-    mixture = open_mixture([_data_config(source, images)], chosen)
+    mixture = open_mixture([_data_config(source, images, categories)], chosen)
     return TrainingStream(mixture, Augmentation(AugmentConfig(), chosen), (size, size), seed)
 
 
@@ -145,7 +161,7 @@ def _find_skeleton(name: str) -> Skeleton:
     return SKELETONS[name]
 
 
-def _data_config(source: Path, images: Path | None) -> DataConfig:
+def _data_config(source: Path, images: Path | None, categories: Sequence[str]) -> DataConfig:
     from pose_ros.datasets.sets import DataConfig
 
     if str(source) == "synthetic":
@@ -155,4 +171,4 @@ def _data_config(source: Path, images: Path | None) -> DataConfig:
     formats = {".json": "coco", ".npz": "lsp", ".mat": "lsp", ".yaml": "yolo", ".yml": "yolo"}
     if source.suffix not in formats:
         raise ValueError(f"data: expected a file ending in {', '.join(formats)}, or a folder, got {source}")
-    return DataConfig(formats[source.suffix], labels=str(source), images=str(images or ""))
+    return DataConfig(formats[source.suffix], labels=str(source), images=str(images or ""), category=tuple(categories))

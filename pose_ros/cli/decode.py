@@ -49,9 +49,12 @@ def decode(
     """
     import json
 
+    from pose_ros.cli.check_paths import check_paths
     from pose_ros.decoder import make_decoder
+    from pose_ros.files import atomic_write
     from pose_ros.models.model_file import read_sidecar
 
+    check_paths([arrays, spec, image], [("--json", output), ("--picture", picture), ("--masks", masks)])
     model = read_sidecar(spec)
     config = options.make_configs(settings, None, None, False, False)[0].decoder
     fields = _read_fields(arrays, model)
@@ -60,7 +63,8 @@ def decode(
     if output is None:
         typer.echo(text)
     else:
-        output.write_text(text + "\n", encoding="utf-8")
+        with atomic_write(output) as unfinished:
+            unfinished.write_text(text + "\n", encoding="utf-8")
     if masks is not None:
         _write_masks(masks, people)
     if picture is not None:
@@ -104,9 +108,13 @@ def _people_dict(people: People, spec: ModelSpec) -> dict[str, Any]:
 def _write_masks(path: Path, people: People) -> None:
     import numpy as np
 
+    from pose_ros.files import atomic_write
+
     if people.masks is None:
         raise ValueError("--masks: expected the fields long_offsets and segmentation, got none")
-    np.savez_compressed(path, masks=people.masks)
+    target = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+    with atomic_write(target) as unfinished:
+        np.savez_compressed(unfinished, masks=people.masks)
 
 
 def _draw_panels(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pose_ros.cli import options
 from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def evaluate(
     format: Annotated[
         str, typer.Option("--format", help="Format of the labels: coco (also for CrowdPose), lsp or mpii.")
     ] = "coco",
+    category: options.Categories = None,
     grouping: Annotated[
         list[str] | None,
         typer.Option("--grouping", metavar="NAME...", help="Groupings to compare.", show_default="from the model"),
@@ -67,12 +69,18 @@ def evaluate(
     from pose_ros.evaluation.data_sets import read_data
 
     _check_packages(output is not None)
+    if output is not None:
+        _check_report([data, images, results, image_list, spec, *map(Path, model or ())], output)
     file, groupings = _model_and_groupings(model or (), grouping or ())
-    labelled = read_data(data, images, format).select(first, _read_names(image_list))
+    whole = read_data(data, images, format, category or ())
+    for line in whole.report.lines() if whole.report is not None else ():
+        typer.echo(line, err=True)
+    labelled = whole.select(first, _read_names(image_list))
     sides = short_side or []
     if results is not None:
         views = {"a model": file, "--grouping": groupings, "--flip": flip, "--short-side": sides, "--spec": spec}
         _refuse_settings({**views, "--runtime": runtime != "auto", "--threads": threads, "--set": settings})
+        labelled.check_rotation()
         name, evaluations = results.stem, _evaluate_results(results, labelled)
     else:
         config, _ = make_configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
@@ -83,6 +91,14 @@ def evaluate(
     if output is not None:
         notes = [f"{len(labelled)} images of {data}", *_describe_views(flip, sides)]
         _write_report(output, name, evaluations, pictures, notes)
+
+
+def _check_report(inputs: Sequence[Path | None], folder: Path) -> None:
+    """Raise ValueError if a file of the report would replace an input."""
+    from pose_ros.cli.check_paths import check_paths
+
+    files = [folder / "report.html", folder / "evaluation.json", *folder.glob("results_*.json")]
+    check_paths(inputs, [("--output", file) for file in files])
 
 
 def _check_packages(report: bool) -> None:

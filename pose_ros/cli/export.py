@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -13,6 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pose_ros.cli import precision
+from pose_ros.cli.check_paths import check_paths
+from pose_ros.cli.failures import Failures
+from pose_ros.cli.options import Strict
+from pose_ros.files import unfinished_folder
 
 if TYPE_CHECKING:
     from pose_ros.export.to_onnx import ExportOptions, ExportReport
@@ -52,6 +55,7 @@ def export(
     keep: precision.Keep = None,
     report: precision.Report = None,
     images: precision.Images = 100,
+    strict: Strict = False,
     float_input: Annotated[
         bool, typer.Option("--float-input", help="Take normalised float32 NCHW input, for TensorRT before 8.6.")
     ] = False,
@@ -89,10 +93,13 @@ def export(
     quantise_options = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
     precision_options = precision.PrecisionOptions(half, bf16, int8, calibrate, report, images, quantise_options)
     precision_options.check()
+    failures, inputs = Failures(strict), (checkpoint, calibrate, report)
     if checkpoint is not None and is_onnx:
         target = output or Path(f"{checkpoint.stem}_int8.onnx")
-        precision.quantise_file(checkpoint, target, precision_options)
-        precision.show_cost(checkpoint, target, precision_options)
+        check_paths(inputs, [("--output", target)])
+        precision.quantise_file(checkpoint, target, precision_options, failures)
+        precision.show_cost(checkpoint, target, precision_options, failures)
+        failures.finish()
         return
     options = _make_export_options(
         size_wh=_parse_size(size),
@@ -109,7 +116,9 @@ def export(
     with _status("loading the network"):
         model = _load_network(checkpoint, network, random)
     target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
-    _write_model(model, target, options, precision_options)
+    check_paths(inputs, [("--output", target)])
+    _write_model(model, target, options, precision_options, failures)
+    failures.finish()
 
 
 def _make_export_options(**options: Any) -> ExportOptions:
@@ -146,24 +155,28 @@ def _first_given_option(context: typer.Context, names: Sequence[str]) -> str:
 
 
 def _write_model(
-    model: PoseNetwork, target: Path, options: ExportOptions, precision_options: precision.PrecisionOptions
+    model: PoseNetwork,
+    target: Path,
+    options: ExportOptions,
+    precision_options: precision.PrecisionOptions,
+    failures: Failures,
 ) -> None:
     """Export a network in the requested precision, and report what the precision costs."""
     from pose_ros.export.bfloat16 import write_stand_in
     from pose_ros.export.to_onnx import export as write
 
-    with tempfile.TemporaryDirectory(prefix="export-") as folder:
-        float32 = Path(folder) / "float32.onnx"
+    with unfinished_folder(target.parent) as folder:
+        float32 = folder / "float32.onnx"
         with _status("exporting and comparing"):
             if precision_options.report_images is not None:
                 write(model, float32, replace(options, half=False, bf16=False))
             report = None if precision_options.int8 else write(model, target, options)
         if report is None:
-            precision.quantise_file(float32, target, precision_options)
+            precision.quantise_file(float32, target, precision_options, failures)
         else:
             _print_report(report)
-        runs = write_stand_in(target, Path(folder) / "runs.onnx") if precision_options.bf16 else target
-        precision.show_cost(float32, runs, precision_options)
+        runs = write_stand_in(target, folder / "runs.onnx") if precision_options.bf16 else target
+        precision.show_cost(float32, runs, precision_options, failures)
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

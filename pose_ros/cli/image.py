@@ -19,6 +19,8 @@ def image(
     ] = None,
     json: options.Json = None,
     coco: options.Coco = None,
+    append: options.Append = False,
+    strict: options.Strict = False,
     model: options.Model = None,
     spec: options.Spec = None,
     runtime: options.Runtime = "auto",
@@ -33,22 +35,34 @@ def image(
 
     pose_ros image photo.jpg -o drawn.jpg --json people.jsonl
     """
+    from pose_ros.cli.check_paths import check_inputs, check_paths
+    from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.overlay import draw
-    from pose_ros.media.results import write_image
+    from pose_ros.media.results import check_image_ids, write_image
     from pose_ros.media.sources import ImageFiles
 
     config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
+    options.check_append(append, json)
+    check_inputs(files)
     inputs = _expand_folders(files)
     targets = [None] * len(inputs) if output is None else _target_files(inputs, output)
+    drawn = (("--output", target) for target in targets)
+    check_paths([*inputs, model, spec], [("--json", json), ("--coco", coco), *drawn])
+    if coco is not None:
+        check_image_ids(file.name for file in inputs)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
-    with ResultFiles(estimator, json, coco) as outputs:
-        for frame, file, target in zip(ImageFiles(inputs, files[0]), inputs, targets, strict=True):
-            people = estimator.estimate(frame.image_bgr)
+    failures, done = Failures(strict or len(inputs) == 1), 0
+    with ResultFiles(estimator, json, coco, append=append) as outputs:
+        for frame in ImageFiles(inputs, files[0], on_broken=failures.add):
+            people, target = estimator.estimate(frame.image_bgr), targets[frame.index]
             outputs.write(frame, people)
             if target is not None:
                 write_image(target, draw(frame.image_bgr, people, estimator.skeleton, overlay))
-            typer.echo(f"{file}: {len(people)} {'person' if len(people) == 1 else 'people'}")
+            typer.echo(f"{inputs[frame.index]}: {len(people)} {'person' if len(people) == 1 else 'people'}")
+            done += 1
+        failures.stop_if_none(done)
+    failures.finish()
 
 
 def _expand_folders(files: Sequence[Path]) -> list[Path]:
@@ -58,18 +72,8 @@ def _expand_folders(files: Sequence[Path]) -> list[Path]:
 
 
 def _target_files(inputs: Sequence[Path], output: Path) -> list[Path]:
-    """Return the path of each annotated image.
-
-    Raises:
-        ValueError: If a path would replace an input or another output.
-    """
+    """Return the path of each annotated image."""
     from pose_ros.media.sources import IMAGE_SUFFIXES
 
     is_file = len(inputs) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
-    targets = [output] if is_file else [output / file.name for file in inputs]
-    taken = {file.resolve() for file in inputs}
-    for target in targets:
-        if target.resolve() in taken:
-            raise ValueError(f"--output: expected a file other than the inputs and outputs, got {target} again")
-        taken.add(target.resolve())
-    return targets
+    return [output] if is_file else [output / file.name for file in inputs]

@@ -36,6 +36,7 @@ def label(
     ] = None,
     threads: options.Threads = None,
     settings: options.SetOption = None,
+    strict: options.Strict = False,
 ) -> None:
     """Label images with the predictions of one or more models.
 
@@ -45,6 +46,8 @@ def label(
     """
     from rich.progress import track
 
+    from pose_ros.cli.check_paths import check_paths
+    from pose_ros.cli.failures import Failures
     from pose_ros.consensus import Views
     from pose_ros.datasets import teacher
     from pose_ros.datasets.labels_file import LabelFile
@@ -54,6 +57,7 @@ def label(
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
     config, _ = options.make_configs(settings, threads, None, False, False)
+    check_paths([folder, *(model or ()), spec, refine], [("--output", output)])
     models: list[Path | None] = [*model] if model else [None]
     teachers = [
         options.load_estimator(file, spec=spec, runtime="auto", grouping=grouping, config=config) for file in models
@@ -64,12 +68,16 @@ def label(
         else options.load_estimator(refine, spec=None, runtime="auto", grouping=None, config=config)
     )
     views = Views(teachers, SKELETONS[skeleton], short_side or (), flip, second)
-    files, labels, people = images_in(folder), LabelFile(output, views.skeleton), 0
-    for file, size_wh, found in track(teacher.label_images(views, files), "labelling", total=len(files)):
+    files, labels, images, people = images_in(folder), LabelFile(output, views.skeleton), 0, 0
+    failures = Failures(strict)
+    results = teacher.label_images(views, files, failures.add)
+    for file, size_wh, found in track(results, "labelling", total=len(files)):
         labels.add(file.name, size_wh, teacher.to_annotations(found))
-        people += len(found)
+        images, people = images + 1, people + len(found)
+    failures.stop_if_none(images)
     labels.close()
-    typer.echo(f"{output}: {people} people in {len(files)} images")
+    typer.echo(f"{output}: {people} people in {images} images")
+    failures.finish()
 
 
 def merge_labels(
@@ -82,7 +90,9 @@ def merge_labels(
 
     pose_ros merge-labels first.json second.json -o labels.json
     """
+    from pose_ros.cli.check_paths import check_paths
     from pose_ros.datasets import teacher
 
+    check_paths(files, [("--output", output)])
     teacher.merge(files, output)
     typer.echo(f"{output}: merged {len(files)} files")

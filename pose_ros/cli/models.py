@@ -108,12 +108,16 @@ def describe(
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
 ) -> None:
     """Write a copy of a model with a description in its metadata."""
+    from pose_ros.cli.check_paths import check_paths
+    from pose_ros.files import atomic_write
     from pose_ros.models.model_file import read_sidecar, write_spec
 
+    check_paths([file, spec], [("--output", output)])
     if not file.is_file():
         raise FileNotFoundError(f"model: expected an ONNX file, got {file}, which does not exist")
     try:
-        write_spec(file, read_sidecar(spec), output)
+        with atomic_write(output) as unfinished:
+            write_spec(file, read_sidecar(spec), unfinished)
     except ImportError as error:
         raise ImportError(f"describe: expected the package onnx, got: {error}; pip install onnx") from error
     typer.echo(f"{output}: described as {read_sidecar(spec).name}")

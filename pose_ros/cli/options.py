@@ -34,11 +34,21 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. decoder.score_threshold=0.2. Repeatable."),
 ]
+Categories = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--category",
+        help="Category of people, name or id. Repeatable.",
+        show_default="with keypoints, by name",
+    ),
+]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Draw a box around each person.")]
 Ids = Annotated[bool, typer.Option("--ids", help="Draw id and score of each person.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
 ]
+Append = Annotated[bool, typer.Option("--append", help="Add lines to the --json file, in place, instead.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")]
 Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results to write.", show_default=False)]
 
 
@@ -59,6 +69,12 @@ def load_estimator(
             progress=bar.progress,
             notify=bar.notify,
         )
+
+
+def check_append(append: bool, json: Path | None) -> None:
+    """Raise ValueError for ``--append`` without ``--json``: it would have no effect."""
+    if append and json is None:
+        raise ValueError("--append: expected --json FILE as well, got none")
 
 
 def make_configs(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
+from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.overlay import draw
@@ -14,7 +17,10 @@ from pose_ros.people import People
 
 
 class ResultFiles(ExitStack):
-    """Annotated video, JSON Lines and COCO results. A file without a path is skipped. Use it in a ``with``."""
+    """Annotated video, JSON Lines and COCO results. A file without a path is skipped. Use it in a ``with``.
+
+    The files appear at the end of the ``with``, and each is complete. An interrupted run has written the frames so far.
+    """
 
     def __init__(
         self,
@@ -24,16 +30,34 @@ class ResultFiles(ExitStack):
         video: Path | None = None,
         rate_hz: float = 0.0,
         overlay: OverlayConfig | None = None,
+        append: bool = False,
     ) -> None:
         super().__init__()
         self._skeleton = estimator.skeleton
         self._overlay = overlay
         self._tables: list[JsonLines | CocoResults] = []
+        self._video: VideoFile | None = None
+        try:
+            self._open(estimator.model_name, json, coco, video, rate_hz, append)
+        except BaseException:
+            self.__exit__(*sys.exc_info())  # earlier files stay
+            raise
+
+    def _open(
+        self, model_name: str, json: Path | None, coco: Path | None, video: Path | None, rate_hz: float, append: bool
+    ) -> None:
         if json is not None:
-            self._tables.append(self.enter_context(JsonLines(json, self._skeleton, estimator.model_name)))
+            self._tables.append(self.enter_context(JsonLines(json, self._skeleton, model_name, append)))
         if coco is not None:
             self._tables.append(self.enter_context(CocoResults(coco, self._skeleton)))
-        self._video = None if video is None else self.enter_context(VideoFile(video, rate_hz))
+        if video is not None:
+            self._video = self.enter_context(VideoFile(video, rate_hz))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        with delay_signals():
+            return bool(super().__exit__(kind, error, trace))
 
     def write(self, frame: Frame, people: People) -> None:
         """Add a frame to each file."""

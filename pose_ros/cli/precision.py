@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from pose_ros.arrays import Image
+    from pose_ros.cli.failures import Failures
     from pose_ros.export.quantise import QuantiseReport
 
 Half = Annotated[bool, typer.Option("--half", help="Compute in half precision (float16).")]
@@ -97,8 +98,8 @@ class PrecisionOptions:
         return self.report or self.calibrate
 
 
-def quantise_file(model: Path, target: Path, options: PrecisionOptions) -> None:
-    """Quantise a file and print a summary."""
+def quantise_file(model: Path, target: Path, options: PrecisionOptions, failures: Failures) -> None:
+    """Quantise a file and print a summary. Images that cannot be read are added to ``failures``."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -106,7 +107,7 @@ def quantise_file(model: Path, target: Path, options: PrecisionOptions) -> None:
     from pose_ros.export.quantise import QuantiseOptions, quantise
 
     quantise_options = QuantiseOptions(**options.quantise_options)
-    images = images_of(options.calibrate or "", options.images)
+    images = images_of(options.calibrate or "", options.images, failures.add)
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading images", total=1.0)
         report = quantise(
@@ -119,13 +120,14 @@ def quantise_file(model: Path, target: Path, options: PrecisionOptions) -> None:
     _print_report(report, quantise_options.method)
 
 
-def show_cost(reference: Path, model: Path, options: PrecisionOptions) -> None:
+def show_cost(reference: Path, model: Path, options: PrecisionOptions, failures: Failures) -> None:
     """Run a float32 file and another file on the same images, and print the differences.
 
     Args:
         reference: Model file in float32.
         model: Model file to compare. ONNX Runtime runs both on the CPU, so pass the stand-in of a bfloat16 file.
         options: Source and number of the images.
+        failures: Receives the images that cannot be read.
     """
     from rich.console import Console
     from rich.progress import track
@@ -140,7 +142,7 @@ def show_cost(reference: Path, model: Path, options: PrecisionOptions) -> None:
         return
     config = EstimatorConfig(runtime=RuntimeConfig(backend="onnx", provider="cpu"))
     images: Iterable[Image] = track(
-        images_of(options.report_images, options.images),
+        images_of(options.report_images, options.images, failures.add),
         "comparing",
         options.images,
         console=Console(stderr=True),

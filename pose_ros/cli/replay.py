@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pose_ros.cli.options import Strict
 from pose_ros.cli.ros_needed import require_ros
 
 
@@ -43,6 +44,7 @@ def replay(
     wait_s: Annotated[
         float, typer.Option("--wait", min=0, max=3600, help="Longest wait for a subscriber, seconds. 0 = no wait.")
     ] = 10.0,
+    strict: Strict = False,
 ) -> None:
     """Publish a video, folder of images or bag as a ROS camera.
 
@@ -50,6 +52,7 @@ def replay(
     """
     with require_ros("replay"):
         from pose_ros.ros.replay import player
+    from pose_ros.cli.failures import Failures
     from pose_ros.media.sources import open_source
 
     config = player.ReplayConfig(
@@ -64,6 +67,8 @@ def replay(
         camera_info=str(camera_info or ""),
         wait_s=wait_s,
     )
-    result = player.replay(open_source(source, topic=from_topic), config, ros_args or ())
+    failures = Failures(strict)
+    result = player.replay(open_source(source, topic=from_topic, on_broken=failures.add), config, ros_args or ())
     late = f", up to {result.late_ms:.0f} ms late" if result.late_ms > 1e3 / 30 else ""
     typer.echo(f"{source}: {result.images} images in {result.duration_s:.1f} s{late}")
+    failures.finish()

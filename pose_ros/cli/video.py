@@ -36,6 +36,8 @@ def video(
     output: VideoOutput = None,
     json: options.Json = None,
     coco: options.Coco = None,
+    append: options.Append = False,
+    strict: options.Strict = False,
     max_frames: MaxFrames = None,
     topic: Topic = None,
     model: options.Model = None,
@@ -52,19 +54,29 @@ def video(
 
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
+    from pose_ros.cli.check_paths import check_paths
+    from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
-    from pose_ros.media.sources import open_source
+    from pose_ros.media.results import check_image_ids
+    from pose_ros.media.sources import ImageFiles, open_source
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
     config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
-    frames = open_source(source, topic=topic, convert=convert_with_cv_bridge)
+    options.check_append(append, json)
+    check_paths([Path(source), model, spec], [("--json", json), ("--coco", coco), ("--output", output)])
+    failures = Failures(strict)
+    frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
+    if coco is not None and isinstance(frames, ImageFiles):
+        check_image_ids(file.name for file in frames.files)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
-    with ResultFiles(estimator, json, coco, output, frames.rate_hz, overlay) as outputs:
+    with ResultFiles(estimator, json, coco, output, frames.rate_hz, overlay, append) as outputs:
         run = _process(frames, max_frames, PosePipeline(estimator), outputs)
-    if frames.count is not None and max_frames is None and run.frames < frames.count:
+        failures.stop_if_none(run.frames)
+    if frames.count is not None and max_frames is None and run.frames + len(failures) < frames.count:
         typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)
     typer.echo(f"{source}: {run}")
+    failures.finish()
 
 
 @dataclass

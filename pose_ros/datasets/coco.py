@@ -7,7 +7,6 @@ References:
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import ByteArray, FloatArray
-from pose_ros.datasets.images import AnnotatedImage
-from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, map_labels, normalise_names
-from pose_ros.datasets.problems import Problems, check_keypoints
+from pose_ros.datasets.categories import LabelledPeople, collect_people
+from pose_ros.datasets.images import AnnotatedImage, fill_report
+from pose_ros.datasets.keypoint_names import normalise_names
+from pose_ros.datasets.label_report import LabelReport
+from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, map_labels
+from pose_ros.datasets.numbers import read_box, read_keypoints, read_scores, read_size
+from pose_ros.datasets.problems import Problems
 from pose_ros.datasets.regions import Region, make_region
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.skeleton import COCO_17, Skeleton
@@ -35,6 +38,8 @@ def read_coco(
     ignore_others: bool = False,
     strict: bool = True,
     gates: Gates = DEFAULT_GATES,
+    categories: Sequence[str] = (),
+    report: LabelReport | None = None,
 ) -> list[AnnotatedImage]:
     """Read a COCO keypoint file. Crowds and people without keypoints become ignored areas.
 
@@ -49,28 +54,22 @@ def read_coco(
         ignore_others: See ``AnnotatedImage.ignore_others``.
         strict: Whether the first bad entry raises ValueError. If False, bad entries are skipped with a warning.
         gates: Score thresholds for annotations with ``keypoint_scores``.
+        categories: Names or ids of the categories of people. Empty = see ``choose_categories``.
+        report: Report to fill in.
 
     Raises:
         FileNotFoundError: If the label file does not exist.
-        ValueError: If it is not a COCO keypoint file, or if ``strict`` and an entry is bad or an image is missing.
+        ValueError: If it is not a COCO keypoint file, if it has people but none with keypoints, or if ``strict`` and
+            an entry is bad or an image is missing.
     """
-    content = load_coco(labels)
-    category = person_category(content["categories"], str(labels))
-    source = normalise_names(names or category.get("keypoints", ()) or COCO_17.keypoint_names)
-    annotations = group_by_image(content, category)
-    with Problems(str(labels), strict) as problems:
-        reader = _CocoReader(images, source, skeleton, ignore_others, gates, problems)
-        entries = ((entry, annotations[entry.get("id")]) for entry in content["images"])
-        return problems.read_all(reader.annotated_image, entries)
-
-
-def group_by_image(content: Mapping[str, Any], category: Mapping[str, Any]) -> dict[Any, list[Mapping[str, Any]]]:
-    """Group the annotations of a category by image id."""
-    by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for annotation in content["annotations"]:
-        if annotation.get("category_id", category.get("id")) == category.get("id"):
-            by_image[annotation.get("image_id")].append(annotation)
-    return by_image
+    content, report = load_coco(labels), report or LabelReport(str(labels))
+    people = collect_people(content, categories, report)
+    source = normalise_names(names or people.keypoint_names or COCO_17.keypoint_names)
+    with Problems(report, strict) as problems:
+        reader = _CocoReader(images, source, skeleton, ignore_others, gates, problems, people)
+        read = problems.read_all(reader.annotated_image, ((entry,) for entry in content["images"]))
+    fill_report(report, read, skeleton)
+    return read
 
 
 def load_coco(file: Path) -> dict[str, Any]:
@@ -89,24 +88,22 @@ def load_coco(file: Path) -> dict[str, Any]:
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"labels {file}: expected a COCO file with the list {key!r}, got a file without this list")
+        for index, entry in enumerate(content[key]):
+            if not isinstance(entry, dict):
+                raise ValueError(f"labels {file}: expected an object as {key}[{index}], got {entry!r:.60}")
     return content
 
 
-def person_category(categories: Sequence[Mapping[str, Any]], where: str) -> Mapping[str, Any]:
-    """Find the category of people.
-
-    Args:
-        categories: ``categories`` of a COCO file.
-        where: Name of the file, for messages.
+def read_file_name(entry: Mapping[str, Any]) -> str:
+    """Read ``file_name`` of an entry of ``images``.
 
     Raises:
-        ValueError: If no category is named ``person`` or has keypoints.
+        ValueError: If it is not a text.
     """
-    named = [category for category in categories if category.get("name") == "person"]
-    with_keypoints = [category for category in categories if category.get("keypoints")]
-    if not named and not with_keypoints:
-        raise ValueError(f"labels {where}: expected a category named person or a category with keypoints, got neither")
-    return (named or with_keypoints)[0]
+    name = entry.get("file_name")
+    if not isinstance(name, str):
+        raise ValueError(f"image {entry.get('id')}: expected a text as file_name, got {name!r:.60}")
+    return name
 
 
 @dataclass(frozen=True)
@@ -117,13 +114,14 @@ class _CocoReader:
     ignore_others: bool
     gates: Gates
     problems: Problems
+    people: LabelledPeople
 
-    def annotated_image(self, entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]]) -> AnnotatedImage:
-        file = self.images / entry["file_name"]
+    def annotated_image(self, entry: Mapping[str, Any]) -> AnnotatedImage:
+        file = self.images / read_file_name(entry)
         if not file.is_file():
             raise ValueError(f"image {entry.get('id')}: expected an image file, got {file}, which does not exist")
-        size_wh = (int(entry["width"]), int(entry["height"])) if "width" in entry and "height" in entry else None
-        people, ignored = self._read_people(annotations, size_wh)
+        size_wh = read_size(entry)
+        people, ignored = self._read_people(self.people.in_image(entry), size_wh)
         count = len(self.source)
         keypoints = np.array([person[0] for person in people], np.float32).reshape(-1, count, 2)
         states = np.array([person[1] for person in people], np.uint8).reshape(-1, count)
@@ -152,24 +150,17 @@ def _read_person(
     annotation: Mapping[str, Any], count: int, size_wh: tuple[int, int] | None, gates: Gates
 ) -> CocoPerson:
     where = f"annotation {annotation.get('id')}"
-    values = np.asarray(annotation.get("keypoints") or np.zeros(3 * count), np.float32)
-    if values.shape != (3 * count,):
-        raise ValueError(f"{where}: expected {count} keypoints of x, y, v ({3 * count} numbers), got {values.size}")
-    keypoints, visible = values.reshape(count, 3)[:, :2], values.reshape(count, 3)[:, 2] > 0
+    triples = read_keypoints(annotation, count, where, size_wh)
+    keypoints = triples[:, :2].astype(np.float32)
+    states = np.where(triples[:, 2] > 0, LABELLED, ABSENT).astype(np.uint8)
+    if "keypoint_scores" in annotation:
+        states = gates.states_of(read_scores(annotation, count, where).astype(np.float32))
+    box, outline = read_box(annotation, where, size_wh), annotation.get("segmentation")
+    if box is None:
+        edges = boxes_around(keypoints[None], states[None])[0]
+    else:
+        edges = (np.concatenate([box[:2], box[:2] + box[2:]]) - 0.5).astype(np.float32)  # from the edges of pixels
     try:
-        check_keypoints(keypoints, visible, size_wh)
+        return keypoints, states, make_region(edges, outline)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
-    if "keypoint_scores" in annotation:
-        states = gates.states_of(np.asarray(annotation["keypoint_scores"], np.float32).reshape(count))
-    bbox = annotation.get("bbox")
-    box = _read_box(bbox, where) if bbox else boxes_around(keypoints[None], states[None])[0]
-    return keypoints, states, make_region(box, annotation.get("segmentation"))
-
-
-def _read_box(values: Sequence[float], where: str) -> FloatArray:
-    box = np.asarray(values, np.float32)
-    if box.shape != (4,) or not np.isfinite(box).all() or (box[2:] < 0).any():
-        raise ValueError(f"{where}: expected bbox [x, y, width, height] with sizes >= 0, got {list(values)}")
-    return np.concatenate([box[:2] - 0.5, box[:2] + box[2:] - 0.5])  # COCO measures from the edges of pixels

@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray
-from pose_ros.datasets.coco import group_by_image, load_coco, person_category
+from pose_ros.datasets.categories import collect_people
+from pose_ros.datasets.coco import load_coco, read_file_name
 from pose_ros.datasets.images import AnnotatedImage
-from pose_ros.datasets.labels import Gates, States, boxes_around, has_position, map_labels, normalise_names
+from pose_ros.datasets.label_report import LabelReport
+from pose_ros.datasets.labels import Gates, States, boxes_around, has_position, map_labels
+from pose_ros.datasets.numbers import read_keypoints, read_scores, read_size
 from pose_ros.datasets.regions import Region
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.similarity import box_iou, keypoint_similarity
@@ -43,30 +46,25 @@ def read_extra(file: Path, skeleton: Skeleton, gates: Gates) -> dict[str, ExtraL
         ValueError: If the format is wrong or a score is above 1.
     """
     content = load_coco(file)
-    category = person_category(content["categories"], str(file))
-    names, annotations = normalise_names(category.get("keypoints", ())), group_by_image(content, category)
-    extras = {}
+    found = collect_people(content, (), LabelReport(str(file)))
+    names, extras = found.keypoint_names, {}
     for entry in content["images"]:
-        people = [_read_scored_keypoints(annotation, len(names), file) for annotation in annotations[entry.get("id")]]
+        size_wh = read_size(entry)
+        people = [_read_scored(annotation, len(names), file, size_wh) for annotation in found.in_image(entry)]
         values = np.array(people, np.float32).reshape(-1, len(names), 3)
-        size_wh = (int(entry["width"]), int(entry["height"])) if "width" in entry and "height" in entry else None
-        extras[entry["file_name"]] = (
+        extras[read_file_name(entry)] = (
             *map_labels(values[..., :2], gates.states_of(values[..., 2]), names, skeleton),
             size_wh,
         )
     return extras
 
 
-def _read_scored_keypoints(annotation: Mapping[str, Any], count: int, file: Path) -> FloatArray:
+def _read_scored(annotation: Mapping[str, Any], count: int, file: Path, size_wh: tuple[int, int] | None) -> DoubleArray:
     """Read (K, 3) x, y, score of an annotation."""
-    where, values = f"extra {file}, annotation {annotation.get('id')}", np.array(annotation["keypoints"], np.float32)
-    if values.shape != (3 * count,):
-        raise ValueError(f"{where}: expected {count} keypoints of x, y, score ({3 * count} numbers), got {values.size}")
-    person = values.reshape(count, 3)
-    if "keypoint_scores" in annotation:
-        person[:, 2] = np.asarray(annotation["keypoint_scores"], np.float32)
-    if not np.isfinite(person).all() or (person[:, 2] > 1).any():
-        raise ValueError(f"{where}: expected finite positions and scores of at most 1, got {person.tolist()}")
+    where = f"extra {file}, annotation {annotation.get('id')}"
+    person = read_keypoints(annotation, count, where, size_wh)
+    scores = annotation.get("keypoint_scores", person[:, 2].tolist())
+    person[:, 2] = read_scores({"keypoint_scores": scores}, count, where)
     return person
 
 

@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import BoolArray, ByteArray, FloatArray, Image
-from pose_ros.datasets.labels import has_position
+from pose_ros.datasets.label_report import LabelReport
+from pose_ros.datasets.labels import fill_boxes, has_position
+from pose_ros.datasets.numbers import check_image_size
 from pose_ros.datasets.regions import Region, enlarge_boxes, paint_box
-from pose_ros.datasets.sample import Sample
+from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.media.sources import images_in, read_image
 from pose_ros.skeleton import Skeleton
 
@@ -46,7 +48,7 @@ class AnnotatedImage:
         ignore_others: Whether everything outside the enlarged boxes is ignored, because other people may be there
             without labels.
         size_wh: Width and height of the image according to the labels, px. None = not in the labels.
-        relative: Whether keypoints and boxes are fractions of the image size instead of px.
+        relative: Whether keypoints, boxes and ignored boxes are fractions of the image size instead of px.
         lengths_px: Lengths that do not follow from the keypoints, by name, (N,) px each. NaN = unknown.
     """
 
@@ -68,10 +70,7 @@ class AnnotatedImage:
             ValueError: If the size of the image differs from the size in the labels.
         """
         height, width = image_bgr.shape[:2]
-        if self.size_wh not in (None, (width, height)):
-            raise ValueError(
-                f"image {self.file}: expected width and height {self.size_wh} as in the labels, got {width, height}"
-            )
+        check_image_size(self.file, self.size_wh, (width, height))
         if self.relative:
             return self.to_pixels((width, height)).to_sample(image_bgr)
         inside = ((self.keypoints >= -0.5) & (self.keypoints <= np.array([width, height]) - 0.5)).all(axis=2)
@@ -80,10 +79,15 @@ class AnnotatedImage:
         return Sample(image_bgr, self.keypoints, states, self.boxes, ignored, people_map)
 
     def to_pixels(self, size_wh: tuple[int, int]) -> AnnotatedImage:
-        """Convert relative labels to px. Relative boxes are measured between the edges of pixels."""
+        """Convert relative labels to px. Relative boxes are measured between the edges of pixels.
+
+        A person whose box has no size gets a box around the keypoints.
+        """
         size = np.array(size_wh, np.float32)
-        boxes = self.boxes * np.tile(size, 2) - np.float32(0.5)
-        return replace(self, keypoints=self.keypoints * size, boxes=boxes, size_wh=size_wh, relative=False)
+        keypoints, boxes = self.keypoints * size, self.boxes * np.tile(size, 2) - np.float32(0.5)
+        ignored = tuple(Region(region.box * np.tile(size, 2) - np.float32(0.5)) for region in self.ignored)
+        boxes = fill_boxes(boxes, keypoints, self.states)
+        return replace(self, keypoints=keypoints, boxes=boxes, ignored=ignored, size_wh=size_wh, relative=False)
 
     def _paint_ignored(self, shape_hw: tuple[int, int]) -> BoolArray | None:
         if not self.ignored and not self.ignore_others:
@@ -121,6 +125,7 @@ class ImageSet(Sequence[Sample]):
         strict: Whether an unreadable file raises ValueError. If False, the set returns the next readable image
             instead, and warns about the first unreadable file.
         cache: Whether to keep the encoded files in memory, in each process.
+        report: Report of the whole label file. None = no label file.
         unreadable: Error message of each unreadable file so far.
     """
 
@@ -129,6 +134,7 @@ class ImageSet(Sequence[Sample]):
     images: Sequence[AnnotatedImage]
     strict: bool = True
     cache: bool = False
+    report: LabelReport | None = None
     unreadable: dict[Path, str] = field(default_factory=dict)
     _encoded: dict[Path, Image] = field(default_factory=dict, repr=False)
 
@@ -154,7 +160,7 @@ class ImageSet(Sequence[Sample]):
 
     def with_images(self, images: Sequence[AnnotatedImage]) -> ImageSet:
         """Copy the set with other images."""
-        return ImageSet(self.name, self.skeleton, images, self.strict, self.cache)
+        return ImageSet(self.name, self.skeleton, images, self.strict, self.cache, self.report)
 
     def _load_sample(self, annotated: AnnotatedImage) -> Sample | None:
         try:
@@ -221,6 +227,16 @@ class Mixture:
 def _box_area(painted: tuple[FloatArray, int]) -> float:
     box, _ = painted
     return float(np.prod(box[2:] - box[:2]))
+
+
+def fill_report(report: LabelReport, images: Sequence[AnnotatedImage], skeleton: Skeleton) -> None:
+    """Count the labels of all images of a label file.
+
+    Raises:
+        ValueError: If the file has people, but none of them is used, or none of their keypoints.
+    """
+    labelled = [image.states == LABELLED for image in images]
+    report.count(skeleton.keypoint_names, labelled, sum(len(image.ignored) for image in images))
 
 
 def read_negatives(folder: Path, skeleton: Skeleton) -> list[AnnotatedImage]:

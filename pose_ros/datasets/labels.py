@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, ByteArray, FloatArray
+from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.regions import enlarge_boxes
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNCERTAIN, UNKNOWN
 from pose_ros.skeleton import Skeleton
 
 States = ByteArray
 
-_SYNONYMS = {"head": "head_top", "top_head": "head_top", "mid_hip": "pelvis"}
 _MIDPOINTS = {"neck": ("left_shoulder", "right_shoulder"), "pelvis": ("left_hip", "right_hip")}
 _BOX_MARGIN = 0.1  # fraction of the longer side, around the keypoints of people without a box
+_LEAST_BOX_PX = 32.0  # sides of the box of a person whose keypoints are all at one place: COCO's smallest medium person
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,6 @@ class Gates:
 DEFAULT_GATES = Gates()
 
 
-def normalise_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Convert keypoint names to those of this package, e.g. ``"Left Shoulder"`` to ``left_shoulder``."""
-    plain = (str(name).strip().lower().replace(" ", "_").replace("-", "_") for name in names)
-    return tuple(_SYNONYMS.get(name, name) for name in plain)
-
-
 def map_labels(
     keypoints: FloatArray, states: States, names: Sequence[str], skeleton: Skeleton
 ) -> tuple[FloatArray, States]:
@@ -64,7 +59,7 @@ def map_labels(
     Args:
         keypoints: (N, K_source, 2) px.
         states: (N, K_source).
-        names: K_source names, see ``normalise_names``.
+        names: K_source names in any usual spelling, see ``normalise_names``.
         skeleton: Target skeleton with K keypoints.
 
     Returns:
@@ -73,7 +68,8 @@ def map_labels(
     Raises:
         ValueError: If the data set has no keypoint of the skeleton.
     """
-    if not set(names) & set(skeleton.keypoint_names):
+    wanted, names = normalise_names(skeleton.keypoint_names), normalise_names(names)
+    if not set(names) & set(wanted):
         raise ValueError(
             f"keypoints: expected some of {', '.join(skeleton.keypoint_names)}, got {', '.join(names)}; "
             "set keypoint_names or the skeleton"
@@ -81,7 +77,7 @@ def map_labels(
     count = len(keypoints)
     xy = np.zeros((count, len(skeleton), 2), np.float32)
     state = np.full((count, len(skeleton)), UNKNOWN, np.uint8)
-    for column, name in enumerate(skeleton.keypoint_names):
+    for column, name in enumerate(wanted):
         pair = [names.index(side) for side in _MIDPOINTS.get(name, ()) if side in names]
         if name in names:
             xy[:, column], state[:, column] = keypoints[:, names.index(name)], states[:, names.index(name)]
@@ -95,12 +91,20 @@ def map_labels(
 
 
 def boxes_around(keypoints: FloatArray, states: States) -> FloatArray:
-    """Return (N, 4) boxes around the keypoints with a position, with a margin. Zeros for a person without any."""
+    """Return (N, 4) boxes around the keypoints with a position, with a margin, px. Zeros for a person without any."""
     boxes = np.zeros((len(keypoints), 4), np.float32)
     for n, placed in enumerate(has_position(states)):
         if placed.any():
-            boxes[n] = *keypoints[n, placed].min(axis=0), *keypoints[n, placed].max(axis=0)
+            low, high = keypoints[n, placed].min(axis=0), keypoints[n, placed].max(axis=0)
+            half = 0.0 if (high > low).any() else _LEAST_BOX_PX / 2
+            boxes[n] = *(low - half), *(high + half)
     return enlarge_boxes(boxes, _BOX_MARGIN)
+
+
+def fill_boxes(boxes: FloatArray, keypoints: FloatArray, states: States) -> FloatArray:
+    """Replace the boxes (N, 4) without a size by boxes around the keypoints, px."""
+    without_size = np.asarray((boxes[:, 2:] <= boxes[:, :2]).any(axis=1) & has_position(states).any(axis=1))
+    return np.where(without_size[:, None], boxes_around(keypoints, states), boxes).astype(np.float32)
 
 
 def keypoint_distances(

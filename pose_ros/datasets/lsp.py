@@ -15,8 +15,11 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import FloatArray
-from pose_ros.datasets.images import HEAD_SEGMENT, AnnotatedImage
-from pose_ros.datasets.labels import boxes_around, keypoint_distances, map_labels, normalise_names
+from pose_ros.datasets.images import HEAD_SEGMENT, AnnotatedImage, fill_report
+from pose_ros.datasets.keypoint_names import normalise_names
+from pose_ros.datasets.label_report import LabelReport
+from pose_ros.datasets.labels import boxes_around, keypoint_distances, map_labels
+from pose_ros.datasets.numbers import read_numbers
 from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.sample import LABELLED
 from pose_ros.skeleton import Skeleton
@@ -32,7 +35,13 @@ _LSP_IMAGES = 2000  # number of images of LSP, whose third number marks hidden k
 
 
 def read_lsp(
-    labels: Path, images: Path, skeleton: Skeleton, *, ignore_others: bool = True, strict: bool = True
+    labels: Path,
+    images: Path,
+    skeleton: Skeleton,
+    *,
+    ignore_others: bool = True,
+    strict: bool = True,
+    report: LabelReport | None = None,
 ) -> list[AnnotatedImage]:
     """Read the labels of LSP or LSP extended.
 
@@ -43,22 +52,27 @@ def read_lsp(
         skeleton: Target skeleton.
         ignore_others: See ``AnnotatedImage.ignore_others``. True by default, as LSP contains people without labels.
         strict: Whether the first bad entry raises ValueError. If False, bad entries are skipped with a warning.
+        report: Report to fill in.
 
     Raises:
         FileNotFoundError: If the label file does not exist.
         ImportError: If the label file is a ``.mat`` and scipy is missing.
-        ValueError: If the format is wrong, or if ``strict`` and an entry is bad or an image is missing.
+        ValueError: If the format is wrong, if no person has keypoints, or if ``strict`` and an entry is bad or an
+            image is missing.
     """
     if not labels.is_file():
         raise FileNotFoundError(f"labels: expected a joints.mat or .npz file, got {labels}, which does not exist")
     files, joints, order = _read_npz(labels) if labels.suffix == ".npz" else _read_mat(labels)
     if joints.shape != (len(files), len(order), 3):
         raise ValueError(f"labels {labels}: expected joints ({len(files)}, {len(order)}, 3), got {joints.shape}")
-    names = normalise_names(order)
-    with Problems(str(labels), strict) as problems:
+    names, report = normalise_names(order), report or LabelReport(str(labels))
+    report.entries = len(files)
+    with Problems(report, strict) as problems:
         people = zip(files, joints, strict=True)
         entries = ((images / file, person, names, skeleton, ignore_others) for file, person in people)
-        return problems.read_all(_annotated_image, entries)
+        read = problems.read_all(_annotated_image, entries)
+    fill_report(report, read, skeleton)
+    return read
 
 
 def load_mat(file: Path) -> dict[str, Any]:
@@ -104,7 +118,8 @@ def _read_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
 def _annotated_image(
     file: Path, joints: FloatArray, names: tuple[str, ...], skeleton: Skeleton, ignore_others: bool
 ) -> AnnotatedImage:
-    keypoints, states = make_labels(file, joints[None, :, :2], joints[None, :, 2] > 0)
+    visible = read_numbers(joints[:, 2], f"image {file.name}: visible", (1, len(names))) > 0
+    keypoints, states = make_labels(file, joints[None, :, :2], visible)
     heads = {HEAD_SEGMENT: keypoint_distances(keypoints, states == LABELLED, names, ("head_top", "neck"))}
     labels, boxes = map_labels(keypoints, states, names, skeleton), boxes_around(keypoints, states)
     return AnnotatedImage(file, *labels, boxes, ignore_others=ignore_others, lengths_px=heads)

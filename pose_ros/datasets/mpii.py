@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import FloatArray
-from pose_ros.datasets.images import HEAD_BOX, AnnotatedImage
+from pose_ros.datasets.images import HEAD_BOX, AnnotatedImage, fill_report
+from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import boxes_around, map_labels
 from pose_ros.datasets.lsp import load_mat
+from pose_ros.datasets.numbers import read_numbers
 from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.regions import Region
 from pose_ros.skeleton import Skeleton
@@ -40,7 +42,13 @@ This is SC_BIAS in util_get_head_size.m of the publisher's evaluation.
 
 
 def read_mpii(
-    labels: Path, images: Path, skeleton: Skeleton, *, ignore_others: bool = False, strict: bool = True
+    labels: Path,
+    images: Path,
+    skeleton: Skeleton,
+    *,
+    ignore_others: bool = False,
+    strict: bool = True,
+    report: LabelReport | None = None,
 ) -> list[AnnotatedImage]:
     """Read the people of the training images. People without keypoints become ignored areas.
 
@@ -51,18 +59,24 @@ def read_mpii(
         skeleton: Target skeleton.
         ignore_others: See ``AnnotatedImage.ignore_others``.
         strict: Whether the first bad entry raises ValueError. If False, bad entries are skipped with a warning.
+        report: Report to fill in.
 
     Raises:
         FileNotFoundError: If the label file does not exist.
         ImportError: If the label file is a ``.mat`` and scipy is missing.
-        ValueError: If the format is wrong, or if ``strict`` and an entry is bad or an image is missing.
+        ValueError: If the format is wrong, if no person has keypoints, or if ``strict`` and an entry is bad or an
+            image is missing.
     """
     if not labels.is_file():
         raise FileNotFoundError(f"labels: expected an MPII .mat or .json file, got {labels}, which does not exist")
     people = _read_mat(labels) if labels.suffix == ".mat" else _read_json(labels)
-    with Problems(str(labels), strict) as problems:
+    report = report or LabelReport(str(labels))
+    report.entries = sum(map(len, people.values()))
+    with Problems(report, strict) as problems:
         entries = ((images / file, in_image, skeleton, ignore_others) for file, in_image in people.items())
-        return problems.read_all(_annotated_image, entries)
+        read = problems.read_all(_annotated_image, entries)
+    fill_report(report, read, skeleton)
+    return read
 
 
 def _read_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
@@ -70,7 +84,9 @@ def _read_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
         content = json.loads(file.read_bytes())
     except ValueError as error:
         raise ValueError(f"labels {file}: expected JSON, got {error}") from error
-    if not isinstance(content, list) or not all(isinstance(entry, dict) and "image" in entry for entry in content):
+    if not isinstance(content, list) or not all(
+        isinstance(entry, dict) and isinstance(entry.get("image"), str) for entry in content
+    ):
         raise ValueError(f"labels {file}: expected a list of people with image, joints and joints_vis, got other JSON")
     by_image = defaultdict(list)
     for entry in content:
@@ -106,7 +122,7 @@ def _annotated_image(
 ) -> AnnotatedImage:
     shape = len(people), len(MPII_NAMES)
     joints: FloatArray = np.array([person["joints"] for person in people], np.float32).reshape(*shape, 2)
-    visible = np.array([person["joints_vis"] for person in people], np.float32).reshape(shape) > 0
+    visible = read_numbers([person["joints_vis"] for person in people], f"image {file.name}: joints_vis", shape) > 0
     keypoints, states = make_labels(file, joints, visible)
     labelled = visible.any(axis=1)
     regions = [_person_region(people[int(n)]) for n in np.flatnonzero(~labelled)]
@@ -121,9 +137,9 @@ def _head_size_px(person: Mapping[str, Any]) -> float:
     """Return the size of a head as in the evaluation of MPII, px. NaN without a head box."""
     if "head_box" not in person:
         return math.nan
-    box = np.array(person["head_box"], np.float32)
-    if box.shape != (4,):
+    if np.shape(person["head_box"]) != (4,):
         raise ValueError(f"head_box: expected [x1, y1, x2, y2], got {person['head_box']}")
+    box = read_numbers(person["head_box"], "head_box", (4,))
     return _HEAD_SHARE * float(np.linalg.norm(box[2:] - box[:2]))
 
 
@@ -131,5 +147,6 @@ def _person_region(person: Mapping[str, Any]) -> Region | None:
     """Return the area of a person from centre and scale. None if one is missing."""
     if "center" not in person or "scale" not in person:
         return None
-    centre, half = np.array(person["center"], np.float32), _PERSON_PX * float(person["scale"]) / 2
+    centre = read_numbers(person["center"], "center [x, y]", (2,))
+    half = _PERSON_PX * read_numbers(person["scale"], "scale", (1,), 0.0) / 2
     return Region(np.concatenate([centre - half, centre + half]).astype(np.float32))

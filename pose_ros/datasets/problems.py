@@ -10,39 +10,48 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import BoolArray, FloatArray
+from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import States
+from pose_ros.datasets.numbers import check_keypoints
 from pose_ros.datasets.sample import ABSENT, LABELLED
+
+
+class BadEntry(ValueError):
+    """Bad entry of a label file, reported with the name of the file."""
 
 
 class Problems:
     """Collector of problems in the labels of a data set.
 
     With ``strict``, the first problem raises ValueError. Otherwise bad entries are skipped, and one warning at the end
-    reports how many. Use it as ``with Problems(name, strict) as problems:``.
+    reports how many. Use it as ``with Problems(report, strict) as problems:``.
     """
 
-    def __init__(self, name: str, strict: bool) -> None:
-        self.name, self.strict = name, strict
+    def __init__(self, report: LabelReport, strict: bool) -> None:
+        self.name, self.strict, self._report = report.name, strict, report
         self.found: list[str] = []
 
     def add(self, problem: str) -> None:
         """Report a problem.
 
         Raises:
-            ValueError: If strict.
+            BadEntry: If strict.
         """
         if self.strict:
-            raise ValueError(f"{self.name}: {problem}; fix the entry, or set strict: false to skip bad entries")
+            raise BadEntry(f"{self.name}: {problem}; fix the entry, or set strict: false to skip bad entries")
         self.found.append(problem)
+        self._report.left_out["bad entries"] += 1
 
     def try_read(self, read: Callable[..., Any], *arguments: Any) -> Any:
         """Call a reader and return its result, or None if it raises an error about the labels."""
         try:
             return read(*arguments)
+        except BadEntry:
+            raise  # reported already, by a reader of a part of this entry
         except KeyError as error:
             self.add(f"entry: expected the key {error.args[0]!r}, got an entry without this key")
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             self.add(str(error.args[0]) if error.args else repr(error))
             return None
 
@@ -63,29 +72,6 @@ class Problems:
         if kind is None and self.found:
             count, first = len(self.found), self.found[0]
             warnings.warn(f"{self.name}: bad entries skipped: {count}, the first: {first}", stacklevel=2)
-
-
-def check_keypoints(keypoints: FloatArray, labelled: BoolArray, size_wh: Sequence[int] | None) -> None:
-    """Check labelled positions against the image size.
-
-    Positions a few pixels outside the image are common and allowed. ``AnnotatedImage.to_sample`` makes them ABSENT.
-    Positions further outside than one image size belong to another image or have another unit.
-
-    Args:
-        keypoints: (N, K, 2) positions.
-        labelled: (N, K) keypoints to check.
-        size_wh: Width and height of the image, in the unit of the positions. None = check for finite numbers only.
-
-    Raises:
-        ValueError: If a position is not a finite number or is far outside the image.
-    """
-    xy = keypoints[labelled]
-    if not np.isfinite(xy).all():
-        raise ValueError("keypoints: expected finite numbers, got NaN or infinity")
-    if size_wh is not None and len(xy) and ((xy < -np.array(size_wh)) | (xy > 2 * np.array(size_wh))).any():
-        raise ValueError(
-            f"keypoints: expected x in 0 to {size_wh[0]} and y in 0 to {size_wh[1]}, got {xy.tolist()}; check the unit"
-        )
 
 
 def make_labels(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatArray, States]:

@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import BoolArray, ByteArray, FloatArray
+from pose_ros.datasets.numbers import read_numbers
 
 Mask = ByteArray
 
+_MOST_PIXELS = 1e12  # of any image
 _SHIFT = 4  # fractional bits of the coordinates that OpenCV gets
 
 
@@ -52,12 +54,20 @@ class Region:
 
 
 def make_region(box: FloatArray, segmentation: Any = None) -> Region:
-    """Make a region from a box and a COCO ``segmentation``, which may be polygons or run lengths."""
+    """Make a region from a box and a COCO ``segmentation``, which may be polygons or run lengths.
+
+    Raises:
+        ValueError: If the polygons have no finite positions, or the run lengths have no size and counts.
+    """
     if isinstance(segmentation, Mapping) and {"size", "counts"} <= segmentation.keys():
-        return Region(box, run_lengths=segmentation)
+        return Region(box, run_lengths=_check_run_lengths(segmentation))
     if isinstance(segmentation, list):  # COCO's origin is the corner of the first pixel, ours is its centre
-        polygons = [np.asarray(part, np.float32).reshape(-1, 2) - 0.5 for part in segmentation if len(part) >= 6]
-        return Region(box, tuple(polygons))
+        corners = [
+            read_numbers(part, "segmentation: x and y of each corner", ((np.size(part) + 1) // 2, 2))
+            for part in segmentation
+            if np.size(part) >= 6
+        ]
+        return Region(box, tuple(part.astype(np.float32) - np.float32(0.5) for part in corners))
     return Region(box)
 
 
@@ -75,14 +85,25 @@ def enlarge_boxes(boxes: FloatArray, fraction: float) -> FloatArray:
     return np.concatenate([boxes[:, :2] - margin[:, None], boxes[:, 2:] + margin[:, None]], axis=1).astype(np.float32)
 
 
+def _check_run_lengths(run_lengths: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Check that the size is two numbers, and that the counts are whole numbers or a text."""
+    size, counts = read_numbers(run_lengths["size"], "segmentation: size", (2,), 0.0), run_lengths["counts"]
+    if not isinstance(counts, (str, bytes)):
+        runs = read_numbers(counts, "segmentation: counts", (np.size(counts),), 0.0, _MOST_PIXELS)
+        counts = runs.astype(np.int64).tolist()
+    return {"size": size.astype(int).tolist(), "counts": counts}
+
+
 def _decode_run_lengths(run_lengths: Mapping[str, Any], shape_hw: tuple[int, ...]) -> BoolArray | None:
     """Decode run lengths to (H, W) bool. None if they cannot be decoded or have another image size."""
     if tuple(run_lengths["size"]) != tuple(shape_hw):
         return None
     counts = run_lengths["counts"]
     if isinstance(counts, list):  # alternating runs outside and inside, column by column
+        if sum(counts) != np.prod(shape_hw):
+            return None
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-        return inside.reshape(shape_hw[::-1]).T if inside.size == np.prod(shape_hw) else None
+        return inside.reshape(shape_hw[::-1]).T
     try:
         from pycocotools import mask
     except ImportError:

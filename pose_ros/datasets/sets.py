@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import add_extra_labels, read_extra
 from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture, read_negatives
+from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import Gates
 from pose_ros.datasets.lsp import read_lsp
 from pose_ros.datasets.mpii import read_mpii
@@ -20,6 +21,7 @@ from pose_ros.settings import CheckedSettings, setting
 from pose_ros.skeleton import Skeleton
 
 FORMATS = ("coco", "lsp", "mpii", "yolo", "negatives", "synthetic")
+_WITH_CATEGORIES = ("coco", "yolo")
 _SYNTHETIC_IMAGES = 10_000
 
 
@@ -37,6 +39,9 @@ class DataConfig(CheckedSettings):
     images: str = setting("", "Folder of the images; default: folder of the labels. YOLO: see data.yaml.")
     split: str = setting("train", "Split of a YOLO data set: train, val or test.")
     keypoint_names: tuple[str, ...] = setting((), "Keypoint names, if the label file does not contain them.")
+    category: tuple[str, ...] = setting(
+        (), "Names or ids of the categories of people (coco, yolo); default: those with keypoints, by name."
+    )
     weight: float = setting(1.0, "How often this data set is sampled, relative to the others.", low=0.0, high=1e9)
     first: int = setting(0, "Use only the first N images; 0 = all, or 10000 for synthetic.", low=0, high=1_000_000_000)
     subset: str = setting("", "Text file with the names of the images to use, one per line.")
@@ -59,7 +64,10 @@ class DataConfig(CheckedSettings):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keypoint_names", tuple(self.keypoint_names))  # YAML gives a list
+        object.__setattr__(self, "category", tuple(self.category))
         super().__post_init__()
+        if self.category and self.format not in _WITH_CATEGORIES:
+            raise ValueError(f"category: expected a data set in the format coco or yolo, got format {self.format!r}")
 
 
 def open_mixture(configs: Sequence[DataConfig], skeleton: Skeleton, root: Path = Path()) -> Mixture:
@@ -91,31 +99,37 @@ def open_data_set(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -
     """
     if config.format == "synthetic":
         return SyntheticImages(skeleton, config.first or _SYNTHETIC_IMAGES)
-    images = _select_images(_read_images(config, skeleton, root), config, root)
+    report = LabelReport(config.labels or config.images)
+    images = _select_images(_read_images(config, skeleton, root, report), config, root)
     name = config.labels or config.images
     if not images:
         raise ValueError(f"data {name}: expected images, got none; check 'first', 'subset' and 'people'")
     if config.extra:
         extras = read_extra(root / config.extra, skeleton, _gates(config))
         images = add_extra_labels(images, extras, skeleton, _gates(config))
-    return ImageSet(name, skeleton, images, config.strict, config.cache)
+    return ImageSet(name, skeleton, images, config.strict, config.cache, report if config.labels else None)
 
 
-def _read_images(config: DataConfig, skeleton: Skeleton, root: Path) -> list[AnnotatedImage]:
+def describe_labels(data_sets: Sequence[Sequence[Sample]]) -> list[str]:
+    """Describe the label files of data sets in lines of text: what is read, and what is left out."""
+    reports = [data_set.report for data_set in data_sets if isinstance(data_set, ImageSet)]
+    return [line for report in reports if report is not None for line in report.lines()]
+
+
+def _read_images(config: DataConfig, skeleton: Skeleton, root: Path, report: LabelReport) -> list[AnnotatedImage]:
     labels, images = root / config.labels, root / (config.images or Path(config.labels).parent)
-    names, strict = config.keypoint_names, config.strict
-    ignore_others = config.others == "ignore" or (config.others == "auto" and config.format == "lsp")
+    names, categories = config.keypoint_names, config.category
+    others = config.others == "ignore" or (config.others == "auto" and config.format == "lsp")
+    common: dict[str, Any] = {"ignore_others": others, "strict": config.strict, "report": report}
     if config.format == "negatives":
         return read_negatives(images, skeleton)
     if config.format == "lsp":
-        return read_lsp(labels, images, skeleton, ignore_others=ignore_others, strict=strict)
+        return read_lsp(labels, images, skeleton, **common)
     if config.format == "mpii":
-        return read_mpii(labels, images, skeleton, ignore_others=ignore_others, strict=strict)
+        return read_mpii(labels, images, skeleton, **common)
     if config.format == "yolo":
-        return read_yolo(labels, skeleton, split=config.split, names=names, ignore_others=ignore_others, strict=strict)
-    return read_coco(
-        labels, images, skeleton, names=names, ignore_others=ignore_others, strict=strict, gates=_gates(config)
-    )
+        return read_yolo(labels, skeleton, split=config.split, names=names, categories=categories, **common)
+    return read_coco(labels, images, skeleton, names=names, gates=_gates(config), categories=categories, **common)
 
 
 def _gates(config: DataConfig) -> Gates:

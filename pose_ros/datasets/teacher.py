@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from pose_ros.consensus import Views, consensus
+from pose_ros.datasets.categories import list_keypoints
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
-from pose_ros.media.sources import read_image
+from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
+from pose_ros.media.sources import OnBroken, raise_error, read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
@@ -26,18 +28,25 @@ MIN_SCORE = 0.02
 """Keypoints with a lower score are not written."""
 
 
-def label_images(views: Views, files: Iterable[Path]) -> Iterator[tuple[Path, tuple[int, int], People]]:
+def label_images(
+    views: Views, files: Iterable[Path], on_broken: OnBroken = raise_error
+) -> Iterator[tuple[Path, tuple[int, int], People]]:
     """Estimate the people in each image file.
+
+    Args:
+        views: Teachers and their views.
+        files: Image files.
+        on_broken: Called with the error of each file that is missing or is not a complete image.
 
     Yields:
         The file, its (width, height) in px and its people.
-
-    Raises:
-        FileNotFoundError: If a file does not exist.
-        ValueError: If a file is not a complete image.
     """
     for file in files:
-        image = read_image(file)
+        try:
+            image = read_image(file)
+        except (ValueError, OSError) as error:
+            on_broken(error)
+            continue
         yield file, (image.shape[1], image.shape[0]), views.estimate(image)
 
 
@@ -70,7 +79,7 @@ def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict
         content = json.loads(path.read_text(encoding="utf-8"))
         category = content["categories"][0]
         limbs = tuple((a - 1, b - 1) for a, b in category["skeleton"])
-        skeleton = Skeleton("labels", tuple(category["keypoints"]), limbs)
+        skeleton = Skeleton("labels", tuple(list_keypoints(category)), limbs)
         names = {image["id"]: image["file_name"] for image in content["images"]}
         sizes = {image["file_name"]: (image["width"], image["height"]) for image in content["images"]}
         people: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}
@@ -86,9 +95,11 @@ def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict
 def _to_people(annotations: Sequence[dict[str, Any]], count: int) -> People:
     if not annotations:
         return People.empty(count)
-    keypoints = np.array([entry["keypoints"] for entry in annotations], np.float32).reshape(-1, count, 3)[..., :2]
-    scores = np.array([entry["keypoint_scores"] for entry in annotations], np.float32)
-    return People(keypoints, scores, np.array([entry["score"] for entry in annotations], np.float32))
+    named = [(entry, f"annotation {entry.get('id')}") for entry in annotations]
+    keypoints = [read_keypoints({"keypoints": entry["keypoints"]}, count, where)[:, :2] for entry, where in named]
+    scores = [read_scores(entry, count, where) for entry, where in named]
+    person_scores = [read_numbers(entry["score"], f"{where}: score", (), 0.0) for entry, where in named]
+    return People(np.array(keypoints, np.float32), np.array(scores, np.float32), np.array(person_scores, np.float32))
 
 
 def to_annotations(people: People) -> Iterator[dict[str, Any]]:

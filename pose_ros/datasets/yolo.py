@@ -13,10 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import FloatArray
-from pose_ros.datasets.images import AnnotatedImage
-from pose_ros.datasets.labels import map_labels, normalise_names
-from pose_ros.datasets.problems import Problems, check_keypoints
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, FloatArray
+from pose_ros.datasets.categories import Category, choose_categories
+from pose_ros.datasets.images import AnnotatedImage, fill_report
+from pose_ros.datasets.keypoint_names import normalise_names
+from pose_ros.datasets.label_report import LabelReport
+from pose_ros.datasets.labels import map_labels
+from pose_ros.datasets.numbers import check_keypoints, read_numbers
+from pose_ros.datasets.problems import Problems
+from pose_ros.datasets.regions import Region
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.media.sources import images_in
 from pose_ros.skeleton import COCO_17, Skeleton
@@ -30,8 +35,13 @@ def read_yolo(
     names: Sequence[str] = (),
     ignore_others: bool = False,
     strict: bool = True,
+    categories: Sequence[str] = (),
+    report: LabelReport | None = None,
 ) -> list[AnnotatedImage]:
     """Read the data set of a ``data.yaml``. An image without a text file contains no people.
+
+    The text file of ``images/train/a.jpg`` is ``labels/train/a.txt``. Otherwise it is next to the image, or in a folder
+    ``labels`` in or next to the folder of the image. People without keypoints become ignored areas.
 
     Args:
         labels: YAML file with ``path``, the folder or list of images of each split, ``kpt_shape`` and ``flip_idx``.
@@ -40,18 +50,27 @@ def read_yolo(
         names: Keypoint names of the data set. Empty = the names in the file, or those of COCO for 17 keypoints.
         ignore_others: See ``AnnotatedImage.ignore_others``.
         strict: Whether the first bad image raises ValueError. If False, bad images are skipped with a warning.
+        categories: Names or numbers of the classes of people. Empty = see ``choose_categories``.
+        report: Report to fill in.
 
     Raises:
         FileNotFoundError: If the YAML file does not exist.
-        ValueError: If the YAML file is invalid, or if ``strict`` and a line is bad or an image is missing.
+        ValueError: If the YAML file is invalid, if no image has a text file, if there are people but none with
+            keypoints, or if ``strict`` and a line is bad or an image is missing.
     """
     content = _load_yaml(labels)
     count, dims = _read_kpt_shape(content, labels)
     source = normalise_names(_read_names(content, names, count, labels))
     _check_flip(content, source, labels)
-    with Problems(str(labels), strict) as problems:
-        reader = _YoloReader(source, dims, _person_class(content), skeleton, ignore_others)
-        return problems.read_all(reader.annotated_image, ((file,) for file in _list_images(content, split, labels)))
+    report = report or LabelReport(str(labels))
+    classes = _Classes(_read_classes(content), categories, report)
+    with Problems(report, strict) as problems:
+        reader = _YoloReader(source, dims, classes, report, skeleton, ignore_others)
+        files = _list_images(content, split, labels)
+        read = problems.read_all(reader.annotated_image, ((file,) for file in files))
+    _check_text_files(files, report)
+    fill_report(report, read, skeleton)
+    return read
 
 
 def _load_yaml(file: Path) -> Mapping[str, Any]:
@@ -96,10 +115,27 @@ def _check_flip(content: Mapping[str, Any], names: tuple[str, ...], file: Path) 
         )
 
 
-def _person_class(content: Mapping[str, Any]) -> int:
+def _read_classes(content: Mapping[str, Any]) -> list[Category]:
     classes = content.get("names") or {}
     numbered = classes.items() if isinstance(classes, dict) else enumerate(classes)
-    return next((int(number) for number, name in numbered if name == "person"), 0)
+    return [Category(str(number), str(name)) for number, name in numbered]
+
+
+class _Classes:
+    """Classes of a data set. Counts the lines of each class that is not one of people."""
+
+    def __init__(self, listed: Sequence[Category], chosen: Sequence[str], report: LabelReport) -> None:
+        people = choose_categories(listed, chosen, report.name) if listed or chosen else []
+        self._listed = {category.key: category.name for category in listed}
+        self._people, self._report = {category.key for category in people}, report
+
+    def is_person(self, number: int) -> bool:
+        """Check whether a class is one of people. Without a list of classes, all are."""
+        key = str(number)
+        if key in self._people or not self._listed:
+            return True
+        self._report.left_out[f"lines of class {key} ({self._listed.get(key, 'not listed')})"] += 1
+        return False
 
 
 def _list_images(content: Mapping[str, Any], split: str, file: Path) -> list[Path]:
@@ -123,43 +159,82 @@ def _list_part(root: Path, part: str) -> list[Path]:
 class _YoloReader:
     source: tuple[str, ...]
     dims: int  # numbers per keypoint: 2 (x, y) or 3 (x, y, visible)
-    person_class: int
+    classes: _Classes
+    report: LabelReport
     skeleton: Skeleton
     ignore_others: bool
 
     def annotated_image(self, file: Path) -> AnnotatedImage:
         if not file.is_file():
             raise ValueError(f"image: expected an image file, got {file}, which does not exist")
-        people = self._read_people(_label_path(file))
+        text_file = _find_text_file(file)
+        people = self._read_people(text_file) if text_file else self._make_array([])
         boxes = np.concatenate([people[:, 1:3] - people[:, 3:5] / 2, people[:, 1:3] + people[:, 3:5] / 2], axis=1)
         points = people[:, 5:].reshape(len(people), len(self.source), self.dims)
-        keypoints = np.ascontiguousarray(points[..., :2])
-        visible = points[..., 2] > 0 if self.dims == 3 else (keypoints != 0).any(axis=2)
-        try:
-            check_keypoints(keypoints, visible, (1, 1))
-        except ValueError as error:
-            raise ValueError(f"{_label_path(file)}: {error}") from error
+        keypoints, visible = np.ascontiguousarray(points[..., :2]), self._are_visible(points)
+        labelled = visible.any(axis=1)
         states = np.where(visible, LABELLED, ABSENT).astype(np.uint8)
-        labels = map_labels(keypoints, states, self.source, self.skeleton)
-        return AnnotatedImage(file, *labels, boxes, ignore_others=self.ignore_others, relative=True)
+        labels = map_labels(keypoints[labelled], states[labelled], self.source, self.skeleton)
+        ignored = tuple(Region(box) for box in boxes[~labelled])
+        others = self.ignore_others
+        return AnnotatedImage(file, *labels, boxes[labelled], (), ignored, others, relative=True)
+
+    def _are_visible(self, points: AnyArray) -> BoolArray:
+        return np.asarray(points[..., 2] > 0 if self.dims == 3 else (points != 0).any(axis=-1))
 
     def _read_people(self, file: Path) -> FloatArray:
         """Read (N, 5 + dims * K) numbers: class, centre, size, keypoints."""
+        lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+        self.report.entries += sum(map(bool, lines))
+        rows = [self._read_line(values, f"{file}, line {number}") for number, values in enumerate(lines, 1) if values]
+        return self._make_array([row for row in rows if self.classes.is_person(int(row[0]))])
+
+    def _read_line(self, values: Sequence[str], where: str) -> DoubleArray:
         expected = 5 + self.dims * len(self.source)
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        rows = []
-        for number, line in enumerate(lines, 1):
-            values = line.split()
-            if values and len(values) != expected:
-                raise ValueError(f"{file}, line {number}: expected {expected} numbers, got {len(values)}")
-            if values and int(float(values[0])) == self.person_class:
-                rows.append([float(value) for value in values])
-        return np.array(rows, np.float32).reshape(-1, expected)
+        if len(values) != expected:
+            raise ValueError(f"{where}: expected {expected} numbers, got {len(values)}")
+        row = read_numbers(values, where, (expected,))
+        points = row[5:].reshape(-1, self.dims)
+        try:
+            check_keypoints(points[:, :2], self._are_visible(points), (1, 1))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+        if row[0] != int(row[0]) or (row[3:5] < 0).any() or (np.abs(row[1:5]) > 2).any():
+            raise ValueError(f"{where}: expected a class and a box of centre and size from 0 to 1, got {values[:5]}")
+        return row
+
+    def _make_array(self, rows: Sequence[DoubleArray]) -> FloatArray:
+        return np.array(rows, np.float32).reshape(-1, 5 + self.dims * len(self.source))
 
 
-def _label_path(image: Path) -> Path:
-    """Return the text file of an image. The last folder ``images`` of its path is replaced by ``labels``."""
-    parts = list(image.parent.parts)
+def _find_text_file(image: Path) -> Path | None:
+    return next((file for file in _list_text_files(image) if file.is_file()), None)
+
+
+def _list_text_files(image: Path) -> list[Path]:
+    """List the places of the text file of an image, the usual one first.
+
+    There, the last folder ``images`` of the path is replaced by ``labels``.
+    """
+    folder, parts = image.parent, list(image.parent.parts)
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
-    return Path(*parts) / f"{image.stem}.txt"
+    folders = [
+        Path(*parts),
+        folder,
+        folder / "labels",
+        folder.parent / "labels",
+        folder.parent / "labels" / folder.name,
+    ]
+    return [place / f"{image.stem}.txt" for place in folders]
+
+
+def _check_text_files(images: Sequence[Path], report: LabelReport) -> None:
+    without = [image for image in images if _find_text_file(image) is None]
+    if images and len(without) == len(images):
+        raise ValueError(
+            f"labels {report.name}: expected a text file per image, got none for {len(images)} images; the first "
+            f"should be {_list_text_files(images[0])[0]}"
+        )
+    if without:
+        report.notes["images without a text file are read as images without people"] += len(without)

@@ -7,11 +7,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
-from pose_ros.datasets.coco import group_by_image, load_coco, person_category
-from pose_ros.datasets.labels import normalise_names
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, Image
+from pose_ros.datasets.categories import collect_people
+from pose_ros.datasets.coco import load_coco, read_file_name
+from pose_ros.datasets.keypoint_names import normalise_names
+from pose_ros.datasets.label_report import LabelReport
+from pose_ros.datasets.labels import boxes_around
+from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_size
+from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.media.sources import read_image
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
 
 _HEAD_AND_NECK = (
@@ -36,6 +43,7 @@ class LabelledImage:
         crowds: (N,), whether an entry is a region of many people without individual keypoints.
         crowd_index: Crowd index of CrowdPose. None = not CrowdPose.
         lengths_px: Lengths that cannot be computed from the keypoints, by name, (N,) each, px. NaN = unknown.
+        size_wh: Width and height of the image according to the labels, px. None = not in the labels.
     """
 
     id: int | str
@@ -47,6 +55,7 @@ class LabelledImage:
     crowds: BoolArray
     crowd_index: float | None = None
     lengths_px: Mapping[str, AnyArray] = field(default_factory=dict)
+    size_wh: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -55,6 +64,17 @@ class LabelledImage:
     def ignored(self) -> BoolArray:
         """(N,), crowds and people without keypoints: detections there are neither correct nor false positives."""
         return np.asarray(self.crowds | ~self.labelled.any(axis=1))
+
+    def read_image(self) -> Image:
+        """Read the image file, (H, W, 3) BGR, rotated as its EXIF data say.
+
+        Raises:
+            FileNotFoundError: If the file does not exist.
+            ValueError: If the file cannot be read, or its size is not that in the labels.
+        """
+        image = read_image(self.file)
+        check_image_size(self.file, self.size_wh, (image.shape[1], image.shape[0]))
+        return image
 
 
 @dataclass(frozen=True)
@@ -66,15 +86,30 @@ class DataSet:
         skeleton: Skeleton of the labels.
         images: Images in the order of their ids.
         complete: Whether all people are labelled. If not, false positives and AP are not computed.
+        report: Report of the whole label file. None = no label file.
     """
 
     name: str
     skeleton: Skeleton
     images: tuple[LabelledImage, ...]
     complete: bool = True
+    report: LabelReport | None = None
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def check_rotation(self) -> None:
+        """Compare the image files that exist with the sizes in the labels: which side is longer.
+
+        Raises:
+            ValueError: If the labels are those of an image before its EXIF rotation.
+        """
+        for image in self.images:
+            if image.size_wh is None or not image.file.is_file():
+                continue
+            small = cv2.imread(str(image.file), cv2.IMREAD_REDUCED_GRAYSCALE_8)  # fast, and enough to see the sides
+            if small is not None and (small.shape[1] - small.shape[0]) * (image.size_wh[0] - image.size_wh[1]) < 0:
+                image.read_image()
 
     def select(self, first: int = 0, names: Collection[str] = ()) -> DataSet:
         """Select images.
@@ -92,29 +127,37 @@ class DataSet:
         return replace(self, images=tuple(images))
 
 
-def read_coco(labels: Path, images: Path | None = None) -> DataSet:
+def read_coco(labels: Path, images: Path | None = None, categories: Sequence[str] = ()) -> DataSet:
     """Read a COCO keypoint file, or one of CrowdPose, where areas are computed from the boxes.
+
+    A person without an area gets it from the box, and a person without a box gets it from the keypoints.
 
     Args:
         labels: JSON file of the labels.
         images: Folder that the entries ``file_name`` are relative to. Default: the folder of the labels, or its
             subfolder ``images``.
+        categories: Names or ids of the categories of people. Empty = see ``choose_categories``.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not a keypoint file.
+        ValueError: If the file is not a keypoint file, if a number is not finite or has the wrong sign or size, or if
+            the file has people but none with keypoints.
     """
-    content = load_coco(labels)
-    category = person_category(content["categories"], str(labels))
-    skeleton = skeleton_of(category.get("keypoints") or COCO_17.keypoint_names)
-    people = group_by_image(content, category)
+    content, report = load_coco(labels), LabelReport(str(labels))
+    people = collect_people(content, categories, report)
+    skeleton = skeleton_of(people.keypoint_names or COCO_17.keypoint_names)
     folder = images or _find_image_folder(labels.parent, content["images"])
-    read = [_to_labelled_image(entry, people[entry.get("id")], folder, len(skeleton)) for entry in content["images"]]
+    try:
+        read = [_to_labelled_image(entry, people.in_image(entry), folder, len(skeleton)) for entry in content["images"]]
+    except ValueError as error:
+        raise ValueError(f"labels {labels}: {error}") from error
     try:
         read.sort(key=lambda image: image.id)
     except TypeError as error:
         raise ValueError(f"labels {labels}: expected image ids of one type, got {error}") from error
-    return DataSet(str(labels), skeleton, tuple(read))
+    labelled = [image.labelled[~image.ignored] for image in read]
+    report.count(skeleton.keypoint_names, labelled, sum(int(image.ignored.sum()) for image in read))
+    return DataSet(str(labels), skeleton, tuple(read), report=report)
 
 
 def skeleton_of(names: Sequence[str]) -> Skeleton:
@@ -136,29 +179,28 @@ def flat_triples(keypoints: DoubleArray, present: BoolArray) -> DoubleArray:
 
 
 def _find_image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
-    next_to_labels = not entries or (folder / entries[0].get("file_name", "")).is_file()
+    next_to_labels = not entries or (folder / str(entries[0].get("file_name", ""))).is_file()
     return folder if next_to_labels or not (folder / "images").is_dir() else folder / "images"
 
 
 def _to_labelled_image(
     entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], folder: Path, count: int
 ) -> LabelledImage:
-    triples = np.array([_read_triples(annotation, count) for annotation in annotations]).reshape(-1, count, 3)
-    labelled = triples[..., 2] > 0
-    boxes = np.array([annotation.get("bbox", (0, 0, 0, 0)) for annotation in annotations], float).reshape(-1, 4)
-    crowd_index = entry.get("crowdIndex")
-    measured = BOX_FILL * boxes[:, 2] * boxes[:, 3]
+    if not isinstance(entry.get("id"), (int, float, str)):
+        raise ValueError(f"images: expected a number or text as id, got {entry.get('id')!r}")
+    size_wh, crowd_index = read_size(entry), entry.get("crowdIndex")
+    named = [(annotation, f"annotation {annotation.get('id')}") for annotation in annotations]
+    triples = np.array([read_keypoints(each, count, where, size_wh) for each, where in named]).reshape(-1, count, 3)
+    keypoints, labelled = triples[..., :2], triples[..., 2] > 0
+    states = np.where(labelled, LABELLED, ABSENT).astype(np.uint8)
+    around = boxes_around(keypoints.astype(np.float32), states).astype(float)
+    around[:, 2:] -= around[:, :2]
+    found = [read_box(each, where, size_wh) for each, where in named]
+    boxes = np.array([around[n] if box is None else box for n, box in enumerate(found)], float).reshape(-1, 4)
+    areas = BOX_FILL * boxes[:, 2] * boxes[:, 3]
     if crowd_index is None:
-        areas = [annotation.get("area", area) for annotation, area in zip(annotations, measured, strict=True)]
-        measured = np.array(areas, float)
+        given = [read_area(each, where, size_wh) for each, where in named]
+        areas = np.array([areas[n] if area is None else area for n, area in enumerate(given)], float)
     crowds = np.array([bool(annotation.get("iscrowd")) for annotation in annotations], bool)
-    file = folder / entry.get("file_name", f"{entry.get('id')}.jpg")
-    return LabelledImage(entry["id"], file, triples[..., :2], labelled, measured, boxes, crowds, crowd_index)
-
-
-def _read_triples(annotation: Mapping[str, Any], count: int) -> DoubleArray:
-    values = np.asarray(annotation.get("keypoints") or np.zeros(3 * count), float)
-    if values.shape != (3 * count,):
-        where = f"annotation {annotation.get('id')}"
-        raise ValueError(f"{where}: expected {count} keypoints x, y, v, got {values.size} numbers")
-    return values.reshape(count, 3)
+    file = folder / (read_file_name(entry) if "file_name" in entry else f"{entry['id']}.jpg")
+    return LabelledImage(entry["id"], file, keypoints, labelled, areas, boxes, crowds, crowd_index, size_wh=size_wh)

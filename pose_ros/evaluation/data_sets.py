@@ -22,13 +22,16 @@ FORMATS = ("coco", "lsp", "mpii")
 _NAMES = {"lsp": LSP_NAMES, "mpii": MPII_NAMES}
 
 
-def read_data(labels: Path, images: Path | None = None, format: str = "coco") -> DataSet:
+def read_data(
+    labels: Path, images: Path | None = None, format: str = "coco", categories: Sequence[str] = ()
+) -> DataSet:
     """Read a data set for evaluation.
 
     Args:
         labels: Label file.
         images: Folder of the images. Default: the folder of the labels.
         format: One of FORMATS. Use ``"coco"`` for CrowdPose. LSP labels one person per image.
+        categories: Names or ids of the categories of people in a COCO file. Empty = see ``choose_categories``.
 
     Raises:
         FileNotFoundError: If the file does not exist.
@@ -38,14 +41,16 @@ def read_data(labels: Path, images: Path | None = None, format: str = "coco") ->
     if format not in FORMATS:
         raise ValueError(f"--format: expected one of {', '.join(FORMATS)}, got {format!r}")
     if format == "coco":
-        return read_coco(labels, images)
+        return read_coco(labels, images, categories)
     skeleton = skeleton_of(_NAMES[format])
-    config = DataConfig(format=format, labels=str(labels), images=str(images or labels.parent))
+    config = DataConfig(
+        format=format, labels=str(labels), images=str(images or labels.parent), category=tuple(categories)
+    )
     image_set = open_data_set(config, skeleton)
     if not isinstance(image_set, ImageSet):
         raise ValueError(f"data {labels}: expected image files, got {type(image_set).__name__}")
     read = tuple(_to_labelled_image(image) for image in image_set.images)
-    return DataSet(str(labels), skeleton, read, complete=format != "lsp")
+    return DataSet(str(labels), skeleton, read, complete=format != "lsp", report=image_set.report)
 
 
 def data_of(samples: Sequence[Sample], skeleton: Skeleton) -> DataSet:

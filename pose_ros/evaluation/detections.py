@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
+from pose_ros.datasets.categories import id_key
+from pose_ros.datasets.keypoint_names import normalise_names
+from pose_ros.datasets.numbers import are_fractions, read_box, read_numbers
 from pose_ros.evaluation.data import DataSet, flat_triples
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, map_keypoints
@@ -53,8 +55,13 @@ class Detections:
 
 def to_detections(people: People, source: Skeleton, target: Skeleton) -> Detections:
     """Convert people to the skeleton of a data set, by keypoint name. Keypoints that ``source`` lacks are absent."""
-    keypoints, _ = map_keypoints(people.keypoints, people.scores, source, target)
+    keypoints, _ = map_keypoints(people.keypoints, people.scores, spell_usually(source), spell_usually(target))
     return _sort_by_score(keypoints.astype(float), people.person_scores.astype(float))
+
+
+def spell_usually(skeleton: Skeleton) -> Skeleton:
+    """Return a skeleton whose keypoint names have the usual spelling, as in labels."""
+    return replace(skeleton, keypoint_names=normalise_names(skeleton.keypoint_names))
 
 
 def read_results(file: Path, data: DataSet) -> list[Detections]:
@@ -62,20 +69,26 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file has a different format or different keypoints, or no result is of these images.
+        ValueError: If the file has a different format or different keypoints, if a number is not finite or has the
+            wrong sign or unit, or if no result is of these images.
     """
     if not file.is_file():
         raise FileNotFoundError(f"results: expected a file, got {file}, which does not exist")
     try:
         entries = json.loads(file.read_bytes())
-        by_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-        for entry in entries:
-            by_image[entry["image_id"]].append(entry)
+        keys = [id_key(entry["image_id"]) for entry in entries]
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"results {file}: expected a JSON list of people with image_id, got {error!r}") from error
-    if entries and not any(image.id in by_image for image in data.images):
+    by_image: dict[str, list[Mapping[str, Any]]] = {id_key(image.id): [] for image in data.images}
+    if entries and by_image.keys().isdisjoint(keys):
         raise ValueError(f"results {file}: expected image ids of {data.name}, got other image ids")
-    return [_parse_people(by_image[image.id], len(data.skeleton), file) for image in data.images]
+    count = len(data.skeleton)
+    for n, (key, entry) in enumerate(zip(keys, entries, strict=True)):
+        if key in by_image:
+            where = f"results {file}, entry {n} (image_id {key})"
+            by_image[key].append(_read_result(entry, count, where))
+    _check_unit([entry for people in by_image.values() for entry in people], f"results {file}")
+    return [_parse_people(by_image[id_key(image.id)], count) for image in data.images]
 
 
 def coco_entries(data: DataSet, detections: Sequence[Detections]) -> list[dict[str, Any]]:
@@ -88,17 +101,31 @@ def coco_entries(data: DataSet, detections: Sequence[Detections]) -> list[dict[s
     return entries
 
 
-def _parse_people(entries: Sequence[Mapping[str, Any]], count: int, file: Path) -> Detections:
-    for entry in entries:
-        numbers = len(entry.get("keypoints", ()))
-        if "score" not in entry or numbers != 3 * count:
-            got = f"{numbers} numbers and {'a' if 'score' in entry else 'no'} score"
-            raise ValueError(f"results {file}: expected people of {count} keypoints x, y, v with a score, got {got}")
+def _parse_people(entries: Sequence[Mapping[str, Any]], count: int) -> Detections:
     keypoints = np.array([entry["keypoints"] for entry in entries], float).reshape(-1, count, 3)[..., :2]
-    boxes = [entry.get("bbox") for entry in entries]
-    areas = np.array([box[2] * box[3] for box in boxes if box], float)
-    scores = np.array([entry["score"] for entry in entries], float)
-    return _sort_by_score(keypoints, scores, areas if all(boxes) else None)
+    boxes = [entry["bbox"] for entry in entries]
+    areas = None if any(box is None for box in boxes) else np.array([box[2] * box[3] for box in boxes], float)
+    return _sort_by_score(keypoints, np.array([entry["score"] for entry in entries], float), areas)
+
+
+def _read_result(entry: Mapping[str, Any], count: int, where: str) -> dict[str, Any]:
+    """Read keypoints (K, 3), score and bbox of a result. The third number of a keypoint has no meaning here."""
+    keypoints = entry.get("keypoints")
+    numbers = len(keypoints) if isinstance(keypoints, list) else 0
+    if "score" not in entry or numbers != 3 * count:
+        got = f"{numbers} numbers and {'a' if 'score' in entry else 'no'} score"
+        raise ValueError(f"{where}: expected people of {count} keypoints x, y, v with a score, got {got}")
+    return {
+        "keypoints": read_numbers(keypoints, f"{where}: keypoints", (count, 3)),
+        "score": float(read_numbers(entry["score"], f"{where}: score", ())),
+        "bbox": read_box(entry, where),
+    }
+
+
+def _check_unit(entries: Sequence[Mapping[str, Any]], where: str) -> None:
+    xy = np.array([entry["keypoints"][:, :2] for entry in entries])
+    if len(xy) and are_fractions(xy, (xy != 0).any(axis=-1)):
+        raise ValueError(f"{where}: expected positions in px, got fractions of the image size in all entries")
 
 
 def _sort_by_score(keypoints: DoubleArray, scores: DoubleArray, areas: DoubleArray | None = None) -> Detections:

@@ -118,7 +118,7 @@ def _keypoint_similarities(
 
 def _correct_image(image: LabelledImage, people: Detections, errors: ImageErrors, kind: int) -> Detections:
     keypoints = people.keypoints.copy()
-    for d, n in enumerate(errors.partners):
-        wrong = errors.kinds[d] == kind
+    for d in np.flatnonzero(errors.partners != NO_MATCH):
+        n, wrong = errors.partners[d], errors.kinds[d] == kind
         keypoints[d, wrong] = image.keypoints[n, wrong]
     return people.with_keypoints(keypoints)

@@ -14,7 +14,6 @@ from pose_ros.evaluation.detections import Detections
 from pose_ros.evaluation.errors import INVERSION, MISS, SWAP, ImageErrors
 from pose_ros.media.overlay import draw
 from pose_ros.media.sheet import add_title, arrange
-from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
@@ -88,7 +87,7 @@ def failure_sheets(
 
 def draw_failure(failure: Failure, skeleton: Skeleton) -> Image:
     """Draw a failure as a BGR image: two squares of SIDE_PX side by side, and the title above."""
-    crop, to_crop = _crop(read_image(failure.image.file), failure.box)
+    crop, to_crop = _crop(failure.image.read_image(), failure.box)
     labelled = failure.image.labelled[failure.labelled]
     truth = _to_people(to_crop(failure.image.keypoints[failure.labelled]), labelled)
     detected = _to_people(to_crop(failure.detections.keypoints), failure.detections.present)

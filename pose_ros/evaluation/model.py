@@ -13,7 +13,6 @@ from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections, to_detections
-from pose_ros.media.sources import read_image
 from pose_ros.people import People
 from pose_ros.preprocess import Preprocessor
 from pose_ros.skeleton import Skeleton
@@ -116,11 +115,11 @@ def run_model(model: PoseModel, data: DataSet, track: Track = iter) -> dict[str,
 
     Raises:
         FileNotFoundError: If an image is missing.
-        ValueError: If an image cannot be read.
+        ValueError: If an image cannot be read, or its size is not that in the labels.
     """
     results: dict[str, ModelResults] = {}
     for image in track(data.images):
-        for grouping, (people, times) in model.detect(read_image(image.file)).items():
+        for grouping, (people, times) in model.detect(image.read_image()).items():
             result = results.setdefault(grouping, ModelResults(model.skeleton, [], {stage: [] for stage in times}))
             result.detections.append(to_detections(people, model.skeleton, data.skeleton))
             for stage, time_ms in times.items():

@@ -18,6 +18,7 @@ from pose_ros.evaluation.errors import KINDS, count_kinds
 from pose_ros.evaluation.failures import failure_sheets
 from pose_ros.evaluation.plots import errors_plot, gains_plot
 from pose_ros.evaluation.scores import Evaluation
+from pose_ros.files import atomic_write
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1400px; margin: 2em auto; padding: 0 1em; color: #222 }
@@ -64,13 +65,18 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {"title": title, "notes": list(notes), "evaluations": {n: e.numbers() for n, e in evaluations.items()}}
-    (folder / "evaluation.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    _write_text(folder / "evaluation.json", json.dumps(content, indent=2))
     for name, evaluation in evaluations.items():
         entries = json.dumps(coco_entries(evaluation.data, evaluation.detections))
-        (folder / f"results_{name}.json").write_text(entries + "\n", encoding="utf-8")
+        _write_text(folder / f"results_{name}.json", entries)
     html = folder / "report.html"
-    html.write_text("\n".join(_page(title, evaluations, show_failures, notes)) + "\n", encoding="utf-8")
+    _write_text(html, "\n".join(_page(title, evaluations, show_failures, notes)))
     return html
+
+
+def _write_text(file: Path, text: str) -> None:
+    with atomic_write(file) as unfinished:
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
 def main_table(evaluations: Mapping[str, Evaluation]) -> list[list[str]]:

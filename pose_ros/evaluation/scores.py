@@ -13,7 +13,7 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.coco import Scores, average_precision
 from pose_ros.evaluation.data import DataSet
 from pose_ros.evaluation.data_sets import data_of
-from pose_ros.evaluation.detections import Detections, to_detections
+from pose_ros.evaluation.detections import Detections, spell_usually, to_detections
 from pose_ros.evaluation.errors import KINDS, ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
 from pose_ros.evaluation.model import ModelResults, PoseModel, SeveralViews, SharedPass, Track, run_model
 from pose_ros.evaluation.pck import Pck, correct_keypoints
@@ -110,7 +110,8 @@ def evaluate_model(
 
 def evaluate_results(data: DataSet, results: ModelResults) -> Evaluation:
     """Evaluate the results of a model."""
-    unknown = tuple(name for name in data.skeleton.keypoint_names if not _has_keypoint(results.skeleton, name))
+    skeleton, names = spell_usually(results.skeleton), data.skeleton.keypoint_names
+    unknown = tuple(name for name in names if not _has_keypoint(skeleton, name))
     return evaluate_detections(data, results.detections, unknown, results.times_ms)
 
 

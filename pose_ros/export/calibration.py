@@ -9,12 +9,12 @@ from pathlib import Path
 from pose_ros.arrays import AnyArray, Image
 from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
-from pose_ros.media.sources import Frame, ImageFiles, Source, open_source
+from pose_ros.media.sources import Frame, ImageFiles, OnBroken, Source, open_source, raise_error
 from pose_ros.preprocess import Preprocessor
 from pose_ros.runtime.runner import BuildProgress
 
 
-def images_of(path: str | Path, most: int) -> Iterator[Image]:
+def images_of(path: str | Path, most: int, on_broken: OnBroken = raise_error) -> Iterator[Image]:
     """Iterate over images of a file, folder, video or bag, spread evenly from its beginning to its end.
 
     The images are read one by one.
@@ -22,14 +22,15 @@ def images_of(path: str | Path, most: int) -> Iterator[Image]:
     Args:
         path: File, folder, video or bag.
         most: Maximum number of images.
+        on_broken: Called with the error of each image that cannot be read.
 
     Raises:
         FileNotFoundError: If the path does not exist.
-        ValueError: If there are no images, or one cannot be read.
+        ValueError: If there are no images.
     """
     if most < 1:
         raise ValueError(f"images: expected 1 or more, got {most}")
-    return (frame.image_bgr for frame in _select_frames(open_source(path), most))
+    return (frame.image_bgr for frame in _select_frames(open_source(path, on_broken=on_broken), most))
 
 
 def _select_frames(source: Source, most: int) -> Iterable[Frame]:
@@ -37,7 +38,8 @@ def _select_frames(source: Source, most: int) -> Iterable[Frame]:
         return islice(source, most)
     places = {place * source.count // most for place in range(most)}
     if isinstance(source, ImageFiles):  # skip reading the other files
-        return ImageFiles([source.files[place] for place in sorted(places)], source.path)
+        files = [source.files[place] for place in sorted(places)]
+        return ImageFiles(files, source.path, on_broken=source.on_broken)
     return (frame for frame in source if frame.index in places)
 
 

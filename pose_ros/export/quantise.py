@@ -20,7 +20,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,7 +131,8 @@ def quantise(
     quantised, kept = choose_nodes(network, options.keep, options.depthwise, options.unsigned)
     calibration = Calibration(input, images, progress)
     with atomic_write(target) as unfinished:
-        quantised_network = _quantise_nodes(network, quantised, calibration, options)
+        draft = unfinished.with_name("quantised.onnx")
+        quantised_network = _quantise_nodes(network, quantised, calibration, options, draft)
         onnx.helper.set_model_props(quantised_network, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})
         onnx.save(quantised_network, str(unfinished))
         _check_file(unfinished, calibration)
@@ -149,8 +149,18 @@ def quantise(
     )
 
 
-def _quantise_nodes(network: Any, names: Iterable[str], calibration: Calibration, options: QuantiseOptions) -> Any:
-    """Return the network with Q/DQ before the named nodes. TensorRT and OpenVINO expect Q/DQ there."""
+def _quantise_nodes(
+    network: Any, names: Iterable[str], calibration: Calibration, options: QuantiseOptions, draft: Path
+) -> Any:
+    """Return the network with Q/DQ before the named nodes. TensorRT and OpenVINO expect Q/DQ there.
+
+    Args:
+        network: Network in float32.
+        names: Nodes to quantise.
+        calibration: Images.
+        options: Options of quantisation.
+        draft: File for the quantiser, which writes only files.
+    """
     import onnx
     from onnxruntime import quantization
 
@@ -158,11 +168,10 @@ def _quantise_nodes(network: Any, names: Iterable[str], calibration: Calibration
     onnx.helper.set_model_props(network, {"onnx.quant.pre_process": "onnxruntime.quant"})
     methods = {"entropy": "Entropy", "percentile": "Percentile", "minmax": "MinMax"}
     activations = quantization.QuantType.QUInt8 if options.unsigned else quantization.QuantType.QInt8
-    with tempfile.TemporaryDirectory(prefix="quantise-") as folder, contextlib.redirect_stdout(io.StringIO()):
-        path = Path(folder) / "quantised.onnx"
+    with contextlib.redirect_stdout(io.StringIO()):
         quantization.quantize_static(
             network,
-            path,
+            draft,
             calibration,
             op_types_to_quantize=list(OPERATORS),
             per_channel=True,
@@ -178,7 +187,7 @@ def _quantise_nodes(network: Any, names: Iterable[str], calibration: Calibration
                 "QuantizeBias": False,  # TensorRT has no DequantizeLinear of int32
             },
         )
-        return onnx.load(str(path))
+        return onnx.load(str(draft))
 
 
 def _read_input(model: Path) -> InputSpec:

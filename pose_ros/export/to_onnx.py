@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import importlib.util
 import inspect
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ from pose_ros.checkpoint import load_checkpoint
 from pose_ros.export import bfloat16, compact, tensorrt_operators
 from pose_ros.export import check as export_check
 from pose_ros.fields import FRONT_HEADS, ModelSpec
+from pose_ros.files import atomic_write
 from pose_ros.models.model_file import write_spec
 from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork, make_front, round_weights
 from pose_ros.network.front import MAX_PEAKS
@@ -125,8 +125,9 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
         raise FileNotFoundError(
             f"export: expected a folder for {target.name}, got {target.parent}, which is not a folder"
         )
-    if target.is_dir():
-        raise ValueError(f"export: expected a file to write, got the folder {target}")
+    if target.exists() and not target.is_file():
+        kind = "folder" if target.is_dir() else "device"
+        raise ValueError(f"export: expected a file to write, got the {kind} {target}")
     size_wh = input_size(network.spec, options)
     _check_front(network.spec, size_wh, options)
     if options.compact and not network.zoo_name:
@@ -134,19 +135,18 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
     deployed = _deploy(network, options)
     float32_options = replace(options, half=False, bf16=False)
     reference = deployed if options == float32_options else _deploy(network, float32_options)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as folder:
-        traced, described = Path(folder) / "traced.onnx", Path(folder) / target.name
+    with atomic_write(target) as described:
+        traced = described.with_name("traced.onnx")
         _trace(deployed, traced, size_wh, options)
         write_spec(traced, deployed.spec, described)
         model = _check_file(described, deployed.spec, options)
-        runs = bfloat16.write_stand_in(described, Path(folder) / "runs.onnx") if options.bf16 else described
+        runs = bfloat16.write_stand_in(described, described.with_name("runs.onnx")) if options.bf16 else described
         check = partial(export_check.compare, runs, deployed, reference, options.batch, options.precision)
         shapes, differences = check(size_wh)
         if options.dynamic:
             check(_other_size(size_wh, network.spec))
         if options.compact:
             _check_weights(described, network)
-        described.replace(target)
     operators, remarks = tensorrt_operators.count_operators(model), tuple(tensorrt_operators.list_remarks(model))
     seconds = time.perf_counter() - start
     return ExportReport(target, deployed.spec, size_wh, shapes, differences, operators, remarks, seconds)

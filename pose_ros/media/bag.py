@@ -97,10 +97,17 @@ class Bag:
                 yield RecordedMessage(connection.topic, connection.msgtype, received_ns, bytes(data))
 
     def deserialise(self, message: RecordedMessage) -> Any:
-        """Convert a message to an object with the fields of its ROS type."""
+        """Convert a message to an object with the fields of its ROS type.
+
+        Raises:
+            ValueError: If the message is damaged.
+        """
         from rosbags.typesys import Stores, get_typestore
 
-        return get_typestore(Stores.ROS2_JAZZY).deserialize_cdr(message.data, message.type_name)
+        try:
+            return get_typestore(Stores.ROS2_JAZZY).deserialize_cdr(message.data, message.type_name)
+        except Exception as error:  # also errors of struct, NumPy and Unicode
+            raise ValueError(f"message: expected a {message.type_name}, got {error!r}") from error
 
     def rate_hz(self) -> float | None:
         """Return the images per second at the start of the bag, or None with fewer than two images."""

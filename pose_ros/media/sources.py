@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,6 +23,14 @@ FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
 _FALLBACK_RATE_HZ = 30.0
 _NS = 1_000_000_000
+
+OnBroken = Callable[[Exception], None]
+"""Called with the error of an image that cannot be read. The source goes on with the next one unless it raises."""
+
+
+def raise_error(error: Exception) -> None:
+    """Raise an error: a source stops at the first broken image."""
+    raise error
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,11 @@ class Frame:
 
 
 class Source(ABC):
-    """Sequence of frames that can be read several times. A broken file raises a ValueError with its name.
+    """Sequence of frames that can be read several times. Errors name the file.
 
     Attributes:
         path: File or folder.
+        on_broken: Called for each image that cannot be read. Its index is left out.
         count: Number of frames, None = unknown. For a video, the number in the file header.
         rate_hz: Frames per second.
     """
@@ -56,18 +65,26 @@ class Source(ABC):
     path: Path
     count: int | None
     rate_hz: float
+    on_broken: OnBroken = staticmethod(raise_error)
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...
 
 
-def open_source(path: str | Path, *, topic: str | None = None, convert: Converter = no_converter) -> Source:
+def open_source(
+    path: str | Path,
+    *,
+    topic: str | None = None,
+    convert: Converter = no_converter,
+    on_broken: OnBroken = raise_error,
+) -> Source:
     """Open a source of frames.
 
     Args:
         path: Video, image, folder of images, rosbag2 (folder, .mcap or .db3) or camera number.
         topic: Image topic of a bag. Not needed if the bag has only one.
         convert: Called for images of a bag with an unsupported encoding, see ``decode_message``.
+        on_broken: Called for each image that cannot be read.
 
     Raises:
         FileNotFoundError: If the path does not exist.
@@ -80,10 +97,10 @@ def open_source(path: str | Path, *, topic: str | None = None, convert: Converte
     if not path.exists():
         raise FileNotFoundError(f"source: expected a video, image, folder or bag, got {path}, which does not exist")
     if is_bag(path):
-        return BagImages(Bag(path, topic), convert)
+        return BagImages(Bag(path, topic), convert, on_broken)
     if path.is_dir():
-        return ImageFiles(images_in(path), path)
-    return ImageFiles([path], path) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
+        return ImageFiles(images_in(path), path, on_broken=on_broken)
+    return ImageFiles([path], path, on_broken=on_broken) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
 
 
 class Video(Source):
@@ -133,22 +150,35 @@ class Video(Source):
 class ImageFiles(Source):
     """Image files as frames at a fixed rate."""
 
-    def __init__(self, files: Sequence[Path], path: Path, rate_hz: float = FOLDER_RATE_HZ) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        path: Path,
+        rate_hz: float = FOLDER_RATE_HZ,
+        on_broken: OnBroken = raise_error,
+    ) -> None:
         self.path = path
+        self.on_broken = on_broken
         self.files = files
         self.count = len(files)
         self.rate_hz = rate_hz
 
     def __iter__(self) -> Iterator[Frame]:
         for index, file in enumerate(self.files):
-            yield Frame(read_image(file), index, file.name, round(index * _NS / self.rate_hz))
+            try:
+                image = read_image(file)
+            except (ValueError, OSError) as error:
+                self.on_broken(error)
+                continue
+            yield Frame(image, index, file.name, round(index * _NS / self.rate_hz))
 
 
 class BagImages(Source):
     """Images of a rosbag2."""
 
-    def __init__(self, bag: Bag, convert: Converter = no_converter) -> None:
+    def __init__(self, bag: Bag, convert: Converter = no_converter, on_broken: OnBroken = raise_error) -> None:
         self.bag = bag
+        self.on_broken = on_broken
         self.path = bag.path
         self.count = bag.count
         self.rate_hz = bag.rate_hz() or FOLDER_RATE_HZ
@@ -156,16 +186,20 @@ class BagImages(Source):
 
     def __iter__(self) -> Iterator[Frame]:
         for index, recorded in enumerate(self.bag.messages([self.bag.image_topic])):
-            message = self.bag.deserialise(recorded)
-            image, name = self._decode_image(recorded, message, index), f"{self.path.stem}_{index:06d}"
-            yield Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
+            try:
+                frame = self._read_frame(recorded, index)
+            except ValueError as error:
+                self.on_broken(error)
+                continue
+            yield frame
 
-    def _decode_image(self, recorded: RecordedMessage, message: Any, index: int) -> Image:
-        where = f"bag {self.path}, image {index} of {recorded.topic}"
+    def _read_frame(self, recorded: RecordedMessage, index: int) -> Frame:
         try:
-            return to_bgr(*decode_message(message, self._convert))
+            message = self.bag.deserialise(recorded)
+            image, name = to_bgr(*decode_message(message, self._convert)), f"{self.path.stem}_{index:06d}"
         except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
+            raise ValueError(f"bag {self.path}, image {index} of {recorded.topic}: {error}") from error
+        return Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -200,7 +234,10 @@ def _natural_key(file: Path) -> list[tuple[str, int]]:
 
 
 def _decode(data: bytes, where: str) -> Image:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:  # raised for some kinds of damage, the result is None for others
+        image = None
     if image is None or (data.startswith(b"\xff\xd8") and not _is_complete_jpeg(data)):
         raise ValueError(f"{where}: expected a complete image, got {len(data)} bytes, damaged or of another format")
     return image

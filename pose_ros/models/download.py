@@ -12,8 +12,9 @@ import http.client
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
@@ -41,6 +42,8 @@ def download(
     timeout_s: float = 30.0,
 ) -> None:
     """Download a file. An interrupted download, ``TARGET.part``, is resumed if the server supports it.
+
+    A link in place of ``TARGET.part`` is removed, and what it leads to is not touched.
 
     Several processes can download the same file at the same time. One downloads it, and the others wait.
 
@@ -106,10 +109,10 @@ def is_web_page(head: bytes) -> bool:
 def _lock_part(part: Path) -> Iterator[IO[bytes]]:
     """Open the unfinished file for appending, with an exclusive lock."""
     while True:
-        with part.open("ab") as file:
+        with _open_part(part) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
-                is_current = os.path.samestat(os.fstat(file.fileno()), part.stat())
+                is_current = os.path.samestat(os.fstat(file.fileno()), part.lstat())
             except FileNotFoundError:
                 is_current = False  # the process that we waited for has finished and renamed it
             if is_current:
@@ -121,9 +124,23 @@ def _lock_part(part: Path) -> Iterator[IO[bytes]]:
                 return
 
 
+def _open_part(part: Path) -> IO[bytes]:
+    """Open the unfinished file for appending. Symbolic links, hard links and pipes in its place are removed first."""
+    with suppress(FileNotFoundError):
+        state = part.lstat()
+        if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
+            _remove_part(part)
+    return open(part, "ab", opener=_open_nofollow)
+
+
+def _open_nofollow(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _fetch(url: str, file: IO[bytes], progress: DownloadProgress | None, timeout_s: float) -> None:
     tag = _tag_of(Path(file.name))
-    start = os.fstat(file.fileno()).st_size if tag.is_file() else 0  # tell() is wrong if another process has written
+    is_known = tag.is_file() and not tag.is_symlink()
+    start = os.fstat(file.fileno()).st_size if is_known else 0  # tell() is wrong if another process has written
     resume = {"Range": f"bytes={start}-", "If-Range": tag.read_text()} if start else {}
     try:
         answer = urlopen(Request(url, headers={"User-Agent": "pose_ros", **resume}), timeout=timeout_s)
@@ -152,7 +169,9 @@ def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress 
         raise OSError(errno.ENOSPC, f"{total - got} bytes do not fit into {free} free bytes", str(part.parent))
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
     if tag and not tag.startswith("W/"):  # a weak tag does not guarantee identical bytes
-        _tag_of(part).write_text(tag)
+        _tag_of(part).unlink(missing_ok=True)  # it may be a link
+        with open(_tag_of(part), "x", opener=_open_nofollow) as tag_file:
+            tag_file.write(tag)
     while piece := answer.read(CHUNK_BYTES):
         if got == 0 and (is_web_page(piece) or answer.headers.get_content_type() == "text/html"):
             raise ValueError(_web_page_message(answer.url))

@@ -42,8 +42,6 @@ class Checkpoints:
         path = self.folder / f"step_{step:08d}.pt"
         save_checkpoint(network, name, path, **{STATE: {**state, "step": step}})
         self._last = time.monotonic()
-        for unfinished in self.folder.glob(".step_*"):
-            unfinished.unlink()
         for old in self.files()[self.config.keep :]:
             old.unlink()
         return path

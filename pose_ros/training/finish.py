@@ -15,6 +15,7 @@ import yaml
 
 from pose_ros.checkpoint import save_checkpoint
 from pose_ros.config_file import to_plain
+from pose_ros.files import atomic_write
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.run_inputs import RunInputs
@@ -37,7 +38,8 @@ def finish(network: PoseNetwork, config: TrainingConfig, inputs: RunInputs, step
     folder = config.output
     save_checkpoint(network, config.network, folder / "model.pt")
     notes = [f"weights: {folder / 'model.pt'}", _export(network, folder / "model.onnx")]
-    (folder / "model.md").write_text(model_card(network, config, inputs, step, skipped), encoding="utf-8")
+    with atomic_write(folder / "model.md") as unfinished:
+        unfinished.write_text(model_card(network, config, inputs, step, skipped), encoding="utf-8")
     return [*notes, f"card: {folder / 'model.md'}"]
 
 

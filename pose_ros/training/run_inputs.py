@@ -10,7 +10,7 @@ import numpy as np
 
 from pose_ros.datasets.augment import Augmentation, TrainingStream, fit_sample
 from pose_ros.datasets.sample import Sample
-from pose_ros.datasets.sets import open_data_set, open_mixture
+from pose_ros.datasets.sets import describe_labels, open_data_set, open_mixture
 from pose_ros.fields import ModelSpec
 from pose_ros.network.model import PoseNetwork
 from pose_ros.skeleton import Skeleton
@@ -54,7 +54,8 @@ def open_run_inputs(config: TrainingConfig) -> RunInputs:
     mixture = open_mixture(config.data, skeleton)
     stream = TrainingStream(mixture, Augmentation(config.augmentation, skeleton), config.size_wh, config.seed)
     validation = ValidationSamples(config.validation, skeleton, config.size_wh)
-    notes = (weights, f"data: {len(mixture)} training images, {len(validation)} validation images")
+    counts = f"data: {len(mixture)} training images, {len(validation)} validation images"
+    notes = (weights, counts, *describe_labels(mixture.data_sets), *describe_labels(validation.data_sets))
     return RunInputs(network, stream, len(mixture), validation, notes)
 
 
@@ -63,8 +64,8 @@ class ValidationSamples(Sequence[Sample]):
 
     def __init__(self, config: ValidationConfig, skeleton: Skeleton, size_wh: tuple[int, int]) -> None:
         self._skeleton, self._size_wh = skeleton, size_wh
-        self._sets = [open_data_set(each, skeleton) for each in config.data]
-        places = [(part, index) for part, images in enumerate(self._sets) for index in range(len(images))]
+        self.data_sets = [open_data_set(each, skeleton) for each in config.data]
+        places = [(part, index) for part, images in enumerate(self.data_sets) for index in range(len(images))]
         count = min(config.samples, len(places))
         self._places = [places[i] for i in np.linspace(0, len(places) - 1, count).round().astype(int)]
 
@@ -73,7 +74,7 @@ class ValidationSamples(Sequence[Sample]):
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         part, place = self._places[index]
-        return fit_sample(self._sets[part][place], self._size_wh, self._skeleton)
+        return fit_sample(self.data_sets[part][place], self._size_wh, self._skeleton)
 
 
 @dataclass(frozen=True)

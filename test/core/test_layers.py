@@ -21,7 +21,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "fields": "arrays config_file skeleton",
     "files": "",
     "protobuf": "",
-    "config_file": "skeleton",
+    "config_file": "files skeleton",
     "preprocess": "arrays config fields",
     "decoder": "arrays config fields people similarity skeleton",
     "runtime": "arrays config fields files protobuf",
@@ -30,9 +30,11 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
     "pipeline": "arrays estimator people",
-    "media": "arrays config decoder fields people preprocess skeleton",
+    "media": "arrays config decoder fields files people preprocess skeleton",
     "datasets": "arrays consensus files media people settings similarity skeleton",
-    "evaluation": "arrays consensus datasets decoder estimator fields media people preprocess similarity skeleton",
+    "evaluation": (
+        "arrays consensus datasets decoder estimator fields files media people preprocess similarity skeleton"
+    ),
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields files models network protobuf skeleton",
     "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
@@ -42,10 +44,10 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     ),
     "live": "",
     "cli": (
-        "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields "
+        "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
         "media models network people pipeline preprocess ros runtime skeleton training"
     ),
-    "ros": "arrays config config_file estimator fields live media people pipeline runtime settings skeleton",
+    "ros": "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton",
 }
 """The whole rule: an arrow that is not here is forbidden. A test fails if an arrow here is no longer used."""
 ALLOWED_FILES = {"runtime/torch.py": "checkpoint network"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,19 @@ def camera_info(index: int) -> Any:
     return info(_header(index), height, width, "plumb_bob", np.zeros(5), k, np.zeros(9), p, 0, 0, region)
 
 
-def write_bag(folder: Path, topics: dict[str, list[Any]], storage: str = "sqlite3") -> Path:
-    """Write a bag. Message i of each topic is received 20 ms after stamp i."""
+def write_bag(
+    folder: Path,
+    topics: dict[str, list[Any]],
+    storage: str = "sqlite3",
+    damage: dict[int, Callable[[bytes], bytes]] | None = None,
+) -> Path:
+    """Write a bag. Message i of each topic is received 20 ms after stamp i, and changed by ``damage[i]``."""
     with Writer(folder, version=9, storage_plugin=STORAGES[storage]) as writer:
         for topic, messages in topics.items():
             connection = writer.add_connection(topic, messages[0].__msgtype__, typestore=TYPES)
             for index, message in enumerate(messages):
-                data = TYPES.serialize_cdr(message, message.__msgtype__)
+                data = bytes(TYPES.serialize_cdr(message, message.__msgtype__))
+                data = (damage or {}).get(index, bytes)(data)
                 writer.write(connection, STAMP_S * 1_000_000_000 + 20_000_000 + index * PERIOD_NS, data)
     return folder
 

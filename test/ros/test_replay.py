@@ -239,6 +239,37 @@ def test_it_waits_for_a_subscriber(graph: Any, replay: Replay, video: Path) -> N
     assert numbers(images) == list(range(COUNT))
 
 
+def wait_for_failures(graph: Any, child: subprocess.Popen[str]) -> list[str]:
+    """Wait for a replay that ends with a list of images that could not be read. Return the list."""
+    graph.until(lambda: child.poll() is not None, "the replay has finished")
+    output, error = child.communicate(timeout=EXIT_TIMEOUT_S)
+    lines = error.strip().splitlines()
+    (head,) = (index for index, line in enumerate(lines) if line.endswith("could not be read:"))
+    assert child.returncode == 1 and " images in " in output
+    return lines[head + 1 :]
+
+
+def test_a_broken_image_does_not_end_the_replay(graph: Any, replay: Replay, tmp_path: Path) -> None:
+    folder = recordings.write_images(tmp_path / "images", ["1.png", "2.png", "3.png"])
+    (folder / "2.png").write_bytes(b"no image")
+    images = graph.collect(Image, "image", 10)
+    (line,) = wait_for_failures(graph, replay(folder))
+    assert line.startswith(f"pose_ros: image {folder}/2.png: expected a complete image")
+    assert numbers(images) == [0, 2]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--frame-id", "mine"]], ids=["unchanged", "other frame"])
+def test_a_broken_message_does_not_end_the_replay(
+    graph: Any, replay: Replay, tmp_path: Path, arguments: list[str]
+) -> None:
+    messages = [recordings.image_message(index) for index in range(3)]
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": messages}, damage={1: lambda data: data[:6]})
+    images = graph.collect(Image, "image", 10)
+    (line,) = wait_for_failures(graph, replay(bag, *arguments))
+    assert line.startswith(f"pose_ros: bag {bag}, message 1 of /image: expected a sensor_msgs/msg/Image, got ")
+    assert numbers(images) == [0, 2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -250,6 +281,7 @@ def test_it_waits_for_a_subscriber(graph: Any, replay: Replay, video: Path) -> N
         pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
         pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
         pytest.param(["broken", "--wait", "0"], "2.png: expected a complete image", id="broken image"),
+        pytest.param(["broken", "--wait", "0", "--strict"], "2.png: expected a complete image", id="strict"),
         pytest.param(["bag", "--compressed"], "compressed: expected a video or images, got a bag", id="compressed bag"),
     ],
 )

@@ -11,12 +11,15 @@ import numpy as np
 from pose_ros.arrays import BoolArray
 from pose_ros.datasets.labels_file import HIDDEN, VISIBLE, LabelFile
 from pose_ros.datasets.synthetic.scene import SyntheticScene
+from pose_ros.files import unfinished_folder
 from pose_ros.media.results import write_image
 from pose_ros.skeleton import Skeleton
 
 
 def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skeleton) -> int:
-    """Write ``images/000001.png``, … and, at the end, ``labels.json``.
+    """Write ``images/000001.png``, … and ``labels.json``.
+
+    All files appear at the end, so that the labels of an earlier data set never belong to other images.
 
     Args:
         folder: Output folder, created if missing.
@@ -29,13 +32,16 @@ def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skele
     Raises:
         OSError: If a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     labels, people = LabelFile(folder / "labels.json", skeleton), 0
-    for number, scene in enumerate(scenes, start=1):
-        name, found = f"images/{number:06d}.png", list(to_annotations(scene))
-        write_image(folder / name, scene.image_bgr)
-        labels.add(name, scene.camera.size_wh, found)
-        people += len(found)
+    with unfinished_folder(folder) as draft:
+        for number, scene in enumerate(scenes, start=1):
+            name, found = f"images/{number:06d}.png", list(to_annotations(scene))
+            write_image(draft / name, scene.image_bgr)
+            labels.add(name, scene.camera.size_wh, found)
+            people += len(found)
+        for file in draft.glob("images/*.png"):
+            file.replace(folder / "images" / file.name)
     labels.close()
     return people
 

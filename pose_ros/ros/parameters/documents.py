@@ -12,6 +12,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from pose_ros.files import atomic_write
 from pose_ros.ros.parameters.declare import Parameter, parameters
 
 _YAML_HEAD = """\
@@ -100,7 +101,8 @@ def write_files(root: Path) -> None:
     for name, text in FILES.items():
         path = root / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text(), encoding="utf-8")
+        with atomic_write(path) as unfinished:
+            unfinished.write_text(text(), encoding="utf-8")
 
 
 def _describe(parameter: Parameter) -> str:

@@ -184,7 +184,7 @@ class Player:
 
     def _read_items(self) -> Iterator[RecordingItem]:
         if isinstance(self._source, BagImages):
-            return bag_items(self._source.bag, self._config.frame_id)
+            return bag_items(self._source.bag, self._config.frame_id, self._source.on_broken)
         return frame_items(iter(self._source), self._config.frame_id, self._config.compressed)
 
     def _publish(self, item: RecordingItem, stamp_ns: int) -> None:

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from pose_ros.media.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, RecordedMessage
-from pose_ros.media.sources import Frame
+from pose_ros.media.sources import Frame, OnBroken, raise_error
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message
 
 MESSAGE_TYPES: dict[str, Any] = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
@@ -53,21 +53,31 @@ class RecordingItem:
         return self.message
 
 
-def bag_items(bag: Bag, frame_id: str) -> Iterator[RecordingItem]:
-    """Read the images of a bag, and its calibrations if it has any. An empty frame_id keeps the recorded frame."""
+def bag_items(bag: Bag, frame_id: str, on_broken: OnBroken = raise_error) -> Iterator[RecordingItem]:
+    """Read the images of a bag, and its calibrations if it has any.
+
+    Args:
+        bag: The bag.
+        frame_id: Frame of the messages. Empty = the recorded frame.
+        on_broken: Called with the error of each message whose header, or with a frame_id whose content, is damaged.
+    """
     topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
     first_ns = None
-    for recorded in bag.messages(topics):
+    for index, recorded in enumerate(bag.messages(topics)):
         first_ns = recorded.received_ns if first_ns is None else first_ns
-        message = deserialize_message(recorded.data, MESSAGE_TYPES[recorded.type_name]) if frame_id else recorded
-        yield RecordingItem(
-            recorded.topic == bag.image_topic,
-            recorded.received_ns - first_ns,
-            recorded.stamp_ns,
-            recorded.received_ns,
-            frame_id or recorded.frame_id,
-            message,
-        )
+        try:
+            item = _bag_item(recorded, recorded.topic == bag.image_topic, recorded.received_ns - first_ns, frame_id)
+        except Exception as error:  # of struct, Unicode, or the type support of the middleware
+            where = f"bag {bag.path}, message {index} of {recorded.topic}"
+            on_broken(ValueError(f"{where}: expected a {recorded.type_name}, got {error!r}"))
+            continue
+        yield item
+
+
+def _bag_item(recorded: RecordedMessage, is_image: bool, time_ns: int, frame_id: str) -> RecordingItem:
+    message = deserialize_message(recorded.data, MESSAGE_TYPES[recorded.type_name]) if frame_id else recorded
+    frame = frame_id or recorded.frame_id
+    return RecordingItem(is_image, time_ns, recorded.stamp_ns, recorded.received_ns, frame, message)
 
 
 def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[RecordingItem]:

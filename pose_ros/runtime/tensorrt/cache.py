@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pose_ros.files import user_cache
+from pose_ros.files import clear_unfinished, user_cache
 from pose_ros.runtime.runner import Notify
 from pose_ros.runtime.tensorrt import file as engine_file
 from pose_ros.runtime.tensorrt.file import NOT_BUILT, Sidecar
@@ -132,7 +132,8 @@ class EngineCache:
     def prune(self, keep: Callable[[EngineEntry], bool]) -> list[EngineEntry]:
         """Remove the engines for which ``keep`` returns False. Engines that are being built are not removed.
 
-        Timings are removed with the last engine of their TensorRT and GPU. Other files are not touched.
+        Timings are removed with the last engine of their TensorRT and GPU. Unfinished files of killed processes are
+        always removed. Other files are not touched.
 
         Returns:
             The removed engines.
@@ -149,6 +150,7 @@ class EngineCache:
                     removed.append(entry)
         if removed:
             self._remove_unused_timings()
+        clear_unfinished(self.folder)
         return removed
 
     def _build_reason(self, plan: Path, key: EngineKey, reason: str) -> str:
@@ -222,7 +224,8 @@ def _build_and_write(
     try:
         engine_file.write_engine(plan, data, sidecar)
     except OSError as error:
-        notify(f"engine {plan.name}: cannot be stored in {plan.parent} ({error.strerror}): every start will build it")
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        notify(f"engine {plan.name}: cannot be stored in {plan.parent} ({reason}): every start will build it")
     return data
 
 

@@ -178,10 +178,8 @@ def write(path: Path, data: bytes) -> None:
     Raises:
         OSError: If the folder cannot be written or the disk is full.
     """
-    with atomic_write(path) as unfinished, unfinished.open("xb") as file:
+    with atomic_write(path, follow_links=False) as unfinished, unfinished.open("xb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read(path: Path, what: str, most_bytes: int) -> bytes:

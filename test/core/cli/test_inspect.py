@@ -12,7 +12,7 @@ from pose_ros.cli.data import inspect, synthetic
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.preview import draw_sample
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
-from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations
+from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations, write_scenes
 from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.media.sheet import arrange
 from pose_ros.media.sources import read_image
@@ -103,6 +103,19 @@ def test_settings_without_a_configuration_are_rejected(labels):
     assert "--set: expected a training configuration as source" in str(result.exception)
 
 
+def test_an_interrupted_data_set_replaces_nothing(tmp_path):
+    def interrupt():
+        yield SyntheticImages(COCO_17, 3, (96, 80), 4, 6).scene(0)
+        raise KeyboardInterrupt
+
+    write_scenes(tmp_path, map(SyntheticImages(COCO_17, 2, (96, 80), 4, 5).scene, range(2)), COCO_17)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    assert len(before) == 3
+    with pytest.raises(KeyboardInterrupt):
+        write_scenes(tmp_path, interrupt(), COCO_17)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+
+
 def test_synthetic_scenes_are_written_to_files(tmp_path):
     command = typer.Typer()
     command.command()(synthetic)
@@ -147,3 +160,49 @@ def has_hidden_keypoints(scene):
 )
 def test_run_lengths_go_down_the_columns(mask, counts):
     assert encode_run_lengths(np.array(mask, bool)) == {"size": [2, 2], "counts": counts}
+
+
+def test_the_labels_are_reported(labels, tmp_path):
+    content = json.loads(labels.read_text())
+    content["categories"].append({**content["categories"][0], "id": 2, "name": "dog"})
+    content["annotations"].append({**content["annotations"][0], "id": 2, "category_id": 2})
+    labels.write_text(json.dumps(content))
+    result = run(labels, "-o", tmp_path / "sheet.png", "-n", 1, "--plain")
+    assert f"{labels}: 1 images, 1 people, 18 keypoints, 0 ignored areas" in result.output
+    assert f"{labels}: labelled keypoints: nose 1, neck 1, " in result.output
+    assert f"{labels}: left out: 1 annotations of category dog (2)" in result.output
+    both = run(labels, "-o", tmp_path / "sheet.png", "-n", 1, "--plain", "--category", "1", "--category", "dog")
+    assert f"{labels}: 1 images, 2 people" in both.output and "left out" not in both.output
+
+
+def test_a_category_needs_a_label_file(tmp_path):
+    (tmp_path / "run.yaml").write_text("network: x")
+    result = run(tmp_path / "run.yaml", "--category", "dog")
+    assert "--category: expected a label file as source" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("case", "source"),
+    [
+        ("coco_roboflow_root", "labels.json"),
+        ("coco_two_kinds_of_people", "labels.json"),
+        ("coco_bbox_zero", "labels.json"),
+        ("coco_bbox_empty", "labels.json"),
+        ("yolo_cls1", "data.yaml"),
+    ],
+)
+def test_all_people_of_reported_cases_are_shown(shared, tmp_path, case, source):
+    folder = shared / "cases" / case
+    if not folder.is_dir():
+        pytest.skip(f"the folder of reported cases is missing ({folder})")
+    result = run(folder / source, "--images", folder / "images", "-o", tmp_path / "x.jpg", "-n", 8, "--plain")
+    assert result.exit_code == 0, result.output
+    assert "2 images, 8 people, 141 keypoints" in result.output and "per sample: 3.75 people" in result.output
+
+
+def test_fractions_of_a_reported_case_are_rejected(shared, tmp_path):
+    folder = shared / "cases" / "coco_normalised"
+    if not folder.is_dir():
+        pytest.skip(f"the folder of reported cases is missing ({folder})")
+    result = run(folder / "labels.json", "--images", folder / "images", "-o", tmp_path / "x.jpg", "--plain")
+    assert "annotation 1: keypoints: expected positions in px, got fractions" in str(result.exception)

@@ -324,17 +324,24 @@ def write_noise(path: Path, count: int = 500) -> int:
     return count
 
 
+def is_written(folder: Path) -> bool:
+    """Return whether some frames of an annotated video are on the disk, in the unfinished file."""
+    return any(file.stat().st_size > EMPTY_MP4_BYTES for file in folder.glob(".unfinished-*/file.mp4"))
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_leaves_valid_files(tmp_path: Path, number: signal.Signals, code: int) -> None:
     count = write_noise(tmp_path / "walk.avi")
     child = process("video", "walk.avi", "-o", "drawn.mp4", "--coco", "people.json", *FAST, cwd=tmp_path)
     deadline = time.monotonic() + TIMEOUT_S
     drawn = tmp_path / "drawn.mp4"
-    while not (drawn.exists() and drawn.stat().st_size > EMPTY_MP4_BYTES) and time.monotonic() < deadline:
+    while not is_written(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert not drawn.exists()
     os.kill(child.pid, number)
     _, error = child.communicate(timeout=TIMEOUT_S)
     assert child.returncode == code, error
     assert "Traceback" not in error
     assert json.loads((tmp_path / "people.json").read_text()) == []
     assert 0 < len(list(open_source(drawn))) < count
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["drawn.mp4", "people.json", "walk.avi"]

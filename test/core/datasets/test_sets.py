@@ -6,9 +6,9 @@ import pickle
 import warnings
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from label_files import make_annotation, standing_person, write_coco, write_image, write_yolo
 
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import add_extra_labels, read_extra
@@ -23,35 +23,6 @@ from pose_ros.datasets.yolo import read_yolo
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18, Skeleton
 
 SHARED = Path(os.environ.get("POSE_ROS_SHARED", Path(__file__).parents[3].parent / "shared"))
-COCO_CATEGORY = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoint_names)}
-
-
-def write_image(folder, name="a.jpg", size_wh=(120, 100)):
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(0).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
-    cv2.imwrite(str(folder / name), pixels)
-    return folder / name
-
-
-def standing_person(skeleton=COCO_17, x=60.0, y=10.0, height=80.0):
-    return skeleton.standing * height + (x, y)
-
-
-def make_annotation(number=1, xy=None, visible=2, **more):
-    xy = standing_person() if xy is None else xy
-    triples = np.column_stack([xy, np.broadcast_to(visible, len(xy))])
-    low, size = xy.min(axis=0), np.ptp(xy, axis=0)
-    box = [float(value) for value in (*low, *size)]
-    entry = {"id": number, "image_id": 1, "category_id": 1, "iscrowd": 0, "bbox": box}
-    return {**entry, "keypoints": triples.ravel().tolist(), "num_keypoints": int((triples[:, 2] > 0).sum()), **more}
-
-
-def write_coco(folder, annotations, entry=None, category=COCO_CATEGORY, name="labels.json"):
-    write_image(folder)
-    entries = [{"id": 1, "file_name": "a.jpg", "width": 120, "height": 100, **(entry or {})}]
-    content = {"images": entries, "annotations": annotations, "categories": [category]}
-    (folder / name).write_text(json.dumps(content))
-    return folder / name
 
 
 def state_of(annotated, name, skeleton, person=0):
@@ -354,18 +325,6 @@ def test_mpii_mat(tmp_path):
     np.testing.assert_allclose(
         annotated.keypoints[0, COCO_17.index("left_hip")], joints[MPII_NAMES.index("left_hip")], atol=1e-4
     )
-
-
-def write_yolo(folder, line=None, **content):
-    write_image(folder / "images" / "train", "a.jpg", (200, 100))
-    write_image(folder / "images" / "train", "b.jpg", (200, 100))
-    (folder / "labels" / "train").mkdir(parents=True)
-    xy = standing_person() / (200, 100)
-    keypoints = " ".join(f"{x:.6f} {y:.6f} 2" for x, y in xy)
-    (folder / "labels" / "train" / "a.txt").write_text(line or f"0 0.3 0.5 0.2 0.8 {keypoints}\n")
-    content_yaml = {"path": ".", "train": "images/train", "kpt_shape": [17, 3], "names": {0: "person"}, **content}
-    (folder / "data.yaml").write_text(json.dumps(content_yaml))
-    return folder / "data.yaml"
 
 
 def test_yolo_labels_are_fractions_of_the_image_size(tmp_path):

@@ -98,6 +98,13 @@ def test_images_without_people() -> None:
     assert count_kinds(errors, 17).sum() == 0
 
 
+def test_people_in_an_image_without_labels_are_false_positives() -> None:
+    data = data_set(labels_of(person_at(100)), labels_of(number=2))
+    evaluation = evaluate_detections(data, [detections_of(person_at(100)), detections_of(person_at(300))])
+    assert evaluation.scores["AP"] == pytest.approx(1)
+    assert (evaluation.numbers()["missed_people"], evaluation.numbers()["false_people"]) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("order", "partners"), [(None, [0, 1]), ([1, 0], [NO_MATCH, 0])], ids=["best score first", "most similar first"]
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -472,6 +474,28 @@ def test_random_weights_have_no_licence(tmp_path: Path, monkeypatch: pytest.Monk
     assert code == 0, text
     assert "random weights" in read_description(tmp_path / "tiny.onnx")
     assert read_shapes(tmp_path / "tiny.onnx")["image"] == (None, 64, 96, 3)
+
+
+KILLED_EXPORT = """
+import os, signal, sys
+from pose_ros.cli import main
+from pose_ros.export import check
+check.compare = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+main()
+"""
+
+
+def test_a_killed_export_keeps_the_earlier_file_and_the_next_export_removes_its_files(tmp_path: Path) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"earlier")
+    arguments = ["export", "--network", "movenet_lightning", "--random", "-o", str(target)]
+    done = subprocess.run([sys.executable, "-c", KILLED_EXPORT, *arguments], capture_output=True, check=False)
+    assert done.returncode == -9 and target.read_bytes() == b"earlier"
+    assert len(list(tmp_path.glob(".unfinished-*"))) > 0
+    script = "from pose_ros.cli import main; main()"
+    subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx"]
+    assert PoseEstimator.load(target).spec.name
 
 
 @pytest.mark.parametrize(

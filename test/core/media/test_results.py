@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import recordings
 
-from pose_ros.media.results import FOURCC, CocoResults, JsonLines, VideoFile, image_id, write_image
+from pose_ros.media.results import FOURCC, CocoResults, JsonLines, VideoFile, check_image_ids, image_id, write_image
 from pose_ros.media.sources import Frame, open_source
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
@@ -78,10 +78,17 @@ def test_coco_needs_different_ids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("000000000785.jpg", 785), ("walk_000012", 12), ("cam2_frame31.png", 31), ("photo.jpg", 3), ("a.b7.jpg", 7)],
+    [
+        ("000000000785.jpg", 785),
+        ("walk_000012", 12),
+        ("cam2_frame31.png", 31),
+        ("photo.jpg", 3),
+        ("a.b7.jpg", 7),
+        ("v1.2024_000012", 12),
+    ],
 )
 def test_image_ids(name: str, expected: int) -> None:
-    assert image_id(frame(name)) == expected
+    assert image_id(name, 3) == expected
 
 
 @pytest.mark.parametrize("suffix", FOURCC)
@@ -111,6 +118,34 @@ def test_a_video_without_frames_writes_no_file(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "walk.mp4", 10):
         pass
     assert not (tmp_path / "walk.mp4").exists()
+
+
+def test_a_video_with_missing_frames_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV reports no error, for example of a codec."""
+    (tmp_path / "walk.mp4").write_bytes(b"earlier")
+    video = VideoFile(tmp_path / "walk.mp4", 10)
+    for index in range(3):
+        video.write(recordings.frame_image(index))
+    monkeypatch.setattr("pose_ros.media.results._count_frames", lambda file: 2)
+    with pytest.raises(OSError, match=r"video .*walk.mp4: expected 3 frames in the file, got 2"):
+        video.close()
+    assert (tmp_path / "walk.mp4").read_bytes() == b"earlier" and not list(tmp_path.glob(".*"))
+
+
+def test_files_of_a_run_that_failed_before_its_first_frame_are_not_written(tmp_path: Path) -> None:
+    for kind in (JsonLines, CocoResults):
+        path = tmp_path / "people"
+        path.write_text("earlier")
+        arguments = (path, OPENPOSE_18, "name") if kind is JsonLines else (path, OPENPOSE_18)
+        with pytest.raises(KeyboardInterrupt), kind(*arguments):
+            raise KeyboardInterrupt
+        assert path.read_text() == "earlier" and list(tmp_path.iterdir()) == [path]
+
+
+def test_image_ids_are_compared_before_a_run() -> None:
+    check_image_ids(["7.png", "8.png", "photo.png", "v1.2024_000000"])
+    with pytest.raises(ValueError, match=r"got 3 for 3.png and photo.png; rename one of them"):
+        check_image_ids(["1.png", "2.png", "3.png", "photo.png"])
 
 
 def test_images(tmp_path: Path) -> None:

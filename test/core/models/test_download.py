@@ -115,6 +115,32 @@ def test_a_file_is_downloaded_without_leftovers(site: Site, tmp_path: Path, chec
     assert calls[-1] == (len(BODY), len(BODY)) and calls == sorted(calls) and len(calls) > 2
 
 
+LINKS = {"symbolic": Path.symlink_to, "hard": Path.hardlink_to}
+
+
+@pytest.mark.parametrize("name", ["model.pth.part", "model.pth.part.tag"])
+@pytest.mark.parametrize("link", LINKS)
+def test_links_in_place_of_unfinished_files_are_never_followed(
+    site: Site, tmp_path: Path, name: str, link: str
+) -> None:
+    folder, precious = tmp_path / "models", tmp_path / "precious"
+    folder.mkdir()
+    precious.write_bytes(b"precious")
+    if name.endswith(".tag"):
+        download_half(site, folder / "model.pth")
+        (folder / name).unlink()
+    LINKS[link](folder / name, precious)
+    download(site.url, folder / "model.pth", f"sha256:{SHA256}")
+    assert precious.read_bytes() == b"precious" and (folder / "model.pth").read_bytes() == BODY
+    assert file_names(folder) == ["model.pth"]
+
+
+def test_a_pipe_in_place_of_an_unfinished_file_is_removed(site: Site, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "model.pth.part")
+    download(site.url, tmp_path / "model.pth", f"sha256:{SHA256}")
+    assert file_names(tmp_path) == ["model.pth"]
+
+
 def test_md5_checksums_are_supported(site: Site, tmp_path: Path) -> None:
     digits = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
     download(site.url, tmp_path / "model.pth", f"md5:{digits}")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-from tiny_training import DOTS, Dots, first_box_target, tiny_network  # noqa: E402
+from label_files import make_annotation, write_coco  # noqa: E402
+from tiny_training import DOTS, Dots, first_box_target, make_config, tiny_network  # noqa: E402
 
 from pose_ros.checkpoint import loading, save_checkpoint  # noqa: E402
 from pose_ros.checkpoint.reading import read_file  # noqa: E402
@@ -28,6 +29,7 @@ from pose_ros.training.optimisation import (  # noqa: E402
     rate_factor,
     restore_optimiser,
 )
+from pose_ros.training.run_inputs import open_run_inputs  # noqa: E402
 from pose_ros.training.start import build_initial_network  # noqa: E402
 
 
@@ -262,3 +264,13 @@ def test_mismatched_weights_are_refused_or_reported(tmp_path: Path, saved_checkp
     source, _ = build_network(tmp_path, {"file": str(saved_checkpoint)})
     assert torch.equal(network.backbone.layers[0].conv.weight, source.backbone.layers[0].conv.weight)
     assert len(network.spec.skeleton) == len(OPENPOSE_18) != len(COCO_17) != len(DOTS)
+
+
+def test_the_inputs_of_a_run_report_their_labels(tmp_path: Path) -> None:
+    labels = str(write_coco(tmp_path, [make_annotation(), make_annotation(2, image_id=5)]))
+    data = [{"labels": labels}]
+    sizes = {"network": "pose_ros_mobilenet_v1_075", "size_wh": [64, 64]}
+    notes = open_run_inputs(make_config(tmp_path, 1, data=data, validation={"data": data}, **sizes)).notes
+    assert notes[1] == "data: 1 training images, 1 validation images"
+    assert notes.count(f"{labels}: 1 images, 1 people, 18 keypoints, 0 ignored areas") == 2
+    assert notes.count(f"{labels}: left out: 1 annotations of an image that is not listed") == 2

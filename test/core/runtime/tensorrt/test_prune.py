@@ -146,6 +146,15 @@ def test_damaged_timings_are_ignored(damage: str, cache: EngineCache) -> None:
     assert cache.timing_cache(KEY) == b""
 
 
+def test_unfinished_files_of_killed_processes_are_removed(cache: EngineCache) -> None:
+    left = cache.folder / ".unfinished-0123456789abcdef"
+    left.mkdir(parents=True)
+    (left / "file.plan").write_bytes(b"half")
+    (left / "lock").touch()
+    cache.prune(lambda entry: True)
+    assert list(cache.folder.iterdir()) == []
+
+
 def test_timings_are_dropped_if_they_cannot_be_stored(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     cache = EngineCache(tmp_path / "file")
