@@ -22,6 +22,8 @@ from pose_ros.fields import METADATA_KEY, NETWORK_KEY, ModelSpec
 from pose_ros.network import zoo
 from pose_ros.protobuf import Kind, Schema, parse
 
+FORMAT = "pose_ros checkpoint 1"
+"""Format of the content of a checkpoint of this package."""
 PREFIX = "network."
 """Start of the names of the weights in the file."""
 DTYPES = {1: "<f4", 10: "<f2"}
@@ -67,7 +69,7 @@ def read_exported(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"checkpoint {path}: expected a description of the model, got: {error}") from error
     return {
-        "format": "pose_ros checkpoint 1",
+        "format": FORMAT,
         "network": name,
         "spec": replace(spec, input=own.input, heads=own.heads).to_dict(),
         "state_dict": weights,

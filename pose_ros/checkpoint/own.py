@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 
+from pose_ros.checkpoint.exported import FORMAT
 from pose_ros.checkpoint.fill import fill
 from pose_ros.checkpoint.reading import state_of
 from pose_ros.fields import ModelSpec
 from pose_ros.files import atomic_write
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
-
-FORMAT = "pose_ros checkpoint 1"
 
 
 def save_checkpoint(network: PoseNetwork, name: str, path: str | Path, **more: Any) -> None:

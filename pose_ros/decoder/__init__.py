@@ -19,7 +19,7 @@ _DECODERS = {
 }
 """Module and class of each grouping."""
 CENTRED_GROUPINGS = ("paf", "tag")
-"""Groupings whose people can get additional keypoints from their centres."""
+"""Groupings whose people can take keypoints from their centres."""
 CENTRE_FIELDS = ("centres", "keypoint_offsets", "centre_offsets", "sizes")
 FRONT_SETTINGS = ("paf_threshold", "paf_fraction")
 """Settings that a decode front fixes to their defaults. It also fixes the refinement that ``auto`` selects."""
@@ -80,7 +80,7 @@ def fields_to_read(
 
 
 def can_use_centres(spec: ModelSpec, config: DecoderConfig) -> bool:
-    """Return whether people get additional keypoints from their centres: see ``with_centres.py``."""
+    """Return whether people take keypoints from their centres: see ``with_centres.py``."""
     return config.with_centres and {"heatmaps", *GROUPING_HEADS["centernet"]} <= {head.field for head in spec.heads}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder.centernet import CenterNetDecoder
-from pose_ros.decoder.duplicates import find_distinct
+from pose_ros.decoder.duplicates import MIN_AREA, find_distinct
 from pose_ros.fields import Fields, ModelSpec
 from pose_ros.people import People
 from pose_ros.similarity import keypoint_similarity
@@ -34,8 +34,6 @@ VALUE_SHARE = 0.4
 lower than that of a peak."""
 FAR = 0.25
 """Distance of the candidates beyond which the peak is somebody else's, relative to the longer side of the person."""
-LEAST_AREA = 64.0
-"""Smallest area of a person, px²."""
 
 
 class CentreKeypoints:
@@ -102,4 +100,4 @@ class CentreKeypoints:
 
 def _areas(people: People) -> AnyArray:
     boxes = people.boxes()
-    return np.maximum(BOX_FILL * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), LEAST_AREA)
+    return np.maximum(BOX_FILL * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1), MIN_AREA)

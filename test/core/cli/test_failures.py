@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import recordings
-from typer.testing import CliRunner, Result
+from cli_runner import run
+from typer.testing import Result
 
-from pose_ros.cli import app
 from pose_ros.cli.failures import Failures
 from pose_ros.estimator import PoseEstimator
 from pose_ros.export.calibration import images_of
@@ -20,13 +20,6 @@ from pose_ros.models.model_file import DEFAULT_MODEL
 
 FAST = ["--short-side", "64", "--threads", "1"]
 BROKEN = "2.png: expected a complete image, got 8 bytes"
-
-
-def run(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def check_listed(result: Result, *messages: str) -> None:

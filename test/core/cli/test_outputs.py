@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 import pytest
 import recordings
-from typer.testing import CliRunner, Result
+from cli_runner import run
 
-from pose_ros.cli import app
 from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.media.results import FOURCC
 from pose_ros.media.sources import open_source
@@ -33,13 +32,6 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
 main()
 """
 """The program with a largest file size, bytes. Writes beyond it fail as on a full disk."""
-
-
-def run(*arguments: object) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def fail(*arguments: object) -> str:

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 import recordings
-from typer.testing import CliRunner, Result
+from cli_runner import run
 
-from pose_ros.cli import app, doctor
+from pose_ros.cli import doctor
 from pose_ros.media.sources import open_source
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.skeleton import OPENPOSE_18
@@ -24,14 +24,6 @@ from pose_ros.skeleton import OPENPOSE_18
 PROGRAM = [sys.executable, "-c", "from pose_ros.cli import main; main()"]
 FAST = ["--short-side", "64", "--threads", "1"]
 TIMEOUT_S = 60
-
-
-def run(*arguments: object) -> Result:
-    """Run the program in this process. Raise the exceptions that it does not handle."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def succeed(*arguments: object) -> str:

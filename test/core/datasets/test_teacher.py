@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import recordings
+from cli_runner import run
 from scene import crowd
-from typer.testing import CliRunner, Result
 
-from pose_ros.cli import app
 from pose_ros.datasets import teacher
 from pose_ros.datasets.labels_file import LabelFile
 from pose_ros.datasets.teacher import merge, to_annotations
@@ -165,14 +164,6 @@ def test_invalid_files_are_reported(tmp_path: Path, damage: Callable[[Path], obj
     with pytest.raises(ValueError, match=rf"bad\.json: {message}"):
         merge([good, bad], tmp_path / "m.json")
     assert not (tmp_path / "m.json").exists()
-
-
-def run(*arguments: object) -> Result:
-    """Run the program in this process. An exception that the program does not handle fails the test."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture
