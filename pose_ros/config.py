@@ -230,10 +230,10 @@ class SmoothingConfig(CheckedSettings):
 
     enabled: bool = setting(False, "Smooth keypoints over time. Needs tracking.")
     cutoff_hz: float = setting(
-        1.5, "Cut-off frequency for keypoints at rest. Lower = smoother.", unit="Hz", low=0.01, high=100.0
+        1.0, "Cut-off frequency for keypoints at rest. Lower = smoother.", unit="Hz", low=0.01, high=100.0
     )
     speed_gain: float = setting(
-        3.0,
+        4.0,
         "Increase of the cut-off frequency with the speed, in Hz per body size and second. Higher = less lag.",
         low=0.0,
         high=100.0,

@@ -95,7 +95,8 @@ def make_configs(
     built = build_config(
         _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
     )
-    return EstimatorConfig(built.preprocess, built.runtime, built.decoder), built.overlay
+    config = EstimatorConfig(built.preprocess, built.runtime, built.decoder, built.tracking, built.smoothing)
+    return config, built.overlay
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from pose_ros.arrays import FloatArray, Image
 from pose_ros.files import InPlaceFile, UnfinishedFile, atomic_write, is_stream, open_target
 from pose_ros.media.sources import IMAGE_SUFFIXES, Frame
-from pose_ros.people import People
+from pose_ros.people import People, TrackState
 from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
 
 FOURCC = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v"}
@@ -340,13 +340,27 @@ def _create_folder(path: Path) -> Path:
 
 
 def person_entry(person: People) -> dict[str, Any]:
-    """Convert one person (N = 1) to plain data. A missing keypoint is None."""
-    return {
+    """Convert one person (N = 1) to plain data. What is missing is None. What was not measured at all is left out."""
+    entry = {
         "id": int(person.ids[0]),
         "score": _round(person.person_scores[0]),
         "box": [_round(value) for value in person.boxes()[0]],
         "keypoints": [triple if triple[2] > 0 else None for triple in _triples(person.keypoints[0], person.scores[0])],
     }
+    if person.states[0] != TrackState.UNTRACKED:
+        entry["state"] = TrackState(int(person.states[0])).name.lower()
+    for name in ("velocities", "positions_3d", "velocities_3d", "keypoints_3d", "deviations_3d"):
+        value = getattr(person, name)
+        if value is not None:
+            entry[name.replace("velocities", "velocity").replace("positions", "position")] = _known(value[0])
+    return entry
+
+
+def _known(values: FloatArray) -> Any:
+    """Return values as lists, with None for unknown ones."""
+    if values.ndim > 1:
+        return [_known(row) for row in values]
+    return [None if np.isnan(value) else _round(value) for value in values] if np.isfinite(values).any() else None
 
 
 def _triples(xy: FloatArray, scores: FloatArray) -> list[list[float]]:

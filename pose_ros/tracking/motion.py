@@ -1,8 +1,8 @@
 """Predict and correct the motion of people with a Kalman filter of constant velocity.
 
 The acceleration is white noise. It is proportional to the person's size, so that near and far people behave alike. x
-and y have the same uncertainty, so one 2 × 2 covariance of position and velocity serves both. The velocity decays
-slowly, because people who are out of sight do not walk straight on forever.
+and y have the same uncertainty, so one 2 × 2 covariance of position and velocity serves both. The velocity of
+people who are out of sight decays, because they do not walk straight on forever.
 
 References:
     Kalman, A New Approach to Linear Filtering and Prediction Problems, 1960.
@@ -26,23 +26,26 @@ ACCELERATION = 0.3
 MAX_VELOCITY = 0.8
 """Standard deviation of an unknown velocity, sizes / s."""
 MEMORY_S = 4.0
-"""Time in which the velocity decays to 1/e, s."""
+"""Time in which the velocity of a person who is out of sight decays to 1/e, s."""
 GROWTH = 0.06
 """Spectral density of the change of the size's logarithm, 1 / s^0.5."""
 
 
 @jit
-def predict_states(states: Any, dt_s: Any) -> None:
+def predict_states(states: Any, is_lost: Any, dt_s: Any) -> None:
     """Predict states (M, STATE_COLUMNS) after a time, in place.
 
     Args:
         states: States of M people.
+        is_lost: (M,) True for people who were not in the last image.
         dt_s: Time, s, at least 0.
     """
-    kept = math.exp(-dt_s / MEMORY_S)  # share of the velocity that remains
-    reach = MEMORY_S * (1 - kept)  # distance per velocity, s
     for i in range(len(states)):
         state = states[i]
+        kept, reach = 1.0, dt_s  # share of the velocity that remains, and distance per velocity
+        if is_lost[i]:
+            kept = math.exp(-dt_s / MEMORY_S)
+            reach = MEMORY_S * (1 - kept)
         state[X] += state[VX] * reach
         state[Y] += state[VY] * reach
         state[VX] *= kept

@@ -28,7 +28,11 @@ _MIN_SIZE = 1e-3
 
 
 class Smoother:
-    """One-Euro filters of the people of one camera. Not thread-safe: call it from one thread at a time."""
+    """One-Euro filters of the people of one camera. Not thread-safe: call it from one thread at a time.
+
+    Attributes:
+        config: Settings. They may be replaced between two images.
+    """
 
     def __init__(self, keypoint_count: int, config: SmoothingConfig | None = None, dimensions: int = 2) -> None:
         """Prepare the filters.
@@ -38,7 +42,7 @@ class Smoother:
             config: Settings. None = defaults.
             dimensions: 2 for keypoints in pixels, 3 for keypoints in metres.
         """
-        self._config = config or SmoothingConfig()
+        self.config = config or SmoothingConfig()
         shape = (0, keypoint_count, dimensions)
         self._ids: LongArray = np.zeros(0, np.int64)
         self._values, self._speeds, self._scores = np.zeros(shape), np.zeros(shape), np.zeros(shape[:2])
@@ -65,7 +69,7 @@ class Smoother:
         """
         result = np.array(points, np.float64)
         rows = self._rows(np.asarray(ids, np.int64), stamp_s)
-        config = self._config
+        config = self.config
         _smooth_rows(
             *(rows, result, np.asarray(scores, np.float64), self._values, self._speeds, self._scores),
             *(self._stamps_s, stamp_s, config.cutoff_hz, config.speed_gain, config.gap_s),
@@ -75,7 +79,7 @@ class Smoother:
     def _rows(self, ids: LongArray, stamp_s: float) -> LongArray:
         """Return the row of each person, -1 without an id. New people get new rows, old people lose theirs."""
         last_s = self._stamps_s.max(axis=1, initial=-np.inf)
-        recent = (last_s <= stamp_s) & (stamp_s - last_s <= self._config.gap_s)
+        recent = (last_s <= stamp_s) & (stamp_s - last_s <= self.config.gap_s)
         if not recent.all():
             self._select(np.flatnonzero(recent))
         row_of = {int(i): row for row, i in enumerate(self._ids)}

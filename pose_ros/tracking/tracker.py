@@ -41,6 +41,9 @@ class Tracker:
     """Tracker of the people of one camera. Not thread-safe: call it from one thread at a time.
 
     Ids count up from 0. They are never used again, also after a restart of the camera.
+
+    Attributes:
+        config: Settings. They may be replaced between two images.
     """
 
     def __init__(self, skeleton: Skeleton, config: TrackingConfig | None = None) -> None:
@@ -50,7 +53,7 @@ class Tracker:
             skeleton: Skeleton of the people.
             config: Settings. None = defaults.
         """
-        self._config = config or TrackingConfig()
+        self.config = config or TrackingConfig()
         self._sigmas = np.array(skeleton.sigmas)
         self._tracks = Tracks(len(skeleton))
         self._noise = initial_noise()
@@ -81,7 +84,7 @@ class Tracker:
         tracks = self._tracks
         self._predict(stamp_s, motion)
         keypoints, scores = people.keypoints.astype(np.float64), people.scores.astype(np.float64)
-        track_of, shares = self._match(keypoints, scores, people.person_scores >= self._config.strong_score)
+        track_of, shares = self._match(keypoints, scores, people.person_scores >= self.config.strong_score)
         found = np.flatnonzero(track_of >= 0)
         matched = track_of[found]
         correct_tracks(
@@ -104,10 +107,10 @@ class Tracker:
             self._stamp_s = stamp_s
         tracks, step_s = self._tracks, max(step_s, 0.0)
         tracks.age_s += step_s
-        tracks.keep(tracks.age_s <= self._config.lost_s)
+        tracks.keep(tracks.age_s <= self.config.lost_s)
         if motion is not None:
             tracks.move(np.asarray(motion, np.float64))
-        predict_states(tracks.states, step_s)
+        predict_states(tracks.states, tracks.misses > 0, step_s)
 
     def _match(self, keypoints: DoubleArray, scores: DoubleArray, strong: BoolArray) -> tuple[IndexArray, DoubleArray]:
         """Return the track (N,) of each detection, -1 = none, and the probability (N,) of the match."""
@@ -138,7 +141,7 @@ class Tracker:
             keypoints: (N, K, 2) keypoints.
             scores: (N, K) scores.
         """
-        candidates = np.flatnonzero((track_of < 0) & (people.person_scores >= self._config.strong_score))
+        candidates = np.flatnonzero((track_of < 0) & (people.person_scores >= self.config.strong_score))
         started = []
         for person in candidates[np.argsort(-people.person_scores[candidates], kind="stable")]:
             others = np.flatnonzero(track_of >= 0)
@@ -158,7 +161,7 @@ class Tracker:
     def _name(self, tracks: IndexArray) -> None:
         """Give ids to those tracks that have been seen often enough."""
         ids, hits = self._tracks.ids, self._tracks.hits
-        new = np.sort(tracks[(ids[tracks] < 0) & (hits[tracks] >= self._config.hits)])
+        new = np.sort(tracks[(ids[tracks] < 0) & (hits[tracks] >= self.config.hits)])
         ids[new] = self._next_id + np.arange(len(new))
         self._next_id += len(new)
 
@@ -171,5 +174,5 @@ class Tracker:
         velocities[has_id] = tracks.states[track_of[has_id]][:, [VX, VY]]
         states = np.where(has_id, TrackState.TRACKED, TrackState.NEW).astype(np.uint8)
         result = replace(people, ids=ids, states=states, velocities=velocities)
-        lost = (tracks.ids >= 0) & (tracks.misses > 0) & (tracks.age_s <= self._config.bridge_s)
+        lost = (tracks.ids >= 0) & (tracks.misses > 0) & (tracks.age_s <= self.config.bridge_s)
         return result.append(tracks.predicted_people(np.flatnonzero(lost))) if lost.any() else result

@@ -29,7 +29,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
-    "pipeline": "arrays estimator people",
+    "pipeline": "arrays config estimator people tracking",
+    "tracking": "arrays config decoder people similarity skeleton",
     "media": "arrays config decoder fields files people preprocess skeleton",
     "datasets": "arrays consensus files media people settings similarity skeleton",
     "evaluation": (
