@@ -16,9 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import DoubleArray, IndexArray
 from pose_ros.decoder.assignment import assign
-from pose_ros.decoder.jit import jit
+from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.tracking.alignment import FEW_KEYPOINTS, align, position_variance
 from pose_ros.tracking.motion import POSITION_VAR, SIZE, SIZE_VAR, X, Y
 from pose_ros.tracking.noise import POSE, RATIO
@@ -26,6 +25,7 @@ from pose_ros.tracking.noise import POSE, RATIO
 NO_MATCH = 1e6
 """Cost of a pair that cannot be one person."""
 
+_REACH_SIZES, _REACH_DEVIATIONS = 1.5, 5.0  # farther pairs are beyond the limit, also if only some keypoints are seen
 _POSE_WEIGHT = 0.25  # errors of neighbouring keypoints depend on each other
 _MAX_POSE_COST = 2.0  # people move their arms
 
@@ -47,9 +47,13 @@ def pair_costs(
         noise: (3,) noise.
     """
     costs = np.full((len(tracks), len(people)), NO_MATCH)
+    centres = _centres(keypoints, scores, people)
     for i in range(len(tracks)):
         state, shape, weight = states[tracks[i]], shapes[tracks[i]], weights[tracks[i]]
+        reach = _REACH_SIZES * state[SIZE] + _REACH_DEVIATIONS * math.sqrt(state[POSITION_VAR])
         for j in range(len(people)):
+            if abs(centres[j, 0] - state[X]) > reach or abs(centres[j, 1] - state[Y]) > reach:
+                continue  # most pairs of a crowd
             count, x, y, ratio, difference = align(state, shape, weight, keypoints[people[j]], scores[people[j]])
             if count == 0:
                 continue
@@ -65,7 +69,23 @@ def pair_costs(
     return costs
 
 
-def match_pairs(costs: DoubleArray, limit: float) -> tuple[IndexArray, IndexArray, DoubleArray]:
+@jit_inline
+def _centres(keypoints: Any, scores: Any, people: Any) -> Any:
+    """Return the mean (N, 2) of the visible keypoints of some detections."""
+    centres = np.zeros((len(people), 2))
+    for j in range(len(people)):
+        count = 0
+        for k in range(scores.shape[1]):
+            if scores[people[j], k] > 0:
+                count += 1
+                centres[j, 0] += keypoints[people[j], k, 0]
+                centres[j, 1] += keypoints[people[j], k, 1]
+        centres[j] /= max(count, 1)
+    return centres
+
+
+@jit
+def match_pairs(costs: Any, limit: Any) -> Any:
     """Match tracks with detections, so that the sum of cost - limit over the pairs is lowest.
 
     Args:
@@ -73,18 +93,23 @@ def match_pairs(costs: DoubleArray, limit: float) -> tuple[IndexArray, IndexArra
         limit: Cost from which a pair is no better than none.
 
     Returns:
-        (P,) rows, (P,) columns, and (P,) probability that the detection is of this track and not of another one.
+        (T,) detection of each track, -1 = none, and (T,) probability that the detection is of this track and of no
+        other one.
     """
-    if not costs.size:
-        none = np.zeros(0, np.int64)
-        return none, none, np.zeros(0)
+    tracks, people = costs.shape
     gains = np.minimum(costs - limit, 0.0)
-    if len(gains) <= gains.shape[1]:
-        rows, columns = np.arange(len(gains)), assign(gains)
+    person_of = np.full(tracks, -1)
+    if tracks <= people:
+        person_of[:] = assign(gains)
     else:
-        rows, columns = assign(np.ascontiguousarray(gains.T)), np.arange(gains.shape[1])
-    good = gains[rows, columns] < 0
-    rows, columns = rows[good], columns[good]
-    pair = costs[rows, columns]
-    shares = 1 / np.exp(np.minimum(pair - costs[:, columns], 50.0)).sum(axis=0)
-    return rows, columns, shares
+        person_of[assign(np.ascontiguousarray(gains.T))] = np.arange(people)
+    shares = np.zeros(tracks)
+    for i in range(tracks):
+        j = person_of[i]
+        if j >= 0 and gains[i, j] >= 0:
+            person_of[i] = -1
+        elif j >= 0:
+            for other in range(tracks):
+                shares[i] += math.exp(min(costs[i, j] - costs[other, j], 50.0))
+            shares[i] = 1 / shares[i]
+    return person_of, shares

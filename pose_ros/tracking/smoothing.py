@@ -110,7 +110,7 @@ def smooth_people(smoother: Smoother, people: People, stamp_s: float) -> People:
         stamp_s: Time of the image, s.
     """
     smoothed = smoother.smooth(people.ids, people.keypoints, people.scores, stamp_s)
-    return replace(people.with_keypoints(smoothed), raw_keypoints=people.keypoints)
+    return replace(people, keypoints=smoothed, raw_keypoints=people.keypoints)
 
 
 @jit

@@ -34,6 +34,7 @@ RESTART_S = 1.0
 
 _LIMIT, _WEAK_LIMIT = 7.5, 5.0
 _NEW_MISSES = 1
+_NEW, _TRACKED = np.uint8(TrackState.NEW), np.uint8(TrackState.TRACKED)
 _UNSTAMPED_S = 1 / 30
 
 
@@ -127,9 +128,11 @@ class Tracker:
                 costs = pair_costs(
                     *(tracks.states, tracks.shapes, tracks.weights, rows), *(keypoints, scores, columns, self._noise)
                 )
-                i, j, probability = match_pairs(costs, limit)
-                track_of[columns[j]], shares[columns[j]] = rows[i], probability
-                is_free[rows[i]] = False
+                person_of, probability = match_pairs(costs, limit)
+                is_matched = person_of >= 0
+                matched, found = rows[is_matched], columns[person_of[is_matched]]
+                track_of[found], shares[found] = matched, probability[is_matched]
+                is_free[matched] = False
         return track_of, shares
 
     def _start(self, people: People, track_of: IndexArray, keypoints: DoubleArray, scores: DoubleArray) -> IndexArray:
@@ -172,7 +175,7 @@ class Tracker:
         has_id = ids >= 0
         velocities = np.full((len(people), 2), np.nan, np.float32)
         velocities[has_id] = tracks.states[track_of[has_id]][:, [VX, VY]]
-        states = np.where(has_id, TrackState.TRACKED, TrackState.NEW).astype(np.uint8)
+        states = np.where(has_id, _TRACKED, _NEW)
         result = replace(people, ids=ids, states=states, velocities=velocities)
         lost = (tracks.ids >= 0) & (tracks.misses > 0) & (tracks.age_s <= self.config.bridge_s)
         return result.append(tracks.predicted_people(np.flatnonzero(lost))) if lost.any() else result
