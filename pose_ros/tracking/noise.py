@@ -22,7 +22,7 @@ POSITION, RATIO, POSE = range(3)
 """Columns of the noise: standard deviation of a position, sizes. Of the logarithm of a size. Of a keypoint, sizes."""
 
 _START = (0.04, 0.10, 0.10)
-_LOWEST = 0.01
+_LOWEST = (0.02, 0.02, 0.02)
 _HIGHEST = (0.08, 0.25, 0.25)
 _STEP = 0.01
 _MAX_SURPRISE = 4.0
@@ -44,4 +44,4 @@ def learn(noise: Any, column: Any, squared: Any, expected: Any) -> None:
         expected: Its expected value.
     """
     surprise = min(squared / expected, _MAX_SURPRISE)
-    noise[column] = min(max(noise[column] * math.exp(_STEP * (surprise - 1)), _LOWEST), _HIGHEST[column])
+    noise[column] = min(max(noise[column] * math.exp(_STEP * (surprise - 1)), _LOWEST[column]), _HIGHEST[column])

@@ -32,7 +32,7 @@ DUPLICATE_OKS = 0.6
 RESTART_S = 1.0
 """The clock may go back by less than this without a restart: some drivers deliver images out of order."""
 
-_LIMIT, _WEAK_LIMIT = 7.5, 5.0
+_LIMIT, _WEAK_LIMIT = 9.0, 7.0
 _NEW_MISSES = 1
 _NEW, _TRACKED = np.uint8(TrackState.NEW), np.uint8(TrackState.TRACKED)
 _UNSTAMPED_S = 1 / 30
