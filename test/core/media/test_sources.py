@@ -217,7 +217,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_an_unreadable_video_is_reported_by_name(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=rf"video .*{name}: expected"):
+    with pytest.raises(ValueError, match=rf"(video|source) .*{name}: expected a video"):
         list(open_source(path))
 
 
@@ -270,13 +270,6 @@ def test_a_truncated_bag_is_reported_by_name(tmp_path: Path, storage: str, share
     file.write_bytes(data[: int(share * len(data))])
     with pytest.raises(ValueError, match=r"bag .*bag: expected a readable rosbag2, got"):
         list(Bag(bag).messages(["/image"]))
-
-
-def test_bags_with_broken_metadata(tmp_path: Path) -> None:
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image_message(0)]})
-    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
-    with pytest.raises(ValueError, match="expected a readable rosbag2"):
-        open_source(bag)
 
 
 def test_reading_a_part_of_a_bag_closes_it(tmp_path: Path) -> None:
