@@ -103,7 +103,7 @@ def identify_bytes(head: bytes) -> FileKind:
 
 
 def check_not_placeholder(path: Path, name: str, expected: str) -> None:
-    """Check that a file is not what is often saved in its place: a web page, a Git LFS pointer or nothing.
+    """Check that a file is not what is often saved in its place: a web page or a Git LFS pointer.
 
     Args:
         path: Existing file.
@@ -114,7 +114,7 @@ def check_not_placeholder(path: Path, name: str, expected: str) -> None:
         ValueError: If the file is one of these.
     """
     kind = identify_file(path)
-    if kind in (FileKind.WEB_PAGE, FileKind.LFS_POINTER, FileKind.EMPTY):
+    if kind in (FileKind.WEB_PAGE, FileKind.LFS_POINTER):
         raise ValueError(f"{name} {path}: expected {expected}, got {describe_kind(kind)}")
 
 

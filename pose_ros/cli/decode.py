@@ -52,8 +52,11 @@ def decode(
     from pose_ros.cli.check_paths import check_paths
     from pose_ros.decoder import make_decoder
     from pose_ros.files import atomic_write
+    from pose_ros.media.results import check_image_name
     from pose_ros.models.model_file import read_sidecar
 
+    if picture is not None:
+        check_image_name("--picture", picture)
     check_paths([arrays, spec, image], [("--json", output), ("--picture", picture), ("--masks", masks)])
     model = read_sidecar(spec)
     config = options.make_configs(settings, None, None, False, False)[0].decoder

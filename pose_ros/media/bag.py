@@ -86,11 +86,16 @@ class Bag:
 
     def rate_hz(self) -> float | None:
         """Return the images per second at the start of the bag, or None with fewer than two images."""
-        times: list[int] = []
+        times = self.first_times_s()
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
+
+    def first_times_s(self) -> list[float]:
+        """Return the times at which the recorder received the first images, s."""
+        times: list[float] = []
         with suppress(ValueError):  # a short bag that is cut off. Reported when its images are read
             for message in islice(self.messages([self.image_topic]), _RATE_SAMPLE):
-                times.append(message.received_ns)
-        return 1e9 * (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
+                times.append(message.received_ns / 1e9)
+        return times
 
     def _count_images(self) -> int:
         try:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pose_ros.arrays import Image
 from pose_ros.file_kind import MEDIA, FileKind, describe_kind, identify_file
 from pose_ros.media.bag import Bag
 from pose_ros.media.bag_folder import METADATA, is_bag
+from pose_ros.media.even_rate import find_even_rate
 from pose_ros.media.float_images import read_float_tiff
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
 from pose_ros.media.natural_order import natural_key
@@ -28,6 +29,7 @@ IMAGE_SUFFIXES += (".jfif", ".jpe", ".jp2", ".j2k", ".avif", ".gif", ".pnm", ".p
 FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
 _FALLBACK_RATE_HZ = 30.0
+_RATE_SAMPLE = 2000  # packets
 _JPEG_STREAMS = (".mjpg", ".mjpeg")
 _NS = 1_000_000_000
 
@@ -76,6 +78,10 @@ class Source(ABC):
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...
+
+    def even_rate_hz(self) -> float:
+        """Return the even frame rate at which each frame keeps its time, frames per second."""
+        return self.rate_hz
 
 
 def open_source(
@@ -157,6 +163,19 @@ class Video(Source):
         if index == 0:
             raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
 
+    def even_rate_hz(self) -> float:
+        """Return the even frame rate at which each frame keeps its time, frames per second."""
+        return self.rate_hz if self._device is not None else find_even_rate(self._packet_times(), self.rate_hz)
+
+    def _packet_times(self) -> list[float]:
+        """Return the times of the first packets, s. They are not decoded. Without FFmpeg, the list is empty."""
+        capture = cv2.VideoCapture(str(self.path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        try:
+            packets = islice(iter(capture.grab, False), _RATE_SAMPLE)
+            return sorted(capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 for _ in packets)
+        finally:
+            capture.release()
+
     def _frame_time(self, time_ns: int, last_ns: int) -> int:
         """Return the time of a frame. If the file gives none, return one interval after the last frame."""
         return time_ns if time_ns > last_ns else last_ns + round(_NS / self.rate_hz)
@@ -205,6 +224,10 @@ class BagImages(Source):
         self.count = bag.count
         self.rate_hz = bag.rate_hz() or FOLDER_RATE_HZ
         self._convert = convert
+
+    def even_rate_hz(self) -> float:
+        """Return the even frame rate at which each frame keeps its time, frames per second."""
+        return find_even_rate(self.bag.first_times_s(), self.rate_hz)
 
     def __iter__(self) -> Iterator[Frame]:
         for index, recorded in enumerate(self.bag.messages([self.bag.image_topic], self.on_broken)):

@@ -20,23 +20,24 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "config": "settings",
     "fields": "arrays config_file skeleton",
     "files": "",
+    "file_kind": "",
     "protobuf": "",
     "config_file": "files skeleton",
     "preprocess": "arrays config fields",
     "decoder": "arrays config fields people similarity skeleton",
-    "runtime": "arrays config fields files protobuf",
-    "models": "config_file fields files",
+    "runtime": "arrays config fields file_kind files protobuf",
+    "models": "config_file fields file_kind files",
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
     "pipeline": "arrays estimator people",
-    "media": "arrays config decoder fields files people preprocess skeleton",
+    "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton",
     "datasets": "arrays consensus files media people settings similarity skeleton",
     "evaluation": (
         "arrays consensus datasets decoder estimator fields files media people preprocess similarity skeleton"
     ),
     "network": "arrays config fields skeleton",
-    "checkpoint": "arrays fields files models network protobuf skeleton",
+    "checkpoint": "arrays fields file_kind files network protobuf skeleton",
     "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
     "training": (
         "arrays checkpoint config_file datasets decoder evaluation export fields files media models network "
