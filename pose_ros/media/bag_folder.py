@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import yaml
 
 from pose_ros.file_kind import FileKind, identify_file
+from pose_ros.files import UnfinishedFolder
 from pose_ros.media.mcap import McapFile
 from pose_ros.media.natural_order import natural_key
 from pose_ros.media.recorded_message import BagFile
@@ -22,7 +24,7 @@ _STORAGE = {FileKind.MCAP: McapFile, FileKind.SQLITE: SqliteFile}
 _PACKED_SUFFIXES = (".mcap.zstd", ".db3.zstd")
 
 
-@dataclass
+@dataclass(eq=False)
 class BagFolder:
     """Storage files of a bag.
 
@@ -35,7 +37,6 @@ class BagFolder:
     files: list[BagFile] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
-    _unpacked: list[tempfile.TemporaryDirectory[str]] = field(default_factory=list)
 
     def open_file(self, path: Path) -> None:
         """Open a storage file, and add it to ``files`` or ``faults``."""
@@ -47,8 +48,9 @@ class BagFolder:
     def _open(self, path: Path) -> BagFile:
         kind = identify_file(path)
         if kind is FileKind.ZSTD:
-            self._unpacked.append(tempfile.TemporaryDirectory(prefix="pose_ros_bag_"))
-            packed, path = path, Path(self._unpacked[-1].name) / path.stem
+            folder = UnfinishedFolder(Path(tempfile.gettempdir()))
+            weakref.finalize(self, folder.remove)
+            packed, path = path, folder.path / path.stem
             unpack_file(packed, path)
             kind = identify_file(path)
         if kind not in _STORAGE:

@@ -44,6 +44,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "people settings skeleton"
     ),
     "live": "",
+    "__main__": "cli",
     "cli": (
         "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
         "media models network people pipeline preprocess ros runtime skeleton training"
