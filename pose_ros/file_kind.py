@@ -63,10 +63,12 @@ _STARTS = {
 _RIFF = {b"WEBP": FileKind.IMAGE, b"AVI ": FileKind.VIDEO}
 _BRANDS = dict.fromkeys((b"mif1", b"msf1", b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis"), FileKind.HEIC)
 _WEB_PAGE = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 _NETPBM = re.compile(rb"P[1-7]\s")
 _BITMAP = re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", re.DOTALL)
+_PATTERNS = {_NETPBM: FileKind.IMAGE, _BITMAP: FileKind.IMAGE, _WEB_PAGE: FileKind.WEB_PAGE}
 _BINARY = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")
 
 MEDIA = (FileKind.IMAGE, FileKind.ANIMATION, FileKind.VIDEO, FileKind.UNKNOWN)
@@ -87,19 +89,14 @@ def identify_bytes(head: bytes) -> FileKind:
     """Identify a file by its first bytes, ``HEAD_BYTES`` or the whole file."""
     if not head:
         return FileKind.EMPTY
-    for start, kind in _STARTS.items():
-        if head.startswith(start):
-            return kind
     if head[4:8] == b"ftyp":
         brands = head[8 : max(12, int.from_bytes(head[:4], "big"))]
         return FileKind.IMAGE if b"avif" in brands else _BRANDS.get(head[8:12], FileKind.VIDEO)
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12], FileKind.UNKNOWN)
-    if _NETPBM.match(head) or _BITMAP.match(head):
-        return FileKind.IMAGE
-    if _WEB_PAGE.match(head):
-        return FileKind.WEB_PAGE
-    return FileKind.TEXT if _is_text(head) else FileKind.UNKNOWN
+    start = next((kind for start, kind in _STARTS.items() if head.startswith(start)), None)
+    pattern = next((kind for pattern, kind in _PATTERNS.items() if pattern.match(head)), None)
+    return start or pattern or (FileKind.TEXT if _is_text(head) else FileKind.UNKNOWN)
 
 
 def check_not_placeholder(path: Path, name: str, expected: str) -> None:

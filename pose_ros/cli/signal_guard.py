@@ -76,7 +76,7 @@ class SignalGuard:
                 has_reacted, since_s = self._has_reacted.is_set(), now_s
             if self._is_lost:
                 self._is_lost, first_s = False, now_s
-                _thread.interrupt_main(number)
+                _thread.interrupt_main(signal.Signals(number))
             if now_s - since_s > REACT_S:
                 end_process(number)
             second = self._wait_for_signal(POLL_S)

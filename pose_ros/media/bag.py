@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.media.bag_folder import open_bag
-from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, RecordedMessage
+from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagFile, RecordedMessage
 
 _RATE_SAMPLE = 50
 
@@ -59,10 +59,7 @@ class Bag:
         """
         faults = list(self._folder.faults)
         for file in self._folder.files:
-            try:
-                yield from file.messages(topics)
-            except (OSError, ValueError, sqlite3.Error) as fault:
-                faults.append(str(fault))
+            yield from _read_part(file, topics, faults)
         if faults:
             error = self._error("; ".join(faults))
             if on_broken is None:
@@ -93,8 +90,8 @@ class Bag:
         """Return the times at which the recorder received the first images, s."""
         times: list[float] = []
         with suppress(ValueError):  # a short bag that is cut off. Reported when its images are read
-            for message in islice(self.messages([self.image_topic]), _RATE_SAMPLE):
-                times.append(message.received_ns / 1e9)
+            first = islice(self.messages([self.image_topic]), _RATE_SAMPLE)
+            times.extend(message.received_ns / 1e9 for message in first)  # also those before an error
         return times
 
     def _count_images(self) -> int:
@@ -115,6 +112,14 @@ def camera_info_topic(image_topic: str) -> str:
     """Return the calibration topic that belongs to an image topic. ``a/image/compressed`` counts as ``a/image``."""
     namespace, slash, _ = image_topic.removesuffix("/compressed").rpartition("/")
     return f"{namespace}{slash}camera_info"
+
+
+def _read_part(file: BagFile, topics: Collection[str], faults: list[str]) -> Iterator[RecordedMessage]:
+    """Iterate over the messages of one file. An error is added to the faults at the end."""
+    try:
+        yield from file.messages(topics)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        faults.append(str(error))
 
 
 def _find_image_topic(path: Path, types: dict[str, str], wanted: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pose_ros.media.sqlite_bag import SqliteFile
 from pose_ros.media.unpack import unpack_file
 
 METADATA = "metadata.yaml"
-_STORAGE = {FileKind.MCAP: McapFile, FileKind.SQLITE: SqliteFile}
+_STORAGE: dict[FileKind, Callable[[Path], BagFile]] = {FileKind.MCAP: McapFile, FileKind.SQLITE: SqliteFile}
 _PACKED_SUFFIXES = (".mcap.zstd", ".db3.zstd")
 
 

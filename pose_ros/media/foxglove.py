@@ -97,7 +97,11 @@ def _from_json(data: bytes, type_name: str) -> dict[str, Any]:
     values = json.loads(data)
     time = values.get("timestamp", {})
     content = base64.b64decode(values["data"], validate=True)
-    return {**values, "data": content, "stamp": (int(time.get("sec", 0)), int(time.get("nsec", time.get("nanosec", 0))))}
+    return {
+        **values,
+        "data": content,
+        "stamp": (int(time.get("sec", 0)), int(time.get("nsec", time.get("nanosec", 0)))),
+    }
 
 
 def _from_cdr(data: bytes, type_name: str) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def _block_of(content: memoryview) -> _Block:
 
 def _scan(file: BinaryIO) -> _Index:
     """Read a file from the start to its end, or to the last whole message before the place where it is cut off."""
-    index, run = _Index(), _Run()
+    index, run = _Index(), _MessageRun()
     end = file.seek(0, 2)
     at = len(MAGIC)
     while at < end:
@@ -208,7 +208,7 @@ def _scan(file: BinaryIO) -> _Index:
 
 
 @dataclass
-class _Run:
+class _MessageRun:
     """Run of messages outside chunks."""
 
     start_ns: int = 0

@@ -23,8 +23,10 @@ from pose_ros.media.image_messages import Converter, decode_message, no_converte
 from pose_ros.media.natural_order import natural_key
 from pose_ros.media.recorded_message import RecordedMessage
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-IMAGE_SUFFIXES += (".jfif", ".jpe", ".jp2", ".j2k", ".avif", ".gif", ".pnm", ".pbm")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
+    *(".jfif", ".jpe", ".jp2", ".j2k", ".avif", ".gif", ".pnm", ".pbm"),
+)
 """Suffixes of the images in a folder. A file without a suffix is an image if its content is one."""
 FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
@@ -283,7 +285,8 @@ def read_image(file: Path) -> Image:
         raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
     kind = identify_file(file)
     if kind not in (FileKind.IMAGE, FileKind.ANIMATION, FileKind.UNKNOWN, FileKind.EMPTY):
-        raise ValueError(f"image {file}: expected a complete image, got {describe_kind(kind)}")
+        size = file.stat().st_size
+        raise ValueError(f"image {file}: expected a complete image, got {size} bytes, {describe_kind(kind)}")
     return _decode(file.read_bytes(), f"image {file}")
 
 

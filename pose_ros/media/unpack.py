@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,8 @@ def _make_lz4() -> Any:
 
 def zstd_module() -> Any:
     """Return the zstd module: part of Python since 3.14, before a package that rosbags installs."""
-    for name in ("compression.zstd", "backports.zstd"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
+    with suppress(ImportError):
+        return importlib.import_module("compression.zstd")
+    with suppress(ImportError):
+        return importlib.import_module("backports.zstd")
     raise ImportError("zstd: expected a module to unpack the bag, got none; pip install backports.zstd")

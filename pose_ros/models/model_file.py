@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 
 from pose_ros.config_file import read_yaml_text
-from pose_ros.file_kind import check_not_placeholder
 from pose_ros.fields import METADATA_KEY, ModelSpec
+from pose_ros.file_kind import check_not_placeholder
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 

@@ -75,7 +75,9 @@ def _varint(value: int) -> bytes:
 
 
 def _channel_records(number: int, channel: Channel) -> bytes:
-    schema = _record(3, struct.pack("<H", number + 1) + _text(channel.schema) + _text(channel.schema_encoding) + _text(""))
+    schema = _record(
+        3, struct.pack("<H", number + 1) + _text(channel.schema) + _text(channel.schema_encoding) + _text("")
+    )
     head = struct.pack("<HH", number, number + 1)
     return schema + _record(4, head + _text(channel.topic) + _text(channel.encoding) + bytes(4))
 

@@ -11,8 +11,8 @@ import pytest
 import recordings
 
 from pose_ros.media.results import CocoResults, JsonLines, check_image_ids, image_id, write_image
-from pose_ros.media.video_file import FOURCC, VideoFile
 from pose_ros.media.sources import Frame, open_source
+from pose_ros.media.video_file import FOURCC, VideoFile
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 

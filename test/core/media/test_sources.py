@@ -240,7 +240,7 @@ def test_a_source_is_identified_by_its_content(tmp_path: Path) -> None:
     assert read_numbers(tmp_path / "walk.jpg") == NUMBERS
     assert read_numbers(tmp_path / "photo.mp4") == [3]
     assert read_numbers(tmp_path / "photo") == [4]
-    with pytest.raises(ValueError, match=r"image .*walk.jpg: expected a complete image, got a video"):
+    with pytest.raises(ValueError, match=r"image .*walk.jpg: expected a complete image, got [0-9]+ bytes, a video"):
         read_image(tmp_path / "walk.jpg")
 
 
