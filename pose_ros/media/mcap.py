@@ -31,6 +31,7 @@ _FOOTER_BYTES = _RECORD.size + 20
 _RUN_BYTES = 1 << 20
 """Largest run of messages outside chunks that is read at once."""
 _LISTED = 3
+CUT_OFF = "a file that is cut off; its whole messages are read"
 
 
 @dataclass(frozen=True)
@@ -199,10 +200,8 @@ def _scan(file: BinaryIO) -> _Index:
         elif not is_cut and kind in (DATA_END, FOOTER):
             break
         at += record_bytes
-        if is_cut:
-            index.fault = "the file is cut off, recording stopped before its end"
-    else:
-        index.fault = "the file is cut off, recording stopped before its end"
+    else:  # no record of the end
+        index.fault = CUT_OFF
     index.blocks += run.take()
     return index
 
