@@ -96,9 +96,11 @@ def main() -> None:
     # We report a broken file in one line with its name. Messages of OpenCV and FFmpeg would surround that line.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    SignalGuard().install()
     try:
+        SignalGuard().install()
         app()
+    except KeyboardInterrupt:  # before or after the command itself
+        raise SystemExit(EXIT_CODES[signal.SIGINT]) from None
     finally:
         for number in EXIT_CODES:  # the end of the interpreter cannot be interrupted without a traceback
             if signal.getsignal(number) is not signal.SIG_IGN:

@@ -41,6 +41,7 @@ class SignalGuard:
 
     def install(self) -> None:
         """Install the handlers in the main thread. An ignored signal stays ignored."""
+        threading.Thread(target=self._watch, name="signals", daemon=True).start()
         self._sender.setblocking(False)
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=_forget)
@@ -48,7 +49,6 @@ class SignalGuard:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._unwind)
         sys.unraisablehook = self._note_lost
-        threading.Thread(target=self._watch, name="signals", daemon=True).start()
 
     def _unwind(self, number: int, frame: FrameType | None) -> None:
         """Leave every ``with`` block, so that output files are complete."""
