@@ -1,0 +1,115 @@
+"""Choose the surface of each keypoint such that all keypoints of a person can belong to one body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pose_ros.decoder.jit import jit
+
+TALLEST_M = 2.1
+_NEAR_M = 0.6
+"""Keypoints of a person whose distances differ by less support each other."""
+_BODY_M = 1.3
+"""Largest difference between the distances of a keypoint and of the person."""
+_STRETCH = 1.1
+_SLACK_M = 0.08
+"""Limbs look longer by this factor and this length: errors of keypoints, other proportions."""
+_SLACK_SIGMAS = 3.0
+
+
+@jit
+def choose_surfaces(
+    surfaces: Any,
+    counts: Any,
+    rays: Any,
+    weights: Any,
+    below_m: Any,
+    reach: Any,
+    farthest_m: Any,
+    noise: Any,
+    chosen: Any,
+) -> None:
+    """Choose a surface of each keypoint, or none.
+
+    Args:
+        surfaces: (N, K, C, 3) distance along the optical axis, m, standard deviation and share, the nearest first.
+        counts: (N, K) number of surfaces.
+        rays: (N, K, 3) directions with z = 1.
+        weights: (N, K) weight of each keypoint in the vote about the distance of the person.
+        below_m: (K,) depth of each keypoint below the surface, m.
+        reach: (K, K) longest distance between two keypoints, body heights.
+        farthest_m: (N,) largest distance at which the person would not be a giant.
+        noise: Standard deviation of a distance relative to its square, 1/m.
+        chosen: (N, K) to fill: index of the surface, -1 = none.
+    """
+    points = np.empty((surfaces.shape[1], 3))
+    for n in range(surfaces.shape[0]):
+        person_m = _vote(surfaces[n], counts[n], weights[n], farthest_m[n])
+        for k in range(surfaces.shape[1]):
+            chosen[n, k] = -1
+            _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, k, chosen[n], points)
+        slack = _SLACK_M + _SLACK_SIGMAS * noise * person_m * person_m
+        for _ in range(surfaces.shape[1] * surfaces.shape[2]):
+            worst = _worst(points, chosen[n], reach, slack, person_m)
+            if worst < 0:
+                break
+            _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, worst, chosen[n], points)
+
+
+@jit
+def _vote(surfaces: Any, counts: Any, weights: Any, farthest_m: Any) -> Any:
+    """Return the distance of the person that most keypoints support."""
+    best, person_m = 0.0, np.nan
+    for k in range(len(counts)):
+        for c in range(counts[k]):
+            distance = surfaces[k, c, 0]
+            if distance > farthest_m:
+                continue
+            votes = 0.0
+            for other in range(len(counts)):
+                most = 0.0
+                for d in range(counts[other]):
+                    apart = abs(surfaces[other, d, 0] - distance)
+                    if apart < _NEAR_M:
+                        most = max(most, (1 - apart / _NEAR_M) * surfaces[other, d, 2])
+                votes += most * weights[other]
+            if votes > best:
+                best, person_m = votes, distance
+    return person_m
+
+
+@jit
+def _take_next(
+    surfaces: Any, counts: Any, rays: Any, below_m: Any, person_m: Any, k: Any, chosen: Any, points: Any
+) -> None:
+    """Choose the next surface of a keypoint that is near the person, and fill its point."""
+    for c in range(chosen[k] + 1, counts[k]):
+        if abs(surfaces[k, c, 0] - person_m) <= _BODY_M:
+            chosen[k] = c
+            x, y = rays[k, 0], rays[k, 1]
+            distance = surfaces[k, c, 0] + below_m[k] / np.sqrt(1 + x * x + y * y)
+            points[k, 0], points[k, 1], points[k, 2] = distance * x, distance * y, distance
+            return
+    chosen[k] = -1
+
+
+@jit
+def _worst(points: Any, chosen: Any, reach: Any, slack: Any, person_m: Any) -> Any:
+    """Return the keypoint that is too far from most others, -1 = none. Among equal ones, the farthest from the person."""
+    worst, most, offset = -1, 0, 0.0
+    for k in range(len(chosen)):
+        if chosen[k] < 0:
+            continue
+        conflicts = 0
+        for other in range(len(chosen)):
+            if chosen[other] >= 0:
+                x, y = points[k, 0] - points[other, 0], points[k, 1] - points[other, 1]
+                z = points[k, 2] - points[other, 2]
+                longest = TALLEST_M * _STRETCH * reach[k, other] + slack
+                conflicts += x * x + y * y + z * z > longest * longest
+        own = abs(points[k, 2] - person_m)
+        if conflicts > most or (conflicts == most and conflicts > 0 and own > offset):
+            worst, most, offset = k, conflicts, own
+    return worst

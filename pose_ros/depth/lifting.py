@@ -1,0 +1,191 @@
+"""Lift keypoints to metres with a depth image that is registered to the colour image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pose_ros.arrays import AnyArray, DoubleArray, FloatArray
+from pose_ros.config import DepthSettings
+from pose_ros.decoder.jit import jit
+from pose_ros.depth.camera_model import CameraModel, check_same_view
+from pose_ros.depth.consistency import TALLEST_M, choose_surfaces
+from pose_ros.depth.proportions import Proportions
+from pose_ros.depth.surfaces import MAX_SURFACES, find_surfaces
+from pose_ros.people import People
+from pose_ros.skeleton import Skeleton
+
+_ADULT_M = 1.7
+_SHARE_OF_LIMB = 0.6
+_MIN_PATCH_M = 0.02
+"""Half the side of a patch: this share of the half thickness of the limb, at least this length."""
+_GIANT = 1.25
+"""A person looks taller than it is by this factor at most: errors of keypoints."""
+_GIRTH = 0.3
+"""Standard deviation of the thickness of people, relative to it."""
+_SHAPE_M = 0.01
+_TRUNK_WEIGHT = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class LiftedPeople:
+    """N people of K keypoints in the optical frame of the camera: x right, y down, z forwards.
+
+    NaN = unknown, never 0.
+
+    Attributes:
+        keypoints_m: (N, K, 3) float32 positions, m.
+        sigmas_m: (N, K) float32, standard deviation of each keypoint along its ray, m.
+        positions_m: (N, 3) float32, position of each person: the middle between the middle of the shoulders and the
+            middle of the hips. The mean of all keypoints of the trunk if one of the four is unknown, of all known
+            keypoints if the trunk is.
+        position_sigmas_m: (N,) float32, standard deviation of each position along its ray, m.
+        is_monocular: Whether the positions come from the proportions of the body instead of a depth image.
+    """
+
+    keypoints_m: FloatArray
+    sigmas_m: FloatArray
+    positions_m: FloatArray
+    position_sigmas_m: FloatArray
+    is_monocular: bool = False
+
+
+def lift(
+    people: People,
+    depth_m: AnyArray,
+    camera: CameraModel,
+    skeleton: Skeleton | None = None,
+    settings: DepthSettings | None = None,
+) -> FloatArray:
+    """Lift keypoints to metres. See ``Lifter``, which is faster for many images and also returns uncertainties.
+
+    Args:
+        people: N people of K keypoints, in pixels of the camera.
+        depth_m: (H, W) depth image, m.
+        camera: Camera of the colour image.
+        skeleton: Skeleton of the people. None = points on the surface of the body, without checks of its proportions.
+        settings: Settings. None = defaults.
+
+    Returns:
+        (N, K, 3) float32 in the optical frame of the camera, m. NaN = unknown.
+
+    Raises:
+        ValueError: As for ``Lifter``.
+    """
+    proportions = Proportions.unknown(people.keypoints.shape[1]) if skeleton is None else Proportions.of(skeleton)
+    return Lifter(proportions, settings)(people, depth_m, camera).keypoints_m
+
+
+class Lifter:
+    """Function from people and a depth image to people in metres. Stateless and thread-safe.
+
+    A sensor measures the surface of the body, but a keypoint is a joint inside it. Its point is moved along its ray
+    from the surface into the body, by half the thickness of an adult at that keypoint. A keypoint that something hides
+    has the distance of what hides it, unless the body could not reach there: then it is unknown.
+    """
+
+    def __init__(self, body: Skeleton | Proportions, settings: DepthSettings | None = None) -> None:
+        self.settings = settings or DepthSettings()
+        self.proportions = Proportions.of(body) if isinstance(body, Skeleton) else body
+        below_m = self.proportions.below_surface_m
+        self._below_m = np.zeros_like(below_m) if self.settings.surface else below_m
+        self._patch_m = np.maximum(_SHARE_OF_LIMB * below_m, _MIN_PATCH_M)
+        self._sizes = self.proportions.limbs, self.proportions.lengths
+
+    def __call__(self, people: People, depth_m: AnyArray, camera: CameraModel) -> LiftedPeople:
+        """Lift people to metres.
+
+        Args:
+            people: N people of K keypoints, in pixels of the camera. Not modified.
+            depth_m: (H, W) distance along the optical axis, m. NaN, 0 and Inf = unknown. Registered to the colour
+                image: the same field of view from the same optical centre. Its size may differ.
+            camera: Camera of the colour image.
+
+        Raises:
+            ValueError: If the depth image is not (H, W) of float32 or has another aspect ratio than the camera, or if
+                the people have another number of keypoints than the skeleton.
+        """
+        depth_m = np.asarray(depth_m)
+        if depth_m.ndim != 2 or depth_m.dtype != np.float32 or 0 in depth_m.shape:
+            raise ValueError(f"depth: expected (H, W) float32 in metres, got {depth_m.shape} {depth_m.dtype}")
+        if people.keypoints.shape[1] != len(self._below_m):
+            raise ValueError(f"people: expected {len(self._below_m)} keypoints, got {people.keypoints.shape[1]}")
+        check_same_view(camera.size_wh, depth_m.shape[::-1])
+        return self._lift(people, np.ascontiguousarray(depth_m), camera)
+
+    def _lift(self, people: People, depth_m: FloatArray, camera: CameraModel) -> LiftedPeople:
+        n, k, _ = people.keypoints.shape
+        xy, visible = people.keypoints.astype(np.float64), people.visible
+        scale_xy = np.array(depth_m.shape[::-1]) / camera.size_wh
+        heights_px = np.zeros(n)
+        measure_heights(xy, visible, *self._sizes, heights_px)
+        half_px = heights_px[:, None] * (scale_xy.mean() * self._patch_m / _ADULT_M)
+        surfaces, counts = np.empty((n, k, MAX_SURFACES, 3)), np.zeros((n, k), np.int64)
+        limits_m = np.array([max(self.settings.min_m, 1e-6), self.settings.max_m])
+        noise = self.settings.noise
+        find_surfaces(depth_m, (xy + 0.5) * scale_xy - 0.5, visible, half_px, limits_m, noise, surfaces, counts)
+        rays, chosen = camera.rays(xy), np.empty((n, k), np.int64)
+        weights = people.scores * np.where(self.proportions.is_trunk, _TRUNK_WEIGHT, 1.0)
+        farthest_m = _GIANT * TALLEST_M * camera.k[1, 1] / np.maximum(heights_px, 1e-3)
+        reach = self.proportions.reach
+        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, farthest_m, noise, chosen)
+        return self._collect(surfaces, chosen, rays, camera)
+
+    def _collect(self, surfaces: DoubleArray, chosen: AnyArray, rays: DoubleArray, camera: CameraModel) -> LiftedPeople:
+        """Move the points from the surface to the joints, and average those of the trunk."""
+        n, k = np.indices(chosen.shape)
+        distance, sigma, _ = np.where(chosen[..., None] >= 0, surfaces[n, k, chosen], np.nan).transpose(2, 0, 1)
+        lengths = np.sqrt((rays**2).sum(axis=2))
+        points = rays * (distance + self._below_m / lengths)[..., None]
+        if camera.rotation is not None:
+            points = points @ camera.rotation.T
+        sigmas = np.sqrt((sigma * lengths) ** 2 + (_GIRTH * self._below_m) ** 2 + _SHAPE_M**2)
+        positions, position_sigmas = _positions(points, sigmas, self.proportions)
+        as_float = (array.astype(np.float32) for array in (points, sigmas, positions, position_sigmas))
+        return LiftedPeople(*as_float)
+
+
+def _positions(points: DoubleArray, sigmas: DoubleArray, body: Proportions) -> tuple[DoubleArray, DoubleArray]:
+    """Return the positions (N, 3) of people, and their standard deviations (N,)."""
+    known = np.isfinite(points).all(axis=2)
+    corners = np.concatenate([body.shoulders, body.hips])
+    has_corners = (known[:, corners].all(axis=1) & (len(corners) == 4))[:, None]
+    corner_mask = np.isin(np.arange(known.shape[1]), corners)
+    trunk = known & body.is_trunk
+    used = np.where(has_corners, corner_mask, np.where(trunk.any(axis=1, keepdims=True), trunk, known))
+    count = used.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        weights = used / np.where(count > 0, count, np.nan)[:, None]
+    positions = (np.where(used[..., None], points, 0) * weights[..., None]).sum(axis=1)
+    return positions, (np.where(used, sigmas, 0) * weights).sum(axis=1)  # errors of neighbours are not independent
+
+
+@jit
+def measure_heights(keypoints: Any, visible: Any, limbs: Any, lengths: Any, heights_px: Any) -> None:
+    """Fill the height (N,) that each person would have in the image if it stood upright before the camera, px.
+
+    Foreshortening makes limbs shorter, so the second largest of the heights that the limbs tell counts. The largest may
+    be an error. Without limbs, it is the longer side of the box.
+    """
+    for n in range(keypoints.shape[0]):
+        first, second = 0.0, 0.0
+        for limb in range(len(limbs)):
+            a, b = limbs[limb]
+            if visible[n, a] and visible[n, b]:
+                x, y = keypoints[n, a, 0] - keypoints[n, b, 0], keypoints[n, a, 1] - keypoints[n, b, 1]
+                height = np.sqrt(x * x + y * y) / lengths[limb]
+                if height > first:
+                    first, second = height, first
+                elif height > second:
+                    second = height
+        heights_px[n] = second if second > 0 else first
+        if heights_px[n] == 0:
+            low, high = np.full(2, np.inf), np.full(2, -np.inf)
+            for k in range(keypoints.shape[1]):
+                if visible[n, k]:
+                    for axis in range(2):
+                        low[axis] = min(low[axis], keypoints[n, k, axis])
+                        high[axis] = max(high[axis], keypoints[n, k, axis])
+            heights_px[n] = max(high[0] - low[0], high[1] - low[1], 0.0)
