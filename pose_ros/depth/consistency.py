@@ -8,15 +8,18 @@ import numpy as np
 
 from pose_ros.decoder.jit import jit
 
-TALLEST_M = 2.1
+_SHORTEST_M, _TALLEST_M = 1.4, 2.1
+"""Range of the heights that limit the lengths of limbs."""
+_GIANT = 1.25
+"""A person looks taller than it is by this factor at most: errors of keypoints."""
 _NEAR_M = 0.6
 """Keypoints of a person whose distances differ by less support each other."""
-_BODY_M = 1.3
+_BODY_M = 1.0
 """Largest difference between the distances of a keypoint and of the person."""
-_STRETCH = 1.1
-_SLACK_M = 0.08
+_STRETCH = 1.0
+_SLACK_M = 0.06
 """Limbs look longer by this factor and this length: errors of keypoints, other proportions."""
-_SLACK_SIGMAS = 3.0
+_SLACK_SIGMAS = 2.0
 
 
 @jit
@@ -27,7 +30,7 @@ def choose_surfaces(
     weights: Any,
     below_m: Any,
     reach: Any,
-    farthest_m: Any,
+    heights: Any,
     noise: Any,
     chosen: Any,
 ) -> None:
@@ -40,32 +43,33 @@ def choose_surfaces(
         weights: (N, K) weight of each keypoint in the vote about the distance of the person.
         below_m: (K,) depth of each keypoint below the surface, m.
         reach: (K, K) longest distance between two keypoints, body heights.
-        farthest_m: (N,) largest distance at which the person would not be a giant.
+        heights: (N,) height that each person would have in the image if it stood upright, at distance 1.
         noise: Standard deviation of a distance relative to its square, 1/m.
         chosen: (N, K) to fill: index of the surface, -1 = none.
     """
     points = np.empty((surfaces.shape[1], 3))
     for n in range(surfaces.shape[0]):
-        person_m = _vote(surfaces[n], counts[n], weights[n], farthest_m[n])
+        person_m = _vote(surfaces[n], counts[n], weights[n], heights[n])
         for k in range(surfaces.shape[1]):
             chosen[n, k] = -1
             _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, k, chosen[n], points)
+        tallest_m = min(max(1.15 * heights[n] * person_m, _SHORTEST_M), _TALLEST_M)
         slack = _SLACK_M + _SLACK_SIGMAS * noise * person_m * person_m
         for _ in range(surfaces.shape[1] * surfaces.shape[2]):
-            worst = _worst(points, chosen[n], reach, slack, person_m)
+            worst = _worst(points, chosen[n], reach, tallest_m, slack, person_m)
             if worst < 0:
                 break
             _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, worst, chosen[n], points)
 
 
 @jit
-def _vote(surfaces: Any, counts: Any, weights: Any, farthest_m: Any) -> Any:
+def _vote(surfaces: Any, counts: Any, weights: Any, height: Any) -> Any:
     """Return the distance of the person that most keypoints support."""
     best, person_m = 0.0, np.nan
     for k in range(len(counts)):
         for c in range(counts[k]):
             distance = surfaces[k, c, 0]
-            if distance > farthest_m:
+            if distance * height > _GIANT * _TALLEST_M:
                 continue
             votes = 0.0
             for other in range(len(counts)):
@@ -96,7 +100,7 @@ def _take_next(
 
 
 @jit
-def _worst(points: Any, chosen: Any, reach: Any, slack: Any, person_m: Any) -> Any:
+def _worst(points: Any, chosen: Any, reach: Any, tallest_m: Any, slack: Any, person_m: Any) -> Any:
     """Return the keypoint that is too far from most others, -1 = none. Among equal ones, the farthest from the person."""
     worst, most, offset = -1, 0, 0.0
     for k in range(len(chosen)):
@@ -107,7 +111,7 @@ def _worst(points: Any, chosen: Any, reach: Any, slack: Any, person_m: Any) -> A
             if chosen[other] >= 0:
                 x, y = points[k, 0] - points[other, 0], points[k, 1] - points[other, 1]
                 z = points[k, 2] - points[other, 2]
-                longest = TALLEST_M * _STRETCH * reach[k, other] + slack
+                longest = _STRETCH * tallest_m * reach[k, other] + slack
                 conflicts += x * x + y * y + z * z > longest * longest
         own = abs(points[k, 2] - person_m)
         if conflicts > most or (conflicts == most and conflicts > 0 and own > offset):

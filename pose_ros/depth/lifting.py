@@ -11,7 +11,7 @@ from pose_ros.arrays import AnyArray, DoubleArray, FloatArray
 from pose_ros.config import DepthSettings
 from pose_ros.decoder.jit import jit
 from pose_ros.depth.camera_model import CameraModel, check_same_view
-from pose_ros.depth.consistency import TALLEST_M, choose_surfaces
+from pose_ros.depth.consistency import choose_surfaces
 from pose_ros.depth.proportions import Proportions
 from pose_ros.depth.surfaces import MAX_SURFACES, find_surfaces
 from pose_ros.people import People
@@ -21,8 +21,6 @@ _ADULT_M = 1.7
 _SHARE_OF_LIMB = 0.6
 _MIN_PATCH_M = 0.02
 """Half the side of a patch: this share of the half thickness of the limb, at least this length."""
-_GIANT = 1.25
-"""A person looks taller than it is by this factor at most: errors of keypoints."""
 _GIRTH = 0.3
 """Standard deviation of the thickness of people, relative to it."""
 _SHAPE_M = 0.01
@@ -128,9 +126,9 @@ class Lifter:
         find_surfaces(depth_m, (xy + 0.5) * scale_xy - 0.5, visible, half_px, limits_m, noise, surfaces, counts)
         rays, chosen = camera.rays(xy), np.empty((n, k), np.int64)
         weights = people.scores * np.where(self.proportions.is_trunk, _TRUNK_WEIGHT, 1.0)
-        farthest_m = _GIANT * TALLEST_M * camera.k[1, 1] / np.maximum(heights_px, 1e-3)
+        heights = heights_px / camera.k[1, 1]
         reach = self.proportions.reach
-        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, farthest_m, noise, chosen)
+        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, heights, noise, chosen)
         return self._collect(surfaces, chosen, rays, camera)
 
     def _collect(self, surfaces: DoubleArray, chosen: AnyArray, rays: DoubleArray, camera: CameraModel) -> LiftedPeople:

@@ -13,6 +13,8 @@ import numpy as np
 from pose_ros.decoder.jit import jit
 
 MAX_SURFACES = 4
+_PATCHES = (1, 2, 4)
+"""Sizes of the patches that are tried until one has a surface, because sensors leave holes at edges."""
 SIDE = 7
 """Most samples along a side of a patch."""
 _MIN_SHARE = 0.12
@@ -45,8 +47,11 @@ def find_surfaces(
             counts[n, k] = 0
             if visible[n, k]:
                 x, y = keypoints[n, k, 0], keypoints[n, k, 1]
-                known, total = _sample(depth, x, y, half_px[n, k], limits_m, values)
-                counts[n, k] = _split(values, known, total, noise, surfaces[n, k])
+                for larger in _PATCHES:
+                    known, total = _sample(depth, x, y, larger * max(half_px[n, k], 1.0), limits_m, values)
+                    counts[n, k] = _split(values, known, total, noise, surfaces[n, k])
+                    if counts[n, k] > 0:
+                        break
 
 
 @jit
