@@ -101,7 +101,10 @@ def _take_next(
 
 @jit
 def _worst(points: Any, chosen: Any, reach: Any, tallest_m: Any, slack: Any, person_m: Any) -> Any:
-    """Return the keypoint that is too far from most others, -1 = none. Among equal ones, the farthest from the person."""
+    """Return the keypoint that is too far from most others, -1 = none.
+
+    Among several, it is the one whose distance differs most from that of the person.
+    """
     worst, most, offset = -1, 0, 0.0
     for k in range(len(chosen)):
         if chosen[k] < 0:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pose_ros.arrays import AnyArray, DoubleArray, FloatArray
 from pose_ros.config import DepthSettings
-from pose_ros.decoder.jit import jit
 from pose_ros.depth.camera_model import CameraModel, check_same_view
 from pose_ros.depth.consistency import choose_surfaces
-from pose_ros.depth.proportions import Proportions
+from pose_ros.depth.proportions import Proportions, find_positions, measure_heights
 from pose_ros.depth.surfaces import MAX_SURFACES, find_surfaces
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
@@ -48,6 +46,34 @@ class LiftedPeople:
     positions_m: FloatArray
     position_sigmas_m: FloatArray
     is_monocular: bool = False
+
+    def transform(self, matrix: AnyArray) -> LiftedPeople:
+        """Return the people in another frame. Standard deviations stay along the rays of the camera.
+
+        Args:
+            matrix: As for ``transform_points``.
+
+        Raises:
+            ValueError: As for ``transform_points``.
+        """
+        keypoints_m, positions_m = (transform_points(points, matrix) for points in (self.keypoints_m, self.positions_m))
+        return replace(self, keypoints_m=keypoints_m, positions_m=positions_m)
+
+
+def transform_points(points_m: AnyArray, matrix: AnyArray) -> FloatArray:
+    """Transform points to another frame. Unknown points stay NaN.
+
+    Args:
+        points_m: (..., 3) points, m.
+        matrix: (4, 4) transform from their frame to the other one: rotation and translation, last row 0 0 0 1.
+
+    Raises:
+        ValueError: If the matrix is not a transform.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or not np.array_equal(matrix[3], (0, 0, 0, 1)):
+        raise ValueError(f"matrix: expected 4 x 4 finite values with the last row 0 0 0 1, got {matrix.tolist()}")
+    return (np.asarray(points_m, np.float64) @ matrix[:3, :3].T + matrix[:3, 3]).astype(np.float32)
 
 
 def lift(
@@ -90,7 +116,6 @@ class Lifter:
         below_m = self.proportions.below_surface_m
         self._below_m = np.zeros_like(below_m) if self.settings.surface else below_m
         self._patch_m = np.maximum(_SHARE_OF_LIMB * below_m, _MIN_PATCH_M)
-        self._sizes = self.proportions.limbs, self.proportions.lengths
 
     def __call__(self, people: People, depth_m: AnyArray, camera: CameraModel) -> LiftedPeople:
         """Lift people to metres.
@@ -108,8 +133,7 @@ class Lifter:
         depth_m = np.asarray(depth_m)
         if depth_m.ndim != 2 or depth_m.dtype != np.float32 or 0 in depth_m.shape:
             raise ValueError(f"depth: expected (H, W) float32 in metres, got {depth_m.shape} {depth_m.dtype}")
-        if people.keypoints.shape[1] != len(self._below_m):
-            raise ValueError(f"people: expected {len(self._below_m)} keypoints, got {people.keypoints.shape[1]}")
+        self.proportions.check_keypoints(people)
         check_same_view(camera.size_wh, depth_m.shape[::-1])
         return self._lift(people, np.ascontiguousarray(depth_m), camera)
 
@@ -117,16 +141,15 @@ class Lifter:
         n, k, _ = people.keypoints.shape
         xy, visible = people.keypoints.astype(np.float64), people.visible
         scale_xy = np.array(depth_m.shape[::-1]) / camera.size_wh
-        heights_px = np.zeros(n)
-        measure_heights(xy, visible, *self._sizes, heights_px)
-        half_px = heights_px[:, None] * (scale_xy.mean() * self._patch_m / _ADULT_M)
+        rays = camera.rays(xy)
+        heights = measure_heights(rays, visible, self.proportions)
+        half_px = heights[:, None] * (camera.k[0, 0] * scale_xy[0] / _ADULT_M * self._patch_m)
         surfaces, counts = np.empty((n, k, MAX_SURFACES, 3)), np.zeros((n, k), np.int64)
         limits_m = np.array([max(self.settings.min_m, 1e-6), self.settings.max_m])
         noise = self.settings.noise
         find_surfaces(depth_m, (xy + 0.5) * scale_xy - 0.5, visible, half_px, limits_m, noise, surfaces, counts)
-        rays, chosen = camera.rays(xy), np.empty((n, k), np.int64)
+        chosen = np.empty((n, k), np.int64)
         weights = people.scores * np.where(self.proportions.is_trunk, _TRUNK_WEIGHT, 1.0)
-        heights = heights_px / camera.k[1, 1]
         reach = self.proportions.reach
         choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, heights, noise, chosen)
         return self._collect(surfaces, chosen, rays, camera)
@@ -140,50 +163,8 @@ class Lifter:
         if camera.rotation is not None:
             points = points @ camera.rotation.T
         sigmas = np.sqrt((sigma * lengths) ** 2 + (_GIRTH * self._below_m) ** 2 + _SHAPE_M**2)
-        positions, position_sigmas = _positions(points, sigmas, self.proportions)
-        as_float = (array.astype(np.float32) for array in (points, sigmas, positions, position_sigmas))
-        return LiftedPeople(*as_float)
-
-
-def _positions(points: DoubleArray, sigmas: DoubleArray, body: Proportions) -> tuple[DoubleArray, DoubleArray]:
-    """Return the positions (N, 3) of people, and their standard deviations (N,)."""
-    known = np.isfinite(points).all(axis=2)
-    corners = np.concatenate([body.shoulders, body.hips])
-    has_corners = (known[:, corners].all(axis=1) & (len(corners) == 4))[:, None]
-    corner_mask = np.isin(np.arange(known.shape[1]), corners)
-    trunk = known & body.is_trunk
-    used = np.where(has_corners, corner_mask, np.where(trunk.any(axis=1, keepdims=True), trunk, known))
-    count = used.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        weights = used / np.where(count > 0, count, np.nan)[:, None]
-    positions = (np.where(used[..., None], points, 0) * weights[..., None]).sum(axis=1)
-    return positions, (np.where(used, sigmas, 0) * weights).sum(axis=1)  # errors of neighbours are not independent
-
-
-@jit
-def measure_heights(keypoints: Any, visible: Any, limbs: Any, lengths: Any, heights_px: Any) -> None:
-    """Fill the height (N,) that each person would have in the image if it stood upright before the camera, px.
-
-    Foreshortening makes limbs shorter, so the second largest of the heights that the limbs tell counts. The largest may
-    be an error. Without limbs, it is the longer side of the box.
-    """
-    for n in range(keypoints.shape[0]):
-        first, second = 0.0, 0.0
-        for limb in range(len(limbs)):
-            a, b = limbs[limb]
-            if visible[n, a] and visible[n, b]:
-                x, y = keypoints[n, a, 0] - keypoints[n, b, 0], keypoints[n, a, 1] - keypoints[n, b, 1]
-                height = np.sqrt(x * x + y * y) / lengths[limb]
-                if height > first:
-                    first, second = height, first
-                elif height > second:
-                    second = height
-        heights_px[n] = second if second > 0 else first
-        if heights_px[n] == 0:
-            low, high = np.full(2, np.inf), np.full(2, -np.inf)
-            for k in range(keypoints.shape[1]):
-                if visible[n, k]:
-                    for axis in range(2):
-                        low[axis] = min(low[axis], keypoints[n, k, axis])
-                        high[axis] = max(high[axis], keypoints[n, k, axis])
-            heights_px[n] = max(high[0] - low[0], high[1] - low[1], 0.0)
+        positions, position_sigmas = find_positions(points, sigmas, self.proportions)
+        kind = np.float32
+        return LiftedPeople(
+            points.astype(kind), sigmas.astype(kind), positions.astype(kind), position_sigmas.astype(kind)
+        )

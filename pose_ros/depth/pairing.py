@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 from pose_ros.config import DepthSettings
@@ -86,7 +87,7 @@ class DepthPairing(Generic[Colour, Depth]):
     def _drop_future(self, stamp_ns: int) -> list[ImagePair[Colour, Depth]]:
         """Drop the images from before the clock was set back. Return the colour images among them."""
         latest = stamp_ns + _BACK_NS
-        if any(image.stamp_ns > latest for image in (*self._colours, *self._depths)):
+        if max(self._stamps(), default=latest) > latest:
             dropped = [colour for colour in self._sorted_colours() if colour.stamp_ns > latest]
             self._colours = deque(colour for colour in self._colours if colour.stamp_ns <= latest)
             pairs = [ImagePair(colour, self._find(colour.stamp_ns)) for colour in dropped]
@@ -95,7 +96,7 @@ class DepthPairing(Generic[Colour, Depth]):
         return []
 
     def _take_complete(self, newest_ns: int) -> Iterator[ImagePair[Colour, Depth]]:
-        newest_ns = max(newest_ns, *(image.stamp_ns for image in (*self._colours, *self._depths)))
+        newest_ns = max([newest_ns, *self._stamps()])
         excess = len(self._colours) - _MAX_HELD
         for number, colour in enumerate(self._sorted_colours()):
             depth = self._find(colour.stamp_ns)
@@ -109,7 +110,7 @@ class DepthPairing(Generic[Colour, Depth]):
         stamps = sorted(image.stamp_ns for image in self._depths)
         if stamps and stamps[-1] >= stamp_ns:
             return True
-        gaps = sorted(later - earlier for earlier, later in zip(stamps, stamps[1:], strict=False))
+        gaps = sorted(later - earlier for earlier, later in pairwise(stamps))
         return depth is not None and len(gaps) > 1 and 2 * (stamp_ns - depth.stamp_ns) <= gaps[len(gaps) // 2]
 
     def _find(self, stamp_ns: int) -> StampedImage[Depth] | None:
@@ -117,6 +118,9 @@ class DepthPairing(Generic[Colour, Depth]):
         if nearest is None or abs(nearest.stamp_ns - stamp_ns) > self._tolerance_ns:
             return None
         return nearest
+
+    def _stamps(self) -> list[int]:
+        return [colour.stamp_ns for colour in self._colours] + [depth.stamp_ns for depth in self._depths]
 
     def _sorted_colours(self) -> list[StampedImage[Colour]]:
         return sorted(self._colours, key=lambda colour: colour.stamp_ns)

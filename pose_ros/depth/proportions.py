@@ -1,16 +1,20 @@
 """Proportions of a body: how deep keypoints lie below its surface, and how far apart they can be.
 
 References:
-    Drillis and Contini, Body Segment Parameters, 1966 (lengths; ``Skeleton.standing`` has them as positions).
+    Drillis and Contini, Body Segment Parameters, 1966; in Winter, Biomechanics and Motor Control of Human Movement,
+    4th ed. 2009, fig. 4.1 (lengths of limbs as fractions of the body height).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, DoubleArray, IndexArray
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, IndexArray
+from pose_ros.decoder.jit import jit
+from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, without_side
 
 # Half the thickness of an adult at each keypoint, m. The network marks the middle of a limb as it sees it, and the
@@ -32,9 +36,20 @@ _BELOW_SURFACE_M = {
     "small_toe": 0.03,
     "ear": 0.015,
 }
+_LENGTHS = {
+    ("shoulder", "elbow"): 0.186,
+    ("elbow", "wrist"): 0.146,
+    ("hip", "knee"): 0.245,
+    ("knee", "ankle"): 0.246,
+    ("shoulder", "hip"): 0.294,
+    ("neck", "hip"): 0.294,
+    ("shoulder", "shoulder"): 0.23,
+    ("hip", "hip"): 0.116,
+}
+"""Length of limbs between joints, body heights. Those of other limbs come from ``Skeleton.standing``."""
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 _TRUNK = (*_TORSO, "neck", "thorax", "pelvis")
-_LONG = 0.1
+_LONG = 0.13
 """Shortest limb that tells the size of a person, body heights. Shorter ones are mostly noise."""
 
 
@@ -64,8 +79,7 @@ class Proportions:
     def of(cls, skeleton: Skeleton) -> Proportions:
         """Return the proportions of a skeleton. Keypoints with unknown names lie on the surface, without limits."""
         names, limbs = skeleton.keypoint_names, np.array(skeleton.limbs, np.intp).reshape(-1, 2)
-        standing = skeleton.standing.astype(np.float64)
-        lengths = np.linalg.norm(standing[limbs[:, 0]] - standing[limbs[:, 1]], axis=1)
+        lengths = np.array([_length(skeleton, a, b) for a, b in skeleton.limbs])
         tells_size = lengths >= _LONG  # false for NaN
         return cls(
             np.array([_BELOW_SURFACE_M.get(without_side(name), 0.0) for name in names]),
@@ -90,8 +104,24 @@ class Proportions:
             none,
         )
 
+    def check_keypoints(self, people: People) -> None:
+        """Check that people have the keypoints of the skeleton.
+
+        Raises:
+            ValueError: If their number differs.
+        """
+        if people.keypoints.shape[1] != len(self.below_surface_m):
+            raise ValueError(f"people: expected {len(self.below_surface_m)} keypoints, got {people.keypoints.shape[1]}")
+
 
 _PARTS = ("shoulder", "hip")
+
+
+def _length(skeleton: Skeleton, a: int, b: int) -> float:
+    """Return the length of a limb, body heights. NaN = unknown."""
+    ends = without_side(skeleton.keypoint_names[a]), without_side(skeleton.keypoint_names[b])
+    drawn = float(np.linalg.norm(skeleton.standing[a] - skeleton.standing[b]))
+    return _LENGTHS.get(ends, _LENGTHS.get(ends[::-1], drawn))
 
 
 def _shortest_paths(count: int, limbs: IndexArray, lengths: DoubleArray) -> DoubleArray:
@@ -103,3 +133,65 @@ def _shortest_paths(count: int, limbs: IndexArray, lengths: DoubleArray) -> Doub
     for middle in range(count):
         paths = np.minimum(paths, paths[:, middle, None] + paths[None, middle])
     return paths
+
+
+def find_positions(points: DoubleArray, sigmas: DoubleArray, body: Proportions) -> tuple[DoubleArray, DoubleArray]:
+    """Return the positions (N, 3) of people, and their standard deviations (N,).
+
+    Args:
+        points: (N, K, 3) points of the keypoints, NaN = unknown.
+        sigmas: (N, K) their standard deviations.
+        body: Proportions of the body. See ``LiftedPeople`` for the keypoints that count.
+    """
+    known = np.isfinite(points.sum(axis=2))
+    corners = np.concatenate([body.shoulders, body.hips])
+    has_corners = (known[:, corners].all(axis=1) & (len(corners) == 4))[:, None]
+    corner_mask = np.isin(np.arange(known.shape[1]), corners)
+    trunk = known & body.is_trunk
+    used = np.where(has_corners, corner_mask, np.where(trunk.any(axis=1, keepdims=True), trunk, known))
+    count = used.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        weights = used / np.where(count > 0, count, np.nan)[:, None]
+    positions = (np.where(used[..., None], points, 0) * weights[..., None]).sum(axis=1)
+    return positions, (np.where(used, sigmas, 0) * weights).sum(axis=1)  # errors of neighbours are not independent
+
+
+def measure_heights(rays: DoubleArray, visible: BoolArray, body: Proportions) -> DoubleArray:
+    """Return the height (N,) that each person would have if it stood upright at distance 1.
+
+    Foreshortening makes limbs shorter, so the second largest of the heights that the limbs tell counts. The largest may
+    be an error. Without limbs, it is the longer side of the box.
+
+    Args:
+        rays: (N, K, 3) directions of the keypoints, with z = 1.
+        visible: (N, K) keypoints that are present.
+        body: Proportions of the body.
+    """
+    heights = np.zeros(len(rays))
+    _fill_heights(rays, visible, body.limbs, body.lengths, heights)
+    return heights
+
+
+@jit
+def _fill_heights(keypoints: Any, visible: Any, limbs: Any, lengths: Any, heights: Any) -> None:
+    """Fill the heights. Points that are NaN are skipped."""
+    for n in range(keypoints.shape[0]):
+        first, second = 0.0, 0.0
+        for limb in range(len(limbs)):
+            a, b = limbs[limb]
+            if visible[n, a] and visible[n, b]:
+                x, y = keypoints[n, a, 0] - keypoints[n, b, 0], keypoints[n, a, 1] - keypoints[n, b, 1]
+                height = np.sqrt(x * x + y * y) / lengths[limb]
+                if height > first:
+                    first, second = height, first
+                elif height > second:
+                    second = height
+        heights[n] = second if second > 0 else first
+        if heights[n] == 0:
+            low, high = np.full(2, np.inf), np.full(2, -np.inf)
+            for k in range(keypoints.shape[1]):
+                if visible[n, k]:
+                    for axis in range(2):
+                        low[axis] = min(low[axis], keypoints[n, k, axis])
+                        high[axis] = max(high[axis], keypoints[n, k, axis])
+            heights[n] = max(high[0] - low[0], high[1] - low[1], 0.0)

@@ -86,7 +86,7 @@ def _decode_png(data: bytes) -> npt.NDArray[np.uint16]:
 @cache
 def _millimetres() -> FloatArray:
     """Return the distance of each stored value, m."""
-    table = np.arange(65536, dtype=np.float32) / 1000
+    table: FloatArray = np.arange(65536, dtype=np.float32) / np.float32(1000)
     table[0] = np.nan
     return table
 
@@ -96,7 +96,7 @@ def _dequantised(a: float, b: float) -> FloatArray:
     if not (np.isfinite(a) and np.isfinite(b)):
         raise ValueError(f"data: expected finite parameters of the quantisation, got {a} and {b}")
     with np.errstate(divide="ignore", over="ignore"):
-        table = (np.float64(a) / (np.arange(65536) - np.float64(b))).astype(np.float32)
+        table: FloatArray = (np.float64(a) / (np.arange(65536) - np.float64(b))).astype(np.float32)
     table[0] = np.nan
     table[~((table > 0) & (table < np.inf))] = np.nan
     return table
