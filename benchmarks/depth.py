@@ -10,6 +10,7 @@ holes and flying pixels at edges. The keypoints have errors of 1 % of the height
 from __future__ import annotations
 
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -46,20 +47,21 @@ def label_people(view: SyntheticScene, jitter: float, rng: np.random.Generator) 
 
 def time_rows() -> list[tuple[str, ...]]:
     """Measure the time of lifting by number of people, of a distorted camera, and of decoding."""
-    lifter, rng, rows = Lifter(OPENPOSE_18), np.random.default_rng(0), []
+    rng, rows = np.random.default_rng(0), []
     for people, limit in LIMITS_MS.items():
         view = scene(3, people, SIZE_WH)
-        depth_m, camera = DepthSensor().measure(view.depth_m, rng), CameraModel(SIZE_WH, view.camera.matrix)
-        labels = label_people(view, JITTER, rng)
-        everyone = People(view.keypoints_px, np.ones_like(labels.scores), labels.person_scores)
-        for name, each in (("", camera), (", distorted", CameraModel(SIZE_WH, camera.k, DISTORTED))):
-            time = median_ms(lambda each=each: lifter(everyone, depth_m, each), 500)
+        depth_m = DepthSensor().measure(view.depth_m, rng)
+        everyone = People(view.keypoints_px, np.ones(view.visible.shape, np.float32), np.ones(people, np.float32))
+        cameras = {"": CameraModel(SIZE_WH, view.camera.matrix)}
+        cameras[", distorted"] = CameraModel(SIZE_WH, view.camera.matrix, DISTORTED)
+        for name, camera in cameras.items():
+            time = median_ms(partial(Lifter(OPENPOSE_18), everyone, depth_m, camera), 500)
             rows.append((f"lift {people} x 18 keypoints{name}", f"{time:.3f}", f"{limit or ''}"))
     millimetres = np.nan_to_num(1000 * depth_m).astype(np.uint16)
     raw = {"height": SIZE_WH[1], "width": SIZE_WH[0], "is_bigendian": 0}
     for encoding, array in (("16UC1", millimetres), ("32FC1", depth_m)):
         message = SimpleNamespace(encoding=encoding, step=array.strides[0], data=array.tobytes(), **raw)
-        rows.append((f"decode {encoding}", f"{median_ms(lambda message=message: decode_depth(message)):.3f}", ""))
+        rows.append((f"decode {encoding}", f"{median_ms(partial(decode_depth, message)):.3f}", ""))
     return rows
 
 
@@ -88,7 +90,7 @@ def error_rows(found: np.ndarray) -> list[tuple[str, ...]]:
         limit = next((f"{cm:.0f}" for metres, cm in LIMITS_CM.items() if low <= metres < high), "")
         rows.append(
             (
-                f"{low} to {high}",
+                f"{(low + high) / 2:.1f}",
                 f"{len(inside)}",
                 f"{np.median(absolute):.1f}",
                 limit,

@@ -8,13 +8,13 @@ References:
 from __future__ import annotations
 
 import struct
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pose_ros.arrays import AnyArray, FloatArray
+from pose_ros.decoder.jit import COMPILED, jit
 from pose_ros.media.compressed_images import PNG_START, decode_stored
 from pose_ros.media.encodings import DEPTH, Encoding
 from pose_ros.media.image_messages import check_sizes
@@ -46,11 +46,7 @@ def _decode_raw(message: Any) -> FloatArray:
     dtype = np.dtype(f"{'>' if message.is_bigendian else '<'}{'u2' if bits == 16 else 'f4'}")
     shape, strides = (message.height, message.width), (message.step, dtype.itemsize)
     stored: AnyArray = np.ndarray(shape, dtype, message.data, 0, strides)
-    if bits == 16:
-        return _millimetres()[stored]
-    metres = stored.astype(np.float32)
-    metres[~((metres > 0) & (metres < np.inf))] = np.nan
-    return metres
+    return _mark_unknown(_from_millimetres(stored) if bits == 16 else stored.astype(np.float32, order="C"))
 
 
 def _decode_compressed(message: Any) -> FloatArray:
@@ -60,13 +56,13 @@ def _decode_compressed(message: Any) -> FloatArray:
     if data.startswith(PNG_START):
         if bits != 16:
             raise ValueError("format: expected 16UC1 for a PNG without header, got 32FC1; use compressedDepth")
-        return _millimetres()[_decode_png(data)]
+        return _mark_unknown(_from_millimetres(_decode_png(data)))
     if len(data) <= _HEADER.size:
         raise ValueError(f"data: expected a header of {_HEADER.size} bytes and an image, got {len(data)} bytes")
     _, a, b = _HEADER.unpack_from(data)
     image = data[_HEADER.size :]
     stored = decode_rvl(image) if "rvl" in codec else _decode_png(image)
-    return (_millimetres() if bits == 16 else _dequantised(a, b))[stored]
+    return _mark_unknown(_from_millimetres(stored) if bits == 16 else _dequantise(stored, a, b))
 
 
 def _bits(name: str, encoding: str) -> int:
@@ -83,20 +79,34 @@ def _decode_png(data: bytes) -> npt.NDArray[np.uint16]:
     return stored
 
 
-@cache
-def _millimetres() -> FloatArray:
-    """Return the distance of each stored value, m."""
-    table: FloatArray = np.arange(65536, dtype=np.float32) / np.float32(1000)
-    table[0] = np.nan
-    return table
+def _from_millimetres(stored: AnyArray) -> FloatArray:
+    return np.multiply(stored, np.float32(0.001), dtype=np.float32, order="C")
 
 
-def _dequantised(a: float, b: float) -> FloatArray:
-    """Return the distance of each stored value, m: a / (value - b)."""
+def _dequantise(stored: AnyArray, a: float, b: float) -> FloatArray:
+    """Return distances, m: a / (value - b)."""
     if not (np.isfinite(a) and np.isfinite(b)):
         raise ValueError(f"data: expected finite parameters of the quantisation, got {a} and {b}")
-    with np.errstate(divide="ignore", over="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         table: FloatArray = (np.float64(a) / (np.arange(65536) - np.float64(b))).astype(np.float32)
-    table[0] = np.nan
-    table[~((table > 0) & (table < np.inf))] = np.nan
-    return table
+    table[0] = 0
+    return table[stored]
+
+
+def _mark_unknown(metres: FloatArray) -> FloatArray:
+    """Set distances to NaN in place that are not finite or not above 0. Return them."""
+    (_clear if COMPILED else _clear_numpy)(metres)
+    return metres
+
+
+@jit
+def _clear(metres: Any) -> None:
+    for row in range(metres.shape[0]):
+        for column in range(metres.shape[1]):
+            if not 0 < metres[row, column] < np.inf:
+                metres[row, column] = np.nan
+
+
+def _clear_numpy(metres: FloatArray) -> None:
+    """Do the same as ``_clear``, without a compiler."""
+    metres[~((metres > 0) & (metres < np.inf))] = np.nan
