@@ -18,9 +18,8 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 from measure import median_ms, print_table
+from scene_depth import measure_scene
 
-from pose_ros.datasets.synthetic.depth_sensor import DepthSensor
-from pose_ros.datasets.synthetic.scene import SyntheticScene, scene
 from pose_ros.depth.camera_model import CameraModel
 from pose_ros.depth.lifting import Lifter
 from pose_ros.media.depth_images import decode_depth
@@ -31,29 +30,17 @@ SIZE_WH = (1280, 720)
 LIMITS_MS = {1: None, 5: None, 20: 0.7}
 LIMITS_CM = {3: 2.0, 6: 5.0}
 """Largest median error by distance, m."""
-JITTER = 0.01
 BINS_M = (1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 8.0)
 DISTORTED = (-0.05, 0.01, 1e-4, -1e-4, 0.0, 0.0, 0.0, 0.0)
 
 
-def label_people(view: SyntheticScene, jitter: float, rng: np.random.Generator) -> People:
-    """Return the people of a scene, with errors of keypoints relative to their heights."""
-    heights = np.ptp(view.keypoints_px[..., 1], axis=1)
-    xy = view.keypoints_px + jitter * heights[:, None, None] * rng.standard_normal(view.keypoints_px.shape)
-    scores = (view.visible | view.hidden_by_self).astype(np.float32)
-    keypoints = np.where(scores[..., None] > 0, xy, 0).astype(np.float32)
-    return People(keypoints, scores, np.ones(len(scores), np.float32))
-
-
 def time_rows() -> list[tuple[str, ...]]:
     """Measure the time of lifting by number of people, of a distorted camera, and of decoding."""
-    rng, rows = np.random.default_rng(0), []
+    rows = []
     for people, limit in LIMITS_MS.items():
-        view = scene(3, people, SIZE_WH)
-        depth_m = DepthSensor().measure(view.depth_m, rng)
+        view, _, depth_m, camera = measure_scene(3, people, SIZE_WH)
         everyone = People(view.keypoints_px, np.ones(view.visible.shape, np.float32), np.ones(people, np.float32))
-        cameras = {"": CameraModel(SIZE_WH, view.camera.matrix)}
-        cameras[", distorted"] = CameraModel(SIZE_WH, view.camera.matrix, DISTORTED)
+        cameras = {"": camera, ", distorted": CameraModel(SIZE_WH, camera.k, DISTORTED)}
         for name, camera in cameras.items():
             time = median_ms(partial(Lifter(OPENPOSE_18), everyone, depth_m, camera), 500)
             rows.append((f"lift {people} x 18 keypoints{name}", f"{time:.3f}", f"{limit or ''}"))
@@ -69,9 +56,8 @@ def errors(scenes: int) -> np.ndarray:
     """Return distance, error along the axis, its standard deviation and whether the keypoint is visible, (M, 4)."""
     lifter, found = Lifter(OPENPOSE_18), []
     for seed in range(scenes):
-        view, rng = scene(seed, 4, SIZE_WH, time_s=seed), np.random.default_rng(seed)
-        labels = label_people(view, JITTER, rng)
-        lifted = lifter(labels, DepthSensor().measure(view.depth_m, rng), CameraModel(SIZE_WH, view.camera.matrix))
+        view, labels, depth_m, camera = measure_scene(seed, 4, SIZE_WH)
+        lifted = lifter(labels, depth_m, camera)
         truth, shown = view.keypoints_3d_m, labels.visible
         error = lifted.keypoints_m[..., 2] - truth[..., 2]
         found.append(np.stack([truth[..., 2], error, lifted.sigmas_m, view.visible], axis=2)[shown])
