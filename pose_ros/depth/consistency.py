@@ -44,6 +44,7 @@ def choose_surfaces(
         below_m: (K,) depth of each keypoint below the surface, m.
         reach: (K, K) longest distance between two keypoints, body heights.
         heights: (N,) height that each person would have in the image if it stood upright, at distance 1.
+            0 = unknown.
         noise: Standard deviation of a distance relative to its square, 1/m.
         chosen: (N, K) to fill: index of the surface, -1 = none.
     """

@@ -147,11 +147,13 @@ class Lifter:
         surfaces, counts = np.empty((n, k, MAX_SURFACES, 3)), np.zeros((n, k), np.int64)
         limits_m = np.array([max(self.settings.min_m, 1e-6), self.settings.max_m])
         noise = self.settings.noise
-        find_surfaces(depth_m, (xy + 0.5) * scale_xy - 0.5, visible, half_px, limits_m, noise, surfaces, counts)
+        depth_xy, is_thin = (xy + 0.5) * scale_xy - 0.5, ~self.proportions.is_trunk
+        find_surfaces(depth_m, depth_xy, visible, is_thin, half_px, limits_m, noise, surfaces, counts)
         chosen = np.empty((n, k), np.int64)
         weights = people.scores * np.where(self.proportions.is_trunk, _TRUNK_WEIGHT, 1.0)
         reach = self.proportions.reach
-        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, heights, noise, chosen)
+        known_heights = heights if len(self.proportions.limbs) else np.zeros(n)
+        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, known_heights, noise, chosen)
         return self._collect(surfaces, chosen, rays, camera)
 
     def _collect(self, surfaces: DoubleArray, chosen: AnyArray, rays: DoubleArray, camera: CameraModel) -> LiftedPeople:

@@ -15,6 +15,9 @@ from pose_ros.decoder.jit import jit
 MAX_SURFACES = 4
 _PATCHES = (1, 2, 4)
 """Sizes of the patches that are tried until one has a surface, because sensors leave holes at edges."""
+_AROUND = 3.0
+_MISSED_M = (0.25, 1.0)
+"""A keypoint missed its limb if it shows one surface only, and another one next to it is nearer by so much."""
 SIDE = 7
 """Most samples along a side of a patch."""
 _MIN_SHARE = 0.12
@@ -26,7 +29,15 @@ _GAP_SIGMAS = 2.5
 
 @jit
 def find_surfaces(
-    depth: Any, keypoints: Any, visible: Any, half_px: Any, limits_m: Any, noise: Any, surfaces: Any, counts: Any
+    depth: Any,
+    keypoints: Any,
+    visible: Any,
+    is_thin: Any,
+    half_px: Any,
+    limits_m: Any,
+    noise: Any,
+    surfaces: Any,
+    counts: Any,
 ) -> None:
     """Fill the surfaces around each keypoint, the nearest first.
 
@@ -34,6 +45,7 @@ def find_surfaces(
         depth: (H, W) float32, m. Values outside the limits, 0 and NaN are unknown.
         keypoints: (N, K, 2) positions, pixels of the depth image.
         visible: (N, K) bool.
+        is_thin: (K,) bool, whether a keypoint belongs to a thin part of the body, which it may miss.
         half_px: (N, K) half the side of the patch.
         limits_m: Shortest and longest distance.
         noise: Standard deviation of a distance relative to its square, 1/m.
@@ -52,6 +64,11 @@ def find_surfaces(
                     counts[n, k] = _split(values, known, total, noise, surfaces[n, k])
                     if counts[n, k] > 0:
                         break
+                if counts[n, k] == 1 and is_thin[k]:
+                    known, total = _sample(depth, x, y, _AROUND * max(half_px[n, k], 1.0), limits_m, values)
+                    step_m = surfaces[n, k, 0, 0] - values[int(_MIN_SHARE * known)] if known > 0 else 0.0
+                    if _MISSED_M[0] < step_m < _MISSED_M[1]:
+                        counts[n, k] = 0
 
 
 @jit

@@ -21,7 +21,7 @@ WALL_M = 6.0
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [measure_scene(seed, 4, (1280, 720)) for seed in range(7)]
+    return [measure_scene(seed, 4, (848, 480)) for seed in range(7)]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_median_error(scenes, lifted, low_m, high_m, limit_m):
         near = view.truth.visible & (truth[..., 2] > low_m) & (truth[..., 2] < high_m)
         errors += list((result.keypoints_m - truth)[near][:, 2])
     errors = np.array(errors)
-    assert len(errors) > 80 and np.isnan(errors).mean() < 0.08
+    assert len(errors) > 80 and np.isnan(errors).mean() < 0.15
     assert np.nanmedian(np.abs(errors)) <= limit_m
     assert abs(np.nanmedian(errors)) <= limit_m / 2  # no bias: from the surface to the joint
 
@@ -91,15 +91,15 @@ def test_positions_are_those_of_the_trunk(scenes, lifted):
 @pytest.mark.parametrize("wall_gap_m", [0.5, 1.0, None])
 def test_no_point_is_on_the_wall(wall_gap_m):
     for seed in range(4):
-        view = measure_scene(seed, 1, (1280, 720), jitter=0.02, wall_gap_m=wall_gap_m)
+        view = measure_scene(seed, 1, (640, 360), jitter=0.02, wall_gap_m=wall_gap_m)
         result = lift(view.people, view.depth_m, view.camera, OPENPOSE_18)
         behind = (result - view.truth.keypoints_3d_m)[..., 2]
         assert not (behind > 0.3).any()
         assert np.isfinite(behind[view.truth.visible]).mean() > 0.6
 
 
-def test_crowd_has_no_point_on_the_wall(scenes):
-    view = measure_scene(9, 10, (1280, 720), jitter=0.015)
+def test_crowd_has_no_point_on_the_wall():
+    view = measure_scene(9, 10, (640, 360), jitter=0.015)
     result = lift(view.people, view.depth_m, view.camera, OPENPOSE_18)
     assert not ((result - view.truth.keypoints_3d_m)[..., 2] > 0.3).any()
 
@@ -157,13 +157,13 @@ def test_an_object_in_front_of_a_wrist_is_not_the_wrist():
     assert np.isnan(result[0, wrist]).all() and np.isfinite(np.delete(result[0], wrist, axis=0)).all()
 
 
-@pytest.mark.parametrize("xy", [(-300.0, 50.0), (1e30, 1e30), (-1e30, 0.0), (639.6, 359.6), (3e9, 5.0)])
+@pytest.mark.parametrize("xy", [(-300.0, 50.0), (1e30, 1e30), (-1e30, 0.0), (660.0, 300.0), (3e9, 5.0)])
 def test_keypoints_far_outside_the_image(xy):
     people, depth_m = stand()
     keypoints = people.keypoints.copy()
     keypoints[0, 9] = xy
     result = lift(People(keypoints, people.scores, people.person_scores), depth_m, CAMERA, COCO_17)
-    assert np.isfinite(result[0, 9]).all() == False or abs(result[0, 9, 2] - 3) < 1.2  # noqa: E712
+    assert np.isnan(result[0, 9]).all()
 
 
 def test_nobody():
@@ -200,6 +200,13 @@ def test_points_are_below_the_surface_along_the_ray():
 def test_without_a_skeleton_points_are_on_the_surface():
     people, depth_m = stand()
     np.testing.assert_allclose(lift(people, depth_m, CAMERA)[..., 2], 3, atol=1e-5)
+
+
+def test_without_a_skeleton_keypoints_may_be_anywhere():
+    keypoints = np.array([[[20, 30], [600, 40], [300, 340]]], np.float32)
+    people = People(keypoints, np.ones((1, 3), np.float32), np.ones(1, np.float32))
+    points = lift(people, np.full(SIZE[::-1], 7.0, np.float32), CAMERA)
+    np.testing.assert_allclose(points, 7 * CAMERA.rays(keypoints), rtol=1e-5)
 
 
 def test_distortion_is_undone():
@@ -286,5 +293,5 @@ def test_settings_limit_the_distance():
     people, depth_m = stand()
     assert np.isnan(Lifter(COCO_17, DepthSettings(max_m=2.5))(people, depth_m, CAMERA).keypoints_m).all()
     assert np.isnan(Lifter(COCO_17, DepthSettings(min_m=3.5))(people, depth_m, CAMERA).keypoints_m).all()
-    with pytest.raises(ValueError, match="DepthSettings.min_m: expected less than max_m, got 3.0 and 2.0"):
+    with pytest.raises(ValueError, match=r"DepthSettings\.min_m: expected less than max_m, got 3\.0 and 2\.0"):
         DepthSettings(min_m=3.0, max_m=2.0)

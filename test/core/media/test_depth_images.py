@@ -18,6 +18,7 @@ from pose_ros.media.rvl import decode_rvl
 MM = np.array([[0, 1, 999], [1500, 8000, 65535]], np.uint16)
 METRES = np.array([[np.nan, 0.001, 0.999], [1.5, 8.0, 65.535]], np.float32)
 A, B = 100 * 101.0, 1 - 100 * 101 / 10.0  # depth_quantization 100, depth_max 10
+HEADER = struct.pack("<iff", 0, A, B)
 
 
 def raw(array, encoding, padding=0, order="<"):
@@ -30,7 +31,7 @@ def raw(array, encoding, padding=0, order="<"):
     )
 
 
-def compressed(data, text, header=struct.pack("<iff", 0, A, B)):
+def compressed(data, text, header=HEADER):
     return SimpleNamespace(format=text, data=header + data)
 
 
@@ -117,7 +118,7 @@ def test_every_truncated_rvl_is_reported():
     image = np.where(rng.random((8, 9)) < 0.3, 0, rng.integers(1, 60000, (8, 9))).astype(np.uint16)
     data = rvl(image)
     for length in range(len(data) - 3):
-        with pytest.raises(ValueError, match="^data: expected an"):
+        with pytest.raises(ValueError, match=r"^data: expected an"):
             decode_rvl(data[:length])
 
 
