@@ -123,6 +123,7 @@ def main() -> None:
     print_table("Error of visible keypoints along the optical axis", columns, error_rows(found))
     known = found[np.isfinite(found[:, 1])]
     print(f"keypoints more than 0.3 m behind the truth: {(known[:, 1] > 0.3).sum()} of {len(known)}, hidden ones too")
+    print(f"visible ones more than 0.3 m before the truth: {(known[known[:, 3] > 0, 1] < -0.3).sum()}")
     share = np.mean(np.abs(known[known[:, 3] > 0, 1]) < known[known[:, 3] > 0, 2])
     print(f"visible keypoints within one standard deviation: {100 * share:.0f} %")
     if len(sys.argv) > 1:

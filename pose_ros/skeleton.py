@@ -141,9 +141,7 @@ class Skeleton:
     @cached_property
     def standing(self) -> FloatArray:
         """(K, 2) x, y of a standing person of height 1 who faces the camera. NaN for unknown names."""
-        xy = np.array(
-            [_STANDING.get(without_side(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32
-        )
+        xy = np.array([_STANDING.get(without_side(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32)
         xy[[name.startswith("right_") for name in self.keypoint_names], 0] *= -1
         return xy
 

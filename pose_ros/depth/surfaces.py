@@ -65,29 +65,46 @@ def find_surfaces(
                     if counts[n, k] > 0:
                         break
                 if counts[n, k] == 1 and is_thin[k]:
-                    known, total = _sample(depth, x, y, _AROUND * max(half_px[n, k], 1.0), limits_m, values)
-                    step_m = surfaces[n, k, 0, 0] - values[int(_MIN_SHARE * known)] if known > 0 else 0.0
-                    if _MISSED_M[0] < step_m < _MISSED_M[1]:
-                        counts[n, k] = 0
+                    around, distance = _AROUND * max(half_px[n, k], 1.0), surfaces[n, k, 0, 0]
+                    counts[n, k] = not _is_beside(depth, x, y, around, limits_m, distance)
+
+
+@jit
+def _is_beside(depth: Any, x: Any, y: Any, half: Any, limits_m: Any, distance: Any) -> Any:
+    """Return whether a part of the patch is nearer than a distance, as much as a limb is before a wall."""
+    nearer, total = 0, 0
+    rows, columns, step = _window(depth, x, y, half)
+    for r in range(rows[0], rows[1], step):
+        for c in range(columns[0], columns[1], step):
+            total += 1
+            value = depth[r, c]
+            nearer += value >= limits_m[0] and _MISSED_M[0] < distance - value < _MISSED_M[1]
+    return nearer > _MIN_SHARE * total
+
+
+@jit
+def _window(depth: Any, x: Any, y: Any, half: Any) -> Any:
+    """Return the first row and the end, the first column and the end, and the step of the samples in a patch."""
+    height, width = depth.shape
+    reach = max(1, int(half))
+    if not (-0.5 - reach < x < width + reach and -0.5 - reach < y < height + reach):
+        return (0, 0), (0, 0), 1
+    step = (2 * reach + SIDE - 1) // SIDE if 2 * reach + 1 > SIDE else 1
+    side = reach // step * step
+    column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
+    top, left = row - side, column - side
+    top += max(0, -top + step - 1) // step * step
+    left += max(0, -left + step - 1) // step * step
+    return (top, min(row + side + 1, height)), (left, min(column + side + 1, width)), step
 
 
 @jit
 def _sample(depth: Any, x: Any, y: Any, half: Any, limits_m: Any, values: Any) -> Any:
     """Sort the known distances of a patch into values. Return their number, and the number of samples."""
-    height, width = depth.shape
-    reach = max(1, int(half))
-    step = (2 * reach + SIDE - 1) // SIDE if 2 * reach + 1 > SIDE else 1
     known, total = 0, 0
-    if not (-0.5 - reach < x < width + reach and -0.5 - reach < y < height + reach):
-        return known, total
-    column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
-    side = reach // step * step
-    for r in range(row - side, row + side + 1, step):
-        if not 0 <= r < height:
-            continue
-        for c in range(column - side, column + side + 1, step):
-            if not 0 <= c < width:
-                continue
+    rows, columns, step = _window(depth, x, y, half)
+    for r in range(rows[0], rows[1], step):
+        for c in range(columns[0], columns[1], step):
             total += 1
             value = depth[r, c]
             if limits_m[0] <= value <= limits_m[1]:

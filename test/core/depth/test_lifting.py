@@ -141,6 +141,14 @@ def test_hole_at_a_keypoint_is_filled_from_its_limb():
     assert abs(knee[2] - 3.06) < 0.01
 
 
+@pytest.mark.parametrize("unknown", [0.0, np.nan, -1.0])
+def test_holes_around_a_near_limb_are_not_a_nearer_surface(unknown):
+    depth_m = np.full(SIZE[::-1], unknown, np.float32)
+    depth_m[98:103, 198:203] = 0.8
+    people = People(np.full((1, 1, 2), (200, 100), np.float32), np.ones((1, 1)), np.ones(1))
+    np.testing.assert_allclose(lift(people, depth_m, CAMERA)[0, 0, 2], 0.8)
+
+
 def test_flying_pixels_are_ignored():
     people, depth_m = stand()
     x, y = np.rint(people.keypoints[0, COCO_17.index("left_knee")]).astype(int)
