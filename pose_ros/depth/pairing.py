@@ -14,8 +14,8 @@ from typing import Generic, TypeVar
 
 from pose_ros.config import DepthSettings
 
-Colour = TypeVar("Colour")
-Depth = TypeVar("Depth")
+ColourImage = TypeVar("ColourImage")
+DepthImage = TypeVar("DepthImage")
 
 _MAX_HELD = 16
 """Most images of each kind. At 30 Hz, this is half a second."""
@@ -24,22 +24,22 @@ _BACK_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)  # comparing images compares their pixels
-class StampedImage(Generic[Depth]):
+class StampedImage(Generic[DepthImage]):
     """Image with its stamp, ns. The image may be a message that is not decoded yet."""
 
     stamp_ns: int
-    image: Depth
+    image: DepthImage
 
 
 @dataclass(frozen=True, eq=False)
-class ImagePair(Generic[Colour, Depth]):
+class ImagePair(Generic[ColourImage, DepthImage]):
     """Colour image and the depth image that belongs to it. None = there is no such depth image."""
 
-    colour: StampedImage[Colour]
-    depth: StampedImage[Depth] | None
+    colour: StampedImage[ColourImage]
+    depth: StampedImage[DepthImage] | None
 
 
-class DepthPairing(Generic[Colour, Depth]):
+class DepthPairing(Generic[ColourImage, DepthImage]):
     """Images of one camera that wait for each other. Thread-safe.
 
     Every colour image comes back once, with the depth image whose stamp is nearest to its own, or without one. The
@@ -53,30 +53,30 @@ class DepthPairing(Generic[Colour, Depth]):
     def __init__(self, settings: DepthSettings | None = None) -> None:
         settings = settings or DepthSettings()
         self._tolerance_ns, self._wait_ns = round(1e6 * settings.tolerance_ms), round(1e6 * settings.wait_ms)
-        self._colours: deque[StampedImage[Colour]] = deque()
-        self._depths: deque[StampedImage[Depth]] = deque(maxlen=_MAX_HELD)
+        self._colours: deque[StampedImage[ColourImage]] = deque()
+        self._depths: deque[StampedImage[DepthImage]] = deque(maxlen=_MAX_HELD)
         self._lock = threading.Lock()
 
-    def add_colour(self, stamp_ns: int, image: Colour) -> list[ImagePair[Colour, Depth]]:
+    def add_colour(self, stamp_ns: int, image: ColourImage) -> list[ImagePair[ColourImage, DepthImage]]:
         """Add a colour image. Return the pairs that are complete now."""
         with self._lock:
             dropped = self._drop_future(stamp_ns)
             self._colours.append(StampedImage(stamp_ns, image))
             return [*dropped, *self._take_complete(stamp_ns)]
 
-    def add_depth(self, stamp_ns: int, image: Depth) -> list[ImagePair[Colour, Depth]]:
+    def add_depth(self, stamp_ns: int, image: DepthImage) -> list[ImagePair[ColourImage, DepthImage]]:
         """Add a depth image. Return the pairs that are complete now."""
         with self._lock:
             dropped = self._drop_future(stamp_ns)
             self._depths.append(StampedImage(stamp_ns, image))
             return [*dropped, *self._take_complete(stamp_ns)]
 
-    def find_depth(self, stamp_ns: int) -> StampedImage[Depth] | None:
+    def find_depth(self, stamp_ns: int) -> StampedImage[DepthImage] | None:
         """Return the depth image with the nearest stamp, if it is within the tolerance. It stays here."""
         with self._lock:
             return self._find(stamp_ns)
 
-    def clear(self) -> list[ImagePair[Colour, Depth]]:
+    def clear(self) -> list[ImagePair[ColourImage, DepthImage]]:
         """Forget all images. Return the colour images that still waited, with their depth image if there is one."""
         with self._lock:
             pairs = [ImagePair(colour, self._find(colour.stamp_ns)) for colour in self._sorted_colours()]
@@ -84,7 +84,7 @@ class DepthPairing(Generic[Colour, Depth]):
             self._depths.clear()
             return pairs
 
-    def _drop_future(self, stamp_ns: int) -> list[ImagePair[Colour, Depth]]:
+    def _drop_future(self, stamp_ns: int) -> list[ImagePair[ColourImage, DepthImage]]:
         """Drop the images from before the clock was set back. Return the colour images among them."""
         latest = stamp_ns + _BACK_NS
         if max(self._stamps(), default=latest) > latest:
@@ -95,7 +95,7 @@ class DepthPairing(Generic[Colour, Depth]):
             return pairs
         return []
 
-    def _take_complete(self, newest_ns: int) -> Iterator[ImagePair[Colour, Depth]]:
+    def _take_complete(self, newest_ns: int) -> Iterator[ImagePair[ColourImage, DepthImage]]:
         newest_ns = max([newest_ns, *self._stamps()])
         excess = len(self._colours) - _MAX_HELD
         for number, colour in enumerate(self._sorted_colours()):
@@ -105,7 +105,7 @@ class DepthPairing(Generic[Colour, Depth]):
                 self._colours.remove(colour)
                 yield ImagePair(colour, depth)
 
-    def _is_best(self, stamp_ns: int, depth: StampedImage[Depth] | None) -> bool:
+    def _is_best(self, stamp_ns: int, depth: StampedImage[DepthImage] | None) -> bool:
         """Return whether no depth image that comes later can be nearer to a stamp."""
         stamps = sorted(image.stamp_ns for image in self._depths)
         if stamps and stamps[-1] >= stamp_ns:
@@ -113,7 +113,7 @@ class DepthPairing(Generic[Colour, Depth]):
         gaps = sorted(later - earlier for earlier, later in pairwise(stamps))
         return depth is not None and len(gaps) > 1 and 2 * (stamp_ns - depth.stamp_ns) <= gaps[len(gaps) // 2]
 
-    def _find(self, stamp_ns: int) -> StampedImage[Depth] | None:
+    def _find(self, stamp_ns: int) -> StampedImage[DepthImage] | None:
         nearest = min(self._depths, key=lambda depth: abs(depth.stamp_ns - stamp_ns), default=None)
         if nearest is None or abs(nearest.stamp_ns - stamp_ns) > self._tolerance_ns:
             return None
@@ -122,5 +122,5 @@ class DepthPairing(Generic[Colour, Depth]):
     def _stamps(self) -> list[int]:
         return [colour.stamp_ns for colour in self._colours] + [depth.stamp_ns for depth in self._depths]
 
-    def _sorted_colours(self) -> list[StampedImage[Colour]]:
+    def _sorted_colours(self) -> list[StampedImage[ColourImage]]:
         return sorted(self._colours, key=lambda colour: colour.stamp_ns)
