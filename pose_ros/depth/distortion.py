@@ -70,10 +70,10 @@ def undistort(distorted: DoubleArray, coefficients: DoubleArray) -> DoubleArray:
 def _undistort_equidistant(distorted: Any, c: Any, ideal: Any) -> None:
     """Solve r = t (1 + c0 t^2 + c1 t^4 + c2 t^6 + c3 t^8) for the angle t by Newton's method."""
     for n in range(len(distorted)):
-        x, y = distorted[n]
+        x, y = distorted[n, 0], distorted[n, 1]
         radius = math.sqrt(x * x + y * y)
         if radius < _EXACT:
-            ideal[n] = distorted[n]
+            ideal[n, 0], ideal[n, 1] = x, y
             continue
         angle = radius
         for _ in range(_STEPS):
@@ -98,7 +98,7 @@ def _undistort_polynomial(distorted: Any, c: Any, ideal: Any) -> None:
     """
     k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = c
     for n in range(len(distorted)):
-        x, y = distorted[n]
+        x, y = distorted[n, 0], distorted[n, 1]
         for _ in range(_STEPS):
             s = x * x + y * y
             top, bottom = 1 + s * (k1 + s * (k2 + s * k3)), 1 + s * (k4 + s * (k5 + s * k6))

@@ -127,15 +127,15 @@ class Lifter:
             camera: Camera of the colour image.
 
         Raises:
-            ValueError: If the depth image is not (H, W) of float32 or has another aspect ratio than the camera, or if
+            ValueError: If the depth image is not (H, W) of floats or has another aspect ratio than the camera, or if
                 the people have another number of keypoints than the skeleton.
         """
         depth_m = np.asarray(depth_m)
-        if depth_m.ndim != 2 or depth_m.dtype != np.float32 or 0 in depth_m.shape:
-            raise ValueError(f"depth: expected (H, W) float32 in metres, got {depth_m.shape} {depth_m.dtype}")
+        if depth_m.ndim != 2 or depth_m.dtype.kind != "f" or 0 in depth_m.shape:
+            raise ValueError(f"depth: expected (H, W) floats in metres, got {depth_m.shape} {depth_m.dtype}")
         self.proportions.check_keypoints(people)
         check_same_view(camera.size_wh, depth_m.shape[::-1])
-        return self._lift(people, np.ascontiguousarray(depth_m), camera)
+        return self._lift(people, np.ascontiguousarray(depth_m, np.float32), camera)
 
     def _lift(self, people: People, depth_m: FloatArray, camera: CameraModel) -> LiftedPeople:
         n, k, _ = people.keypoints.shape

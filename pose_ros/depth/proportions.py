@@ -178,7 +178,7 @@ def _fill_heights(keypoints: Any, visible: Any, limbs: Any, lengths: Any, height
     for n in range(keypoints.shape[0]):
         first, second = 0.0, 0.0
         for limb in range(len(limbs)):
-            a, b = limbs[limb]
+            a, b = limbs[limb, 0], limbs[limb, 1]
             if visible[n, a] and visible[n, b]:
                 x, y = keypoints[n, a, 0] - keypoints[n, b, 0], keypoints[n, a, 1] - keypoints[n, b, 1]
                 height = np.sqrt(x * x + y * y) / lengths[limb]
@@ -188,10 +188,9 @@ def _fill_heights(keypoints: Any, visible: Any, limbs: Any, lengths: Any, height
                     second = height
         heights[n] = second if second > 0 else first
         if heights[n] == 0:
-            low, high = np.full(2, np.inf), np.full(2, -np.inf)
+            left, top, right, bottom = np.inf, np.inf, -np.inf, -np.inf
             for k in range(keypoints.shape[1]):
                 if visible[n, k]:
-                    for axis in range(2):
-                        low[axis] = min(low[axis], keypoints[n, k, axis])
-                        high[axis] = max(high[axis], keypoints[n, k, axis])
-            heights[n] = max(high[0] - low[0], high[1] - low[1], 0.0)
+                    left, right = min(left, keypoints[n, k, 0]), max(right, keypoints[n, k, 0])
+                    top, bottom = min(top, keypoints[n, k, 1]), max(bottom, keypoints[n, k, 1])
+            heights[n] = max(right - left, bottom - top, 0.0)

@@ -259,7 +259,7 @@ def test_other_matrices_are_refused(matrix):
 @pytest.mark.parametrize(
     ("depth_m", "error"),
     [
-        (np.zeros((360, 640), np.uint16), r"depth: expected \(H, W\) float32 in metres, got \(360, 640\) uint16"),
+        (np.zeros((360, 640), np.uint16), r"depth: expected \(H, W\) floats in metres, got \(360, 640\) uint16"),
         (np.zeros((360, 640, 1), np.float32), "depth: expected"),
         (np.zeros((0, 640), np.float32), "depth: expected"),
         (np.zeros((480, 640), np.float32), "aspect ratio of 640 x 360, got 640 x 480; use an image that is registered"),
@@ -268,6 +268,13 @@ def test_other_matrices_are_refused(matrix):
 def test_other_depth_images_are_refused(depth_m, error):
     with pytest.raises(ValueError, match=error):
         Lifter(COCO_17)(stand()[0], depth_m, CAMERA)
+
+
+def test_depth_images_of_doubles_and_of_other_layouts():
+    people, depth_m = stand()
+    expected = lift(people, depth_m, CAMERA, COCO_17)
+    for each in (depth_m.astype(np.float64), np.asfortranarray(depth_m), np.repeat(depth_m, 2, axis=1)[:, ::2]):
+        np.testing.assert_array_equal(lift(people, each, CAMERA, COCO_17), expected)
 
 
 def test_people_of_another_skeleton_are_refused():

@@ -155,6 +155,13 @@ def test_other_messages_are_reported(message, error):
         decode_depth(message)
 
 
+def test_truncated_png_is_reported():
+    image = np.random.default_rng(0).integers(1, 9000, (60, 80)).astype(np.uint16)
+    for length in range(60, len(png(image)) - 12, 500):
+        with pytest.raises(ValueError, match="data: expected a complete image"):
+            decode_depth(compressed(png(image)[:length], "16UC1; compressedDepth png"))
+
+
 @pytest.mark.parametrize(("name", "value"), [("step", 5), ("height", 3), ("width", 0), ("data", b"")])
 def test_contradicting_sizes_are_reported(name, value):
     message = raw(MM, "16UC1")
