@@ -16,10 +16,11 @@ _NEAR_M = 0.6
 """Keypoints of a person whose distances differ by less support each other."""
 _BODY_M = 1.0
 """Largest difference between the distances of a keypoint and of the person."""
-_STRETCH = 1.0
+_TALLER = 1.15
+"""A person is taller than it looks by this factor at most: bent limbs, other proportions."""
 _SLACK_M = 0.06
-"""Limbs look longer by this factor and this length: errors of keypoints, other proportions."""
 _SLACK_SIGMAS = 2.0
+"""Two keypoints look farther apart by this length and so many standard deviations of the noise at most."""
 
 
 @jit
@@ -33,8 +34,9 @@ def choose_surfaces(
     heights: Any,
     noise: Any,
     chosen: Any,
+    points: Any,
 ) -> None:
-    """Choose a surface of each keypoint, or none.
+    """Choose a surface of each keypoint, or none, and place the keypoint below it.
 
     Args:
         surfaces: (N, K, C, 3) distance along the optical axis, m, standard deviation and share, the nearest first.
@@ -47,20 +49,20 @@ def choose_surfaces(
             0 = unknown.
         noise: Standard deviation of a distance relative to its square, 1/m.
         chosen: (N, K) to fill: index of the surface, -1 = none.
+        points: (N, K, 3) to fill: keypoints in the frame of the rays, m. Of no meaning without a surface.
     """
-    points = np.empty((surfaces.shape[1], 3))
     for n in range(surfaces.shape[0]):
         person_m = _vote(surfaces[n], counts[n], weights[n], heights[n])
         for k in range(surfaces.shape[1]):
             chosen[n, k] = -1
-            _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, k, chosen[n], points)
-        tallest_m = min(max(1.15 * heights[n] * person_m, _SHORTEST_M), _TALLEST_M)
+            _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, k, chosen[n], points[n])
+        tallest_m = min(max(_TALLER * heights[n] * person_m, _SHORTEST_M), _TALLEST_M)
         slack = _SLACK_M + _SLACK_SIGMAS * noise * person_m * person_m
         for _ in range(surfaces.shape[1] * surfaces.shape[2]):
-            worst = _worst(points, chosen[n], reach, tallest_m, slack, person_m)
+            worst = _worst(points[n], chosen[n], reach, tallest_m, slack, person_m)
             if worst < 0:
                 break
-            _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, worst, chosen[n], points)
+            _take_next(surfaces[n], counts[n], rays[n], below_m, person_m, worst, chosen[n], points[n])
 
 
 @jit
@@ -115,7 +117,7 @@ def _worst(points: Any, chosen: Any, reach: Any, tallest_m: Any, slack: Any, per
             if chosen[other] >= 0:
                 x, y = points[k, 0] - points[other, 0], points[k, 1] - points[other, 1]
                 z = points[k, 2] - points[other, 2]
-                longest = _STRETCH * tallest_m * reach[k, other] + slack
+                longest = tallest_m * reach[k, other] + slack
                 conflicts += x * x + y * y + z * z > longest * longest
         own = abs(points[k, 2] - person_m)
         if conflicts > most or (conflicts == most and conflicts > 0 and own > offset):

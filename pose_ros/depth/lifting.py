@@ -144,27 +144,33 @@ class Lifter:
         rays = camera.rays(xy)
         heights = measure_heights(rays, visible, self.proportions)
         half_px = heights[:, None] * (camera.k[0, 0] * scale_xy[0] / _ADULT_M * self._patch_m)
+        half_px = half_px.clip(1, max(depth_m.shape))
         surfaces, counts = np.empty((n, k, MAX_SURFACES, 3)), np.zeros((n, k), np.int64)
         limits_m = np.array([max(self.settings.min_m, 1e-6), self.settings.max_m])
         noise = self.settings.noise
         depth_xy, is_thin = (xy + 0.5) * scale_xy - 0.5, ~self.proportions.is_trunk
         find_surfaces(depth_m, depth_xy, visible, is_thin, half_px, limits_m, noise, surfaces, counts)
-        chosen = np.empty((n, k), np.int64)
+        chosen, points = np.empty((n, k), np.int64), np.empty((n, k, 3))
         weights = people.scores * np.where(self.proportions.is_trunk, _TRUNK_WEIGHT, 1.0)
         reach = self.proportions.reach
         known_heights = heights if len(self.proportions.limbs) else np.zeros(n)
-        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, known_heights, noise, chosen)
-        return self._collect(surfaces, chosen, rays, camera)
+        choose_surfaces(surfaces, counts, rays, weights, self._below_m, reach, known_heights, noise, chosen, points)
+        points[chosen < 0] = np.nan
+        sigma = np.take_along_axis(surfaces[..., 1], np.maximum(chosen, 0)[..., None], axis=2)[..., 0]
+        return self._collect(points, sigma * np.sqrt((rays**2).sum(axis=2)), camera)
 
-    def _collect(self, surfaces: DoubleArray, chosen: AnyArray, rays: DoubleArray, camera: CameraModel) -> LiftedPeople:
-        """Move the points from the surface to the joints, and average those of the trunk."""
-        n, k = np.indices(chosen.shape)
-        distance, sigma, _ = np.where(chosen[..., None] >= 0, surfaces[n, k, chosen], np.nan).transpose(2, 0, 1)
-        lengths = np.sqrt((rays**2).sum(axis=2))
-        points = rays * (distance + self._below_m / lengths)[..., None]
+    def _collect(self, points: DoubleArray, sigmas: DoubleArray, camera: CameraModel) -> LiftedPeople:
+        """Turn the points to the frame of the camera, and average those of the trunk.
+
+        Args:
+            points: (N, K, 3) keypoints in the frame of the lens, m. NaN = unknown.
+            sigmas: (N, K) standard deviation of each surface along the ray, m.
+            camera: Camera of the keypoints.
+        """
         if camera.rotation is not None:
             points = points @ camera.rotation.T
-        sigmas = np.sqrt((sigma * lengths) ** 2 + (_GIRTH * self._below_m) ** 2 + _SHAPE_M**2)
+        sigmas = np.where(np.isnan(points[..., 2]), np.nan, sigmas)
+        sigmas = np.sqrt(sigmas**2 + (_GIRTH * self._below_m) ** 2 + _SHAPE_M**2)
         positions, position_sigmas = find_positions(points, sigmas, self.proportions)
         kind = np.float32
         return LiftedPeople(

@@ -17,8 +17,8 @@ _PATCHES = (1, 2, 4)
 """Sizes of the patches that are tried until one has a surface, because sensors leave holes at edges."""
 _AROUND = 3.0
 _MISSED_M = (0.25, 1.0)
-"""A keypoint missed its limb if it shows one surface only, and another one next to it is nearer by so much."""
-SIDE = 7
+"""A keypoint missed its limb if its patch has one surface, and one in a patch _AROUND times as large is this nearer."""
+_SIDE = 7
 """Most samples along a side of a patch."""
 _MIN_SHARE = 0.12
 """Smallest share of the samples of a patch that is a surface. Flying pixels are fewer."""
@@ -46,26 +46,26 @@ def find_surfaces(
         keypoints: (N, K, 2) positions, pixels of the depth image.
         visible: (N, K) bool.
         is_thin: (K,) bool, whether a keypoint belongs to a thin part of the body, which it may miss.
-        half_px: (N, K) half the side of the patch.
+        half_px: (N, K) half the side of the patch, at least 1.
         limits_m: Shortest and longest distance.
         noise: Standard deviation of a distance relative to its square, 1/m.
         surfaces: (N, K, MAX_SURFACES, 3) to fill: distance along the optical axis, its standard deviation, m, and share
             of the samples.
         counts: (N, K) to fill: number of surfaces.
     """
-    values = np.empty(SIDE * SIDE, np.float32)
+    values = np.empty(_SIDE * _SIDE, np.float32)
     for n in range(keypoints.shape[0]):
         for k in range(keypoints.shape[1]):
             counts[n, k] = 0
             if visible[n, k]:
                 x, y = keypoints[n, k, 0], keypoints[n, k, 1]
                 for larger in _PATCHES:
-                    known, total = _sample(depth, x, y, larger * max(half_px[n, k], 1.0), limits_m, values)
+                    known, total = _sample(depth, x, y, larger * half_px[n, k], limits_m, values)
                     counts[n, k] = _split(values, known, total, noise, surfaces[n, k])
                     if counts[n, k] > 0:
                         break
                 if counts[n, k] == 1 and is_thin[k]:
-                    around, distance = _AROUND * max(half_px[n, k], 1.0), surfaces[n, k, 0, 0]
+                    around, distance = _AROUND * half_px[n, k], surfaces[n, k, 0, 0]
                     counts[n, k] = not _is_beside(depth, x, y, around, limits_m, distance)
 
 
@@ -86,10 +86,10 @@ def _is_beside(depth: Any, x: Any, y: Any, half: Any, limits_m: Any, distance: A
 def _window(depth: Any, x: Any, y: Any, half: Any) -> Any:
     """Return the first row and the end, the first column and the end, and the step of the samples in a patch."""
     height, width = depth.shape
-    reach = max(1, int(half))
+    reach = int(half)
     if not (-0.5 - reach < x < width + reach and -0.5 - reach < y < height + reach):
         return (0, 0), (0, 0), 1
-    step = (2 * reach + SIDE - 1) // SIDE if 2 * reach + 1 > SIDE else 1
+    step = (2 * reach + _SIDE - 1) // _SIDE if 2 * reach + 1 > _SIDE else 1
     side = reach // step * step
     column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
     top, left = row - side, column - side
