@@ -145,12 +145,12 @@ class Lifter:
         heights = measure_heights(rays, visible, self.proportions)
         half_px = heights[:, None] * (camera.k[0, 0] * scale_xy[0] / _ADULT_M * self._patch_m)
         half_px = half_px.clip(1, max(depth_m.shape))
-        surfaces, counts = np.empty((n, k, MAX_SURFACES, 3)), np.zeros((n, k), np.int64)
+        surfaces, counts = np.zeros((n, k, MAX_SURFACES, 3)), np.zeros((n, k), np.int64)
         limits_m = np.array([max(self.settings.min_m, 1e-6), self.settings.max_m])
         noise = self.settings.noise
         depth_xy, is_thin = (xy + 0.5) * scale_xy - 0.5, ~self.proportions.is_trunk
         find_surfaces(depth_m, depth_xy, visible, is_thin, half_px, limits_m, noise, surfaces, counts)
-        chosen, points = np.empty((n, k), np.int64), np.empty((n, k, 3))
+        chosen, points = np.empty((n, k), np.int64), np.zeros((n, k, 3))
         weights = people.scores * np.where(self.proportions.is_trunk, _TRUNK_WEIGHT, 1.0)
         reach = self.proportions.reach
         known_heights = heights if len(self.proportions.limbs) else np.zeros(n)
