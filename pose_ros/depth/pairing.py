@@ -55,19 +55,20 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
         self._tolerance_ns, self._wait_ns = round(1e6 * settings.tolerance_ms), round(1e6 * settings.wait_ms)
         self._colours: deque[StampedImage[ColourImage]] = deque()
         self._depths: deque[StampedImage[DepthImage]] = deque(maxlen=_MAX_HELD)
+        self._latest_ns = {"colour": -(2**63), "depth": -(2**63)}  # the two topics may lag behind each other
         self._lock = threading.Lock()
 
     def add_colour(self, stamp_ns: int, image: ColourImage) -> list[ImagePair[ColourImage, DepthImage]]:
         """Add a colour image. Return the pairs that are complete now."""
         with self._lock:
-            dropped = self._drop_future(stamp_ns)
+            dropped = self._drop_future("colour", stamp_ns)
             self._colours.append(StampedImage(stamp_ns, image))
             return [*dropped, *self._take_complete(stamp_ns)]
 
     def add_depth(self, stamp_ns: int, image: DepthImage) -> list[ImagePair[ColourImage, DepthImage]]:
         """Add a depth image. Return the pairs that are complete now."""
         with self._lock:
-            dropped = self._drop_future(stamp_ns)
+            dropped = self._drop_future("depth", stamp_ns)
             self._depths.append(StampedImage(stamp_ns, image))
             return [*dropped, *self._take_complete(stamp_ns)]
 
@@ -84,16 +85,18 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
             self._depths.clear()
             return pairs
 
-    def _drop_future(self, stamp_ns: int) -> list[ImagePair[ColourImage, DepthImage]]:
-        """Drop the images from before the clock was set back. Return the colour images among them."""
-        latest = stamp_ns + _BACK_NS
-        if max(self._stamps(), default=latest) > latest:
-            dropped = [colour for colour in self._sorted_colours() if colour.stamp_ns > latest]
-            self._colours = deque(colour for colour in self._colours if colour.stamp_ns <= latest)
-            pairs = [ImagePair(colour, self._find(colour.stamp_ns)) for colour in dropped]
-            self._depths = deque((depth for depth in self._depths if depth.stamp_ns <= latest), _MAX_HELD)
-            return pairs
-        return []
+    def _drop_future(self, kind: str, stamp_ns: int) -> list[ImagePair[ColourImage, DepthImage]]:
+        """Drop all images from before the clock was set back. Return the colour images among them."""
+        limit = stamp_ns + _BACK_NS
+        if self._latest_ns[kind] <= limit:
+            self._latest_ns[kind] = max(self._latest_ns[kind], stamp_ns)
+            return []
+        self._latest_ns[kind] = stamp_ns
+        dropped = [colour for colour in self._sorted_colours() if colour.stamp_ns > limit]
+        pairs = [ImagePair(colour, self._find(colour.stamp_ns)) for colour in dropped]
+        self._colours = deque(colour for colour in self._colours if colour.stamp_ns <= limit)
+        self._depths = deque((depth for depth in self._depths if depth.stamp_ns <= limit), _MAX_HELD)
+        return pairs
 
     def _take_complete(self, newest_ns: int) -> Iterator[ImagePair[ColourImage, DepthImage]]:
         newest_ns = max([newest_ns, *self._stamps()])

@@ -74,6 +74,17 @@ def test_clock_that_goes_back_drops_the_images_from_before(start):
     assert pairing.find_depth(ms(5000)) is None
 
 
+def test_old_depth_image_after_the_colour_clock_went_back():
+    found, _ = feed(["d5000", "c5000", "c0", "d5033", "d0", "c33", "d33"])
+    assert found == [(5000, 5000), (0, None), (33, 33)]  # the first one looks late, the next ones are right
+
+
+def test_depth_may_lag_behind_by_more_than_a_second():
+    events = [f"c{100 * n}" for n in range(15)] + [event for n in range(5) for event in (f"d{100 * n}", f"c{1500 + n}")]
+    found, _ = feed(events, wait_ms=2000.0)
+    assert found == [(100 * n, 100 * n) for n in range(5)]
+
+
 def test_one_stamp_from_the_future_does_not_stop_the_pairs():
     found, _ = feed(["d0", "c0", "d900000", "d33", "c33"])
     assert found == [(0, 0), (33, 33)]
