@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, IndexArray
+from pose_ros.arrays import BoolArray, DoubleArray, IndexArray
 from pose_ros.decoder.jit import jit
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, without_side
@@ -47,8 +47,8 @@ _LENGTHS = {
     ("hip", "hip"): 0.116,
 }
 """Length of limbs between joints, body heights. Those of other limbs come from ``Skeleton.standing``."""
-_TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-_TRUNK = (*_TORSO, "neck", "thorax", "pelvis")
+_CORNERS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+_TRUNK = (*_CORNERS, "neck", "thorax", "pelvis")
 _LONG = 0.13
 """Shortest limb that tells the size of a person, body heights. Shorter ones are mostly noise."""
 
@@ -63,17 +63,15 @@ class Proportions:
         limbs: (L, 2) indices of limbs that tell the size of a person.
         lengths: (L,) their lengths, body heights.
         is_trunk: (K,) whether a keypoint belongs to the trunk.
-        shoulders: Indices of the shoulders.
-        hips: Indices of the hips.
+        is_corner: (K,) whether a keypoint is a shoulder or a hip.
     """
 
     below_surface_m: DoubleArray
     reach: DoubleArray
     limbs: IndexArray
     lengths: DoubleArray
-    is_trunk: AnyArray
-    shoulders: IndexArray
-    hips: IndexArray
+    is_trunk: BoolArray
+    is_corner: BoolArray
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> Proportions:
@@ -87,22 +85,15 @@ class Proportions:
             limbs[tells_size],
             lengths[tells_size],
             np.array([name in _TRUNK for name in names]),
-            *(np.array([names.index(n) for n in _TORSO if n in names and part in n], np.intp) for part in _PARTS),
+            np.array([name in _CORNERS for name in names]),
         )
 
     @classmethod
     def unknown(cls, count: int) -> Proportions:
         """Return proportions without any knowledge about the keypoints: points on the surface, without limits."""
-        none = np.zeros(0, np.intp)
-        return cls(
-            np.zeros(count),
-            np.full((count, count), np.inf),
-            np.zeros((0, 2), np.intp),
-            np.zeros(0),
-            np.zeros(count, np.bool_),
-            none,
-            none,
-        )
+        none = np.zeros(count, np.bool_)
+        reach = np.full((count, count), np.inf)
+        return cls(np.zeros(count), reach, np.zeros((0, 2), np.intp), np.zeros(0), none, none)
 
     def check_keypoints(self, people: People) -> None:
         """Check that people have the keypoints of the skeleton.
@@ -112,9 +103,6 @@ class Proportions:
         """
         if people.keypoints.shape[1] != len(self.below_surface_m):
             raise ValueError(f"people: expected {len(self.below_surface_m)} keypoints, got {people.keypoints.shape[1]}")
-
-
-_PARTS = ("shoulder", "hip")
 
 
 def _length(skeleton: Skeleton, a: int, b: int) -> float:
@@ -144,11 +132,9 @@ def find_positions(points: DoubleArray, sigmas: DoubleArray, body: Proportions) 
         body: Proportions of the body. See ``LiftedPeople`` for the keypoints that count.
     """
     known = np.isfinite(points.sum(axis=2))
-    corners = np.concatenate([body.shoulders, body.hips])
-    has_corners = (known[:, corners].all(axis=1) & (len(corners) == 4))[:, None]
-    corner_mask = np.isin(np.arange(known.shape[1]), corners)
+    has_corners = (known | ~body.is_corner).all(axis=1, keepdims=True) & (body.is_corner.sum() == len(_CORNERS))
     trunk = known & body.is_trunk
-    used = np.where(has_corners, corner_mask, np.where(trunk.any(axis=1, keepdims=True), trunk, known))
+    used = np.where(has_corners, body.is_corner, np.where(trunk.any(axis=1, keepdims=True), trunk, known))
     count = used.sum(axis=1)
     with np.errstate(invalid="ignore"):
         weights = used / np.where(count > 0, count, np.nan)[:, None]
