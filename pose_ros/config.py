@@ -261,7 +261,7 @@ class DepthSettings(CheckedSettings):
         False, "Without depth: estimate the distance of a person from the proportions of the body. Rough."
     )
     body_height_m: float = setting(
-        1.7, "Monocular: height of a person. An error of 10 % is an error of 10 %.", unit="m", low=0.3, high=3.0
+        1.7, "Monocular: height of a person. Its relative error is that of the distance.", unit="m", low=0.3, high=3.0
     )
 
     def __post_init__(self) -> None:

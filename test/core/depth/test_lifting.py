@@ -165,6 +165,30 @@ def test_an_object_in_front_of_a_wrist_is_not_the_wrist():
     assert np.isnan(result[0, wrist]).all() and np.isfinite(np.delete(result[0], wrist, axis=0)).all()
 
 
+@pytest.mark.parametrize(("distance_m", "is_known"), [(2.85, True), (3.15, True), (3.6, False), (2.4, False)])
+def test_limbs_have_a_longest_length(distance_m, is_known):
+    """A forearm of a person of 1.7 m is 0.25 m long."""
+    people, depth_m = stand()
+    wrist = COCO_17.index("left_wrist")
+    x, y = np.rint(people.keypoints[0, wrist]).astype(int)
+    depth_m[y - 14 : y + 15, x - 14 : x + 15] = distance_m
+    result = lift(people, depth_m, CAMERA, COCO_17)
+    assert np.isfinite(result[0, wrist]).all() == is_known
+    assert np.isfinite(np.delete(result[0], wrist, axis=0)).all()
+
+
+def test_a_wall_is_too_far_for_a_person_of_this_size():
+    """The sensor sees one keypoint of the person only, and the wall at all others."""
+    people, depth_m = stand()
+    nose = COCO_17.index("nose")
+    x, y = np.rint(people.keypoints[0, nose]).astype(int)
+    depth_m[:] = WALL_M
+    depth_m[y - 9 : y + 10, x - 9 : x + 10] = 3.0
+    result = lift(people, depth_m, CAMERA, COCO_17)
+    assert abs(result[0, nose, 2] - 3) < 0.01
+    assert np.nanmax(result[..., 2]) < 3.2  # eyes are next to the nose
+
+
 @pytest.mark.parametrize("xy", [(-300.0, 50.0), (1e30, 1e30), (-1e30, 0.0), (660.0, 300.0), (3e9, 5.0)])
 def test_keypoints_far_outside_the_image(xy):
     people, depth_m = stand()

@@ -90,6 +90,7 @@ def test_everything_without_a_distance_becomes_nan():
         ("16UC1", png(MM)),
         ("16UC1; compressedDepth rvl", rvl(MM)),
     ],
+    ids=["png", "png without its name", "png of old publishers", "rvl"],
 )
 def test_compressed_millimetres(text, data):
     np.testing.assert_allclose(decode_depth(compressed(data, text)), METRES, rtol=1e-6)
