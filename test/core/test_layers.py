@@ -30,6 +30,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
+    "depth": "arrays config decoder people skeleton",
     "pipeline": "arrays estimator people",
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton",
     "datasets": "arrays consensus files media people settings similarity skeleton",
