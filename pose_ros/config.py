@@ -245,6 +245,9 @@ class DiagnosticsConfig(CheckedSettings):
         1000.0, "Median latency that causes an error.", unit="ms", low=0.0, high=100_000.0
     )
     warn_dropped: float = setting(0.5, "Share of dropped images that causes a warning.", low=0.0, high=1.0)
+    warn_lost: float = setting(
+        0.1, "Share of images lost between camera and node that causes a warning. 1 = off.", low=0.01, high=1.0
+    )
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,10 @@ OVERRIDABLE = QoSOverridingOptions(
     )
 )
 """Policies that can be set with parameters ``qos_overrides.<topic>.<publisher or subscription>.<policy>``."""
+OVERRIDABLE_EXCEPT_RELIABILITY = QoSOverridingOptions(
+    tuple(policy for policy in OVERRIDABLE.policy_kinds if policy != QoSPolicyKind.RELIABILITY)
+)
+"""The same without the reliability, for subscriptions with a ``RequestedReliability``."""
 
 GRAPH_DELAY_S = 0.5
 """Delay before a mismatch is reported: DDS discovers an endpoint before ROS knows the name of its node."""
@@ -80,7 +84,9 @@ def describe_qos(profile: QoSProfile) -> str:
     return ", ".join(words)
 
 
-def qos_events(node: Node, topic: str, notify: Notify, *, is_publisher: bool) -> Any:
+def qos_events(
+    node: Node, topic: str, notify: Notify, *, is_publisher: bool, count_lost: Callable[[int], None] | None = None
+) -> Any:
     """Make the ``event_callbacks=`` of a publisher or subscription: they report each incompatible peer once.
 
     Args:
@@ -88,9 +94,18 @@ def qos_events(node: Node, topic: str, notify: Notify, *, is_publisher: bool) ->
         topic: Name as given to ``create_publisher`` or ``create_subscription``.
         notify: Called in the executor's thread with one line per peer: the policies of both sides and the fix.
         is_publisher: True for a publisher, False for a subscription.
+        count_lost: Called with the number of messages that a publisher sent and the subscription did not receive. Some
+            middlewares cannot count them: ``create_subscription`` then raises ``UnsupportedEventTypeError``.
     """
-    callbacks = PublisherEventCallbacks if is_publisher else SubscriptionEventCallbacks
-    return callbacks(incompatible_qos=_MismatchReporter(node, topic, notify, is_publisher))
+    reporter = _MismatchReporter(node, topic, notify, is_publisher)
+    if is_publisher:
+        return PublisherEventCallbacks(incompatible_qos=reporter)
+
+    def on_lost(event: Any) -> None:
+        if count_lost is not None:
+            count_lost(event.total_count_change)
+
+    return SubscriptionEventCallbacks(incompatible_qos=reporter, message_lost=on_lost if count_lost else None)
 
 
 @dataclass(frozen=True)

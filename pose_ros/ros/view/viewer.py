@@ -12,13 +12,14 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
+from pose_ros.ros.reliability import choose_reliability
 from pose_ros.ros.view.images import encode_for_browser
 from pose_ros.runtime.runner import Notify
 
@@ -156,18 +157,15 @@ class Viewer:
             self._page.call(setattr, camera, "note", f"no image: {error}")
 
     def _subscribe(self, wanted: dict[str, _TopicReader]) -> None:
-        for topic in self._subscriptions.keys() - wanted.keys():
-            self._node.destroy_subscription(self._subscriptions.pop(topic))
+        present = {topic: each.qos_profile.reliability for topic, each in self._subscriptions.items()}
+        suitable = {topic: choose_reliability(self._node, topic, present.get(topic)) for topic in wanted}
+        for topic, reliability in present.items():
+            if suitable.get(topic) != reliability:
+                self._node.destroy_subscription(self._subscriptions.pop(topic))
         for topic in wanted.keys() - self._subscriptions.keys():
             kind, callback = wanted[topic]
-            self._subscriptions[topic] = self._node.create_subscription(kind, topic, callback, self._qos(topic))
-
-    def _qos(self, topic: str) -> QoSProfile:
-        """Request reliable messages only if all publishers are reliable. Otherwise no message would arrive."""
-        publishers = self._node.get_publishers_info_by_topic(topic)
-        is_reliable = all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers)
-        reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
-        return QoSProfile(depth=10 if topic.endswith(POSES) else 1, reliability=reliability)
+            qos = QoSProfile(depth=10 if topic.endswith(POSES) else 1, reliability=suitable[topic])
+            self._subscriptions[topic] = self._node.create_subscription(kind, topic, callback, qos)
 
 
 def sample_of(message: PersonPoseArray) -> PoseSample:
