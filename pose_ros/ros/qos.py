@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProf
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 
 from pose_ros.runtime.runner import Notify
+from pose_ros.texts import MAX_QUOTE, printable
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -130,7 +131,7 @@ def _describe_publisher(info: Any, name: str, own: _Endpoint | None) -> str:
     if own is None:
         return publisher
     if info.topic_type != own.type_name:
-        return f"{publisher} with type {info.topic_type}, expected {own.type_name}"
+        return f"{publisher} with type {printable(info.topic_type, MAX_QUOTE)}, expected {own.type_name}"
     policies = _incompatible_policies(info.qos_profile, own.qos)
     if policies:
         return f"{publisher}, incompatible QoS: set {_override_names(name, 'subscription', policies)}"
@@ -140,7 +141,7 @@ def _describe_publisher(info: Any, name: str, own: _Endpoint | None) -> str:
 def _describe_image_topics(node: Node) -> str:
     own = {publisher.topic_name for publisher in list(node.publishers)}
     topics = [
-        f"{name} ({kind.rpartition('/')[2]})"
+        f"{printable(name, MAX_QUOTE)} ({kind.rpartition('/')[2]})"
         for name, kinds in node.get_topic_names_and_types()
         for kind in kinds
         if kind in IMAGE_TYPES and name not in own and node.count_publishers(name)
@@ -158,7 +159,7 @@ def _join_items(items: list[str]) -> str:
 def _node_name(info: Any) -> str:
     if not info.node_name or info.node_name.startswith("_"):  # rmw's placeholders, such as _NODE_NAME_UNKNOWN_
         return "a node without a name"
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+    return printable(f"{info.node_namespace.rstrip('/')}/{info.node_name}", MAX_QUOTE)
 
 
 def _incompatible_policies(offered: QoSProfile, requested: QoSProfile) -> list[str]:

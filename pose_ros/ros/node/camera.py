@@ -22,6 +22,7 @@ from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
 from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
+from pose_ros.texts import printable, quote
 
 ERROR_PERIOD_S = 5.0
 MAX_CREDIT = 2.0
@@ -107,7 +108,7 @@ class Camera:
             self._subscribe_images(wanted or (active and self._settings.config.lazy == "keep"))
             self._subscribe_infos(wanted and self.outputs.has_marker_subscribers)
         except (RuntimeError, ParameterException) as error:  # an invalid QoS override
-            self._log_error(f"{self.topic}: cannot subscribe: {error}")
+            self._log_error(f"{self.topic}: cannot subscribe: {describe_error(error)}")
         self._check_loss()
         if self._watchdog_s != self._settings.config.watchdog_s:
             self._watchdog_s = self._settings.config.watchdog_s
@@ -201,7 +202,7 @@ class Camera:
         now_s = time.monotonic()
         if now_s - self._reported_s >= ERROR_PERIOD_S and self._node.context.ok():  # a closed context cannot log
             self._reported_s = now_s
-            self._node.get_logger().error(text)
+            self._node.get_logger().error(printable(text))
 
 
 class RateLimit:
@@ -223,8 +224,8 @@ class RateLimit:
 
 def _describe_image(message: Image | CompressedImage) -> str:
     if isinstance(message, CompressedImage):
-        return f"{message.format!r}, {len(message.data)} bytes"
-    return f"{message.encoding} {message.width} x {message.height}"
+        return f"{quote(message.format)}, {len(message.data)} bytes"
+    return f"{quote(message.encoding)} {message.width} x {message.height}"
 
 
 def _info_topic(node: Node, name: str, image_topic: str) -> str:

@@ -18,6 +18,7 @@ from pose_ros.ros.node.loss import describe_loss
 from pose_ros.ros.node.statistics import WINDOW_S, CameraSnapshot
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 from pose_ros.runtime.runner import Runner
+from pose_ros.texts import printable
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 _MIB = 2**20
@@ -124,8 +125,9 @@ def _format_value(value: float) -> str:
 def _make_status(
     level: bytes, name: str, message: str, values: Mapping[str, str], hardware_id: str
 ) -> DiagnosticStatus:
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)
+    pairs = [KeyValue(key=key, value=printable(value)) for key, value in values.items()]
+    texts = {"name": name, "message": message, "hardware_id": hardware_id}
+    return DiagnosticStatus(level=level, values=pairs, **{key: printable(text) for key, text in texts.items()})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,9 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 
+from pose_ros.ros.errors import describe_error
+from pose_ros.texts import MAX_QUOTE, printable
+
 WAIT_TIMEOUT_S = 5.0
 """Longest wait of a request for the previous transition, if its new state is already visible."""
 _POLL_S = 0.005
@@ -79,7 +82,7 @@ class Transitions:
         try:
             self._change_state(request, response)
         except Exception as error:
-            self._refuse(request, f"{type(error).__name__}: {error}")
+            self._refuse(request, describe_error(error))
             response.success = False
         finally:
             self._busy.release()
@@ -98,6 +101,6 @@ class Transitions:
         machine = self._node._state_machine
         possible = ", ".join(transition[1] for transition in machine.available_transitions)
         self._node.get_logger().warning(
-            f"transition {name} refused in state {machine.current_state[1]}: {reason}; "
+            f"transition {printable(name, MAX_QUOTE)} refused in state {machine.current_state[1]}: {reason}; "
             f"possible transitions: {possible or 'none'}"
         )

@@ -19,9 +19,11 @@ from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
+from pose_ros.ros.errors import describe_error
 from pose_ros.ros.reliability import choose_reliability
 from pose_ros.ros.view.images import encode_for_browser
 from pose_ros.runtime.runner import Notify
+from pose_ros.texts import MAX_QUOTE, printable
 
 UPDATE_PERIOD_S = 0.5
 MAX_CAMERAS = 32
@@ -57,7 +59,8 @@ async def _serve(
 ) -> None:
     names = [topic.rstrip("/") for topic in topics]  # "/" becomes "", the prefix of every name
     prefixes = [node.resolve_topic_name(name).removesuffix(POSES) if name else name for name in names]
-    page = LivePage(Board([f"{prefix or '/*'}{POSES}" for prefix in prefixes]))
+    board = Board([f"{prefix or '/*'}{POSES}" for prefix in prefixes])
+    page = LivePage(board, report=lambda text: node.get_logger().warning(text))
     async with page.serve(host, port) as address:
         viewer = Viewer(node, page, prefixes)
         notify(address)
@@ -154,7 +157,7 @@ class Viewer:
         try:
             self._page.call(camera.set_image, encode_for_browser(message))
         except Exception as error:  # a bad image must not stop the page
-            self._page.call(setattr, camera, "note", f"no image: {error}")
+            self._page.call(setattr, camera, "note", f"no image: {describe_error(error)}")
 
     def _subscribe(self, wanted: dict[str, _TopicReader]) -> None:
         present = {topic: each.qos_profile.reliability for topic, each in self._subscriptions.items()}
@@ -178,5 +181,5 @@ def sample_of(message: PersonPoseArray) -> PoseSample:
         network_ms=message.network_ms,
         decode_ms=message.decode_ms,
         size_wh=(message.image_width, message.image_height),
-        model=message.model,
+        model=printable(message.model, MAX_QUOTE),
     )
