@@ -1,6 +1,6 @@
 """Limits of the work on one image. They hold for all settings and fields, also for noise.
 
-Noise has thousands of peaks, and the time grows with the square of their number. Images of crowds stay below the limits.
+Noise has thousands of peaks, and the time grows with the square of their number. Crowds stay below the limits.
 """
 
 from __future__ import annotations

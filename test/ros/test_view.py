@@ -369,6 +369,11 @@ def test_without_aiohttp_it_reports_what_to_install(monkeypatch: pytest.MonkeyPa
     assert len(result.output.strip().splitlines()) == 1
 
 
+def test_texts_of_messages_are_cut_for_the_page() -> None:
+    model = live.sample_of(PersonPoseArray(model="default\n\x1b[31m" + "x" * 10**6)).model
+    assert model.startswith(r"default\n\x1b[31mxxx") and model.isprintable() and len(model) < 200
+
+
 def decode(jpeg: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
 
