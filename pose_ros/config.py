@@ -114,8 +114,8 @@ class DecoderConfig(CheckedSettings):
     )
     max_peaks: int = setting(
         100,
-        "Most keypoints of one type. The strongest are kept. A decode front may find fewer. In noise: at most 300 on "
-        "average over the types, and 300 centres.",
+        "Most keypoints of one type. The strongest are kept. A decode front may find fewer. In noise: at most about "
+        "300 of each type, and 300 centres.",
         low=1,
         high=1000,
     )

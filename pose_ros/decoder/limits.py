@@ -5,12 +5,14 @@ Noise has thousands of peaks, and the time grows with the square of their number
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pose_ros.arrays import LongArray
 
 MEAN_PEAKS = 300
-"""Most peaks per channel, on average over the channels. The strongest of each channel are kept."""
+"""Most peaks per channel, as the root of the mean square over the channels. The strongest of each channel are kept."""
 MAX_SEARCHED_CELLS = 100_000_000
 """Most cells that keypoints of centres search, added up. The best people search first."""
 MAX_MASK_DISTANCES = 150_000_000
@@ -23,9 +25,9 @@ def limit_peaks(counts: LongArray) -> int:
     Args:
         counts: (K,) number of peaks of each channel.
     """
-    left, channels = MEAN_PEAKS * len(counts), len(counts)
+    left, channels = MEAN_PEAKS**2 * len(counts), len(counts)
     for count in np.sort(counts).tolist():
-        if count * channels > left:
-            return left // channels
-        left, channels = left - count, channels - 1
+        if count**2 * channels > left:
+            return math.isqrt(left // channels)
+        left, channels = left - count**2, channels - 1
     return int(max(counts, default=0))

@@ -26,8 +26,8 @@ def choose_reliability(node: Node, topic: str, current: ReliabilityPolicy | None
             subscribed.
     """
     publishers = node.get_publishers_info_by_topic(topic)
-    if not publishers:
-        return current or BEST_EFFORT
+    if not publishers:  # reliable at first: a reliable publisher then never sees a subscription that is replaced
+        return RELIABLE if current is None else current
     return RELIABLE if all(each.qos_profile.reliability == RELIABLE for each in publishers) else BEST_EFFORT
 
 

@@ -31,9 +31,8 @@ def test_the_mean_number_of_peaks_is_limited(high: int) -> None:
     for _ in range(200):
         counts = random.integers(0, high, random.integers(1, 30))
         most = limit_peaks(counts)
-        allowed = MEAN_PEAKS * len(counts)
-        assert np.minimum(counts, most).sum() <= allowed
-        assert most == counts.max() or np.minimum(counts, most + 1).sum() > allowed
+        assert np.mean(np.minimum(counts, most) ** 2) <= MEAN_PEAKS**2
+        assert most == counts.max() or np.mean(np.minimum(counts, most + 1) ** 2) > MEAN_PEAKS**2
     assert limit_peaks(np.zeros(0, np.int64)) == 0
 
 
@@ -42,18 +41,18 @@ def test_the_strongest_peaks_of_noise_are_kept() -> None:
     heatmaps[2, 10:] = 0
     fields, config = Fields(heatmaps=heatmaps), DecoderConfig(max_peaks=1000, score_threshold=0.05, subpixel="none")
     peaks = find_keypoint_peaks(fields, 3, config)[1]
-    assert peaks.counts.tolist() == [350, 350, 200]
+    assert peaks.counts.tolist() == [339, 339, 200]
     for k in range(2):
-        strongest = np.sort(heatmaps[k], axis=None)[::-1][:350]
-        np.testing.assert_array_equal(peaks.scores[k], [*strongest, *np.zeros(650)])
-    cols, rows = peaks.xy[0, :350].astype(int).T
-    np.testing.assert_array_equal(heatmaps[0, rows, cols], peaks.scores[0, :350])
+        strongest = np.sort(heatmaps[k], axis=None)[::-1][:339]
+        np.testing.assert_array_equal(peaks.scores[k], [*strongest, *np.zeros(661)])
+    cols, rows = peaks.xy[0, :339].astype(int).T
+    np.testing.assert_array_equal(heatmaps[0, rows, cols], peaks.scores[0, :339])
 
 
 def test_an_image_of_a_crowd_loses_no_peak() -> None:
     heatmaps = noise(2)
     heatmaps[0, 50:], heatmaps[1, 5:] = 0, 0  # 1000 and 120 peaks
-    assert find_peaks(heatmaps, 0.05, 1000, NO_REFINEMENT).counts.tolist() == [480, 120]
+    assert find_peaks(heatmaps, 0.05, 1000, NO_REFINEMENT).counts.tolist() == [406, 120]
     heatmaps[0, 20:] = 0
     assert find_peaks(heatmaps, 0.05, 1000, NO_REFINEMENT).counts.tolist() == [400, 120]
 
