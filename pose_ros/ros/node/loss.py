@@ -61,5 +61,5 @@ class LossReporter:
             return f"remove qos_overrides.{self._topic}.subscription.reliability: every publisher is reliable"
         if "fastrtps" not in get_rmw_implementation_identifier():
             return "let the camera driver publish reliably, or receive compressed images (image_transport)"
-        variable = "FASTRTPS" if os.environ.get("ROS_DISTRO") in _FAST_DDS_2 else "FASTDDS"
+        variable = "FASTRTPS" if os.environ.get("ROS_DISTRO", "jazzy") in _FAST_DDS_2 else "FASTDDS"
         return f"start the camera driver with {variable}_DEFAULT_PROFILES_FILE={_PROFILE}, or let it publish reliably"
