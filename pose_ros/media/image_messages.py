@@ -13,6 +13,7 @@ import cv2
 from pose_ros.arrays import Image
 from pose_ros.media.compressed_images import decode_compressed
 from pose_ros.media.encodings import DEPTH, ENCODINGS, Encoding
+from pose_ros.texts import quote
 
 Converter = Callable[[Any], Image | None]
 """Returns the image of a raw message as (H, W, 3) BGR, or None if it cannot convert it."""
@@ -83,7 +84,7 @@ def _convert_unknown(message: Any, convert: Converter) -> Image:
         if message.encoding in DEPTH
         else "convert it with image_proc, or configure the driver for one of these"
     )
-    raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {message.encoding!r}; {advice}")
+    raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {quote(message.encoding)}; {advice}")
 
 
 def check_sizes(message: Any, encoding: Encoding) -> None:
