@@ -113,7 +113,11 @@ class DecoderConfig(CheckedSettings):
         True, "PAF, tags: take keypoints from the centre of a person where they are more certain. For models with both."
     )
     max_peaks: int = setting(
-        100, "Most keypoints of one type. The strongest are kept. A decode front may find fewer.", low=1, high=1000
+        100,
+        "Most keypoints of one type. The strongest are kept. A decode front may find fewer. In noise: at most about "
+        "300 of each type, and 300 centres.",
+        low=1,
+        high=1000,
     )
     subpixel: str = setting(
         "auto",
@@ -278,6 +282,43 @@ class MarkersConfig(CheckedSettings):
 
 
 @dataclass(frozen=True)
+class DepthSettings(CheckedSettings):
+    """Keypoints in metres from a depth image that is registered to the colour image."""
+
+    enabled: bool = setting(False, "Compute keypoints in metres.")
+    tolerance_ms: float = setting(
+        20.0, "Largest difference between the stamps of a colour and a depth image.", unit="ms", low=0.0, high=1000.0
+    )
+    wait_ms: float = setting(
+        100.0, "Longest wait of a colour image for its depth image, by the stamps.", unit="ms", low=0.0, high=10_000.0
+    )
+    min_m: float = setting(0.2, "Shortest distance that the sensor measures.", unit="m", low=0.0, high=1000.0)
+    max_m: float = setting(10.0, "Longest distance that the sensor measures.", unit="m", low=0.01, high=1000.0)
+    noise: float = setting(
+        0.0015,
+        "Standard deviation of a measured distance, relative to its square. Decides what one surface is, and the "
+        "uncertainty.",
+        unit="1/m",
+        low=0.0,
+        high=0.1,
+    )
+    surface: bool = setting(
+        False, "Return the points on the surface of the body. false = inside the body, at the joints."
+    )
+    monocular: bool = setting(
+        False, "Without depth: estimate the distance of a person from the proportions of the body. Rough."
+    )
+    body_height_m: float = setting(
+        1.7, "Monocular: height of a person. Its relative error is that of the distance.", unit="m", low=0.3, high=3.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.min_m < self.max_m:
+            raise ValueError(f"DepthSettings.min_m: expected less than max_m, got {self.min_m} and {self.max_m}")
+
+
+@dataclass(frozen=True)
 class DiagnosticsConfig(CheckedSettings):
     """Limits of the node's diagnostics."""
 
@@ -289,6 +330,9 @@ class DiagnosticsConfig(CheckedSettings):
         1000.0, "Median latency that causes an error.", unit="ms", low=0.0, high=100_000.0
     )
     warn_dropped: float = setting(0.5, "Share of dropped images that causes a warning.", low=0.0, high=1.0)
+    warn_lost: float = setting(
+        0.1, "Share of images lost between camera and node that causes a warning. 1 = off.", low=0.01, high=1.0
+    )
 
 
 @dataclass(frozen=True)

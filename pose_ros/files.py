@@ -19,6 +19,10 @@ _NEW_S = 60.0
 """Age below which a folder without a lock is left alone: its process may be about to lock it."""
 
 
+_unfinished: set[UnfinishedFolder] = set()
+"""Folders of this process."""
+
+
 class UnfinishedFolder:
     """Hidden folder for files that are not complete yet, beside their targets.
 
@@ -37,9 +41,11 @@ class UnfinishedFolder:
         _clear_once(parent)
         self._lock: int | None
         self.path, self._lock = _create_locked(parent)
+        _unfinished.add(self)
 
     def remove(self) -> None:
         """Remove the folder and its files. A second call does nothing."""
+        _unfinished.discard(self)
         if self._lock is not None:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._lock)
@@ -183,6 +189,12 @@ def clear_unfinished(parent: Path) -> None:
     for folder in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # of another user, or another process was faster
             _remove_left_over(folder)
+
+
+def discard_unfinished() -> None:
+    """Remove all unfinished files of this process, before it ends without leaving its ``with`` blocks."""
+    for folder in tuple(_unfinished):
+        shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def is_stream(path: Path) -> bool:

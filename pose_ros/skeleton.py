@@ -64,7 +64,8 @@ _STANDING = {  # standing person who faces the camera: x of the left side and y 
 }
 
 
-def _without_side(name: str) -> str:
+def without_side(name: str) -> str:
+    """Return the name of a keypoint without its side: ``"left_knee"`` gives ``"knee"``."""
     return name.removeprefix("left_").removeprefix("right_")
 
 
@@ -108,7 +109,7 @@ class Skeleton:
             if limb not in self.limbs:
                 raise ValueError(f"redundant_limbs: expected a subset of limbs, got {limb}")
         if not self.sigmas:
-            object.__setattr__(self, "sigmas", tuple(_SIGMAS.get(_without_side(n), 0.079) for n in self.keypoint_names))
+            object.__setattr__(self, "sigmas", tuple(_SIGMAS.get(without_side(n), 0.079) for n in self.keypoint_names))
         if len(self.sigmas) != count:
             raise ValueError(f"sigmas: expected {count} values, got {len(self.sigmas)}")
 
@@ -140,9 +141,7 @@ class Skeleton:
     @cached_property
     def standing(self) -> FloatArray:
         """(K, 2) x, y of a standing person of height 1 who faces the camera. NaN for unknown names."""
-        xy = np.array(
-            [_STANDING.get(_without_side(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32
-        )
+        xy = np.array([_STANDING.get(without_side(name), (np.nan, np.nan)) for name in self.keypoint_names], np.float32)
         xy[[name.startswith("right_") for name in self.keypoint_names], 0] *= -1
         return xy
 

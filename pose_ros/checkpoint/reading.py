@@ -17,13 +17,12 @@ from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph
 from pose_ros.checkpoint.formats.tfjs import read_tfjs
 from pose_ros.checkpoint.formats.tflite import read_tflite
 from pose_ros.checkpoint.publisher import State
-from pose_ros.models.download import is_web_page
+from pose_ros.file_kind import check_not_placeholder
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Keys under which publishers save the weights. Other keys have, for example, the state of the optimizer."""
 LARGEST_BYTES = 1 << 32
 """Largest unpacked size of a compressed archive, more than the size of any network of this package."""
-LFS_POINTER = b"version https://git-lfs"
 TORCHSCRIPT_ENTRY = "constants.pkl"
 """File that torch identifies an archive of TorchScript by. Such an archive is a program."""
 CODE = ("GLOBAL", "Unsupported global", "Unsupported class", "TorchScript", ".tar format", "Can only")
@@ -46,7 +45,7 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         fault = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"checkpoint: expected a file, got {path}, which {fault}")
-    _reject_placeholders(path)
+    check_not_placeholder(path, "checkpoint", "weights")
     return READERS.get(path.suffix.lower(), _read_torch)(path)
 
 
@@ -90,19 +89,6 @@ def _read_npz(path: Path) -> State:
             return {name: torch.from_numpy(archive[name]) for name in archive.files}
     except Exception as error:  # zipfile, zlib and NumPy have different classes
         raise ValueError(f"checkpoint {path}: expected a NumPy archive of plain numbers, got: {error}") from error
-
-
-def _reject_placeholders(path: Path) -> None:
-    """Raise an error for files that are often saved instead of a checkpoint. The readers would call them damaged."""
-    with path.open("rb") as file:
-        head = file.read(200)
-    if is_web_page(head):
-        raise ValueError(
-            f"checkpoint {path}: expected weights, got a web page (a login or confirmation page?); "
-            "open its address in a browser and save the file itself"
-        )
-    if head.startswith(LFS_POINTER):
-        raise ValueError(f"checkpoint {path}: expected weights, got a Git LFS pointer; download them with git lfs pull")
 
 
 def _reject_programs(path: Path) -> None:

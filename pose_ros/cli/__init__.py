@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -29,9 +27,7 @@ from pose_ros.cli import (
     video,
     view,
 )
-
-INTERRUPTED = 130
-TERMINATED = 143
+from pose_ros.cli.signal_guard import EXIT_CODES, SignalGuard
 
 
 class Commands(TyperGroup):
@@ -42,7 +38,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise typer.Exit(INTERRUPTED) from None
+            raise typer.Exit(EXIT_CODES[signal.SIGINT]) from None
         except (BrokenPipeError, typer.Exit, typer.Abort):
             raise  # the reader closed our output, or a command exited: not an error
         except (ValueError, TypeError, OSError, ImportError, KeyError, RuntimeError) as error:
@@ -100,12 +96,15 @@ def main() -> None:
     # We report a broken file in one line with its name. Messages of OpenCV and FFmpeg would surround that line.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    signal.signal(signal.SIGTERM, _terminate)
-    app()
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    sys.exit(TERMINATED)  # unwinds every "with" block, so that output files are complete
+    try:
+        SignalGuard().install()
+        app()
+    except KeyboardInterrupt:  # before or after the command itself
+        raise SystemExit(EXIT_CODES[signal.SIGINT]) from None
+    finally:
+        for number in EXIT_CODES:  # the end of the interpreter cannot be interrupted without a traceback
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, signal.SIG_DFL)
 
 
 def _error_text(error: Exception) -> str:

@@ -55,9 +55,10 @@ def inspect(
     from pose_ros.datasets.augment import fit_sample
     from pose_ros.datasets.preview import count_labels, draw_sample
     from pose_ros.datasets.sets import describe_labels
-    from pose_ros.media.results import write_image
+    from pose_ros.media.results import check_image_name, write_image
     from pose_ros.media.sheet import arrange
 
+    check_image_name("--output", output)
     check_paths([source, images], [("--output", output)])
     stream = _open_stream(source, images, category or (), skeleton, size, seed, settings or ())
     for line in describe_labels(stream.data.data_sets):

@@ -69,7 +69,7 @@ class Machine:
 
 
 def _prune(cache: EngineCache) -> None:
-    from pose_ros.runtime.tensorrt.key import printable
+    from pose_ros.texts import printable
 
     machine = probe_machine()
     if not machine.tensorrt:
@@ -97,7 +97,7 @@ def probe_machine() -> Machine:
 
 
 def _row(entry: EngineEntry) -> tuple[str, ...]:
-    from pose_ros.runtime.tensorrt.key import printable
+    from pose_ros.texts import printable
 
     key, built = ("-",) * 4, "-"
     if entry.sidecar is not None:

@@ -73,7 +73,12 @@ def _expand_folders(files: Sequence[Path]) -> list[Path]:
 
 def _target_files(inputs: Sequence[Path], output: Path) -> list[Path]:
     """Return the path of each annotated image."""
-    from pose_ros.media.sources import IMAGE_SUFFIXES
+    from pose_ros.media.results import WRITTEN_SUFFIXES
 
-    is_file = len(inputs) == 1 and output.suffix.lower() in IMAGE_SUFFIXES and not output.is_dir()
-    return [output] if is_file else [output / file.name for file in inputs]
+    if output.is_dir() or not any(letter.isalpha() for letter in output.suffix):
+        names = (file.name if file.suffix.lower() in WRITTEN_SUFFIXES else f"{file.name}.png" for file in inputs)
+        return [output / name for name in names]
+    if output.suffix.lower() in WRITTEN_SUFFIXES and len(inputs) == 1:
+        return [output]
+    expected = f"a folder, or for one image a name ending in {', '.join(WRITTEN_SUFFIXES)}"
+    raise ValueError(f"--output: expected {expected}, got {output}; a folder of this name must exist")

@@ -11,8 +11,9 @@ from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.overlay import draw
-from pose_ros.media.results import CocoResults, JsonLines, VideoFile
+from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
+from pose_ros.media.video_file import VideoFile
 from pose_ros.people import People
 
 
@@ -64,4 +65,4 @@ class ResultFiles(ExitStack):
         for table in self._tables:
             table.write(frame, people)
         if self._video is not None:
-            self._video.write(draw(frame.image_bgr, people, self._skeleton, self._overlay))
+            self._video.write(draw(frame.image_bgr, people, self._skeleton, self._overlay), frame.stamp_ns)

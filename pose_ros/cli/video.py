@@ -59,18 +59,22 @@ def video(
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.results import check_image_ids
     from pose_ros.media.sources import ImageFiles, open_source
+    from pose_ros.media.video_file import check_video_name
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
     config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
     options.check_append(append, json)
+    if output is not None:
+        check_video_name("--output", output)
     check_paths([Path(source), model, spec], [("--json", json), ("--coco", coco), ("--output", output)])
     failures = Failures(strict)
     frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
     if coco is not None and isinstance(frames, ImageFiles):
         check_image_ids(file.name for file in frames.files)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
-    with ResultFiles(estimator, json, coco, output, frames.rate_hz, overlay, append) as outputs:
+    rate_hz = 0.0 if output is None else frames.even_rate_hz()
+    with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append) as outputs:
         run = _process(frames, max_frames, PosePipeline(estimator), outputs)
         failures.stop_if_none(run.frames)
     if frames.count is not None and max_frames is None and run.frames + len(failures) < frames.count:

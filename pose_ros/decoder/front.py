@@ -6,6 +6,7 @@ import numpy as np
 
 from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.config import DecoderConfig
+from pose_ros.decoder.limits import limit_peaks
 from pose_ros.decoder.peaks import Peaks
 from pose_ros.fields import Fields, field_array
 
@@ -35,6 +36,7 @@ def read_front(
     peaks, values = peaks[:, : config.max_peaks], values[:, : config.max_peaks, : config.max_peaks]
     xy, scores = peaks[..., :2], peaks[..., 2]
     is_peak = scores > config.score_threshold
+    is_peak[:, limit_peaks(is_peak.sum(axis=1)) :] = False
     linked = (values > 0) & is_peak[limbs[:, 0], :, None] & is_peak[limbs[:, 1], None, :]
     links = np.ascontiguousarray(np.argwhere(linked))
     return Peaks(xy, scores, is_peak.sum(axis=1)), links, values[linked].astype(np.float64)

@@ -2,7 +2,8 @@
 
 A peak is a cell above the threshold that none of its 8 neighbours exceeds. Equal neighbours form a plateau. A plateau
 has exactly one peak, at its centre, or none if it touches a higher cell. NaN and Inf are never peaks, and count as
-lower than everything. The M strongest peaks of a channel are kept. Equal peaks are in raster order.
+lower than everything. The M strongest peaks of a channel are kept, or fewer by ``limit_peaks``. Equal peaks are in
+raster order.
 
 References:
     Cao et al., OpenPose, arXiv:1812.08008, section 3.2 (non-maximum suppression on the confidence maps).
@@ -19,6 +20,7 @@ from pose_ros.arrays import FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import choose_method
 from pose_ros.decoder.jit import COMPILED, jit, jit_inline
+from pose_ros.decoder.limits import limit_peaks
 from pose_ros.decoder.subpixel import DEFAULT, Refinement, has_equal, read_offsets, refine_peaks
 from pose_ros.fields import Fields, heatmap_array
 
@@ -95,6 +97,8 @@ def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, refinemen
         seen, stack = np.zeros(heatmaps.shape[1:], np.int64), np.empty((heatmaps[0].size, 2), np.int64)
         scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
         scan_plateaus(heatmaps, np.float32(threshold), seen, stack, xy, scores, counts)
+    most = limit_peaks(counts)
+    counts, scores[:, most:] = np.minimum(counts, most), 0
     refine_peaks(heatmaps, xy, scores, counts, refinement)
     return Peaks(xy, scores, counts)
 

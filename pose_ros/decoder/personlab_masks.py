@@ -14,6 +14,7 @@ import numpy as np
 
 from pose_ros.arrays import BoolArray, FloatArray
 from pose_ros.decoder.jit import jit
+from pose_ros.decoder.limits import MAX_MASK_DISTANCES
 from pose_ros.decoder.personlab_walk import follow_and_refine
 
 
@@ -42,11 +43,15 @@ def instance_masks(
         reach: Largest distance of a cell from its person, relative to the size of the person.
 
     Returns:
-        (N, H, W) masks. No cell is in two masks.
+        (N, H, W) masks. No cell is in two masks. The last people have empty masks if there are more than
+        MAX_MASK_DISTANCES allows.
     """
     masks = np.zeros((len(xy), *segmentation.shape[1:]), np.bool_)
+    cells = np.count_nonzero(segmentation >= threshold)
+    best = slice(MAX_MASK_DISTANCES // max(cells * xy.shape[1], 1))
+    xy, scores, filled = xy[best], scores[best], masks[best]
     sizes = _sizes(xy, scores)
-    _fill_masks(long_offsets, short_offsets, segmentation, xy, scores, sizes, per_cell, steps, threshold, reach, masks)
+    _fill_masks(long_offsets, short_offsets, segmentation, xy, scores, sizes, per_cell, steps, threshold, reach, filled)
     return masks
 
 

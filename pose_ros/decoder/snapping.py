@@ -18,6 +18,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, FloatArray, LongArray
 from pose_ros.decoder.jit import COMPILED, jit
+from pose_ros.decoder.limits import MAX_SEARCHED_CELLS
 from pose_ros.decoder.peaks import Peaks
 
 VARIANCE = 0.15
@@ -62,7 +63,7 @@ def find_best_cells(
     """Find the cell with the largest product of the heatmap and exp(-d² / (2 v)) in the box of each person.
 
     d is the distance to the predicted keypoint. v is VARIANCE min(H, W), or (WIDTH L)² with the longer side L of the
-    box.
+    box. The first people search first, up to MAX_SEARCHED_CELLS.
 
     Args:
         heatmaps: (K, H, W) float32. Higher values than 1 count as 1. Values that are not finite are skipped.
@@ -82,6 +83,8 @@ def find_best_cells(
         variances = (WIDTH * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)) ** 2
         boxes = np.where(variances[:, None] > 0, _add_keypoints(boxes, keypoints), 0)
     windows = np.ceil(np.nan_to_num(boxes)).reshape(-1, 2, 2).clip(0, size_wh).astype(np.int64).reshape(-1, 4)
+    areas = len(heatmaps) * (windows[:, 2:] - windows[:, :2]).prod(axis=1)
+    windows[np.cumsum(areas) > MAX_SEARCHED_CELLS] = 0
     scales = (-0.5 / np.where(variances > 0, variances, 1)).astype(np.float32)
     find = _best_cells if COMPILED else _best_cells_numpy
     find(heatmaps, windows, np.ascontiguousarray(keypoints, np.float32), scales, cells, values)

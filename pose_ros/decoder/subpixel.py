@@ -230,10 +230,14 @@ def _dark(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
     """Do one Newton step on the logarithm of the blurred map, eq. 9: m - D''(m)^-1 D'(m)."""
     if not (1 < col < heatmaps.shape[2] - 2 and 1 < row < heatmaps.shape[1] - 2):
         return _quadratic(heatmaps, k, row, col)
+    lines = _blur_lines(heatmaps, k, row, col, blur)
     logs = np.empty((5, 5))
     for r in range(5):
         for c in range(5):
-            logs[r, c] = math.log(max(_blurred_value(heatmaps, k, row + r - 2, col + c - 2, blur), _TINY))
+            total = 0.0
+            for offset in range(len(blur)):
+                total += blur[offset] * lines[r + offset, c]
+            logs[r, c] = math.log(max(total, _TINY))
     dx, dy = 0.5 * (logs[2, 3] - logs[2, 1]), 0.5 * (logs[3, 2] - logs[1, 2])
     dxx = 0.25 * (logs[2, 4] - 2 * logs[2, 2] + logs[2, 0])
     dyy = 0.25 * (logs[4, 2] - 2 * logs[2, 2] + logs[0, 2])
@@ -248,17 +252,19 @@ def _dark(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
 
 
 @jit
-def _blurred_value(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
-    """Convolve the map with the separable kernel at one cell. Missing values count 0."""
-    reach, total = len(blur) // 2, 0.0
-    for r in range(max(row - reach, 0), min(row + reach + 1, heatmaps.shape[1])):
-        line = 0.0
-        for c in range(max(col - reach, 0), min(col + reach + 1, heatmaps.shape[2])):
-            value = np.float64(heatmaps[k, r, c])
-            if -np.inf < value < np.inf:
-                line += blur[c - col + reach] * value
-        total += blur[r - row + reach] * line
-    return total
+def _blur_lines(heatmaps: Any, k: Any, row: Any, col: Any, blur: Any) -> Any:
+    """Blur along x around a cell: the rows that the blur along y needs for 5 x 5 cells. Missing values count 0."""
+    reach = len(blur) // 2
+    lines = np.zeros((len(blur) + 4, 5))
+    for r in range(max(row - 2 - reach, 0), min(row + 3 + reach, heatmaps.shape[1])):
+        for c in range(5):
+            middle, line = col + c - 2, 0.0
+            for x in range(max(middle - reach, 0), min(middle + reach + 1, heatmaps.shape[2])):
+                value = np.float64(heatmaps[k, r, x])
+                if -np.inf < value < np.inf:
+                    line += blur[x - middle + reach] * value
+            lines[r - row + 2 + reach, c] = line
+    return lines
 
 
 def gaussian_kernel(size: int) -> Any:

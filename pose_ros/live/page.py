@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
-import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import WSCloseCode, web
 
 from pose_ros.live.access import is_same_origin, names_this_machine
 from pose_ros.live.board import HISTORY_S, Board, CameraBoard
+from pose_ros.live.connections import Connections, RareReports, ReportLine
+from pose_ros.texts import printable
 
 PAGE = Path(__file__).with_name("static")
 FILES = {
@@ -56,15 +58,18 @@ class LivePage:
         board: Cameras to show.
     """
 
-    def __init__(self, board: Board, heartbeat_s: float = 20.0) -> None:
+    def __init__(self, board: Board, heartbeat_s: float = 20.0, report: ReportLine = lambda text: None) -> None:
         """Prepare the page. Call this in its event loop.
 
         Args:
             board: Cameras to show.
             heartbeat_s: Interval of the WebSocket pings, and longest time to receive an update, seconds. A browser that
                 does not respond is disconnected.
+            report: Called with one line of text for problems of the server, rarely.
         """
         self.board = board
+        self._connections = Connections(report)
+        self._logger = _make_logger(report)
         self._heartbeat_s = heartbeat_s
         self._loop = asyncio.get_running_loop()
         self._update_event = asyncio.Event()
@@ -89,11 +94,14 @@ class LivePage:
             OSError: If the address does not exist, or the port is in use.
         """
         self._host = host
-        runner = web.AppRunner(self._make_application(), access_log=None, shutdown_timeout=_CLOSE_S)
+        runner = web.AppRunner(
+            self._make_application(), access_log=None, shutdown_timeout=_CLOSE_S, logger=self._logger
+        )
         await runner.setup()
+        make_protocol = cast(web.Server, runner.server)  # present after the set-up
         try:
-            await _listen(runner, host, port)
-            yield _address(host, runner.addresses[0][1])
+            async with self._connections.listen(make_protocol, host, port) as used_port:
+                yield _address(host, used_port)
         finally:
             await runner.cleanup()
 
@@ -110,8 +118,8 @@ class LivePage:
     def _make_application(self) -> web.Application:
         application = web.Application(middlewares=[self._check_host])
         application.router.add_get("/live", self._handle_live)
-        for path in FILES:
-            application.router.add_get(path, _send_file)
+        for path, (name, content_type) in FILES.items():
+            application.router.add_get(path, _file_handler((PAGE / name).read_bytes(), content_type))
         application.on_response_prepare.append(_add_headers)
         application.on_shutdown.append(self._close_sockets)
         return application
@@ -129,6 +137,7 @@ class LivePage:
             raise web.HTTPServiceUnavailable(
                 text=f"pages: expected at most {MAX_PAGES} open pages, got one more; close one\n"
             )
+        self._connections.mark_as_page(request.transport)
         connection = web.WebSocketResponse(heartbeat=self._heartbeat_s, max_msg_size=64, timeout=_CLOSE_S)
         self._sockets.add(connection)
         try:
@@ -187,13 +196,11 @@ class LivePage:
             await asyncio.wait_for(asyncio.gather(*closing, return_exceptions=True), _CLOSE_S)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        number = error.errno or 0  # negative if a name lookup failed
-        why = os.strerror(number).lower() if number > 0 else str(error.strerror)
-        raise OSError(f"address: expected a free address of this machine, got {host} port {port}: {why}") from error
+def _file_handler(content: bytes, content_type: str) -> _Handler:
+    async def send_file(_: web.Request) -> web.Response:
+        return web.Response(body=content, content_type=content_type, charset="utf-8")
+
+    return send_file
 
 
 async def _send(connection: web.WebSocketResponse, text: str, images: list[bytes]) -> None:
@@ -202,13 +209,24 @@ async def _send(connection: web.WebSocketResponse, text: str, images: list[bytes
         await connection.send_bytes(image)
 
 
-async def _send_file(request: web.Request) -> web.Response:
-    name, content_type = FILES[request.path]
-    return web.Response(body=(PAGE / name).read_bytes(), content_type=content_type, charset="utf-8")
+def _make_logger(report: ReportLine) -> logging.Logger:
+    """Make a logger for aiohttp. It reports an error in one line, rarely: any client can cause one."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            error = record.exc_info[1] if record.exc_info else None
+            rarely(printable(f"{record.getMessage()}: {error}" if error else record.getMessage()))
+
+    rarely, logger = RareReports(report), logging.Logger("pose_ros.live", logging.WARNING)
+    logger.addHandler(Handler())
+    return logger
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+    if not isinstance(response, web.WebSocketResponse):
+        response.headers["Connection"] = "close"
+        response.force_close()
 
 
 def _is_new(camera: CameraBoard, seen: _SentCounts) -> bool:

@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+import sqlite3
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-IMAGE = "sensor_msgs/msg/Image"
-COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
-CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-STORAGE_SUFFIXES = (".mcap", ".db3")
+from pose_ros.media.bag_folder import open_bag
+from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagFile, RecordedMessage
+
 _RATE_SAMPLE = 50
-_NS = 1_000_000_000
-
-
-@dataclass(frozen=True)
-class RecordedMessage:
-    """Serialised message of a bag.
-
-    Attributes:
-        topic: Topic of the message.
-        type_name: Type of the message, e.g. ``"sensor_msgs/msg/Image"``.
-        received_ns: Time at which the recorder received the message, ns.
-        data: Serialised message (CDR). It starts with a ``std_msgs/Header``.
-    """
-
-    topic: str
-    type_name: str
-    received_ns: int
-    data: bytes
-
-    @property
-    def stamp_ns(self) -> int:
-        """Stamp in the header, ns."""
-        sec, nanosec = struct.unpack_from(self._byte_order + "iI", self.data, 4)
-        return int(sec) * _NS + int(nanosec)
-
-    @property
-    def frame_id(self) -> str:
-        """Frame id in the header."""
-        (length,) = struct.unpack_from(self._byte_order + "I", self.data, 12)
-        return self.data[16 : 16 + length].rstrip(b"\0").decode()
-
-    def with_stamp(self, stamp_ns: int) -> RecordedMessage:
-        """Return the same message with another stamp in its header."""
-        stamp = struct.pack(self._byte_order + "iI", *divmod(stamp_ns, _NS))
-        return replace(self, data=self.data[:4] + stamp + self.data[12:])
-
-    @property
-    def _byte_order(self) -> str:
-        """Byte order of numbers, from the second byte of the message."""
-        return "<" if self.data[1] & 1 else ">"
 
 
 class Bag:
@@ -76,25 +34,37 @@ class Bag:
         self.path = Path(path)
         if not self.path.exists():
             raise FileNotFoundError(f"bag: expected a rosbag2, got {path}, which does not exist")
-        with self._open_reader() as reader:
-            connections = list(reader.connections)
-        types = {connection.topic: connection.msgtype for connection in connections}
+        try:
+            self._folder = open_bag(self.path)
+        except ValueError as error:
+            raise self._error(str(error)) from error
+        types = {topic: name for file in self._folder.files for topic, name in file.types.items()}
         self.image_topic = _find_image_topic(self.path, types, topic)
-        self.count = sum(c.msgcount for c in connections if c.topic == self.image_topic)
+        self.count = self._count_images()
         self.image_type = types[self.image_topic]
         sibling = camera_info_topic(self.image_topic)
         self.camera_info_topic = sibling if types.get(sibling) == CAMERA_INFO else None
 
-    def messages(self, topics: Collection[str]) -> Iterator[RecordedMessage]:
+    def messages(
+        self, topics: Collection[str], on_broken: Callable[[Exception], None] | None = None
+    ) -> Iterator[RecordedMessage]:
         """Iterate over the messages of some topics in recorded order.
 
+        Args:
+            topics: Topics to read.
+            on_broken: Called after all messages that can be read, if a part of the bag cannot. None = raise the error.
+
         Raises:
-            ValueError: If a part of the bag cannot be read. Raised when the iteration reaches this part.
+            ValueError: After all messages that can be read, if a part of the bag cannot.
         """
-        with self._open_reader() as reader:
-            chosen = [connection for connection in reader.connections if connection.topic in topics]
-            for connection, received_ns, data in reader.messages(chosen):
-                yield RecordedMessage(connection.topic, connection.msgtype, received_ns, bytes(data))
+        faults = list(self._folder.faults)
+        for file in self._folder.files:
+            yield from _read_part(file, topics, faults)
+        if faults:
+            error = self._error("; ".join(faults))
+            if on_broken is None:
+                raise error
+            on_broken(error)
 
     def deserialise(self, message: RecordedMessage) -> Any:
         """Convert a message to an object with the fields of its ROS type.
@@ -104,6 +74,8 @@ class Bag:
         """
         from rosbags.typesys import Stores, get_typestore
 
+        if message.fault:
+            raise ValueError(message.fault)
         try:
             return get_typestore(Stores.ROS2_JAZZY).deserialize_cdr(message.data, message.type_name)
         except Exception as error:  # also errors of struct, NumPy and Unicode
@@ -111,29 +83,43 @@ class Bag:
 
     def rate_hz(self) -> float | None:
         """Return the images per second at the start of the bag, or None with fewer than two images."""
-        times = [message.received_ns for message in islice(self.messages([self.image_topic]), _RATE_SAMPLE)]
-        return 1e9 * (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
+        times = self.first_times_s()
+        return (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 and times[-1] > times[0] else None
 
-    @contextmanager
-    def _open_reader(self) -> Iterator[Any]:
-        from rosbags.rosbag2 import Reader
+    def first_times_s(self) -> list[float]:
+        """Return the times at which the recorder received the first images, s."""
+        times: list[float] = []
+        with suppress(ValueError):  # a short bag that is cut off. Reported when its images are read
+            first = islice(self.messages([self.image_topic]), _RATE_SAMPLE)
+            times.extend(message.received_ns / 1e9 for message in first)  # also those before an error
+        return times
 
+    def _count_images(self) -> int:
         try:
-            with Reader(self.path) as reader:
-                yield reader
-        except Exception as error:  # also errors of sqlite, struct, YAML and the decompressors
-            raise ValueError(f"bag {self.path}: expected a readable rosbag2, got: {error or repr(error)}") from error
+            counts = self._folder.counts
+            return counts[self.image_topic] if self.image_topic in counts else self._count_in_files()
+        except sqlite3.Error as error:
+            raise self._error(str(error)) from error
 
+    def _count_in_files(self) -> int:
+        return sum(file.count(self.image_topic) for file in self._folder.files)
 
-def is_bag(path: Path) -> bool:
-    """Whether a path looks like a rosbag2: a folder with metadata.yaml, or an .mcap or .db3 file."""
-    return (path / "metadata.yaml").is_file() or path.suffix in STORAGE_SUFFIXES
+    def _error(self, got: str) -> ValueError:
+        return ValueError(f"bag {self.path}: expected a readable rosbag2, got: {got}")
 
 
 def camera_info_topic(image_topic: str) -> str:
     """Return the calibration topic that belongs to an image topic. ``a/image/compressed`` counts as ``a/image``."""
     namespace, slash, _ = image_topic.removesuffix("/compressed").rpartition("/")
     return f"{namespace}{slash}camera_info"
+
+
+def _read_part(file: BagFile, topics: Collection[str], faults: list[str]) -> Iterator[RecordedMessage]:
+    """Iterate over the messages of one file. An error is added to the faults at the end."""
+    try:
+        yield from file.messages(topics)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        faults.append(str(error))
 
 
 def _find_image_topic(path: Path, types: dict[str, str], wanted: str | None) -> str:

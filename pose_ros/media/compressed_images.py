@@ -15,13 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pose_ros.arrays import AnyArray, Image
+from pose_ros.arrays import AnyArray, Image, SizeWH
 from pose_ros.media.encodings import DEPTH, ENCODINGS, SHADES_16_TO_8
 
 MAX_PIXELS = 2**26
 """Maximum image size: 8192 × 8192 px, 200 MB decoded. An image with a larger size in its header is rejected."""
 
 JPEG_START = b"\xff\xd8\xff"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 _MAX_SEGMENTS = 1000  # segments of a jpeg before its size (cameras write about ten)
 _FILL = re.compile(rb"\xff+")  # fill bytes before a marker
 _STAND_ALONE = frozenset([0x01, *range(0xD0, 0xD9)])  # markers without a segment
@@ -47,14 +48,16 @@ def decode_compressed(message: Any) -> tuple[Image, str]:
     encoding, _, codec = message.format.partition(";")
     if encoding in DEPTH or "compressedDepth" in codec:
         raise ValueError("format: expected a colour image, got a depth image; remap 'image' to the colour image")
-    data = bytes(message.data)
-    width, height = image_size_wh(data)
-    if not 0 < width * height <= MAX_PIXELS:
-        raise ValueError(f"data: expected an image of 1 to {MAX_PIXELS} px, got {width} x {height}")
-    return _to_8_bit(_decode(data), encoding, codec.rpartition("compressed")[2].strip())
+    return _to_8_bit(decode_stored(bytes(message.data)), encoding, codec.rpartition("compressed")[2].strip())
 
 
-def _decode(data: bytes) -> AnyArray:
+def decode_stored(data: bytes) -> AnyArray:
+    """Decode a jpeg, png or tiff image with the channels and bits that it stores.
+
+    Raises:
+        ValueError: If the data are empty, damaged, truncated, too large, or of another format.
+    """
+    check_pixel_count(image_size_wh(data))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # raised for some kinds of damage, the result is None for others
@@ -62,6 +65,17 @@ def _decode(data: bytes) -> AnyArray:
     if image is None:
         raise ValueError(f"data: expected a complete image, got {len(data)} bytes that are damaged or truncated")
     return np.asarray(image)
+
+
+def check_pixel_count(size_wh: SizeWH) -> None:
+    """Check the size of an image before it is decoded.
+
+    Raises:
+        ValueError: If it is empty or larger than MAX_PIXELS.
+    """
+    width, height = size_wh
+    if not 0 < width * height <= MAX_PIXELS:
+        raise ValueError(f"data: expected an image of 1 to {MAX_PIXELS} px, got {width} x {height}")
 
 
 def _to_8_bit(stored: AnyArray, encoding: str, stored_as: str) -> tuple[Image, str]:
@@ -97,7 +111,7 @@ def image_size_wh(data: bytes) -> tuple[int, int]:
     Raises:
         ValueError: If there is no such header, or a jpeg has no end marker.
     """
-    readers = {JPEG_START: _jpeg_wh, b"\x89PNG\r\n\x1a\n": _png_wh, b"II*\0": _tiff_wh, b"MM\0*": _tiff_wh}
+    readers = {JPEG_START: _jpeg_wh, PNG_START: _png_wh, b"II*\0": _tiff_wh, b"MM\0*": _tiff_wh}
     for start, read in readers.items():
         if data.startswith(start):
             try:

@@ -25,7 +25,7 @@ class Encoding:
     Attributes:
         samples: Values per pixel of the buffer.
         code: OpenCV conversion code to BGR. None = the samples are the image.
-        bits: Bits per value, 8 or 16.
+        bits: Bits per value, 8 or 16. 32 for a depth image, which ``to_image`` does not convert.
         colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
         block_wh: Width and height must be multiples of this, pixels.
         planes: Rows of the buffer per two rows of the image. 3 = a half-size colour plane below the grey plane.

@@ -13,6 +13,7 @@ import cv2
 from pose_ros.arrays import Image
 from pose_ros.media.compressed_images import decode_compressed
 from pose_ros.media.encodings import DEPTH, ENCODINGS, Encoding
+from pose_ros.texts import quote
 
 Converter = Callable[[Any], Image | None]
 """Returns the image of a raw message as (H, W, 3) BGR, or None if it cannot convert it."""
@@ -61,7 +62,7 @@ def decode_raw(message: Any, convert: Converter = no_converter) -> tuple[Image, 
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
         return _convert_unknown(message, convert), "bgr"
-    _check_sizes(message, encoding)
+    check_sizes(message, encoding)
     is_padded = message.step > encoding.row_bytes(message.width)
     if message.encoding in CONVERTER_FIRST and not is_padded and (image := convert(message)) is not None:
         return image, "bgr"
@@ -83,10 +84,15 @@ def _convert_unknown(message: Any, convert: Converter) -> Image:
         if message.encoding in DEPTH
         else "convert it with image_proc, or configure the driver for one of these"
     )
-    raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {message.encoding!r}; {advice}")
+    raise ValueError(f"encoding: expected one of {', '.join(ENCODINGS)}, got {quote(message.encoding)}; {advice}")
 
 
-def _check_sizes(message: Any, encoding: Encoding) -> None:
+def check_sizes(message: Any, encoding: Encoding) -> None:
+    """Check that the sizes of a raw message agree with each other and with its encoding.
+
+    Raises:
+        ValueError: If they contradict each other.
+    """
     width, height, step, length = message.width, message.height, message.step, len(message.data)
     got = f"{message.encoding} of {width} x {height}, step {step}, {length} bytes; the driver's message is broken"
     block_wh = encoding.block_wh

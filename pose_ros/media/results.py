@@ -1,4 +1,4 @@
-"""Write results: JSON Lines, COCO results, annotated videos and images. Each file appears whole."""
+"""Write results: JSON Lines, COCO results and annotated images. Each file appears whole."""
 
 from __future__ import annotations
 
@@ -8,83 +8,30 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
 import numpy as np
 
 from pose_ros.arrays import FloatArray, Image
-from pose_ros.files import InPlaceFile, UnfinishedFile, atomic_write, is_stream, open_target
+from pose_ros.files import InPlaceFile, atomic_write, is_stream, open_target
+from pose_ros.media.output_file import OutputFile, create_folder
 from pose_ros.media.sources import IMAGE_SUFFIXES, Frame
 from pose_ros.people import People, TrackState
 from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
 
-FOURCC = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v"}
-"""Codec by file type. Every build of OpenCV has all of them. Browsers play only .webm."""
 COCO_PERSON = 1
+WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
+"""Formats of images that are written."""
 TAIL_BYTES = 1 << 16
 """First guess of the length of a line."""
 
 
-class _OutputFile:
-    """Output file of a run. At the end of a ``with``, it replaces an earlier file.
-
-    The earlier file stays if the run failed before its first frame, if a write failed, and if the process was killed.
-
-    Attributes:
-        path: The file.
-    """
-
-    def __init__(self, path: Path, target: UnfinishedFile | InPlaceFile) -> None:
-        self.path = path
-        self._target = target
-        self._frames = 0
-        self._is_broken = False
-
-    def __enter__(self: Any) -> Any:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._is_broken or (kind is not None and not self._frames):
-            self.discard()
-        else:
-            self.close()
-
-    def close(self) -> None:
-        """Complete the file. It replaces an earlier file.
-
-        Raises:
-            OSError: If the file could not be written completely. The earlier file stays.
-        """
-        try:
-            with self._target.explain_errors():
-                self._finish()
-            self._target.complete()
-        finally:
-            self.discard()
-
-    def discard(self) -> None:
-        """Remove the unfinished file, and keep an earlier file."""
-        self._release()
-        self._target.discard()
-
-    def _finish(self) -> None:
-        """Write the rest of the file and close it. Raises OSError if the file is not complete."""
-        raise NotImplementedError
-
-    def _release(self) -> None:
-        """Close the file, whatever its state."""
-        raise NotImplementedError
-
-
-class _Table(_OutputFile):
+class _Table(OutputFile):
     """Text file that is written piece by piece."""
 
     def __init__(self, path: Path, skeleton: Skeleton, in_place: bool = False) -> None:
-        _create_folder(path)
+        create_folder(path)
         super().__init__(path, open_target(path, in_place=in_place))
         self._file = self._target.path.open("a", encoding="utf-8")
         self._skeleton = skeleton
@@ -179,90 +126,32 @@ class CocoResults(_Table):
         super()._finish()
 
 
-class VideoFile(_OutputFile):
-    """Video file to write, .mp4, .webm, .avi or .mkv. The first image determines its size.
-
-    Without images, no file is written.
-
-    Raises:
-        OSError: If the folder cannot be written.
-        ValueError: If the file type is not one of these.
-    """
-
-    def __init__(self, path: Path, rate_hz: float) -> None:
-        if path.suffix.lower() not in FOURCC:
-            raise ValueError(f"video: expected a name ending in {', '.join(FOURCC)}, got {path}")
-        super().__init__(path, UnfinishedFile(_create_folder(path)))
-        self._rate_hz = rate_hz
-        self._size_wh: tuple[int, int] | None = None
-        self._writer: Any = None
-
-    def write(self, image_bgr: Image) -> None:
-        """Add an image.
-
-        Raises:
-            ValueError: If the size differs from that of the first image, or OpenCV cannot write such a video.
-        """
-        size_wh = (image_bgr.shape[1], image_bgr.shape[0])
-        if self._writer is None:
-            self._size_wh, self._writer = size_wh, self._open_writer(size_wh)
-        if size_wh != self._size_wh:
-            raise ValueError(
-                f"video {self.path}: expected images of {self._size_wh} like the first, got {size_wh}; "
-                "write images instead: pose_ros image FOLDER -o FOLDER"
-            )
-        self._writer.write(image_bgr)
-        self._frames += 1
-
-    def close(self) -> None:
-        """Complete the file. It replaces an earlier file.
-
-        Raises:
-            OSError: If the file could not be written completely. The earlier file stays.
-        """
-        if self._frames:
-            super().close()
-        else:
-            self.discard()
-
-    def _finish(self) -> None:
-        self._release()
-        _check_space(self._target.path)
-        frames = _count_frames(self._target.path)
-        if frames < self._frames:
-            raise OSError(
-                f"video {self.path}: expected {self._frames} frames in the file, got {frames}; "
-                "OpenCV could not write them; use another file type"
-            )
-
-    def _release(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
-
-    def _open_writer(self, size_wh: tuple[int, int]) -> Any:
-        code = cv2.VideoWriter_fourcc(*FOURCC[self.path.suffix.lower()])
-        writer = cv2.VideoWriter(str(self._target.path), code, self._rate_hz, size_wh)
-        if not writer.isOpened():
-            with self._target.explain_errors():
-                _check_space(self._target.path)
-            raise ValueError(f"video {self.path}: expected a file that OpenCV can write, got no writer for {size_wh}")
-        return writer
-
-
 def write_image(path: Path, image: Image) -> None:
     """Write an image in the format of its suffix. Creates the folder if it is missing.
 
     Raises:
         ValueError: If OpenCV does not support the format.
     """
-    try:
-        is_encoded, data = cv2.imencode(path.suffix, image)
-    except cv2.error as error:
-        raise ValueError(f"image: expected a name ending in .jpg, .png or another format, got {path}") from error
+    check_image_name("image", path)
+    is_encoded, data = cv2.imencode(path.suffix, image)
     if not is_encoded:
         raise ValueError(f"image {path}: expected an image that OpenCV can encode, got shape {image.shape}")
-    with atomic_write(_create_folder(path)) as unfinished:
+    with atomic_write(create_folder(path)) as unfinished:
         unfinished.write_bytes(data.tobytes())
+
+
+def check_image_name(name: str, path: Path) -> None:
+    """Check that an image can be written in the format of its suffix.
+
+    Args:
+        name: Name for the error, e.g. an option.
+        path: File to write.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if path.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise ValueError(f"{name}: expected a name ending in {', '.join(WRITTEN_SUFFIXES)}, got {path}")
 
 
 def image_id(name: str, index: int) -> int:
@@ -291,27 +180,6 @@ def _add_id(names: dict[int, str], number: int, name: str) -> None:
     names[number] = name
 
 
-def _check_space(file: Path) -> None:
-    """Add a byte to a file, and remove it. OpenCV does not report a full disk, but then it is full here, too."""
-    with file.open("ab") as end:
-        size = end.tell()
-        end.write(b"\0")
-        end.flush()
-        os.fsync(end.fileno())
-        end.truncate(size)
-
-
-def _count_frames(video: Path) -> int:
-    """Count the frames that a video file holds. They are not decoded if the build of OpenCV has FFmpeg."""
-    capture = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-    if not capture.isOpened():
-        capture = cv2.VideoCapture(str(video))
-    try:
-        return sum(1 for _ in iter(capture.grab, False))
-    finally:
-        capture.release()
-
-
 def _end_last_line(path: Path) -> None:
     """Make a JSON Lines file end with a whole line. A killed process may leave a part of one, which is removed."""
     with path.open("rb+") as file:
@@ -328,15 +196,6 @@ def _end_last_line(path: Path) -> None:
             file.write(b"\n")
         except ValueError:
             file.truncate(size - len(last))
-
-
-def _create_folder(path: Path) -> Path:
-    """Create the folder of a path, and return the path."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise NotADirectoryError(f"output {path}: expected a folder for it, got {path.parent}, a file") from error
-    return path
 
 
 def person_entry(person: People) -> dict[str, Any]:

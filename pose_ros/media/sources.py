@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,25 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import Image
-from pose_ros.media.bag import Bag, RecordedMessage, is_bag
+from pose_ros.file_kind import MEDIA, FileKind, describe_kind, identify_file
+from pose_ros.media.bag import Bag
+from pose_ros.media.bag_folder import METADATA, is_bag
+from pose_ros.media.even_rate import find_even_rate
+from pose_ros.media.float_images import read_float_tiff
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
+from pose_ros.media.natural_order import natural_key
+from pose_ros.media.recorded_message import RecordedMessage
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
+    *(".jfif", ".jpe", ".jp2", ".j2k", ".avif", ".gif", ".pnm", ".pbm"),
+)
+"""Suffixes of the images in a folder. A file without a suffix is an image if its content is one."""
 FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
 _FALLBACK_RATE_HZ = 30.0
+_RATE_SAMPLE = 2000  # packets
+_JPEG_STREAMS = (".mjpg", ".mjpeg")
 _NS = 1_000_000_000
 
 OnBroken = Callable[[Exception], None]
@@ -70,6 +81,10 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]: ...
 
+    def even_rate_hz(self) -> float:
+        """Return the even frame rate at which each frame keeps its time, frames per second."""
+        return self.rate_hz
+
 
 def open_source(
     path: str | Path,
@@ -96,11 +111,25 @@ def open_source(
         return Video(path, device=int(path.name))
     if not path.exists():
         raise FileNotFoundError(f"source: expected a video, image, folder or bag, got {path}, which does not exist")
+    if path.is_dir():
+        return _open_folder(path, topic, convert, on_broken)
+    kind = identify_file(path) if path.is_file() else FileKind.UNKNOWN  # reading from a pipe would take its data
     if is_bag(path):
         return BagImages(Bag(path, topic), convert, on_broken)
-    if path.is_dir():
-        return ImageFiles(images_in(path), path, on_broken=on_broken)
-    return ImageFiles([path], path, on_broken=on_broken) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
+    if kind is FileKind.IMAGE and path.suffix.lower() not in _JPEG_STREAMS:
+        return ImageFiles([path], path, on_broken=on_broken)
+    if kind not in (*MEDIA, FileKind.EMPTY):
+        raise ValueError(f"source {path}: expected a video, image, folder or bag, got {describe_kind(kind)}")
+    if kind is FileKind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFiles([path], path, on_broken=on_broken)
+    return Video(path)
+
+
+def _open_folder(path: Path, topic: str | None, convert: Converter, on_broken: OnBroken) -> Source:
+    """Open a folder: a bag if it has a metadata.yaml, else its images, else a bag without metadata.yaml."""
+    if (path / METADATA).is_file() or (not _list_images(path) and is_bag(path)):
+        return BagImages(Bag(path, topic), convert, on_broken)
+    return ImageFiles(images_in(path), path, on_broken=on_broken)
 
 
 class Video(Source):
@@ -136,12 +165,26 @@ class Video(Source):
         if index == 0:
             raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
 
+    def even_rate_hz(self) -> float:
+        """Return the even frame rate at which each frame keeps its time, frames per second."""
+        return self.rate_hz if self._device is not None else find_even_rate(self._packet_times(), self.rate_hz)
+
+    def _packet_times(self) -> list[float]:
+        """Return the times of the first packets, s. They are not decoded. Without FFmpeg, the list is empty."""
+        capture = cv2.VideoCapture(str(self.path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        try:
+            packets = islice(iter(capture.grab, False), _RATE_SAMPLE)
+            return sorted(capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 for _ in packets)
+        finally:
+            capture.release()
+
     def _frame_time(self, time_ns: int, last_ns: int) -> int:
         """Return the time of a frame. If the file gives none, return one interval after the last frame."""
         return time_ns if time_ns > last_ns else last_ns + round(_NS / self.rate_hz)
 
     def _open_capture(self) -> Any:
-        capture = cv2.VideoCapture(str(self.path) if self._device is None else self._device)
+        # FFmpeg takes the start of a relative name such as 12:30.mp4 for a protocol.
+        capture = cv2.VideoCapture(str(self.path.absolute()) if self._device is None else self._device)
         if not capture.isOpened():
             raise ValueError(f"video {self.path}: expected a video that OpenCV can read, got an unreadable one")
         return capture
@@ -184,8 +227,12 @@ class BagImages(Source):
         self.rate_hz = bag.rate_hz() or FOLDER_RATE_HZ
         self._convert = convert
 
+    def even_rate_hz(self) -> float:
+        """Return the even frame rate at which each frame keeps its time, frames per second."""
+        return find_even_rate(self.bag.first_times_s(), self.rate_hz)
+
     def __iter__(self) -> Iterator[Frame]:
-        for index, recorded in enumerate(self.bag.messages([self.bag.image_topic])):
+        for index, recorded in enumerate(self.bag.messages([self.bag.image_topic], self.on_broken)):
             try:
                 frame = self._read_frame(recorded, index)
             except ValueError as error:
@@ -211,10 +258,20 @@ def images_in(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"folder: expected a folder of images, got {folder}, which is not a folder")
-    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != "."]
+    files = _list_images(folder)
     if not files:
         raise ValueError(f"folder {folder}: expected images ({', '.join(IMAGE_SUFFIXES)}), got none")
-    return sorted(files, key=_natural_key)
+    return sorted(files, key=natural_key)
+
+
+def _list_images(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.name[0] != "." and _is_image(file) and not file.is_dir()]
+
+
+def _is_image(file: Path) -> bool:
+    if file.suffix:
+        return file.suffix.lower() in IMAGE_SUFFIXES
+    return file.is_file() and identify_file(file) is FileKind.IMAGE
 
 
 def read_image(file: Path) -> Image:
@@ -226,11 +283,11 @@ def read_image(file: Path) -> Image:
     """
     if not file.is_file():
         raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
+    kind = identify_file(file)
+    if kind not in (FileKind.IMAGE, FileKind.ANIMATION, FileKind.UNKNOWN, FileKind.EMPTY):
+        size = file.stat().st_size
+        raise ValueError(f"image {file}: expected a complete image, got {size} bytes, {describe_kind(kind)}")
     return _decode(file.read_bytes(), f"image {file}")
-
-
-def _natural_key(file: Path) -> list[tuple[str, int]]:
-    return [(text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", file.name.lower())]
 
 
 def _decode(data: bytes, where: str) -> Image:
@@ -238,6 +295,11 @@ def _decode(data: bytes, where: str) -> Image:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     except cv2.error:  # raised for some kinds of damage, the result is None for others
         image = None
+    if image is None:
+        try:
+            image = read_float_tiff(data)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
     if image is None or (data.startswith(b"\xff\xd8") and not _is_complete_jpeg(data)):
         raise ValueError(f"{where}: expected a complete image, got {len(data)} bytes, damaged or of another format")
     return image

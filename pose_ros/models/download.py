@@ -20,6 +20,8 @@ from typing import IO, Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
+from pose_ros.file_kind import HEAD_BYTES, FileKind, identify_bytes
+
 DownloadProgress = Callable[[int, int], None]
 """Called with received bytes and total bytes. If the server sends no length, the total is the bytes at the start."""
 
@@ -102,7 +104,7 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 def is_web_page(head: bytes) -> bool:
     """Return whether the first bytes of a file are those of a web page."""
-    return head.lstrip().lower().startswith((b"<!doctype html", b"<html"))
+    return identify_bytes(head[:HEAD_BYTES]) is FileKind.WEB_PAGE
 
 
 @contextmanager

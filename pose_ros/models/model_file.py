@@ -13,6 +13,7 @@ import yaml
 
 from pose_ros.config_file import read_yaml_text
 from pose_ros.fields import METADATA_KEY, ModelSpec
+from pose_ros.file_kind import check_not_placeholder
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
@@ -56,6 +57,7 @@ def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
     """Copy an ONNX file with the description in its metadata. Requires the package ``onnx``."""
     import onnx
 
+    check_not_placeholder(model, "model", "an ONNX file")
     network = onnx.load(str(model))
     entries = {entry.key: entry.value for entry in network.metadata_props}
     onnx.helper.set_model_props(network, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})

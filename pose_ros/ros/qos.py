@@ -17,6 +17,7 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProf
 from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
 
 from pose_ros.runtime.runner import Notify
+from pose_ros.texts import MAX_QUOTE, printable
 
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -35,6 +36,10 @@ OVERRIDABLE = QoSOverridingOptions(
     )
 )
 """Policies that can be set with parameters ``qos_overrides.<topic>.<publisher or subscription>.<policy>``."""
+OVERRIDABLE_EXCEPT_RELIABILITY = QoSOverridingOptions(
+    tuple(policy for policy in OVERRIDABLE.policy_kinds if policy != QoSPolicyKind.RELIABILITY)
+)
+"""The same without the reliability, for subscriptions with a ``RequestedReliability``."""
 
 GRAPH_DELAY_S = 0.5
 """Delay before a mismatch is reported: DDS discovers an endpoint before ROS knows the name of its node."""
@@ -80,7 +85,9 @@ def describe_qos(profile: QoSProfile) -> str:
     return ", ".join(words)
 
 
-def qos_events(node: Node, topic: str, notify: Notify, *, is_publisher: bool) -> Any:
+def qos_events(
+    node: Node, topic: str, notify: Notify, *, is_publisher: bool, count_lost: Callable[[int], None] | None = None
+) -> Any:
     """Make the ``event_callbacks=`` of a publisher or subscription: they report each incompatible peer once.
 
     Args:
@@ -88,9 +95,18 @@ def qos_events(node: Node, topic: str, notify: Notify, *, is_publisher: bool) ->
         topic: Name as given to ``create_publisher`` or ``create_subscription``.
         notify: Called in the executor's thread with one line per peer: the policies of both sides and the fix.
         is_publisher: True for a publisher, False for a subscription.
+        count_lost: Called with the number of messages that a publisher sent and the subscription did not receive. Some
+            middlewares cannot count them: ``create_subscription`` then raises ``UnsupportedEventTypeError``.
     """
-    callbacks = PublisherEventCallbacks if is_publisher else SubscriptionEventCallbacks
-    return callbacks(incompatible_qos=_MismatchReporter(node, topic, notify, is_publisher))
+    reporter = _MismatchReporter(node, topic, notify, is_publisher)
+    if is_publisher:
+        return PublisherEventCallbacks(incompatible_qos=reporter)
+
+    def on_lost(event: Any) -> None:
+        if count_lost is not None:
+            count_lost(event.total_count_change)
+
+    return SubscriptionEventCallbacks(incompatible_qos=reporter, message_lost=on_lost if count_lost else None)
 
 
 @dataclass(frozen=True)
@@ -115,7 +131,7 @@ def _describe_publisher(info: Any, name: str, own: _Endpoint | None) -> str:
     if own is None:
         return publisher
     if info.topic_type != own.type_name:
-        return f"{publisher} with type {info.topic_type}, expected {own.type_name}"
+        return f"{publisher} with type {printable(info.topic_type, MAX_QUOTE)}, expected {own.type_name}"
     policies = _incompatible_policies(info.qos_profile, own.qos)
     if policies:
         return f"{publisher}, incompatible QoS: set {_override_names(name, 'subscription', policies)}"
@@ -125,7 +141,7 @@ def _describe_publisher(info: Any, name: str, own: _Endpoint | None) -> str:
 def _describe_image_topics(node: Node) -> str:
     own = {publisher.topic_name for publisher in list(node.publishers)}
     topics = [
-        f"{name} ({kind.rpartition('/')[2]})"
+        f"{printable(name, MAX_QUOTE)} ({kind.rpartition('/')[2]})"
         for name, kinds in node.get_topic_names_and_types()
         for kind in kinds
         if kind in IMAGE_TYPES and name not in own and node.count_publishers(name)
@@ -143,7 +159,7 @@ def _join_items(items: list[str]) -> str:
 def _node_name(info: Any) -> str:
     if not info.node_name or info.node_name.startswith("_"):  # rmw's placeholders, such as _NODE_NAME_UNKNOWN_
         return "a node without a name"
-    return f"{info.node_namespace.rstrip('/')}/{info.node_name}"
+    return printable(f"{info.node_namespace.rstrip('/')}/{info.node_name}", MAX_QUOTE)
 
 
 def _incompatible_policies(offered: QoSProfile, requested: QoSProfile) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import AnyArray
+from pose_ros.file_kind import check_not_placeholder
 
 Arrays = Mapping[str, AnyArray]
 BuildProgress = Callable[[str, float], None]
@@ -23,7 +24,7 @@ CLOSED = "runner: expected an open runner, got a closed one; load the model agai
 
 
 def require_model_file(path: str | Path, kind: str = "an ONNX file") -> Path:
-    """Return the path of a model file, after checking that the file exists.
+    """Return the path of a model file, after checking that the file exists and is no web page or Git LFS pointer.
 
     Args:
         path: The model file.
@@ -31,9 +32,11 @@ def require_model_file(path: str | Path, kind: str = "an ONNX file") -> Path:
 
     Raises:
         FileNotFoundError: If the file does not exist.
+        ValueError: If the file is a web page or a Git LFS pointer.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"model: expected {kind}, got {path}, which does not exist")
+    check_not_placeholder(Path(path), "model", kind)
     return Path(path)
 
 

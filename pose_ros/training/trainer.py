@@ -212,6 +212,8 @@ class _Run(ExitStack):
 class StopSignal:
     """SIGINT or SIGTERM received inside a ``with`` block, in the main thread only. Ignored signals stay ignored.
 
+    A second signal has the effect that it would have outside of the block.
+
     Attributes:
         number: Number of the received signal. 0 = none yet.
     """
@@ -232,8 +234,10 @@ class StopSignal:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            self._restore()
+            signal.raise_signal(number)
         self.number = number
-        self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():

@@ -4,9 +4,16 @@ import dataclasses
 
 import pytest
 
-from pose_ros.config import DecoderConfig, EstimatorConfig, OverlayConfig, PreprocessConfig, RuntimeConfig
+from pose_ros.config import (
+    DecoderConfig,
+    DepthSettings,
+    EstimatorConfig,
+    OverlayConfig,
+    PreprocessConfig,
+    RuntimeConfig,
+)
 
-ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig)
+ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig, DepthSettings)
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -30,9 +30,9 @@ def frame_number(image: np.ndarray) -> int:
     return round((float(image.mean()) - 20) / 10)
 
 
-def write_video(path: Path, count: int = 12, rate_hz: float = 10.0) -> Path:
-    """Write a video, MJPG in .avi."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), rate_hz, SIZE_WH)
+def write_video(path: Path, count: int = 12, rate_hz: float = 10.0, code: str = "MJPG") -> Path:
+    """Write a video, by default MJPG in .avi."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), rate_hz, SIZE_WH)
     for index in range(count):
         writer.write(frame_image(index))
     writer.release()

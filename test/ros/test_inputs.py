@@ -109,7 +109,7 @@ def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Any
 
 
 def test_an_invalid_override_does_not_stop_the_node(graph: Any, make_node: Any, log: Any) -> None:
-    node = make_node(**{"qos_overrides./image.subscription.reliability": "perfect", "lazy": "off"})
+    node = make_node(**{"qos_overrides./image.subscription.durability": "perfect", "lazy": "off"})
     graph.until(lambda: log.find("perfect"), "the node logs it")
     graph.until(lambda: node.state == "active", "the node is active")
 

@@ -26,7 +26,7 @@ import cv2
 import recordings
 from chromium import Browser
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from typer.testing import CliRunner
 
@@ -252,6 +252,21 @@ def test_a_camera_without_publisher_is_removed_from_the_board(graph: Any, monkey
     assert list(board.cameras) == ["/stays", "/goes"]
 
 
+def test_the_reliability_of_the_page_follows_the_publishers(graph: Any) -> None:
+    page = SimpleNamespace(board=Board(), is_watched=True, call=lambda function, *arguments: function(*arguments))
+    live.Viewer(graph.node, page, [""])
+
+    def requested() -> list[str]:
+        found = graph.node.get_subscriptions_info_by_topic("/robot/poses")
+        return [info.qos_profile.reliability.name for info in found]
+
+    publisher = graph.node.create_publisher(PersonPoseArray, "/robot/poses", 1)
+    graph.until(lambda: requested() == ["RELIABLE"], "it requests reliable poses")
+    graph.node.destroy_publisher(publisher)  # the node starts again with another QoS
+    graph.node.create_publisher(PersonPoseArray, "/robot/poses", qos_profile_sensor_data)
+    graph.until(lambda: requested() == ["BEST_EFFORT"], "it accepts best effort")
+
+
 def test_a_card_is_removed_with_its_camera_and_added_again(tmp_path: Path) -> None:
     def show(page: LivePage, width: int) -> None:
         camera = page.board.camera("/front")
@@ -352,6 +367,11 @@ def test_without_aiohttp_it_reports_what_to_install(monkeypatch: pytest.MonkeyPa
     result = CliRunner().invoke(app, ["view"])
     assert result.exit_code == 1 and "pip install aiohttp" in result.output
     assert len(result.output.strip().splitlines()) == 1
+
+
+def test_texts_of_messages_are_cut_for_the_page() -> None:
+    model = live.sample_of(PersonPoseArray(model="default\n\x1b[31m" + "x" * 10**6)).model
+    assert model.startswith(r"default\n\x1b[31mxxx") and model.isprintable() and len(model) < 200
 
 
 def decode(jpeg: bytes) -> np.ndarray:

@@ -15,11 +15,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.ros.errors import describe_error
+from pose_ros.ros.node.image_subscription import ImageSubscription
+from pose_ros.ros.node.loss import LossReporter
 from pose_ros.ros.node.outputs import CameraPublishers
 from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
 from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
+from pose_ros.texts import printable, quote
 
 ERROR_PERIOD_S = 5.0
 MAX_CREDIT = 2.0
@@ -56,7 +59,7 @@ class Camera:
             put: Called with each image to process.
 
         Raises:
-            RuntimeError: If a QoS override is invalid.
+            RuntimeError: If a QoS override of a publisher or the reliability of the images is invalid.
         """
         self._node, self._settings, self._put = node, settings, put
         self.name = name
@@ -68,12 +71,12 @@ class Camera:
         self.topic = node.resolve_topic_name(self._name)
         self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
         notify = node.get_logger().warning
-        topics = (self._name, self._info_topic)
-        # Kept over all subscriptions, so that each incompatible peer is reported once
-        self._events = {topic: qos_events(node, topic, notify, is_publisher=False) for topic in topics}
+        self._info_events = qos_events(node, self._info_topic, notify, is_publisher=False)
         self.statistics = CameraStatistics(time.monotonic())
+        self._loss = LossReporter(node, self.topic, notify)
         self._rate_limit = RateLimit()
-        self._images: Any = None
+        kind = CompressedImage if self._is_compressed else Image
+        self._images = ImageSubscription(node, kind, self._name, self._receive, self._count_lost)
         self._infos: Any = None
         self.calibration: CameraInfo | None = None
         self.active = self.enabled = self._was_wanted = False
@@ -105,46 +108,42 @@ class Camera:
             self._subscribe_images(wanted or (active and self._settings.config.lazy == "keep"))
             self._subscribe_infos(wanted and self.outputs.has_marker_subscribers)
         except (RuntimeError, ParameterException) as error:  # an invalid QoS override
-            self._log_error(f"{self.topic}: cannot subscribe: {error}")
+            self._log_error(f"{self.topic}: cannot subscribe: {describe_error(error)}")
+        self._check_loss()
         if self._watchdog_s != self._settings.config.watchdog_s:
             self._watchdog_s = self._settings.config.watchdog_s
             self._watchdog.close()
             self._watchdog = self._create_watchdog()
 
     def _subscribe_images(self, needed: bool) -> None:
-        if needed == (self._images is not None):
-            return
-        if needed:
-            kind = CompressedImage if self._is_compressed else Image
-            self._images = self._create_subscription(kind, self._name, self._receive)
-            self._watchdog.resume()
-        else:
+        before = self._images.reliability
+        if not needed and before is not None:
             self._watchdog.pause()
-            self._node.destroy_subscription(self._images)
-            self._images = None
+        self._images.update(needed)
+        if self._images.reliability != before:
+            self.statistics.restart_loss(time.monotonic())
+            if before is None:
+                self._watchdog.resume()
 
     def _subscribe_infos(self, needed: bool) -> None:
         if needed == (self._infos is not None):
             return
         if needed:
-            self._infos = self._create_subscription(CameraInfo, self._info_topic, self._store_calibration)
+            self._infos = self._node.create_subscription(
+                CameraInfo,
+                self._info_topic,
+                self._store_calibration,
+                QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability),
+                qos_overriding_options=OVERRIDABLE,
+                event_callbacks=self._info_events,
+            )
         else:
             self._node.destroy_subscription(self._infos)
             self._infos = self.calibration = None
 
-    def _create_subscription(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> Any:
-        return self._node.create_subscription(
-            kind,
-            topic,
-            callback,
-            QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability),
-            qos_overriding_options=OVERRIDABLE,
-            event_callbacks=self._events[topic],
-        )
-
     def _create_watchdog(self) -> Watchdog:
         watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)
-        if self._images is None:
+        if self._images.reliability is None:
             watchdog.pause()
         return watchdog
 
@@ -153,11 +152,20 @@ class Camera:
 
     def _receive(self, message: Image | CompressedImage) -> None:
         now_s = time.monotonic()
-        self.statistics.count_received(now_s)
+        self.statistics.count_received(now_s, stamp_ns(message.header))
         self._watchdog.record_image()
         if self.wanted and self._rate_limit.allows(now_s, self._settings.config.max_rate):
             self._check_stamp(message)
             self._put(self, message)
+
+    def _count_lost(self, count: int) -> None:
+        self.statistics.count_lost(count, time.monotonic())
+
+    def _check_loss(self) -> None:
+        now_s, reliability = time.monotonic(), self._images.reliability
+        if reliability is not None:
+            limit = self._settings.config.diagnostics.warn_lost
+            self._loss.check(self.statistics.loss(now_s), limit, reliability, now_s)
 
     def _check_stamp(self, message: Image | CompressedImage) -> None:
         """Warn once if the stamps go back. The node does not depend on their order, but users of the poses may."""
@@ -194,7 +202,7 @@ class Camera:
         now_s = time.monotonic()
         if now_s - self._reported_s >= ERROR_PERIOD_S and self._node.context.ok():  # a closed context cannot log
             self._reported_s = now_s
-            self._node.get_logger().error(text)
+            self._node.get_logger().error(printable(text))
 
 
 class RateLimit:
@@ -216,8 +224,8 @@ class RateLimit:
 
 def _describe_image(message: Image | CompressedImage) -> str:
     if isinstance(message, CompressedImage):
-        return f"{message.format!r}, {len(message.data)} bytes"
-    return f"{message.encoding} {message.width} x {message.height}"
+        return f"{quote(message.format)}, {len(message.data)} bytes"
+    return f"{quote(message.encoding)} {message.width} x {message.height}"
 
 
 def _info_topic(node: Node, name: str, image_topic: str) -> str:

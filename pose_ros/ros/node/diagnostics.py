@@ -14,9 +14,11 @@ from rclpy.qos import QoSProfile
 from pose_ros.config import DiagnosticsConfig
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.loss import describe_loss
 from pose_ros.ros.node.statistics import WINDOW_S, CameraSnapshot
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 from pose_ros.runtime.runner import Runner
+from pose_ros.texts import printable
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 _MIB = 2**20
@@ -93,6 +95,8 @@ def _find_problems(now: CameraSnapshot, limits: DiagnosticsConfig) -> Iterator[_
         yield WARN, f"images arrive, but no poses were published for {now.answer_age_s:.1f} s"
     if now.broken_recent:
         yield WARN, f"{now.broken_recent} images failed in the last {WINDOW_S:g} s: see the log"
+    if loss := describe_loss(now.lost_share, now.missing_share, limits.warn_lost):
+        yield WARN, f"{loss}: see the log"
     latency = f"median latency {now.latency_median_ms:.0f} ms"
     yield from _check_limits(now.latency_median_ms, limits.warn_latency_ms, limits.error_latency_ms, latency)
     if now.dropped_share and now.dropped_share >= limits.warn_dropped:
@@ -121,8 +125,9 @@ def _format_value(value: float) -> str:
 def _make_status(
     level: bytes, name: str, message: str, values: Mapping[str, str], hardware_id: str
 ) -> DiagnosticStatus:
-    pairs = [KeyValue(key=key, value=value) for key, value in values.items()]
-    return DiagnosticStatus(level=level, name=name, message=message, hardware_id=hardware_id, values=pairs)
+    pairs = [KeyValue(key=key, value=printable(value)) for key, value in values.items()]
+    texts = {"name": name, "message": message, "hardware_id": hardware_id}
+    return DiagnosticStatus(level=level, values=pairs, **{key: printable(text) for key, text in texts.items()})
 
 
 @dataclass(frozen=True)

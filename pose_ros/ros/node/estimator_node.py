@@ -23,6 +23,7 @@ from pose_ros.ros.node.worker import LOADING, Worker
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.runtime.runner import BuildProgress, Notify
+from pose_ros.texts import printable
 
 UPDATE_S = 0.1
 POLL_S = 0.05
@@ -156,8 +157,8 @@ class PoseEstimatorNode(LifecycleNode):
 
     def report_failure(self, failure: str) -> None:
         """Report a failure in the log and in the diagnostics."""
-        self._failure = failure
-        self.get_logger().fatal(failure)
+        self._failure = printable(failure)
+        self.get_logger().fatal(self._failure)
 
     def close(self, timeout_s: float | None = None) -> bool:
         """Finish the images in progress and stop.
@@ -199,9 +200,9 @@ class PoseEstimatorNode(LifecycleNode):
         """Load a model in a new worker, and wait until it is loaded."""
         self._failure = ""
         config = self.config.with_network_of(self._configured)
-        model = config.model or "default model"
+        model = printable(config.model) or "default model"
         self.get_logger().info(f"{model}: loading")
-        notify = self.get_logger().info
+        notify = self._log_line
         worker = Worker(
             self.cameras, self._settings, lambda progress: self._load(config, progress, notify), self._log_error
         )
@@ -223,18 +224,21 @@ class PoseEstimatorNode(LifecycleNode):
             return FAILURE
         if estimator := worker.estimator:
             runner = estimator.runner
-            self.get_logger().info(f"{estimator.model_name}: loaded ({runner.description})")
+            self._log_line(f"{estimator.model_name}: loaded ({runner.description})")
             if runner.reason:
-                self.get_logger().info(f"runtime: {runner.reason}")
+                self._log_line(f"runtime: {runner.reason}")
         return SUCCESS
 
     def _log_progress(self, task: str, fraction: float) -> None:
         share = f": {100 * fraction:.0f} %" if fraction >= 0 else ""
         if task != LOADING:
-            self.get_logger().info(f"{task}{share}", throttle_duration_sec=PROGRESS_PERIOD_S)
+            self.get_logger().info(printable(f"{task}{share}"), throttle_duration_sec=PROGRESS_PERIOD_S)
 
     def _log_error(self, text: str) -> None:
-        self.get_logger().error(text)
+        self.get_logger().error(printable(text))
+
+    def _log_line(self, text: str) -> None:
+        self.get_logger().info(printable(text))
 
     def _stop_worker(self) -> None:
         worker, self._worker = self._worker, None

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from pose_ros.ros.node.freed_memory import keep_freed_memory
+from pose_ros.texts import printable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,7 +66,7 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PoseEstimatorNode(load or load_estimator)
     except (RuntimeError, TypeError, ValueError) as error:
-        sys.stderr.write(f"pose_estimator: {error}\n")
+        sys.stderr.write(f"pose_estimator: {printable(error)}\n")
         return 1
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -87,4 +88,4 @@ def _spin_once(executor: Executor, node: PoseEstimatorNode) -> None:
         executor.spin_once(timeout_sec=STOP_POLL_S)
     except Exception as error:
         if node.context.ok():  # otherwise the exception only reports the shutdown
-            node.get_logger().error(f"{type(error).__name__}: {error}", throttle_duration_sec=ERROR_PERIOD_S)
+            node.get_logger().error(printable(f"{type(error).__name__}: {error}"), throttle_duration_sec=ERROR_PERIOD_S)

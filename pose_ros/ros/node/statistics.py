@@ -10,8 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from pose_ros.ros.node.stamp_gaps import StampGaps
+
 WINDOW_S = 5.0
 """Window of the rates, shares and medians, seconds."""
+
+LOSS_WINDOW_S = 20.0
+"""Window of the share of lost images, seconds."""
+
+MIN_SENT = 10
+"""Fewest images of a share of lost ones."""
 
 MAX_EVENTS = 1024
 """Most events that are kept of one kind. At higher rates the window is shorter."""
@@ -26,10 +34,13 @@ class CameraSnapshot:
         answered: Images with published poses since the start of the node.
         dropped: Images replaced by a newer one before the network was free, since the start of the node.
         broken: Images that could not be decoded or processed, since the start of the node.
+        lost: Images that were sent but did not arrive, since the start of the node. Some middlewares do not count them.
         images_hz: Images received per second.
         answers_hz: Images per second with published poses.
         dropped_share: Dropped images divided by dropped, processed and broken images, 0 to 1.
         broken_recent: Broken images in the window.
+        lost_share: Lost images divided by sent images in ``LOSS_WINDOW_S``, 0 to 1.
+        missing_share: Share of images that are missing between the stamps of the received ones, 0 to 1. 0 = unknown.
         latency_median_ms: Median time from stamp to publishing, ms. NaN = unknown.
         latency_p95_ms: 95th percentile of that time, ms. NaN = unknown.
         network_ms: Median time in the network, ms. NaN = unknown.
@@ -43,10 +54,13 @@ class CameraSnapshot:
     answered: int
     dropped: int
     broken: int
+    lost: int
     images_hz: float
     answers_hz: float
     dropped_share: float
     broken_recent: int
+    lost_share: float
+    missing_share: float
     latency_median_ms: float
     latency_p95_ms: float
     network_ms: float
@@ -91,20 +105,44 @@ class CameraStatistics:
             now_s: Current time. The ages count from here until the first image arrives.
         """
         self._lock = threading.Lock()
-        self._received, self._answered, self._dropped, self._broken = (_Events() for _ in range(4))
+        self._received, self._answered, self._dropped, self._broken, self._lost = (_Events() for _ in range(5))
+        self._stamp_gaps = StampGaps()
         self._people = -1
-        self._start_s = self._image_s = self._answer_s = now_s
+        self._start_s = self._image_s = self._answer_s = self._subscribed_s = now_s
 
     def resume(self, now_s: float) -> None:
         """Start or resume work: restart the ages and the window, so that a pause does not count as a delay."""
         with self._lock:
             self._start_s = self._image_s = self._answer_s = now_s
 
-    def count_received(self, now_s: float) -> None:
-        """Count an image that has arrived."""
+    def restart_loss(self, now_s: float) -> None:
+        """Forget the lost images, because there is a new subscription, or none."""
+        with self._lock:
+            self._subscribed_s = now_s
+            self._stamp_gaps.clear()
+
+    def count_received(self, now_s: float, stamp_ns: int = 0) -> None:
+        """Count an image that has arrived. A stamp of 0 = unknown."""
         with self._lock:
             self._received.add(now_s)
+            self._stamp_gaps.add(stamp_ns)
             self._image_s = now_s
+
+    def count_lost(self, count: int, now_s: float) -> None:
+        """Count images that were sent but did not arrive."""
+        with self._lock:
+            self._lost.add(now_s, count, count)
+
+    def loss(self, now_s: float) -> tuple[float, float]:
+        """Return ``lost_share`` and ``missing_share`` of a snapshot at this moment."""
+        with self._lock:
+            return self._loss(now_s)
+
+    def _loss(self, now_s: float) -> tuple[float, float]:
+        start_s = max(self._subscribed_s, now_s - LOSS_WINDOW_S)
+        lost = sum(count for _, count in self._lost.since(start_s))
+        sent = lost + len(self._received.since(start_s))
+        return lost / sent if sent >= MIN_SENT else 0.0, self._stamp_gaps.missing_share()
 
     def count_dropped(self, count: int, now_s: float) -> None:
         """Count images that were replaced by newer ones. ``count`` may be 0."""
@@ -130,16 +168,20 @@ class CameraStatistics:
             times = [times_ms for _, times_ms in self._answered.since(start_s)]
             dropped = sum(count for _, count in self._dropped.since(start_s))
             broken = len(self._broken.since(start_s))
+            lost_share, missing_share = self._loss(now_s)
             latencies, network, decode = np.array(times, float).reshape(-1, 3).T
             return CameraSnapshot(
                 received=self._received.total,
                 answered=self._answered.total,
                 dropped=self._dropped.total,
                 broken=self._broken.total,
+                lost=self._lost.total,
                 images_hz=self._received.rate_hz(start_s, now_s),
                 answers_hz=self._answered.rate_hz(start_s, now_s),
                 dropped_share=dropped / max(dropped + len(times) + broken, 1),
                 broken_recent=broken,
+                lost_share=lost_share,
+                missing_share=missing_share,
                 latency_median_ms=_percentile(latencies, 50),
                 latency_p95_ms=_percentile(latencies, 95),
                 network_ms=_percentile(network, 50),

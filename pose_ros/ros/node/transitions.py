@@ -10,6 +10,9 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from rclpy.task import Future
 
+from pose_ros.ros.errors import describe_error
+from pose_ros.texts import MAX_QUOTE, printable
+
 WAIT_TIMEOUT_S = 5.0
 """Longest wait of a request for the previous transition, if its new state is already visible."""
 _POLL_S = 0.005
@@ -77,9 +80,13 @@ class Transitions:
             self._refuse(request, "another transition is in progress")
             return
         try:
-            self._change_state(request, response)
+            label = request.transition.label
+            if label and label not in self._list_possible():  # rcl would log the label as it is
+                self._refuse(request, "it is not possible now")
+            else:
+                self._change_state(request, response)
         except Exception as error:
-            self._refuse(request, f"{type(error).__name__}: {error}")
+            self._refuse(request, describe_error(error))
             response.success = False
         finally:
             self._busy.release()
@@ -93,11 +100,14 @@ class Transitions:
                 return False
         return True
 
+    def _list_possible(self) -> list[str]:
+        return [str(transition[1]) for transition in self._node._state_machine.available_transitions]
+
     def _refuse(self, request: Any, reason: str) -> None:
         name = request.transition.label or request.transition.id
         machine = self._node._state_machine
-        possible = ", ".join(transition[1] for transition in machine.available_transitions)
+        possible = ", ".join(self._list_possible())
         self._node.get_logger().warning(
-            f"transition {name} refused in state {machine.current_state[1]}: {reason}; "
+            f"transition {printable(name, MAX_QUOTE)} refused in state {machine.current_state[1]}: {reason}; "
             f"possible transitions: {possible or 'none'}"
         )

@@ -11,6 +11,7 @@ from pose_ros.ros.qos import describe_publishers
 from pose_ros.runtime.runner import Notify
 
 MAX_PAUSE_S = 300.0
+MIN_PERIOD_S = 0.05
 
 
 class Watchdog:
@@ -36,7 +37,8 @@ class Watchdog:
         self._node, self._topic, self._timeout_s, self._notify = node, topic, timeout_s, notify
         self.resume()
         clock = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(min(1.0, timeout_s / 4), self._check, clock=clock) if timeout_s > 0 else None
+        period_s = min(1.0, max(MIN_PERIOD_S, timeout_s / 4))  # a very short one would occupy the executor
+        self._timer = node.create_timer(period_s, self._check, clock=clock) if timeout_s > 0 else None
 
     def record_image(self) -> None:
         """Note that an image has arrived. Any thread may call it, it takes no lock."""

@@ -14,6 +14,7 @@ from rclpy.node import Node
 
 from pose_ros.config_file import build_config
 from pose_ros.ros.parameters.config import NEEDS_CONFIGURE, NEEDS_RESTART, NodeConfig
+from pose_ros.texts import printable
 
 MAX_INTEGER = 2**63 - 1
 MAX_FLOAT = 1.7e308
@@ -101,7 +102,7 @@ def declare_parameters(node: Node) -> NodeConfig:
     except TypeError as error:
         raise ValueError(f"parameter {error}") from error
     for warning in caught:
-        node.get_logger().warning(f"parameter {warning.message}")
+        node.get_logger().warning(printable(f"parameter {warning.message}"))
     return config
 
 

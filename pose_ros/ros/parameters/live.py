@@ -10,6 +10,7 @@ from rclpy.node import Node
 
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.parameters.declare import config_of, declare_parameters, parameters, values_of
+from pose_ros.texts import printable
 
 CHANGES = {parameter.name: parameter.changes for parameter in parameters()}
 
@@ -47,7 +48,7 @@ class LiveSettings:
             if merged.decoder != self.config.decoder:
                 self._check(merged)
         except (TypeError, ValueError) as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=printable(error))
         if not self._has_post_set:
             self.config = merged
         return SetParametersResult(successful=True)

@@ -13,7 +13,8 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from pose_ros.media.bag import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, Bag, RecordedMessage
+from pose_ros.media.bag import Bag
+from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, RecordedMessage
 from pose_ros.media.sources import Frame, OnBroken, raise_error
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message
 
@@ -59,11 +60,12 @@ def bag_items(bag: Bag, frame_id: str, on_broken: OnBroken = raise_error) -> Ite
     Args:
         bag: The bag.
         frame_id: Frame of the messages. Empty = the recorded frame.
-        on_broken: Called with the error of each message whose header, or with a frame_id whose content, is damaged.
+        on_broken: Called with the error of each message whose header, or with a frame_id whose content, is damaged,
+            and of a part of the bag that cannot be read.
     """
     topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
     first_ns = None
-    for index, recorded in enumerate(bag.messages(topics)):
+    for index, recorded in enumerate(bag.messages(topics, on_broken)):
         first_ns = recorded.received_ns if first_ns is None else first_ns
         try:
             item = _bag_item(recorded, recorded.topic == bag.image_topic, recorded.received_ns - first_ns, frame_id)

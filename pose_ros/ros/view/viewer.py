@@ -12,15 +12,18 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
 from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.command_node import command_node
+from pose_ros.ros.errors import describe_error
+from pose_ros.ros.reliability import choose_reliability
 from pose_ros.ros.view.images import encode_for_browser
 from pose_ros.runtime.runner import Notify
+from pose_ros.texts import MAX_QUOTE, printable
 
 UPDATE_PERIOD_S = 0.5
 MAX_CAMERAS = 32
@@ -56,7 +59,8 @@ async def _serve(
 ) -> None:
     names = [topic.rstrip("/") for topic in topics]  # "/" becomes "", the prefix of every name
     prefixes = [node.resolve_topic_name(name).removesuffix(POSES) if name else name for name in names]
-    page = LivePage(Board([f"{prefix or '/*'}{POSES}" for prefix in prefixes]))
+    board = Board([f"{prefix or '/*'}{POSES}" for prefix in prefixes])
+    page = LivePage(board, report=lambda text: node.get_logger().warning(text))
     async with page.serve(host, port) as address:
         viewer = Viewer(node, page, prefixes)
         notify(address)
@@ -153,21 +157,18 @@ class Viewer:
         try:
             self._page.call(camera.set_image, encode_for_browser(message))
         except Exception as error:  # a bad image must not stop the page
-            self._page.call(setattr, camera, "note", f"no image: {error}")
+            self._page.call(setattr, camera, "note", f"no image: {describe_error(error)}")
 
     def _subscribe(self, wanted: dict[str, _TopicReader]) -> None:
-        for topic in self._subscriptions.keys() - wanted.keys():
-            self._node.destroy_subscription(self._subscriptions.pop(topic))
+        present = {topic: each.qos_profile.reliability for topic, each in self._subscriptions.items()}
+        suitable = {topic: choose_reliability(self._node, topic, present.get(topic)) for topic in wanted}
+        for topic, reliability in present.items():
+            if suitable.get(topic) != reliability:
+                self._node.destroy_subscription(self._subscriptions.pop(topic))
         for topic in wanted.keys() - self._subscriptions.keys():
             kind, callback = wanted[topic]
-            self._subscriptions[topic] = self._node.create_subscription(kind, topic, callback, self._qos(topic))
-
-    def _qos(self, topic: str) -> QoSProfile:
-        """Request reliable messages only if all publishers are reliable. Otherwise no message would arrive."""
-        publishers = self._node.get_publishers_info_by_topic(topic)
-        is_reliable = all(p.qos_profile.reliability == ReliabilityPolicy.RELIABLE for p in publishers)
-        reliability = ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT
-        return QoSProfile(depth=10 if topic.endswith(POSES) else 1, reliability=reliability)
+            qos = QoSProfile(depth=10 if topic.endswith(POSES) else 1, reliability=suitable[topic])
+            self._subscriptions[topic] = self._node.create_subscription(kind, topic, callback, qos)
 
 
 def sample_of(message: PersonPoseArray) -> PoseSample:
@@ -180,5 +181,5 @@ def sample_of(message: PersonPoseArray) -> PoseSample:
         network_ms=message.network_ms,
         decode_ms=message.decode_ms,
         size_wh=(message.image_width, message.image_height),
-        model=message.model,
+        model=printable(message.model, MAX_QUOTE),
     )

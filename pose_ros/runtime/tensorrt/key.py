@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 
 from pose_ros.runtime.model_checksum import sha256_of_json
+from pose_ros.texts import printable
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,5 @@ class EngineKey:
         ]
 
 
-def printable(text: str, max_length: int = 200) -> str:
-    """Make text from an untrusted file safe for one line of a log or terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:max_length])
-
-
 def _shorten(name: str, value: str) -> str:
-    return f"{printable(value, 12)}…" if name == "model_sha256" else printable(value) or "none"
+    return f"{printable(value[:12])}…" if name == "model_sha256" else printable(value) or "none"

@@ -18,8 +18,8 @@ import recordings
 from cli_runner import run
 
 from pose_ros.cli.delay_signals import delay_signals
-from pose_ros.media.results import FOURCC
 from pose_ros.media.sources import open_source
+from pose_ros.media.video_file import FOURCC
 from pose_ros.models.model_file import DEFAULT_MODEL
 
 FAST = ["--short-side", "64", "--threads", "1"]

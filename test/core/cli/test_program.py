@@ -296,7 +296,7 @@ def test_every_command_has_help(command: str) -> None:
 
 
 def test_an_error_of_the_process_is_reported_in_one_line(tmp_path: Path) -> None:
-    (tmp_path / "x.mp4").write_text("no video")
+    (tmp_path / "x.mp4").write_bytes(b"no video\0")
     child = process("video", "x.mp4", cwd=tmp_path)
     output, error = child.communicate(timeout=TIMEOUT_S)
     assert (child.returncode, output) == (1, "")

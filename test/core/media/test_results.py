@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import recordings
 
-from pose_ros.media.results import FOURCC, CocoResults, JsonLines, VideoFile, check_image_ids, image_id, write_image
+from pose_ros.media.results import CocoResults, JsonLines, check_image_ids, image_id, write_image
 from pose_ros.media.sources import Frame, open_source
+from pose_ros.media.video_file import FOURCC, VideoFile
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
@@ -104,14 +105,32 @@ def test_a_video_can_be_read_back(tmp_path: Path, suffix: str) -> None:
     assert all(abs(a - b) <= 1 for a, b in zip(frames[0].image_bgr.shape[:2], (99, 161), strict=True))
 
 
-def test_videos_of_unknown_type_or_changing_size_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"expected a name ending in .mp4, .webm, .avi, .mkv, got .*walk.gif"):
-        VideoFile(tmp_path / "walk.gif", 10)
-    with VideoFile(tmp_path / "walk.mp4", 10) as video:
+@pytest.mark.parametrize("name", ["walk.gif", "walk.pdf", "walk"])
+def test_videos_of_unknown_type_are_rejected(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"expected a name ending in .mp4, .webm, .avi, .mkv, got .*{name}"):
+        VideoFile(tmp_path / name, 10)
+
+
+def test_images_of_other_sizes_are_scaled_to_fit_a_video(tmp_path: Path) -> None:
+    white = np.full((96, 64, 3), 255, np.uint8)
+    with VideoFile(tmp_path / "walk.avi", 10) as video:
         video.write(recordings.frame_image(1))
-        with pytest.raises(ValueError, match=r"expected images of \(64, 48\) like the first, got \(32, 32\)"):
-            video.write(recordings.frame_image(2, (32, 32)))
-    assert len(list(open_source(tmp_path / "walk.mp4"))) == 1
+        video.write(white)
+        video.write(white[:1, :1])
+    _, tall, tiny = (frame.image_bgr for frame in open_source(tmp_path / "walk.avi"))
+    assert tall.shape == (48, 64, 3)
+    assert tall[:, :14].max() < 20 and tall[:, 50:].max() < 20 and tall[:, 18:46].min() > 235
+    assert tiny[:, :6].max() < 20 and tiny[:, 10:54].min() > 235
+
+
+def test_frames_of_a_video_keep_their_times(tmp_path: Path) -> None:
+    times_ms = [0, 100, 200, 700, 800, 500, 10_000_000]
+    with VideoFile(tmp_path / "walk.avi", 10) as video:
+        for index, time_ms in enumerate(times_ms):
+            video.write(recordings.frame_image(index), 10**15 + time_ms * 10**6)
+    numbers = [recordings.frame_number(frame.image_bgr) for frame in open_source(tmp_path / "walk.avi")]
+    assert [numbers.index(index) for index in range(7)] == [0, 1, 2, 7, 8, 9, 609]
+    assert numbers[2:7] == [2] * 5
 
 
 def test_a_video_without_frames_writes_no_file(tmp_path: Path) -> None:
@@ -126,7 +145,7 @@ def test_a_video_with_missing_frames_is_an_error(tmp_path: Path, monkeypatch: py
     video = VideoFile(tmp_path / "walk.mp4", 10)
     for index in range(3):
         video.write(recordings.frame_image(index))
-    monkeypatch.setattr("pose_ros.media.results._count_frames", lambda file: 2)
+    monkeypatch.setattr("pose_ros.media.video_file._count_frames", lambda file: 2)
     with pytest.raises(OSError, match=r"video .*walk.mp4: expected 3 frames in the file, got 2"):
         video.close()
     assert (tmp_path / "walk.mp4").read_bytes() == b"earlier" and not list(tmp_path.glob(".*"))

@@ -12,7 +12,9 @@ import pytest
 import recordings
 
 from pose_ros.media.bag import Bag, camera_info_topic
-from pose_ros.media.sources import open_source
+from pose_ros.media.even_rate import find_even_rate
+from pose_ros.media.sources import open_source, read_image
+from pose_ros.media.video_file import VideoFile
 
 NUMBERS = list(range(12))
 PERIOD_NS = recordings.PERIOD_NS
@@ -217,8 +219,113 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_an_unreadable_video_is_reported_by_name(tmp_path: Path, name: str, data: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(data)
-    with pytest.raises(ValueError, match=rf"video .*{name}: expected"):
+    with pytest.raises(ValueError, match=rf"(video|source) .*{name}: expected a video"):
         list(open_source(path))
+
+
+@pytest.mark.parametrize("name", ["2024-05-01T12:30:00.avi", "file:x.avi", "%03d.avi", "a#b?c.avi"])
+def test_names_of_videos_are_no_protocols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    recordings.write_video(tmp_path / "walk.avi").rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert read_numbers(Path(name)) == NUMBERS
+    with VideoFile(Path(f"new {name}"), 10) as video:
+        video.write(recordings.frame_image(4))
+    assert read_numbers(Path(f"new {name}")) == [4]
+
+
+def test_a_source_is_identified_by_its_content(tmp_path: Path) -> None:
+    recordings.write_video(tmp_path / "walk.avi").rename(tmp_path / "walk.jpg")
+    (tmp_path / "photo.mp4").write_bytes(cv2.imencode(".jpg", recordings.frame_image(3))[1].tobytes())
+    (tmp_path / "photo").write_bytes(cv2.imencode(".png", recordings.frame_image(4))[1].tobytes())
+    assert read_numbers(tmp_path / "walk.jpg") == NUMBERS
+    assert read_numbers(tmp_path / "photo.mp4") == [3]
+    assert read_numbers(tmp_path / "photo") == [4]
+    with pytest.raises(ValueError, match=r"image .*walk.jpg: expected a complete image, got [0-9]+ bytes, a video"):
+        read_image(tmp_path / "walk.jpg")
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param(b"#ROSBAG V2.0\n" + bytes(90), "a ROS 1 bag; convert it: .*rosbags-convert", id="ROS 1"),
+        pytest.param(b"<!DOCTYPE html><html>", "a web page", id="web page"),
+        pytest.param(b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer; .*git lfs pull", id="LFS"),
+        pytest.param(b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/x.ts\n", "a text file", id="playlist"),
+        pytest.param(b"ffconcat version 1.0\nfile walk.avi\n", "a text file", id="list of files"),
+        pytest.param(b"\xff\xfea\0b\0c\0", "a text file", id="UTF-16"),
+        pytest.param(b"%PDF-1.7", "a PDF document", id="PDF"),
+        pytest.param(b"PK\x03\x04" + bytes(30), "an archive; unpack it", id="zip"),
+        pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image; convert it", id="HEIC"),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.mp4", "x.jpg", "x"])
+def test_a_file_that_is_no_source_is_named(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ValueError, match=f"source .*{name}: expected a video, image, folder or bag, got {expected}"):
+        open_source(tmp_path / name)
+
+
+def test_images_of_a_folder(tmp_path: Path) -> None:
+    jpeg, png = (cv2.imencode(suffix, recordings.frame_image(4))[1].tobytes() for suffix in (".jpg", ".png"))
+    names = {"a.JFIF": jpeg, "b": png, "c.png": jpeg, "d.jpg": png}
+    for suffix in (".jp2", ".avif", ".gif"):
+        if cv2.haveImageWriter(f"x{suffix}"):
+            names[f"e{suffix}"] = cv2.imencode(suffix, recordings.frame_image(4))[1].tobytes()
+    for name, data in names.items():
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "README").write_text("text")
+    (tmp_path / "folder.jpg").mkdir()
+    assert [frame.name for frame in open_source(tmp_path)] == sorted(names, key=str.lower)
+    assert set(read_numbers(tmp_path)) == {4}
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(48, 64, 3), (48, 64)])
+def test_tiff_images_of_floats(tmp_path: Path, white: float, kind: type, shape: tuple[int, ...]) -> None:
+    values = np.random.default_rng(0).random(shape) * white
+    values.flat[0] = white
+    assert cv2.imwrite(str(tmp_path / "x.tiff"), values.astype(kind))
+    image = read_image(tmp_path / "x.tiff")
+    expected = values if values.ndim == 3 else values[..., None]
+    assert image.dtype == np.uint8 and image.shape == (48, 64, 3)
+    assert np.abs(image - 255 / white * expected).max() <= 1
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e6, np.nan, np.inf])
+def test_tiff_images_of_other_values_are_rejected(tmp_path: Path, value: float) -> None:
+    assert cv2.imwrite(str(tmp_path / "x.tiff"), np.full((4, 4), value, np.float32))
+    with pytest.raises(ValueError, match=r"image .*x.tiff: expected values from 0 to 1, 255 or 65535, got"):
+        read_image(tmp_path / "x.tiff")
+
+
+def test_a_video_without_a_number_of_frames(tmp_path: Path) -> None:
+    recordings.write_video(tmp_path / "walk.mkv", code="mp4v")
+    data = (tmp_path / "walk.mkv").read_bytes()
+    duration = data.index(b"\x44\x89\x88")
+    (tmp_path / "walk.mkv").write_bytes(data[:duration] + b"\xec\x89\0" + data[duration + 3 :])  # now a void element
+    assert open_source(tmp_path / "walk.mkv").count is None
+    assert read_numbers(tmp_path / "walk.mkv") == NUMBERS
+
+
+@pytest.mark.parametrize(
+    ("times_s", "rate_hz", "expected"),
+    [
+        pytest.param([0, 0.1, 0.2, 0.3], 10, 10, id="even"),
+        pytest.param([0, 0.09, 0.21, 0.3, 0.39], 10, 10, id="jitter"),
+        pytest.param([*np.arange(10) * 0.1, 2, 4, 6], 2, 10, id="uneven"),
+        pytest.param([0, 1e-9, 2e-9, 3e-9, 1], 4, 120, id="too fast"),
+        pytest.param([0, 0, 0], 7, 7, id="one time"),
+        pytest.param([], 7, 7, id="unknown"),
+    ],
+)
+def test_an_even_rate_has_a_place_for_each_frame(times_s: list[float], rate_hz: float, expected: float) -> None:
+    assert find_even_rate(times_s, rate_hz) == pytest.approx(expected)
+
+
+def test_the_even_rate_of_a_video_with_uneven_times(shared: Path) -> None:
+    source = open_source(shared / "cases" / "vfr_annotated" / "vfr.mp4")
+    assert source.rate_hz == pytest.approx(4.17, abs=0.01) and source.even_rate_hz() == pytest.approx(10)
 
 
 def test_a_truncated_video_is_read_as_far_as_possible(tmp_path: Path) -> None:
@@ -270,13 +377,6 @@ def test_a_truncated_bag_is_reported_by_name(tmp_path: Path, storage: str, share
     file.write_bytes(data[: int(share * len(data))])
     with pytest.raises(ValueError, match=r"bag .*bag: expected a readable rosbag2, got"):
         list(Bag(bag).messages(["/image"]))
-
-
-def test_bags_with_broken_metadata(tmp_path: Path) -> None:
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": [recordings.image_message(0)]})
-    (bag / "metadata.yaml").write_text("rosbag2_bagfile_information: [")
-    with pytest.raises(ValueError, match="expected a readable rosbag2"):
-        open_source(bag)
 
 
 def test_reading_a_part_of_a_bag_closes_it(tmp_path: Path) -> None:
