@@ -208,9 +208,9 @@ class TrackingConfig(CheckedSettings):
     """Settings of the ids of people."""
 
     enabled: bool = setting(True, "Give people ids that stay the same over images.")
-    hits: int = setting(2, "Images in which a person must be seen before it gets an id.", low=1, high=100)
+    hits: int = setting(3, "Images in which a person must be seen before it gets an id.", low=1, high=100)
     lost_s: float = setting(
-        1.5, "Time after which a person who is not seen loses the id.", unit="s", low=0.0, high=60.0
+        3.0, "Time after which a person who is not seen loses the id.", unit="s", low=0.0, high=60.0
     )
     strong_score: float = setting(
         0.2,
