@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 
 ColourImage = TypeVar("ColourImage")
 DepthImage = TypeVar("DepthImage")
@@ -50,8 +50,8 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
     or one that is nearer than half the time between two depth images. It waits ``wait_ms`` at most.
     """
 
-    def __init__(self, settings: DepthSettings | None = None) -> None:
-        settings = settings or DepthSettings()
+    def __init__(self, settings: DepthConfig | None = None) -> None:
+        settings = settings or DepthConfig()
         self._tolerance_ns, self._wait_ns = round(1e6 * settings.tolerance_ms), round(1e6 * settings.wait_ms)
         self._colours: deque[StampedImage[ColourImage]] = deque()
         self._depths: deque[StampedImage[DepthImage]] = deque(maxlen=_MAX_HELD)
