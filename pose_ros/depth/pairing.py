@@ -77,6 +77,11 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
         with self._lock:
             return self._find(stamp_ns)
 
+    def is_final(self, stamp_ns: int) -> bool:
+        """Return whether no depth image that comes later can be nearer to a stamp than those here."""
+        with self._lock:
+            return self._is_best(stamp_ns, self._find(stamp_ns))
+
     def clear(self) -> list[ImagePair[ColourImage, DepthImage]]:
         """Forget all images. Return the colour images that still waited, with their depth image if there is one."""
         with self._lock:
@@ -109,7 +114,6 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
                 yield ImagePair(colour, depth)
 
     def _is_best(self, stamp_ns: int, depth: StampedImage[DepthImage] | None) -> bool:
-        """Return whether no depth image that comes later can be nearer to a stamp."""
         stamps = sorted(image.stamp_ns for image in self._depths)
         if stamps and stamps[-1] >= stamp_ns:
             return True

@@ -19,6 +19,7 @@ from pose_ros.msg import PersonPoseArray
 from pose_ros.pipeline import CameraImage
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
+from pose_ros.ros.messages.trails import Trails
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 from pose_ros.skeleton import Skeleton
@@ -36,6 +37,7 @@ class ImageResult:
         estimate: The people in the image, and the time of each step.
         skeleton: Skeleton of the people.
         model_name: Name of the model that found them.
+        frame_3d: Frame of the results in metres. Empty = frame of the header.
     """
 
     header: Header
@@ -43,6 +45,7 @@ class ImageResult:
     estimate: Estimate
     skeleton: Skeleton
     model_name: str
+    frame_3d: str = ""
 
 
 class CameraPublishers:
@@ -64,6 +67,7 @@ class CameraPublishers:
         self._compressed = self._create_publisher(CompressedImage, f"~/{prefix}overlay/compressed", 1)
         self._markers = self._create_publisher(MarkerArray, f"~/{prefix}markers", 1)
         self._shown_people = 0
+        self._trails = Trails()
 
     def _create_publisher(self, kind: Any, topic: str, depth: int) -> Any:
         return self._node.create_publisher(
@@ -92,6 +96,7 @@ class CameraPublishers:
         message.network_ms = estimate.network_ms
         message.decode_ms = estimate.decode_ms
         message.dropped = dropped
+        message.frame_3d = result.frame_3d
         message.latency_ms = latency_ms(result.header, self._node.get_clock().now().nanoseconds)
         self._poses.publish(message)
         return float(message.latency_ms)
@@ -112,8 +117,13 @@ class CameraPublishers:
 
     def _publish_markers(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
         people, skeleton, size_wh = result.estimate.people, result.skeleton, result.image.size_wh
+        header, points = result.header, people.keypoints_3d
+        if points is not None and result.frame_3d:
+            header = Header(stamp=header.stamp, frame_id=result.frame_3d)
         markers = people_markers(
-            people, skeleton, result.header, size_wh, config.markers, camera_info, previous_count=self._shown_people
+            *(people, skeleton, header, size_wh, config.markers, camera_info, points),
+            previous_count=self._shown_people,
+            trails=self._trails.update(people, header, config.markers.trails_s),
         )
         self._markers.publish(markers)
         self._shown_people = len(people)

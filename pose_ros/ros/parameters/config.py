@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from pose_ros.config import (
     DecoderConfig,
+    DepthConfig,
     DiagnosticsConfig,
     EstimatorConfig,
     MarkersConfig,
@@ -22,8 +23,24 @@ from pose_ros.settings import CheckedSettings, setting
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
 """Settings of the loaded network. A change takes effect when the node is configured."""
-NEEDS_RESTART = ("cameras", "image_transport", "autostart")
+NEEDS_RESTART = ("cameras", "image_transport", "autostart", "depth.transport")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
+
+
+@dataclass(frozen=True)
+class NodeDepthConfig(DepthConfig):
+    """Keypoints in metres, in the node."""
+
+    transport: str = setting(
+        "raw",
+        "Transport of the depth images. compressedDepth: subscribe to /compressedDepth of the depth topic.",
+        choices=("raw", "compressedDepth"),
+    )
+    target_frame: str = setting(
+        "",
+        "Frame of all results in metres, by tf2 at the stamp of the image. Velocities are relative to it. Empty = "
+        "frame of the image.",
+    )
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,7 @@ class NodeConfig(CheckedSettings):
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
+    depth: NodeDepthConfig = field(default_factory=NodeDepthConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
@@ -92,7 +110,8 @@ class NodeConfig(CheckedSettings):
     def estimator(self) -> EstimatorConfig:
         """Settings of the estimator. The batch size is at least the number of cameras."""
         runtime = replace(self.runtime, max_batch=min(64, max(self.runtime.max_batch, len(self.cameras))))
-        return EstimatorConfig(self.preprocess, runtime, self.decoder, self.tracking, self.smoothing)
+        depth = DepthConfig(**{entry.name: getattr(self.depth, entry.name) for entry in fields(DepthConfig)})
+        return EstimatorConfig(self.preprocess, runtime, self.decoder, self.tracking, self.smoothing, depth)
 
     def with_network_of(self, other: NodeConfig) -> NodeConfig:
         """Copy these settings, with the network settings of another object."""
