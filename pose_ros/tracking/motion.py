@@ -54,7 +54,11 @@ def predict_states(states: Any, is_lost: Any, dt_s: Any) -> None:
         position, covariance, velocity = state[POSITION_VAR], state[COVARIANCE], state[VELOCITY_VAR]
         state[POSITION_VAR] = position + reach * (2 * covariance + reach * velocity) + noise * dt_s**3 / 3
         state[COVARIANCE] = kept * (covariance + reach * velocity) + noise * dt_s**2 / 2
-        state[VELOCITY_VAR] = min(kept * kept * velocity + noise * dt_s, (MAX_VELOCITY * state[SIZE]) ** 2)
+        state[VELOCITY_VAR] = kept * kept * velocity + noise * dt_s
+        excess = state[VELOCITY_VAR] / (MAX_VELOCITY * state[SIZE]) ** 2
+        if excess > 1:  # both, or the covariance of position and velocity would exceed their variances
+            state[VELOCITY_VAR] /= excess
+            state[COVARIANCE] /= math.sqrt(excess)
         state[SIZE_VAR] += GROWTH * GROWTH * dt_s
 
 
