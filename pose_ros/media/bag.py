@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.media.bag_folder import open_bag
+from pose_ros.media.depth_topics import is_depth
 from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagFile, RecordedMessage
 
 _RATE_SAMPLE = 50
@@ -24,6 +25,7 @@ class Bag:
         image_type: Type of that topic.
         camera_info_topic: Topic of the calibration in the same namespace, or None.
         count: Number of images.
+        types: Type of each topic.
 
     Raises:
         FileNotFoundError: If the bag does not exist.
@@ -38,7 +40,7 @@ class Bag:
             self._folder = open_bag(self.path)
         except ValueError as error:
             raise self._error(str(error)) from error
-        types = {topic: name for file in self._folder.files for topic, name in file.types.items()}
+        self.types = types = {topic: name for file in self._folder.files for topic, name in file.types.items()}
         self.image_topic = _find_image_topic(self.path, types, topic)
         self.count = self._count_images()
         self.image_type = types[self.image_topic]
@@ -124,7 +126,9 @@ def _read_part(file: BagFile, topics: Collection[str], faults: list[str]) -> Ite
 
 def _find_image_topic(path: Path, types: dict[str, str], wanted: str | None) -> str:
     images = sorted(topic for topic, type_name in types.items() if type_name in (IMAGE, COMPRESSED_IMAGE))
-    if wanted is not None:
+    if wanted is None:
+        images = [topic for topic in images if not is_depth(topic)] or images
+    else:
         images = [topic for topic in images if topic.lstrip("/") == wanted.lstrip("/")]
     if len(images) == 1:
         return images[0]
