@@ -96,9 +96,7 @@ class PosePipeline:
         self._track = track or (lambda people, image: tracking.track(people, image.image, image.stamp_ns / 1e9))
         self._smooth = smooth or (lambda people, image: tracking.smooth(people, image.stamp_ns / 1e9))
 
-    def configure(
-        self, tracking: TrackingConfig, smoothing: SmoothingConfig, depth: DepthConfig | None = None
-    ) -> None:
+    def configure(self, tracking: TrackingConfig, smoothing: SmoothingConfig, depth: DepthConfig | None = None) -> None:
         """Change the settings of the built-in stages between two images. People keep their ids.
 
         Args:

@@ -12,7 +12,7 @@ import typer
 from pose_ros.arrays import FloatArray
 from pose_ros.config import DepthConfig
 from pose_ros.depth.camera_model import CameraModel
-from pose_ros.depth.pairing import DepthPairing
+from pose_ros.depth.pairing import DepthPairing, ImagePair
 from pose_ros.media.bag import Bag
 from pose_ros.media.depth_images import decode_depth
 from pose_ros.media.depth_topics import find_depth_topic, is_rectified
@@ -20,6 +20,7 @@ from pose_ros.media.recorded_message import COMPRESSED_IMAGE, IMAGE, RecordedMes
 from pose_ros.media.sources import BagImages, Frame, Source
 from pose_ros.pipeline import CameraImage
 
+_BagPair = ImagePair[tuple[int, RecordedMessage], RecordedMessage]
 OFF = "off"
 _WAIT_MS = 1000.0
 """A recorder may write the depth image long after its colour image. Waiting costs nothing here."""
@@ -62,9 +63,7 @@ def find_depth(frames: Source, wanted: str | None) -> DepthTopic | None:
     return DepthTopic(topic, info)
 
 
-def camera_images(
-    frames: Source, depth: DepthTopic | None, config: DepthConfig
-) -> Iterator[tuple[Frame, CameraImage]]:
+def camera_images(frames: Source, depth: DepthTopic | None, config: DepthConfig) -> Iterator[tuple[Frame, CameraImage]]:
     """Iterate over the frames of a source as images of a camera, each with its depth image if there is one.
 
     Args:
@@ -113,8 +112,8 @@ class _DepthFrames:
             pairs = pairing.add_colour(stamp_ns, (count, recorded)) if is_colour else None
             pairs = pairing.add_depth(stamp_ns, recorded) if pairs is None else pairs
             count += is_colour
-            yield from ((*pair.colour.image, pair.depth and pair.depth.image) for pair in pairs)
-        yield from ((*pair.colour.image, pair.depth and pair.depth.image) for pair in pairing.clear())
+            yield from map(_unpack, pairs)
+        yield from map(_unpack, pairing.clear())
 
     def _find_camera(self, frame: Frame) -> CameraModel:
         size_wh = frame.image_bgr.shape[1::-1]
@@ -130,6 +129,12 @@ class _DepthFrames:
             raise ValueError(
                 f"bag {self._bag.path}, depth image of {recorded.topic} at {recorded.stamp_ns} ns: {error}"
             ) from error
+
+
+def _unpack(pair: _BagPair) -> tuple[int, RecordedMessage, RecordedMessage | None]:
+    """Return the index of a colour image, the image, and its depth image."""
+    index, colour = pair.colour.image
+    return index, colour, None if pair.depth is None else pair.depth.image
 
 
 def _check_topic(bag: Bag, wanted: str) -> str:

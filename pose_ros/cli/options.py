@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -96,7 +96,7 @@ def make_configs(
     built = build_config(
         _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
     )
-    config = EstimatorConfig(built.preprocess, built.runtime, built.decoder, built.tracking, built.smoothing, built.depth)
+    config = EstimatorConfig(**{entry.name: getattr(built, entry.name) for entry in fields(EstimatorConfig)})
     return config, built.overlay
 
 

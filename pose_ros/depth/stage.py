@@ -105,12 +105,10 @@ def _seen_keypoints(people: People) -> People:
     """Return the keypoints as the network found them. People who are only predicted have none."""
     is_lost = (people.states == TrackState.LOST)[:, None]
     keypoints = people.keypoints if people.raw_keypoints is None else people.raw_keypoints
-    return People(
-        np.where(is_lost[..., None], 0, keypoints), np.where(is_lost, 0, people.scores), people.person_scores
-    )
+    return People(np.where(is_lost[..., None], 0, keypoints), np.where(is_lost, 0, people.scores), people.person_scores)
 
 
 def _unknown_people(people: People) -> LiftedPeople:
     n, k = people.scores.shape
-    shapes = ((n, k, 3), (n, k), (n, 3), (n,))
-    return LiftedPeople(*(np.full(shape, np.nan, np.float32) for shape in shapes))
+    nan = np.float32(np.nan)
+    return LiftedPeople(np.full((n, k, 3), nan), np.full((n, k), nan), np.full((n, 3), nan), np.full(n, nan))

@@ -135,10 +135,11 @@ class CocoResults(TableFile):
         """Return entries that COCO does not have: the id, and the 17 keypoints in metres, null where unknown."""
         extras: list[dict[str, Any]] = [{"track_id": number} if number >= 0 else {} for number in people.ids.tolist()]
         if people.keypoints_3d is not None:
-            known = np.isfinite(people.keypoints_3d).all(axis=2)
-            points, found = map_keypoints(people.keypoints_3d, known.astype(np.float32), self._skeleton, COCO_17)
-            for extra, person, is_known in zip(extras, np.where(found[..., None] > 0, points, np.nan), found, strict=True):
-                extra["keypoints_3d"] = _known(person) if is_known.any() else None
+            known = np.asarray(np.isfinite(people.keypoints_3d).all(axis=2), np.float32)
+            points, found = map_keypoints(people.keypoints_3d, known, self._skeleton, COCO_17)
+            points[found == 0] = np.nan
+            for extra, person in zip(extras, points, strict=True):
+                extra["keypoints_3d"] = _known(person)
         return extras
 
     def _finish(self) -> None:

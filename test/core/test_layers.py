@@ -29,7 +29,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
-    "pipeline": "arrays config estimator people tracking",
+    "pipeline": "arrays config depth estimator people tracking",
     "tracking": "arrays config decoder people similarity skeleton",
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts",
     "datasets": "arrays consensus files media people settings similarity skeleton",
@@ -45,11 +45,12 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     ),
     "live": "texts",
     "cli": (
-        "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
-        "media models network people pipeline preprocess ros runtime skeleton texts training"
+        "arrays checkpoint config config_file consensus datasets decoder depth estimator evaluation export fields "
+        "files media models network people pipeline preprocess ros runtime skeleton texts training"
     ),
     "ros": (
-        "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton texts"
+        "arrays config config_file depth estimator fields files live media people pipeline runtime settings "
+        "skeleton texts"
     ),
     "file_kind": "",
     "depth": "arrays config decoder people skeleton",

@@ -26,17 +26,20 @@ MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 MODULES = sorted((ROOT / "pose_ros").rglob("*.py"))
 DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
 # Used if present, never required. The first two come with the software of the GPU, the others with some ROS systems.
-NEVER_REQUIRED = {"tensorrt", "cuda", "cv_bridge", "hri_msgs"}
+NEVER_REQUIRED = {"tensorrt", "cuda", "cv_bridge", "hri_msgs", "tf2_ros"}
 
 MESSAGES = {
     "Keypoint": "float32 x, float32 y, float32 score",
     "PersonPose": (
-        "int32 id, float32 score, float32[4] box, Keypoint[] keypoints, geometry_msgs/Point32[] keypoints_3d"
+        "int32 id, float32 score, float32[4] box, Keypoint[] keypoints, geometry_msgs/Point32[] keypoints_3d, "
+        "uint8 UNTRACKED = 0, uint8 NEW = 1, uint8 TRACKED = 2, uint8 LOST = 3, uint8 state, float32[2] velocity, "
+        "geometry_msgs/Point32 position_3d, geometry_msgs/Vector3 velocity_3d, float32[] deviations_3d, "
+        "float32 position_deviation_3d"
     ),
     "PersonPoseArray": (
         "std_msgs/Header header, uint32 image_width, uint32 image_height, string model, string[] keypoint_names, "
         "PersonPose[] people, float32 preprocess_ms, float32 network_ms, float32 decode_ms, float32 latency_ms, "
-        "uint32 dropped"
+        "uint32 dropped, string frame_3d"
     ),
 }
 

@@ -38,9 +38,7 @@ class Player:
         if compressed:
             kinds[DEPTH] = ("depth/image/compressedDepth", CompressedImage)
         self.kinds = {topic: kind for topic, (_, kind) in kinds.items()}
-        self.publishers = {
-            topic: graph.node.create_publisher(kind, name, 10) for topic, (name, kind) in kinds.items()
-        }
+        self.publishers = {topic: graph.node.create_publisher(kind, name, 10) for topic, (name, kind) in kinds.items()}
 
     def play(self, without: tuple[str, ...] = (), edit: Callable[[str, Any], None] = lambda *_: None) -> list[Any]:
         """Publish the messages in recorded order, except those of some topics. Return the poses of this run."""
@@ -131,7 +129,9 @@ def test_a_bag_with_depth_gives_keypoints_ids_and_velocities_in_metres(
     assert all(math.isnan(person.velocity_3d.x) for person in poses[0].people)
 
 
-def test_without_depth_there_is_no_3d_and_nothing_more_is_subscribed(graph: Any, make_depth_node: Any, bag: Bag) -> None:
+def test_without_depth_there_is_no_3d_and_nothing_more_is_subscribed(
+    graph: Any, make_depth_node: Any, bag: Bag
+) -> None:
     make_depth_node(depth__enabled=False)
     player = Player(graph, bag)
     poses = player.play(without=(DEPTH, INFO))
@@ -165,7 +165,9 @@ def test_compressed_depth(graph: Any, make_depth_node: Any, tmp_path: Path) -> N
     assert np.isfinite(points(poses[-1].people[0])).any()
 
 
-def test_late_depth_is_unknown_and_never_that_of_another_image(graph: Any, make_depth_node: Any, bag: Bag, log: Any) -> None:
+def test_late_depth_is_unknown_and_never_that_of_another_image(
+    graph: Any, make_depth_node: Any, bag: Bag, log: Any
+) -> None:
     """The stamps differ by 54 ms, more than the tolerance."""
 
     def delay(topic: str, message: Any) -> None:
@@ -254,7 +256,10 @@ def test_results_are_in_the_target_frame_at_the_stamp_of_the_image(
     truth = scenes[-1].truth.keypoints_3d_m.mean(axis=1)
     for person in last.people:
         x, y, z = position(person)
-        assert np.abs([-y - truth[:, 0], 1.3 - z - truth[:, 1], x - 0.1 * (COUNT - 1) - truth[:, 2]]).max(axis=0).min() < 0.5
+        assert (
+            np.abs([-y - truth[:, 0], 1.3 - z - truth[:, 1], x - 0.1 * (COUNT - 1) - truth[:, 2]]).max(axis=0).min()
+            < 0.5
+        )
         if np.isfinite(velocity(person)).all():
             assert abs(velocity(person)[0] - 1.0) < 0.4  # relative to odom, in which the camera moves
 

@@ -10,7 +10,7 @@ from pose_ros.media.depth_topics import is_rectified
 from pose_ros.ros.node.throttled_warning import ThrottledWarning
 
 
-class Calibration:
+class CameraCalibration:
     """Model of a camera, made again only if its calibration or the size of its images changes."""
 
     def __init__(self, node: Node, image_topic: str, info_topic: str) -> None:
@@ -33,9 +33,7 @@ class Calibration:
         elif key != self._key:
             self._model, self._fault = None, ""
             try:
-                self._model = CameraModel.from_info(
-                    info, size_wh, rectified=self._is_rectified, name=self._topic
-                )
+                self._model = CameraModel.from_info(info, size_wh, rectified=self._is_rectified, name=self._topic)
             except (ValueError, OverflowError) as error:
                 self._fault = str(error)
         self._key = key

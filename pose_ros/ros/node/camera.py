@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.ros.errors import describe_error
-from pose_ros.ros.node.calibration import Calibration
+from pose_ros.ros.node.calibration import CameraCalibration
 from pose_ros.ros.node.depth_images import DepthImages
 from pose_ros.ros.node.image_subscription import ImageSubscription
 from pose_ros.ros.node.loss import LossReporter
@@ -77,7 +77,7 @@ class Camera:
         notify = node.get_logger().warning
         self._info_events = qos_events(node, self._info_topic, notify, is_publisher=False)
         self.depth = DepthImages(node, prefix, settings)
-        self.camera_model = Calibration(node, image_topic, self._info_topic)
+        self.camera_model = CameraCalibration(node, image_topic, self._info_topic)
         self.statistics = CameraStatistics(time.monotonic())
         self._loss = LossReporter(node, self.topic, notify)
         self._rate_limit = RateLimit()

@@ -268,8 +268,7 @@ class PoseEstimatorNode(LifecycleNode):
         """Update the subscriptions and publish diagnostics. Runs in the executor's thread."""
         for camera in self.cameras:
             camera.update(self.state == "active", self._enabled)
-        depth = self.config.depth
-        self._transforms.update(depth.enabled and depth.target_frame != "" and any(each.wanted for each in self.cameras))
+        self._transforms.update(self.config.depth.needs_transforms and any(each.wanted for each in self.cameras))
         self._health.publish_if_due(self._make_state, self.config.diagnostics)
 
     def _make_state(self) -> NodeState:

@@ -123,9 +123,7 @@ class Processor:
     def _publish(self, frame: DecodedMessage, estimate: Estimate) -> tuple[Camera, ImageResult] | None:
         camera, header = frame.camera, frame.message.header
         estimator = self.estimator
-        result = ImageResult(
-            header, frame.image, estimate, estimator.skeleton, estimator.model_name, frame.frame_3d
-        )
+        result = ImageResult(header, frame.image, estimate, estimator.skeleton, estimator.model_name, frame.frame_3d)
         with _FailureReporter(camera, frame.message):
             latency_ms = camera.outputs.publish_poses(result, camera.dropped)
             camera.count_result(estimate, latency_ms, time.monotonic())

@@ -18,6 +18,7 @@ class ThrottledWarning:
         self._node, self._logged_s = node, -PERIOD_S
 
     def __call__(self, text: str) -> None:
+        """Log a line, unless one was logged less than ``PERIOD_S`` ago."""
         now_s = time.monotonic()
         if now_s - self._logged_s >= PERIOD_S and self._node.context.ok():  # a closed context cannot log
             self._logged_s = now_s

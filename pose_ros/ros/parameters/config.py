@@ -42,6 +42,11 @@ class NodeDepthConfig(DepthConfig):
         "frame of the image.",
     )
 
+    @property
+    def needs_transforms(self) -> bool:
+        """Whether results in metres are transformed to another frame."""
+        return self.enabled and self.target_frame != ""
+
 
 @dataclass(frozen=True)
 class NodeConfig(CheckedSettings):

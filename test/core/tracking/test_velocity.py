@@ -14,9 +14,13 @@ SPEED = np.array([1.2, 0.0, -0.8])
 
 
 def walk(
-    stamps_s: Sequence[float], speed: np.ndarray = SPEED, noise_m: float = 0.0, seen: Sequence[bool] = (), jump_m: float = 0
+    stamps_s: Sequence[float],
+    speed: np.ndarray = SPEED,
+    noise_m: float = 0.0,
+    seen: Sequence[bool] = (),
+    jump_m: float = 0,
 ) -> np.ndarray:
-    """Return the velocities (M, 3) of one person who walks, at each stamp. From the middle on, the person has jumped."""
+    """Return the velocities (M, 3) of one person who walks, at each stamp. The person jumps at half the time."""
     rng, follower, found = np.random.default_rng(0), VelocityFilter(), []
     for index, stamp_s in enumerate(stamps_s):
         position = START + speed * (stamp_s - stamps_s[0]) + noise_m * rng.standard_normal(3)
