@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind, _declare_qos_parameters
+from rclpy.subscription import Subscription
 
 from pose_ros.runtime.runner import Notify
 
@@ -42,6 +45,23 @@ GRAPH_DELAY_S = 0.5
 IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 MAX_LISTED = 5
 _INFINITE_S = 1e9
+
+
+def declare_qos(node: Node, topic: str, profile: QoSProfile, *, is_publisher: bool) -> None:
+    """Declare the QoS parameters of a publisher or subscription before it is created, so that a bad value is found.
+
+    Raises:
+        RuntimeError: If a value is invalid.
+    """
+    name, kind = node.resolve_topic_name(topic), Publisher if is_publisher else Subscription
+    try:
+        # Not public, but what create_subscription calls. A subscription only for this would be seen by publishers
+        _declare_qos_parameters(kind, node, name, profile, OVERRIDABLE)
+        if profile.depth < 0:
+            raise ValueError(f"depth {profile.depth}")
+    except (AttributeError, ParameterException, RuntimeError, TypeError, ValueError) as error:
+        endpoint = "publisher" if is_publisher else "subscription"
+        raise RuntimeError(f"qos_overrides.{name}.{endpoint}: expected valid policies, got: {error}") from error
 
 
 def describe_publishers(node: Node, topic: str) -> str:

@@ -108,10 +108,17 @@ def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Any
     assert "/tester" in log.find("/image: no image for")[0]
 
 
-def test_an_invalid_override_does_not_stop_the_node(graph: Any, make_node: Any, log: Any) -> None:
-    node = make_node(**{"qos_overrides./image.subscription.reliability": "perfect", "lazy": "off"})
-    graph.until(lambda: log.find("perfect"), "the node logs it")
-    graph.until(lambda: node.state == "active", "the node is active")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("/image.subscription.reliability", "perfect"),
+        ("/camera_info.subscription.depth", "deep"),
+        ("/pose_estimator/poses.publisher.depth", -1),
+    ],
+)
+def test_an_invalid_override_is_refused(make_node: Any, name: str, value: Any) -> None:
+    with pytest.raises(RuntimeError, match=name.rpartition(".")[0]):
+        make_node(**{f"qos_overrides.{name}": value})
 
 
 def test_markers_use_the_frame_of_the_image_and_the_calibration(

@@ -19,7 +19,7 @@ from pose_ros.ros.node.outputs import CameraPublishers
 from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
 from pose_ros.ros.parameters.live import LiveSettings
-from pose_ros.ros.qos import OVERRIDABLE, qos_events
+from pose_ros.ros.qos import OVERRIDABLE, declare_qos, qos_events
 
 ERROR_PERIOD_S = 5.0
 MAX_CREDIT = 2.0
@@ -71,6 +71,8 @@ class Camera:
         topics = (self._name, self._info_topic)
         # Kept over all subscriptions, so that each incompatible peer is reported once
         self._events = {topic: qos_events(node, topic, notify, is_publisher=False) for topic in topics}
+        for topic in topics:
+            declare_qos(node, topic, _request_qos(), is_publisher=False)
         self.statistics = CameraStatistics(time.monotonic())
         self._rate_limit = RateLimit()
         self._images: Any = None
@@ -87,7 +89,7 @@ class Camera:
     @property
     def wanted(self) -> bool:
         """Whether its images should be processed now."""
-        return self.active and self.enabled and (self._settings.config.lazy == "off" or self.outputs.has_subscribers)
+        return self.active and self.enabled and (self.outputs.has_subscribers or not self._settings.config.is_lazy)
 
     @property
     def silent(self) -> bool:
@@ -137,7 +139,7 @@ class Camera:
             kind,
             topic,
             callback,
-            QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability),
+            _request_qos(),
             qos_overriding_options=OVERRIDABLE,
             event_callbacks=self._events[topic],
         )
@@ -212,6 +214,11 @@ class RateLimit:
             return False
         self._credit = max(0.0, self._credit - 1)
         return True
+
+
+def _request_qos() -> QoSProfile:
+    """Make a new profile. rclpy writes the overrides of the parameters into it."""
+    return QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability)
 
 
 def _describe_image(message: Image | CompressedImage) -> str:

@@ -21,7 +21,9 @@ from pose_ros.ros.node.diagnostics import DiagnosticsPublisher, NodeState, runti
 from pose_ros.ros.node.transitions import Transitions
 from pose_ros.ros.node.worker import LOADING, Worker
 from pose_ros.ros.parameters.config import NodeConfig
+from pose_ros.ros.parameters.declare import FORMER_NAMES
 from pose_ros.ros.parameters.live import LiveSettings
+from pose_ros.ros.parameters.unused import find_unknown_parameters
 from pose_ros.runtime.runner import BuildProgress, Notify
 
 UPDATE_S = 0.1
@@ -78,11 +80,14 @@ class PoseEstimatorNode(LifecycleNode):
         failed: Set when ``autostart`` has failed.
     """
 
-    def __init__(self, load: LoadEstimator = load_estimator, **node_options: Any) -> None:
+    def __init__(
+        self, load: LoadEstimator = load_estimator, may_start: Callable[[], bool] = lambda: True, **node_options: Any
+    ) -> None:
         """Declare the parameters and create the publishers. With ``autostart``, start loading the model.
 
         Args:
             load: Function that loads the estimator, in the worker thread.
+            may_start: Returns whether ``autostart`` may load the model. False after a signal.
             node_options: Arguments of ``rclpy.node.Node``.
 
         Raises:
@@ -103,7 +108,9 @@ class PoseEstimatorNode(LifecycleNode):
         self._transitions = Transitions(self, self._service_change_state, self._update)
         self.create_service(SetBool, "~/enable", self._handle_enable)
         self.create_timer(UPDATE_S, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        if self.config.autostart:
+        for text in find_unknown_parameters(self, FORMER_NAMES):
+            self.get_logger().warning(text)
+        if self.config.autostart and may_start():
             self._transitions.start(self._autostart)
 
     @property
