@@ -6,8 +6,8 @@
     ros2 launch pose_ros camera.launch.py camera:=none cameras:=front,rear image_topic:=color/image_raw
     ros2 launch pose_ros camera.launch.py camera:=none cameras:=front,rear image_topics:=front:=/a,rear:=/b
 
-All other arguments are passed to the launch file of the driver: ``camera:=zed camera_model:=zed2i``. Pass every
-argument to an include of this file: apart from ``use_sim_time`` and ``log_level``, arguments of other files are ignored.
+All other arguments are passed to the launch file of the driver: ``camera:=zed camera_model:=zed2i``. A file
+that includes this one must pass each argument. Only ``use_sim_time`` and ``log_level`` apply without being passed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
+from pose_ros.ros.launching.arguments import CAMERA_ARGUMENTS, ESTIMATOR_ARGUMENTS
 from pose_ros.ros.launching.drivers import CAMERAS, RESPAWN_DELAY_S, Camera, file_of, require
 from pose_ros.ros.launching.exit_code import end_launch
 from pose_ros.ros.launching.parameter_file import check_parameter_file
 from pose_ros.ros.launching.scope import (
-    SWITCH,
     describe_launch,
     forget_inherited,
     is_included,
@@ -48,50 +48,7 @@ from pose_ros.ros.launching.topics import OUTPUTS, Remappings, read_camera_names
 
 Arguments = dict[str, str]
 DEFAULT_NAME = "camera"  # name of a single camera if this file starts its driver
-ARGUMENTS = {  # default, description, choices
-    "camera": ("usb_cam", "Camera to start. none = its driver runs already.", tuple(CAMERAS)),
-    "cameras": ("", "Names of several cameras, such as front,rear. Each has its namespace, one node serves all.", None),
-    "camera_params_file": ("", "Parameter file of usb_cam or v4l2_camera, e.g. for video_device.", None),
-    "video": ("", "Video file, folder of images or rosbag2 for camera:=video.", None),
-    "image_topic": ("", "Topic of the images. With cameras: topic below each name. Empty = topic of the camera.", None),
-    "image_topics": ("", "With cameras: topic of the images of each, such as front:=/a,rear:=/b.", None),
-    "camera_info_topic": (
-        "",
-        "Topic of the calibration, as image_topic. Empty = camera_info next to the images.",
-        None,
-    ),
-    "camera_info_topics": ("", "With cameras: topic of the calibration of each, as image_topics.", None),
-    "image_transport": ("", "raw or compressed. Empty = as in params_file.", ("", "raw", "compressed")),
-    "model": ("", "ONNX file of the network. Empty = as in params_file.", None),
-    "runtime": ("", "Runtime of the network (auto, tensorrt, onnx, …). Empty = as in params_file.", None),
-    "params_file": (file_of("pose_ros", "config", "camera.yaml"), "Parameter file of the node.", None),
-    "node_name": ("pose_estimator", "Name of the node.", None),
-    "poses_topic": ("", "Topic of the poses. With cameras: topic below each name. Empty = ~/poses.", None),
-    "overlay_topic": ("", "Topic of the overlay, as poses_topic. Empty = ~/overlay.", None),
-    "markers_topic": ("", "Topic of the markers, as poses_topic. Empty = ~/markers.", None),
-    "namespace": ("", "Namespace of all started nodes, one per robot.", None),
-    "use_sim_time": (
-        "",
-        "Use the time of /clock, for a simulation or a bag. Empty = as in params_file.",
-        ("", *SWITCH),
-    ),
-    "autostart": (
-        "",
-        "Configuration and activation of the node. true: by the node, launch: by this launch file, false: by a "
-        "lifecycle manager. Empty = as in params_file.",
-        ("", "launch", *SWITCH),
-    ),
-    "respawn": ("false", "Restart the node, and a driver of one node, 2 s after it has exited.", SWITCH),
-    "required": (
-        "",
-        "End the launch with exit code 1 if the node fails. Empty = true, but false if another launch file includes "
-        "this one.",
-        ("", *SWITCH),
-    ),
-    "rviz": ("false", "Start RViz with the people, the overlay and the camera image.", SWITCH),
-    "frame": ("", "Fixed frame of RViz. Empty = frame of the camera.", None),
-    "log_level": ("info", "Lowest log level of the node.", ("debug", "info", "warn", "error", "fatal")),
-}
+ARGUMENTS = CAMERA_ARGUMENTS | ESTIMATOR_ARGUMENTS
 
 
 def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
@@ -147,7 +104,7 @@ def start_estimator(
     node = LifecycleNode(
         package="pose_ros",
         executable="pose_node",
-        name=arguments["node_name"],
+        name=arguments["estimator_name"],
         namespace="",
         remappings=topics,
         parameters=[arguments["params_file"], overrides],
@@ -184,7 +141,7 @@ def start_rviz(
     prefix = "/".join(["", *names[:1], ""])
     remaps = [("/image", image)]
     for output in OUTPUTS[1:]:
-        topic = outputs.get(f"~{prefix}{output}", f"{arguments['node_name']}{prefix}{output}")
+        topic = outputs.get(f"~{prefix}{output}", f"{arguments['estimator_name']}{prefix}{output}")
         remaps.append((f"/pose_estimator/{output}", topic))
     return [
         Node(

@@ -14,6 +14,7 @@ IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 STORAGE_SUFFIXES = (".mcap", ".db3")
+_LATCHED = ("/tf_static", "/robot_description")
 _RATE_SAMPLE = 50
 _NS = 1_000_000_000
 
@@ -66,6 +67,8 @@ class Bag:
         image_type: Type of that topic.
         camera_info_topic: Topic of the calibration in the same namespace, or None.
         count: Number of images.
+        types: Type of each topic.
+        latched_topics: Topics that were recorded from a publisher with transient local durability.
 
     Raises:
         FileNotFoundError: If the bag does not exist.
@@ -78,7 +81,8 @@ class Bag:
             raise FileNotFoundError(f"bag: expected a rosbag2, got {path}, which does not exist")
         with self._open_reader() as reader:
             connections = list(reader.connections)
-        types = {connection.topic: connection.msgtype for connection in connections}
+        self.types = types = {connection.topic: connection.msgtype for connection in connections}
+        self.latched_topics = {connection.topic for connection in connections if _is_latched(connection)}
         self.image_topic = _find_image_topic(self.path, types, topic)
         self.count = sum(c.msgcount for c in connections if c.topic == self.image_topic)
         self.image_type = types[self.image_topic]
@@ -134,6 +138,12 @@ def camera_info_topic(image_topic: str) -> str:
     """Return the calibration topic that belongs to an image topic. ``a/image/compressed`` counts as ``a/image``."""
     namespace, slash, _ = image_topic.removesuffix("/compressed").rpartition("/")
     return f"{namespace}{slash}camera_info"
+
+
+def _is_latched(connection: Any) -> bool:
+    """Whether a topic is latched by its recorded QoS. Some recorders write none, so well-known names count, too."""
+    profiles = connection.ext.offered_qos_profiles
+    return connection.topic in _LATCHED or any(profile.durability.name == "TRANSIENT_LOCAL" for profile in profiles)
 
 
 def _find_image_topic(path: Path, types: dict[str, str], wanted: str | None) -> str:

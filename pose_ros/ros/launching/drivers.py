@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import LaunchDescriptionEntity
@@ -63,16 +63,17 @@ def driver_node(package: str, executable: str, frame_parameter: str) -> Callable
         require("camera", package)
         parameters = [{frame_parameter: name}, *filter(None, [arguments["camera_params_file"]])]
         options = {"package": package, "executable": executable, "name": package, "parameters": parameters}
-        driver = _start_driver(arguments, name, **options)
+        driver = _driver(arguments["respawn"], name, **options)
         return Camera(f"{name}/image_raw", name, driver)
 
     return camera
 
 
-def _start_driver(arguments: Arguments, namespace: str, **options: object) -> Node:
-    """Start a driver of one node."""
-    respawn = {"respawn": is_true(arguments["respawn"]), "respawn_delay": RESPAWN_DELAY_S}
-    return Node(namespace=namespace, output="screen", **respawn, **options)
+def _driver(respawn: str, namespace: str, **options: Any) -> Node:
+    """Make the action that starts a driver of one node."""
+    return Node(
+        namespace=namespace, output="screen", respawn=is_true(respawn), respawn_delay=RESPAWN_DELAY_S, **options
+    )
 
 
 def include_driver(arguments: Arguments, package: str, name: str, install: str = "") -> IncludeLaunchDescription:
@@ -108,7 +109,7 @@ def video(arguments: Arguments, name: str) -> Camera:
     if not arguments["video"]:
         raise ValueError("video: expected a file with camera:=video, got none; add video:=people.mp4")
     command = ["replay", arguments["video"], "--loop", "--stamps", "now", "--frame-id", name, "--launched", "--"]
-    driver = _start_driver(arguments, name, package="pose_ros", executable="pose_ros", arguments=command)
+    driver = _driver(arguments["respawn"], name, package="pose_ros", executable="pose_ros", arguments=command)
     return Camera(f"{name}/image", name, driver)
 
 

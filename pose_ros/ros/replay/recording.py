@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,12 +28,14 @@ class RecordingItem:
     """One message of a recording.
 
     Attributes:
-        is_image: True for an image, False for a calibration.
+        is_image: True for an image, False for a calibration or a message of another topic.
         time_ns: Time of publishing, since the start of the recording, ns.
-        stamp_ns: Recorded stamp, ns. For frames: time since the start of the recording.
+        stamp_ns: Recorded stamp, ns. For frames: time since the start of the recording. For other topics: time of
+            recording, because a message may have several stamps or none.
         recorded_ns: Time of recording, by the clock of the recorder, ns. For frames: same as the stamp.
         frame_id: Frame in the header.
         message: ROS message, or serialised message of a bag.
+        is_other: True for a message of another topic than those of the camera.
     """
 
     is_image: bool
@@ -42,6 +44,7 @@ class RecordingItem:
     recorded_ns: int
     frame_id: str
     message: Any
+    is_other: bool = False
 
     def with_stamp(self, stamp_ns: int) -> Any:
         """Return the message with this stamp, ready to publish. A serialised message is returned as bytes."""
@@ -53,20 +56,28 @@ class RecordingItem:
         return self.message
 
 
-def bag_items(bag: Bag, frame_id: str, on_broken: OnBroken = raise_error) -> Iterator[RecordingItem]:
-    """Read the images of a bag, and its calibrations if it has any.
+def bag_items(
+    bag: Bag, frame_id: str, on_broken: OnBroken = raise_error, others: Sequence[str] = ()
+) -> Iterator[RecordingItem]:
+    """Read the images of a bag, its calibrations if it has any, and the messages of other topics.
 
     Args:
         bag: The bag.
         frame_id: Frame of the messages. Empty = the recorded frame.
         on_broken: Called with the error of each message whose header, or with a frame_id whose content, is damaged.
+        others: Other topics.
     """
-    topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
+    of_camera = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
+    topics = [*of_camera, *others]
     first_ns = None
     for index, recorded in enumerate(bag.messages(topics)):
         first_ns = recorded.received_ns if first_ns is None else first_ns
+        received_ns, time_ns = recorded.received_ns, recorded.received_ns - first_ns
+        if recorded.topic not in of_camera:
+            yield RecordingItem(False, time_ns, received_ns, received_ns, "", recorded, is_other=True)
+            continue
         try:
-            item = _bag_item(recorded, recorded.topic == bag.image_topic, recorded.received_ns - first_ns, frame_id)
+            item = _bag_item(recorded, recorded.topic == bag.image_topic, time_ns, frame_id)
         except Exception as error:  # of struct, Unicode, or the type support of the middleware
             where = f"bag {bag.path}, message {index} of {recorded.topic}"
             on_broken(ValueError(f"{where}: expected a {recorded.type_name}, got {error!r}"))
