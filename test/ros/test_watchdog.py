@@ -190,7 +190,7 @@ def test_without_publisher_the_topics_with_images_are_listed(graph: Any, make_ot
     wait_for_publishers(graph, "/cam/image_raw/compressed")
     assert describe_publishers(graph.node, "image") == (
         "no publisher; images are published on /cam/image_raw (Image); /cam/image_raw/compressed (CompressedImage): "
-        "remap the image topic of this node to one of them"
+        "remap the image topic of this node to one of them, and for CompressedImage set image_transport:=compressed"
     )
 
 

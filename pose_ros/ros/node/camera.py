@@ -19,7 +19,7 @@ from pose_ros.ros.node.outputs import CameraPublishers
 from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
 from pose_ros.ros.parameters.live import LiveSettings
-from pose_ros.ros.qos import OVERRIDABLE, declare_qos, qos_events
+from pose_ros.ros.qos import OVERRIDABLE, SUFFIX, declare_qos, qos_events
 
 ERROR_PERIOD_S = 5.0
 MAX_CREDIT = 2.0
@@ -64,7 +64,7 @@ class Camera:
         self.outputs = CameraPublishers(node, prefix)
         self._is_compressed = settings.config.image_transport == "compressed"
         image_topic = node.resolve_topic_name(f"{prefix}image")
-        self._name = f"{image_topic}/compressed" if self._is_compressed else f"{prefix}image"
+        self._name = _compressed_topic(node, f"{prefix}image") if self._is_compressed else f"{prefix}image"
         self.topic = node.resolve_topic_name(self._name)
         self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
         notify = node.get_logger().warning
@@ -112,6 +112,8 @@ class Camera:
             self._watchdog_s = self._settings.config.watchdog_s
             self._watchdog.close()
             self._watchdog = self._create_watchdog()
+        if self._images is None:
+            self._watchdog.watch_publishers() if active and enabled else self._watchdog.pause()
 
     def _subscribe_images(self, needed: bool) -> None:
         if needed == (self._images is not None):
@@ -121,7 +123,6 @@ class Camera:
             self._images = self._create_subscription(kind, self._name, self._receive)
             self._watchdog.resume()
         else:
-            self._watchdog.pause()
             self._node.destroy_subscription(self._images)
             self._images = None
 
@@ -145,7 +146,8 @@ class Camera:
         )
 
     def _create_watchdog(self) -> Watchdog:
-        watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)
+        log = self._node.get_logger()
+        watchdog = Watchdog(self._node, self._name, self._watchdog_s, log.warning, log.info)
         if self._images is None:
             watchdog.pause()
         return watchdog
@@ -225,6 +227,17 @@ def _describe_image(message: Image | CompressedImage) -> str:
     if isinstance(message, CompressedImage):
         return f"{message.format!r}, {len(message.data)} bytes"
     return f"{message.encoding} {message.width} x {message.height}"
+
+
+def _compressed_topic(node: Node, name: str) -> str:
+    """Return the topic of compressed images: that of the image after remapping, plus ``/compressed``.
+
+    A remapping of ``image/compressed`` itself comes first, for drivers that use another name.
+    """
+    resolved = str(node.resolve_topic_name(f"{name}{SUFFIX}"))
+    if resolved != node.resolve_topic_name(f"{name}{SUFFIX}", only_expand=True):
+        return resolved
+    return str(node.resolve_topic_name(name)).removesuffix(SUFFIX) + SUFFIX
 
 
 def _info_topic(node: Node, name: str, image_topic: str) -> str:
