@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from pose_ros.msg import PersonPoseArray
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
@@ -106,6 +107,32 @@ def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Any
     graph.until(lambda: log.find("incompatible QoS, no message arrives"), "the QoS event is logged")
     graph.until(lambda: log.find("/image: no image for"), "the watchdog warns")
     assert "/tester" in log.find("/image: no image for")[0]
+
+
+def test_a_latched_image_is_received_as_the_watchdog_advises(
+    graph: Any, make_node: Any, paint: Any, image_message: Any
+) -> None:
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph.node.create_publisher(Image, "image", latched).publish(image_message(paint(20)))
+    answers = graph.collect(PersonPoseArray, "pose_estimator/poses")
+    overrides = {"durability": "transient_local", "reliability": "reliable"}
+    make_node(**{f"qos_overrides./image.subscription.{name}": value for name, value in overrides.items()})
+    graph.until(lambda: answers, "the image from before is processed")
+
+
+def test_simulated_time_without_a_clock_is_reported(graph: Any, make_node: Any, log: Any) -> None:
+    make_node(use_sim_time=True, watchdog_s=0.5)
+    graph.until(lambda: log.find("/clock: no time for"), "the node warns")
+    clock = graph.node.create_publisher(Clock, "/clock", 1)
+    message = Clock()
+    message.clock.sec = 5
+    graph.until(lambda: clock.publish(message) or log.find("/clock: time arrives"), "the node reports the end")
+    assert len(log.find("/clock: no time for")) == 1
+
+
+def test_unknown_parameters_are_reported(make_node: Any, log: Any, graph: Any) -> None:
+    make_node(decoder__score_treshold=0.5)
+    graph.until(lambda: log.find("did you mean decoder.score_threshold?"), "the node warns")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ class Watchdog:
 
     The first warning comes after ``timeout_s``. The pause before the next one doubles each time, up to ``MAX_PAUSE_S``.
     When images arrive again, this is reported once. While the node does not subscribe, because nobody needs the images,
-    it watches whether the topic keeps a publisher: a driver that dies is reported then, too. The timer uses the steady clock, so it also works while simulated
-    time stands still.
+    it watches whether the topic keeps a publisher: a driver that dies is reported then, too. The timer uses the steady
+    clock, so it also works while simulated time stands still.
 
     Attributes:
         silent: Whether a warning was sent and no image has arrived since.

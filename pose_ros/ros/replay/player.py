@@ -80,7 +80,8 @@ def replay(source: Source, config: ReplayConfig, ros_args: Sequence[str] = ()) -
 
     With original stamps, a bag keeps the recorded stamps. Other sources get the time of the start plus the time of
     sending, so that the age of the images does not depend on ``speed`` and ``rate_hz``. With a clock, they get the
-    time in the recording, as on the clock. In a loop the stamps keep increasing, and so does the clock if it is published.
+    time in the recording, as on the clock. In a loop the stamps keep increasing, and so does the clock if it is
+    published.
 
     Args:
         source: Recording, from ``open_source``.
