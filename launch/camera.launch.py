@@ -56,6 +56,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     arguments = select_arguments(context, ARGUMENTS)
     if arguments["autostart"] == "launch" and is_true(arguments["respawn"]):
         raise ValueError("respawn: expected autostart:=true, got launch; its request may still go to the dead node")
+    is_required = is_true(arguments["required"] or str(not is_included())) and not is_true(arguments["respawn"])
+    arguments["required"] = str(is_required)
     check_parameter_file("params_file", arguments["params_file"])
     names = read_camera_names(arguments["cameras"])
     cameras = [CAMERAS[arguments["camera"]](arguments, name) for name in names or [DEFAULT_NAME]]
@@ -66,9 +68,8 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     pushed = [camera.driver for camera in cameras if camera.driver and not camera.has_own_namespace]
     topics = remap_inputs(arguments, names, [camera.image for camera in cameras])
     outputs = remap_outputs(arguments, names)
-    is_required = is_true(arguments["required"] or str(not is_included())) and not is_true(arguments["respawn"])
     nodes = [
-        *start_estimator(arguments, names, [*topics, *outputs], is_required),
+        *start_estimator(arguments, names, [*topics, *outputs]),
         *start_rviz(arguments, names, topics[0][1], dict(outputs), arguments["frame"] or cameras[0].frame),
     ]
     return [GroupAction([*enlarge_shared_memory(), *unpushed, *namespace, *pushed, *nodes])]
@@ -91,9 +92,7 @@ def enlarge_shared_memory() -> list[SetEnvironmentVariable]:
     return [SetEnvironmentVariable(name, file_of("pose_ros", "config", "fastdds.xml")) for name in variables]
 
 
-def start_estimator(
-    arguments: Arguments, names: Sequence[str], topics: Remappings, is_required: bool
-) -> list[LaunchDescriptionEntity]:
+def start_estimator(arguments: Arguments, names: Sequence[str], topics: Remappings) -> list[LaunchDescriptionEntity]:
     """Start the node. Given arguments override the parameter file."""
     texts = {name: arguments[name] for name in ("model", "image_transport")} | {"runtime.backend": arguments["runtime"]}
     # Without a type, launch_ros would read the text as YAML, and off or 1 would not stay text
@@ -111,7 +110,7 @@ def start_estimator(
         ros_arguments=["--log-level", arguments["log_level"]],
         respawn=is_true(arguments["respawn"]),
         respawn_delay=RESPAWN_DELAY_S,
-        on_exit=[end_launch("pose_node")] if is_required else None,
+        on_exit=[end_launch("pose_node")] if is_true(arguments["required"]) else None,
         output="screen",
     )
     return [node] if arguments["autostart"] != "launch" else [*activate_at_start(node), node]

@@ -45,7 +45,7 @@ ESTIMATOR_ARGUMENTS: ArgumentTable = {
     "respawn": ("false", "Restart the node, and a driver of one node, 2 s after it has exited.", SWITCH),
     "required": (
         "",
-        "End the launch with exit code 1 if the node fails. Empty = true, but false if another launch file includes "
+        "End the launch with exit code 1 if the node, or the replay of a video, fails. Empty = true, but false if another launch file includes "
         "this one.",
         ("", *SWITCH),
     ),

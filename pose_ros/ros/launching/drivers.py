@@ -14,6 +14,7 @@ from launch.substitutions import PathJoinSubstitution
 from launch_ros.actions import Node
 from launch_ros.substitutions import FindPackageShare
 
+from pose_ros.ros.launching.exit_code import end_launch
 from pose_ros.ros.launching.scope import is_true
 
 Arguments = dict[str, str]
@@ -109,7 +110,10 @@ def video(arguments: Arguments, name: str) -> Camera:
     if not arguments["video"]:
         raise ValueError("video: expected a file with camera:=video, got none; add video:=people.mp4")
     command = ["replay", arguments["video"], "--loop", "--stamps", "now", "--frame-id", name, "--launched", "--"]
-    driver = _driver(arguments["respawn"], name, package="pose_ros", executable="pose_ros", arguments=command)
+    options = {"on_exit": [end_launch("replay")]} if is_true(arguments["required"]) else {}
+    driver = _driver(
+        arguments["respawn"], name, package="pose_ros", executable="pose_ros", arguments=command, **options
+    )
     return Camera(f"{name}/image", name, driver)
 
 
