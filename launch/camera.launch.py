@@ -33,7 +33,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
 
 from pose_ros.ros.launching.arguments import CAMERA_ARGUMENTS, ESTIMATOR_ARGUMENTS
-from pose_ros.ros.launching.drivers import CAMERAS, RESPAWN_DELAY_S, Camera, file_of, require
+from pose_ros.ros.launching.drivers import CAMERAS, RESPAWN_DELAY_S, LaunchedCamera, file_of, require
 from pose_ros.ros.launching.exit_code import end_launch
 from pose_ros.ros.launching.parameter_file import check_parameter_file
 from pose_ros.ros.launching.scope import (
@@ -75,7 +75,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     return [GroupAction([*enlarge_shared_memory(), *unpushed, *namespace, *pushed, *nodes])]
 
 
-def check_other_arguments(context: LaunchContext, cameras: Sequence[Camera]) -> None:
+def check_other_arguments(context: LaunchContext, cameras: Sequence[LaunchedCamera]) -> None:
     """Keep arguments of other launch files from the drivers, and report given arguments that nothing reads."""
     includes = [camera.driver for camera in cameras if isinstance(camera.driver, IncludeLaunchDescription)]
     sources = [include.launch_description_source.get_launch_description(context) for include in includes]

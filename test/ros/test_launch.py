@@ -387,6 +387,14 @@ def state(call: Any) -> Callable[[], str]:
     return lambda: str(call(GetState, "/pose_estimator/get_state").current_state.label)
 
 
+def test_the_example_with_two_robots() -> None:
+    """The image topic of the first robot does not reach the second."""
+    source = LaunchDescriptionSource(load_launch_file("../examples/two_robots.launch.py").generate_launch_description())
+    first, second = collect_nodes(IncludeLaunchDescription(source), LaunchContext())
+    assert (remappings_of(first), remappings_of(second)) == ({"image": "/front/image"}, {"image": "image"})
+    assert (first.expanded_node_namespace, second.expanded_node_namespace) != ("", "")
+
+
 def test_the_nodes_of_two_robots_start_publish_and_stop(
     graph: Any, launch: Launch, toy_model: Path, paint: Any, image_message: Any
 ) -> None:

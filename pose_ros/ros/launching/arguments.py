@@ -45,8 +45,8 @@ ESTIMATOR_ARGUMENTS: ArgumentTable = {
     "respawn": ("false", "Restart the node, and a driver of one node, 2 s after it has exited.", SWITCH),
     "required": (
         "",
-        "End the launch with exit code 1 if the node, or the replay of a video, fails. Empty = true, but false if another launch file includes "
-        "this one.",
+        "End the launch with exit code 1 if the node, or the replay of a video, fails. Empty = true, but false if "
+        "another launch file includes this one, or with respawn.",
         ("", *SWITCH),
     ),
     "rviz": ("false", "Start RViz with the people, the overlay and the camera image.", SWITCH),

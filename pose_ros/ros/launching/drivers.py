@@ -21,7 +21,7 @@ Arguments = dict[str, str]
 RESPAWN_DELAY_S = 2.0
 
 
-class Camera(NamedTuple):
+class LaunchedCamera(NamedTuple):
     """A camera of the launch file.
 
     Attributes:
@@ -52,20 +52,20 @@ def require(argument: str, package: str, install: str = "") -> None:
         raise RuntimeError(f"{argument}: expected the package {package}, which is not installed; {install}") from None
 
 
-def no_driver(arguments: Arguments, name: str) -> Camera:
+def no_driver(arguments: Arguments, name: str) -> LaunchedCamera:
     """Describe a camera with a driver that runs already."""
-    return Camera(f"{name}/image" if arguments["cameras"] else "image", name)
+    return LaunchedCamera(f"{name}/image" if arguments["cameras"] else "image", name)
 
 
-def driver_node(package: str, executable: str, frame_parameter: str) -> Callable[[Arguments, str], Camera]:
+def driver_node(package: str, executable: str, frame_parameter: str) -> Callable[[Arguments, str], LaunchedCamera]:
     """Describe a camera with a driver of one node, which is started in a namespace with the name of the camera."""
 
-    def camera(arguments: Arguments, name: str) -> Camera:
+    def camera(arguments: Arguments, name: str) -> LaunchedCamera:
         require("camera", package)
         parameters = [{frame_parameter: name}, *filter(None, [arguments["camera_params_file"]])]
         options = {"package": package, "executable": executable, "name": package, "parameters": parameters}
         driver = _driver(arguments["respawn"], name, **options)
-        return Camera(f"{name}/image_raw", name, driver)
+        return LaunchedCamera(f"{name}/image_raw", name, driver)
 
     return camera
 
@@ -88,24 +88,26 @@ def include_driver(arguments: Arguments, package: str, name: str, install: str =
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(file_of(package, "launch", name)))
 
 
-def realsense(arguments: Arguments, _: str) -> Camera:
+def realsense(arguments: Arguments, _: str) -> LaunchedCamera:
     """Describe an Intel RealSense camera."""
     driver = include_driver(arguments, "realsense2_camera", "rs_launch.py")
     namespace, name = arguments.get("camera_namespace", "camera"), arguments.get("camera_name", "camera")
-    return Camera(f"{namespace}/{name}/color/image_raw", f"{name}_color_optical_frame", driver)
+    return LaunchedCamera(f"{namespace}/{name}/color/image_raw", f"{name}_color_optical_frame", driver)
 
 
-def zed(arguments: Arguments, _: str) -> Camera:
+def zed(arguments: Arguments, _: str) -> LaunchedCamera:
     """Describe a ZED camera. Drivers before version 5.1 need ``image_topic:=zed/zed_node/rgb/image_rect_color``."""
     install = "build it as described at https://github.com/stereolabs/zed-ros2-wrapper"
     driver = include_driver(arguments, "zed_wrapper", "zed_camera.launch.py", install)
     name = arguments.get("camera_name", "zed")
     # Same rule as in the launch file of the driver
     node = name if arguments["namespace"] else f"{name}/{arguments.get('node_name', 'zed_node')}"
-    return Camera(f"{node}/rgb/color/rect/image", f"{name}_left_camera_frame_optical", driver, has_own_namespace=True)
+    return LaunchedCamera(
+        f"{node}/rgb/color/rect/image", f"{name}_left_camera_frame_optical", driver, has_own_namespace=True
+    )
 
 
-def video(arguments: Arguments, name: str) -> Camera:
+def video(arguments: Arguments, name: str) -> LaunchedCamera:
     """Describe a recording that is published like a camera."""
     if not arguments["video"]:
         raise ValueError("video: expected a file with camera:=video, got none; add video:=people.mp4")
@@ -114,7 +116,7 @@ def video(arguments: Arguments, name: str) -> Camera:
     driver = _driver(
         arguments["respawn"], name, package="pose_ros", executable="pose_ros", arguments=command, **options
     )
-    return Camera(f"{name}/image", name, driver)
+    return LaunchedCamera(f"{name}/image", name, driver)
 
 
 CAMERAS = {

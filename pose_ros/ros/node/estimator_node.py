@@ -150,11 +150,11 @@ class PoseEstimatorNode(LifecycleNode):
         """Start processing images. Load the model first if ``deactivate`` has released it."""
         if self._worker is None and self._start_worker() != SUCCESS:
             return FAILURE
+        if not self.config.autostart:  # a lifecycle manager has requested it
+            self._bond.start()
         topics = ", ".join(camera.topic for camera in self.cameras)
         lazily = ", while an output has a subscriber" if self.config.lazy == "drop" else ""
         self.get_logger().info(f"ready: receiving images from {topics}{lazily}")
-        if not self.config.autostart:  # a lifecycle manager has requested it
-            self._bond.start()
         return SUCCESS
 
     @report_errors

@@ -39,6 +39,7 @@ class Watchdog:
         """
         self._node, self._topic, self._timeout_s, self._notify = node, topic, timeout_s, notify
         self._notify_end = notify_end or notify
+        self._counts_publishers = self._had_publisher = False
         self.resume()
         clock = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = node.create_timer(min(1.0, timeout_s / 4), self._check, clock=clock) if timeout_s > 0 else None

@@ -107,7 +107,8 @@ def _select_topics(bag: Bag, wanted: str) -> list[str]:
 def _find_type(name: str) -> Any | None:
     """Return the class of a message type, None if its package is not installed."""
     package, folder, kind = name.split("/")
+    module = f"{package}.{folder}"
     try:
-        return getattr(importlib.import_module(f"{package}.{folder}"), kind)
+        return getattr(importlib.import_module(module), kind)
     except (ImportError, AttributeError):
         return None

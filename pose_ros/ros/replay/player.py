@@ -151,6 +151,11 @@ class Player:
     def play(self) -> ReplayResult:
         """Publish all items. In a loop, continue until interrupted."""
         self._log.info(f"{self._source.path}: publishing on {self._images.topic_name}")
+        if isinstance(self._source, BagImages) and self._leaves_recorded_pace:
+            self._log.warning(
+                f"{self._source.path}: the messages keep their recorded stamps at another rate, so latencies are "
+                "wrong; use --clock with use_sim_time, or --stamps now"
+            )
         start_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         origin_ns = 0 if isinstance(self._source, BagImages) else wall_ns
         images, latest_ns, reported_ns = 0, 0, start_ns
@@ -168,6 +173,12 @@ class Player:
             self._publish(item, self._choose_stamp(item, origin_ns))
             images += item.is_image
         return ReplayResult(images, (time.monotonic_ns() - start_ns) / _NS, latest_ns / 1e6)
+
+    @property
+    def _leaves_recorded_pace(self) -> bool:
+        """Whether recorded stamps advance at another rate than the clock of the subscribers."""
+        config = self._config
+        return config.stamps == "original" and not config.clock and (config.rate_hz > 0 or config.speed != 1)
 
     def _choose_stamp(self, item: RecordingItem, origin_ns: int) -> int:
         """Return the stamp of an item, ns. Frames have no recorded stamp, so theirs follows the time of sending."""
