@@ -67,7 +67,7 @@ def test_every_policy_of_an_output_can_be_overridden(graph: Any, make_node: Any,
     assert getattr(publishers()[0].qos_profile, policy).name.lower() == values[policy]
 
 
-@pytest.mark.parametrize(("lazy", "answered"), [("keep", 0), ("off", 1)])
+@pytest.mark.parametrize(("lazy", "answered"), [("keep", 0), ("never", 1), ("off", 1)])
 def test_keep_skips_inference_and_off_processes(
     graph: Any, make_node: Any, lazy: str, answered: int, paint: Any, image_message: Any
 ) -> None:

@@ -20,7 +20,7 @@ from pose_ros.pipeline import CameraImage
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
 from pose_ros.ros.parameters.config import NodeConfig
-from pose_ros.ros.qos import OVERRIDABLE, qos_events
+from pose_ros.ros.qos import OVERRIDABLE, declare_qos, qos_events
 from pose_ros.skeleton import Skeleton
 
 LAST_RESULT_TIMEOUT = Duration(seconds=0.5)
@@ -66,6 +66,7 @@ class CameraPublishers:
         self._shown_people = 0
 
     def _create_publisher(self, kind: Any, topic: str, depth: int) -> Any:
+        declare_qos(self._node, topic, QoSProfile(depth=depth), is_publisher=True)
         return self._node.create_publisher(
             kind,
             topic,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pose_ros.config import (
@@ -22,6 +23,20 @@ NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
 """Settings of the loaded network. A change takes effect when the node is configured."""
 NEEDS_RESTART = ("cameras", "image_transport", "autostart")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Check the names of several cameras.
+
+    Raises:
+        ValueError: If there is no name, a name cannot be part of a topic, or a name occurs twice.
+    """
+    if not (names and all(CAMERA_NAME.fullmatch(name) for name in names)):
+        raise ValueError(
+            f"cameras: expected names of letters, digits and _ that start with a letter, got {list(names)}"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"cameras: expected unique names, got {list(names)}")
 
 
 @dataclass(frozen=True)
@@ -48,8 +63,8 @@ class NodeConfig(CheckedSettings):
     lazy: str = setting(
         "drop",
         "Behaviour while no output has a subscriber. drop: unsubscribe from the images, keep: receive them but skip "
-        "inference, off: process them anyway.",
-        choices=("drop", "keep", "off"),
+        "inference, never: process them anyway. off means never.",
+        choices=("drop", "keep", "never", "off"),
     )
     max_rate: float = setting(
         0.0,
@@ -75,14 +90,13 @@ class NodeConfig(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = self.cameras
-        is_single = names == ("",)
-        if not is_single and not (names and all(CAMERA_NAME.fullmatch(name) for name in names)):
-            raise ValueError(
-                f"cameras: expected names of letters, digits and _ that start with a letter, got {list(names)}"
-            )
-        if len(set(names)) < len(names):
-            raise ValueError(f"cameras: expected unique names, got {list(names)}")
+        if self.cameras != ("",):
+            check_camera_names(self.cameras)
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether images are processed only while an output has a subscriber."""
+        return self.lazy not in ("never", "off")
 
     @property
     def estimator(self) -> EstimatorConfig:
