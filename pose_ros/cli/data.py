@@ -55,6 +55,7 @@ def inspect(
     from pose_ros.datasets.augment import fit_sample
     from pose_ros.datasets.preview import count_labels, draw_sample
     from pose_ros.datasets.sets import describe_labels
+    from pose_ros.datasets.taught import count_taught
     from pose_ros.media.results import write_image
     from pose_ros.media.sheet import arrange
 
@@ -63,6 +64,11 @@ def inspect(
     for line in describe_labels(stream.data.data_sets):
         typer.echo(line)
     chosen = stream.augmentation.skeleton
+    taught = count_taught(stream.data, chosen)
+    for line in taught.lines():
+        typer.echo(line)
+    if taught.names:
+        taught.check()
     if plain:
         draws = (stream.data.draw(np.random.default_rng([seed, index])) for index in range(count))
         samples = [fit_sample(sample, stream.size_wh, chosen) for sample in draws]

@@ -15,8 +15,8 @@ from pose_ros.datasets.categories import collect_people
 from pose_ros.datasets.coco import load_coco, read_file_name
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
-from pose_ros.datasets.labels import boxes_around
-from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_size
+from pose_ros.datasets.labels import DEFAULT_GATES, boxes_around
+from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_scores, read_size
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.media.sources import read_image
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
@@ -183,6 +183,15 @@ def _find_image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Pa
     return folder if next_to_labels or not (folder / "images").is_dir() else folder / "images"
 
 
+def _are_labelled(annotation: Mapping[str, Any], triples: DoubleArray, where: str) -> BoolArray:
+    """Return which keypoints (K,) count. Those of a network count by its scores, as in training."""
+    if "keypoint_scores" not in annotation:
+        return np.asarray(triples[:, 2] > 0)
+    scores = read_scores(annotation, len(triples), where).astype(np.float32)
+    states = DEFAULT_GATES.states_of(scores)
+    return np.asarray((states == LABELLED) & DEFAULT_GATES.is_person(states))
+
+
 def _to_labelled_image(
     entry: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], folder: Path, count: int
 ) -> LabelledImage:
@@ -191,7 +200,9 @@ def _to_labelled_image(
     size_wh, crowd_index = read_size(entry), entry.get("crowdIndex")
     named = [(annotation, f"annotation {annotation.get('id')}") for annotation in annotations]
     triples = np.array([read_keypoints(each, count, where, size_wh) for each, where in named]).reshape(-1, count, 3)
-    keypoints, labelled = triples[..., :2], triples[..., 2] > 0
+    keypoints = triples[..., :2]
+    rows = [_are_labelled(each, row, where) for (each, where), row in zip(named, triples, strict=True)]
+    labelled = np.array(rows, bool).reshape(-1, count)
     states = np.where(labelled, LABELLED, ABSENT).astype(np.uint8)
     around = boxes_around(keypoints.astype(np.float32), states).astype(float)
     around[:, 2:] -= around[:, :2]

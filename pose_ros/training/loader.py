@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -117,6 +117,24 @@ def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, 
         multiprocessing_context="forkserver" if config.workers else None,
         pin_memory=pinned,
     )
+
+
+def split_samples(samples: Sequence[Sample], most: int) -> Iterator[list[Sample]]:
+    """Split samples into batches of one size, in order. Each sample is read once.
+
+    Args:
+        samples: Samples of any sizes.
+        most: Most samples of a batch.
+    """
+    part: list[Sample] = []
+    for index in range(len(samples)):
+        sample = samples[index]
+        if part and (len(part) == most or part[0].size_wh != sample.size_wh):
+            yield part
+            part = []
+        part.append(sample)
+    if part:
+        yield part
 
 
 def stack_examples(examples: list[dict[str, AnyArray]]) -> Batch:

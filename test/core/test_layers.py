@@ -41,8 +41,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "checkpoint": "arrays fields files models network protobuf skeleton",
     "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
     "training": (
-        "arrays checkpoint config_file datasets decoder evaluation export fields files media models network "
-        "people settings skeleton"
+        "arrays checkpoint config config_file datasets decoder evaluation export fields files media models network "
+        "people preprocess settings skeleton"
     ),
     "live": "",
     "cli": (
