@@ -107,7 +107,7 @@ def to_plain(config: Any) -> Any:
         return {str(key): to_plain(value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return [to_plain(value) for value in config]
-    return str(config) if isinstance(config, Path) else config
+    return str(config) if isinstance(config, (Path, str)) else config
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -257,7 +257,9 @@ def _path(value: Any, name: str) -> Path:
 
 
 def _text_path(value: Any) -> Any:
-    return str(value.path()) if isinstance(value, _Located) and value else value
+    if isinstance(value, _Located):
+        return str(value.path()) if value else ""
+    return value
 
 
 def _float(value: Any, name: str) -> float:

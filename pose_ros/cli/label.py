@@ -54,6 +54,7 @@ def label(
     from pose_ros.datasets.labels import DEFAULT_GATES
     from pose_ros.datasets.labels_file import LabelFile
     from pose_ros.datasets.taught import count_scored
+    from pose_ros.media.results import image_id
     from pose_ros.media.sources import images_in
     from pose_ros.skeleton import SKELETONS
 
@@ -72,10 +73,11 @@ def label(
     )
     views = Views(teachers, SKELETONS[skeleton], short_side or (), flip, second)
     files, labels, images, people = images_in(folder), LabelFile(output, views.skeleton), 0, 0
+    numbers = {file: image_id(file.name, index) for index, file in enumerate(files)}  # as of pose_ros image --coco
     failures, taught = Failures(strict), Counter[str]()
     results = teacher.label_images(views, files, failures.add)
     for file, size_wh, found in track(results, "labelling", total=len(files)):
-        labels.add(file.name, size_wh, teacher.to_annotations(found))
+        labels.add(file.name, size_wh, teacher.to_annotations(found), numbers[file])
         images, people = images + 1, people + len(found)
         taught.update(zip(("people", "keypoints"), count_scored(found), strict=True))
     failures.stop_if_none(images)

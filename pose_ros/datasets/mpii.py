@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from pose_ros.datasets.lsp import load_mat
 from pose_ros.datasets.numbers import read_numbers
 from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.regions import Region
+from pose_ros.json_file import read_json
 from pose_ros.skeleton import Skeleton
 
 MPII_NAMES = (
@@ -80,10 +80,7 @@ def read_mpii(
 
 
 def _read_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"labels {file}: expected JSON, got {error}") from error
+    content = read_json(file, "labels")
     if not isinstance(content, list) or not all(
         isinstance(entry, dict) and isinstance(entry.get("image"), str) for entry in content
     ):

@@ -14,6 +14,11 @@ from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import States
 from pose_ros.datasets.numbers import check_keypoints
 from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.files import is_file
+
+
+_LONGEST_PATH = 300
+"""Most characters of a path in a message."""
 
 
 class BadEntry(ValueError):
@@ -74,6 +79,12 @@ class Problems:
             warnings.warn(f"{self.name}: bad entries skipped: {count}, the first: {first}", stacklevel=2)
 
 
+def describe_missing(file: Path) -> str:
+    """Describe an image that does not exist, and what to do."""
+    name = str(file) if len(str(file)) <= _LONGEST_PATH else f"{str(file)[:_LONGEST_PATH]}…"
+    return f"expected an image file, got {name}, which does not exist; choose the folder with --images, or images"
+
+
 def make_labels(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatArray, States]:
     """Make keypoints (N, K, 2) and states (N, K) from positions and visibility.
 
@@ -85,8 +96,8 @@ def make_labels(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatAr
     Raises:
         ValueError: If the image does not exist, or a labelled position is not a finite number.
     """
-    if not file.is_file():
-        raise ValueError(f"image: expected an image file, got {file}, which does not exist")
+    if not is_file(file):
+        raise ValueError(f"image: {describe_missing(file)}")
     try:
         check_keypoints(xy, visible, None)
     except ValueError as error:

@@ -17,7 +17,9 @@ from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import DEFAULT_GATES, boxes_around
 from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_scores, read_size
+from pose_ros.datasets.problems import describe_missing
 from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.files import is_file
 from pose_ros.media.sources import read_image
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
 
@@ -72,6 +74,8 @@ class LabelledImage:
             FileNotFoundError: If the file does not exist.
             ValueError: If the file cannot be read, or its size is not that in the labels.
         """
+        if not is_file(self.file):
+            raise FileNotFoundError(f"image {self.id!s:.60}: {describe_missing(self.file)}")
         image = read_image(self.file)
         check_image_size(self.file, self.size_wh, (image.shape[1], image.shape[0]))
         return image
@@ -105,7 +109,7 @@ class DataSet:
             ValueError: If the labels are those of an image before its EXIF rotation.
         """
         for image in self.images:
-            if image.size_wh is None or not image.file.is_file():
+            if image.size_wh is None or not is_file(image.file):
                 continue
             small = cv2.imread(str(image.file), cv2.IMREAD_REDUCED_GRAYSCALE_8)  # fast, and enough to see the sides
             if small is not None and (small.shape[1] - small.shape[0]) * (image.size_wh[0] - image.size_wh[1]) < 0:
@@ -179,7 +183,7 @@ def flat_triples(keypoints: DoubleArray, present: BoolArray) -> DoubleArray:
 
 
 def _find_image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
-    next_to_labels = not entries or (folder / str(entries[0].get("file_name", ""))).is_file()
+    next_to_labels = not entries or is_file(folder / str(entries[0].get("file_name", "")))
     return folder if next_to_labels or not (folder / "images").is_dir() else folder / "images"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from pose_ros.datasets.categories import id_key
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.numbers import are_fractions, read_box, read_numbers
 from pose_ros.evaluation.data import DataSet, flat_triples
+from pose_ros.json_file import read_json
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, map_keypoints
 
@@ -74,11 +74,13 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"results: expected a file, got {file}, which does not exist")
-    try:
-        entries = json.loads(file.read_bytes())
-        keys = [id_key(entry["image_id"]) for entry in entries]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"results {file}: expected a JSON list of people with image_id, got {error!r}") from error
+    entries = read_json(file, "results")
+    if not isinstance(entries, list):
+        raise ValueError(f"results {file}: expected a list of people with image_id, got {type(entries).__name__}")
+    for n, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), (int, float, str)):
+            raise ValueError(f"results {file}, entry {n}: expected a person with image_id, got {entry!r:.60}")
+    keys = [id_key(entry["image_id"]) for entry in entries]
     by_image: dict[str, list[Mapping[str, Any]]] = {id_key(image.id): [] for image in data.images}
     if entries and by_image.keys().isdisjoint(keys):
         raise ValueError(f"results {file}: expected image ids of {data.name}, got other image ids")

@@ -62,7 +62,7 @@ def open_run_inputs(config: TrainingConfig) -> RunInputs:
     validation = ValidationSamples(config.validation, skeleton, network.spec.input)
     counts = f"data: {len(mixture)} training images, {len(validation)} validation images"
     labels = *describe_labels(mixture.data_sets), *describe_labels(validation.data_sets)
-    notes = (weights, counts, *dict.fromkeys(labels), *taught.lines())
+    notes = (weights, counts, *labels, *taught.lines())
     return RunInputs(network, stream, len(mixture), validation, notes)
 
 

@@ -20,6 +20,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "config": "settings",
     "fields": "arrays config_file skeleton",
     "files": "",
+    "json_file": "",
     "protobuf": "",
     "config_file": "files skeleton",
     "once": "",
@@ -33,9 +34,10 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "refinement": "arrays estimator people skeleton",
     "pipeline": "arrays estimator people",
     "media": "arrays config decoder fields files people preprocess skeleton",
-    "datasets": "arrays consensus files media people settings similarity skeleton",
+    "datasets": "arrays consensus files json_file media people settings similarity skeleton",
     "evaluation": (
-        "arrays consensus datasets decoder estimator fields files media people preprocess similarity skeleton"
+        "arrays consensus datasets decoder estimator fields files json_file media people preprocess similarity "
+        "skeleton"
     ),
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields files models network protobuf skeleton",

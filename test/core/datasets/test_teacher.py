@@ -198,7 +198,7 @@ def test_people_are_labelled_with_the_requested_skeleton(
     assert labels["categories"][0]["keypoints"] == list(COCO_17.keypoint_names)
     nose = labels["annotations"][0]["keypoints"][:2]
     np.testing.assert_allclose(nose, make_people().keypoints[0, OPENPOSE_18.index("nose")], atol=0.006)
-    assert [entry["image_id"] for entry in labels["annotations"]] == [1, 1, 2, 2]
+    assert [entry["image_id"] for entry in labels["annotations"]] == [2, 2, 10, 10]
 
 
 def test_a_second_stage_labels_the_crops_of_the_people(
