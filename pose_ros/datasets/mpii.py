@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import FloatArray
+from pose_ros.arrays import DoubleArray
 from pose_ros.datasets.images import HEAD_BOX, AnnotatedImage, fill_report
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import boxes_around, map_labels
@@ -118,7 +118,7 @@ def _annotated_image(
     file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, ignore_others: bool
 ) -> AnnotatedImage:
     shape = len(people), len(MPII_NAMES)
-    joints: FloatArray = np.array([person["joints"] for person in people], np.float32).reshape(*shape, 2)
+    joints: DoubleArray = np.array([person["joints"] for person in people], np.float64).reshape(*shape, 2)
     visible = read_numbers([person["joints_vis"] for person in people], f"image {file.name}: joints_vis", shape) > 0
     keypoints, states = make_labels(file, joints, visible)
     labelled = visible.any(axis=1)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import BoolArray, FloatArray
+from pose_ros.arrays import AnyArray, BoolArray, FloatArray
+from pose_ros.datasets.file_errors import to_line
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import States
 from pose_ros.datasets.numbers import check_keypoints
@@ -57,7 +58,7 @@ class Problems:
             self.add(f"entry: expected the key {error.args[0]!r}, got an entry without this key")
             return None
         except (ValueError, TypeError, OverflowError) as error:
-            self.add(str(error.args[0]) if error.args else repr(error))
+            self.add(to_line(error))
             return None
 
     def read_all(self, read: Callable[..., Any], entries: Iterable[Sequence[Any]]) -> list[Any]:
@@ -85,7 +86,7 @@ def describe_missing(file: Path) -> str:
     return f"expected an image file, got {name}, which does not exist; choose the folder with --images, or images"
 
 
-def make_labels(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatArray, States]:
+def make_labels(file: Path, xy: AnyArray, visible: BoolArray) -> tuple[FloatArray, States]:
     """Make keypoints (N, K, 2) and states (N, K) from positions and visibility.
 
     Args:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import add_extra_labels, read_extra
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture, read_negatives
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import Gates
@@ -99,9 +100,10 @@ def open_data_set(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -
     """
     if config.format == "synthetic":
         return SyntheticImages(skeleton, config.first or _SYNTHETIC_IMAGES)
-    report = LabelReport(config.labels or config.images)
-    images = _select_images(_read_images(config, skeleton, root, report), config, root)
     name = config.labels or config.images
+    report = LabelReport(name)
+    with name_file(name):
+        images = _select_images(_read_images(config, skeleton, root, report), config, root)
     if not images:
         raise ValueError(f"data {name}: expected images, got none; check 'first', 'subset' and 'people'")
     if config.extra:

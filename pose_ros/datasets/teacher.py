@@ -17,6 +17,7 @@ import numpy as np
 
 from pose_ros.consensus import Views, consensus
 from pose_ros.datasets.categories import list_keypoints
+from pose_ros.datasets.file_errors import to_line
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
 from pose_ros.json_file import parse_json
@@ -88,8 +89,9 @@ def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict
             people[names[annotation["image_id"]]].append(annotation)
         ids = {name: int(number) for number, name in names.items()}
         return skeleton, sizes, ids, {name: _to_people(found, len(skeleton)) for name, found in people.items()}
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"labels {path}: expected a COCO file with keypoint_scores, got {error!r}") from error
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {to_line(error)}"
+        raise ValueError(f"labels {path}: expected a COCO file with keypoint_scores, got {reason}") from error
 
 
 def _to_people(annotations: Sequence[dict[str, Any]], count: int) -> People:

@@ -13,6 +13,7 @@ import numpy as np
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, Image
 from pose_ros.datasets.categories import collect_people
 from pose_ros.datasets.coco import load_coco, read_file_name
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import DEFAULT_GATES, boxes_around
@@ -147,14 +148,16 @@ def read_coco(labels: Path, images: Path | None = None, categories: Sequence[str
         ValueError: If the file is not a keypoint file, if a number is not finite or has the wrong sign or size, or if
             the file has people but none with keypoints.
     """
+    with name_file(labels):
+        return _read_all(labels, images, categories)
+
+
+def _read_all(labels: Path, images: Path | None, categories: Sequence[str]) -> DataSet:
     content, report = load_coco(labels), LabelReport(str(labels))
     people = collect_people(content, categories, report)
     skeleton = skeleton_of(people.keypoint_names or COCO_17.keypoint_names)
     folder = images or _find_image_folder(labels.parent, content["images"])
-    try:
-        read = [_to_labelled_image(entry, people.in_image(entry), folder, len(skeleton)) for entry in content["images"]]
-    except ValueError as error:
-        raise ValueError(f"labels {labels}: {error}") from error
+    read = [_to_labelled_image(entry, people.in_image(entry), folder, len(skeleton)) for entry in content["images"]]
     try:
         read.sort(key=lambda image: image.id)
     except TypeError as error:

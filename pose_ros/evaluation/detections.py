@@ -11,6 +11,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
 from pose_ros.datasets.categories import id_key
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.numbers import are_fractions, read_box, read_numbers
 from pose_ros.evaluation.data import DataSet, flat_triples
@@ -74,6 +75,11 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"results: expected a file, got {file}, which does not exist")
+    with name_file(file, "results"):
+        return _read_all(file, data)
+
+
+def _read_all(file: Path, data: DataSet) -> list[Detections]:
     entries = read_json(file, "results")
     if not isinstance(entries, list):
         raise ValueError(f"results {file}: expected a list of people with image_id, got {type(entries).__name__}")
