@@ -142,13 +142,12 @@ def export(network: PoseNetwork, target: str | Path, options: ExportOptions | No
         model = _check_file(described, deployed.spec, options)
         runs = bfloat16.write_stand_in(described, described.with_name("runs.onnx")) if options.bf16 else described
         check = partial(export_check.compare, runs, deployed, reference, options.batch, options.precision)
-        notes: list[str] = []
-        shapes, differences = check(size_wh, notes.append)
+        shapes, differences = check(size_wh)
         if options.dynamic:
             check(_other_size(size_wh, network.spec))
         if options.compact:
             _check_weights(described, network)
-    operators, remarks = tensorrt_operators.count_operators(model), (*notes, *tensorrt_operators.list_remarks(model))
+    operators, remarks = tensorrt_operators.count_operators(model), tuple(tensorrt_operators.list_remarks(model))
     seconds = time.perf_counter() - start
     return ExportReport(target, deployed.spec, size_wh, shapes, differences, operators, remarks, seconds)
 

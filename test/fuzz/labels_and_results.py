@@ -1,4 +1,4 @@
-"""Fuzz the readers of labels and results: ``python test/fuzz/label_files.py 100000``.
+"""Fuzz the readers of labels and results: ``python test/fuzz/labels_and_results.py 100000``.
 
 Files of every format are changed at random. A reader may return a result, or raise one error of one line that names the
 file once.
