@@ -15,6 +15,7 @@ from pose_ros.settings import CheckedSettings, setting
 LARGEST_SIDE = 8192
 """Largest side of a network input, px."""
 
+
 @dataclass(frozen=True)
 class PreprocessConfig(CheckedSettings):
     """Resizing of images to the network input."""
@@ -33,7 +34,9 @@ class PreprocessConfig(CheckedSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if 0 < self.max_long_side < 32:
-            raise ValueError(f"PreprocessConfig.max_long_side: expected 0 or 32 to {LARGEST_SIDE}, got {self.max_long_side}")
+            raise ValueError(
+                f"PreprocessConfig.max_long_side: expected 0 or 32 to {LARGEST_SIDE}, got {self.max_long_side}"
+            )
 
     @property
     def long_side(self) -> int:

@@ -312,5 +312,6 @@ def _indices(limbs: Sequence[Any], names: Sequence[str], name: str) -> list[list
     for limb in limbs:
         for end in limb:
             if isinstance(end, str) and end not in names:
-                raise ValueError(f"{name}: expected keypoints of this skeleton ({', '.join(names)}), got {str(end)!r:.80}")
+                known = ", ".join(map(str, names))
+                raise ValueError(f"{name}: expected keypoints of this skeleton ({known}), got {str(end)!r:.80}")
     return [[list(names).index(end) if isinstance(end, str) else end for end in limb] for limb in limbs]

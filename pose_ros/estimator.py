@@ -152,7 +152,8 @@ class PoseEstimator:
         self._decode = make_decoder(self.spec, self.grouping, config)
         names = fields_to_read(self.spec, self.grouping, config)
         front = _check_front(self.spec, self.runner, config) if "peaks" in names else None
-        for text in overruled_settings(self.spec, self.grouping, replace(self.config, decoder=config), front):
+        settings, batch = replace(self.config, decoder=config), self.runner.inputs[0].shape[0]
+        for text in overruled_settings(self.spec, self.grouping, settings, front, batch):
             self.notify(text)
         self._output_names = {head.tensor for head in self.spec.heads if head.field in names}
 

@@ -27,7 +27,7 @@ READERS = {
 
 
 def overruled_settings(
-    spec: ModelSpec, grouping: str, config: EstimatorConfig, front_peaks: int | None = None
+    spec: ModelSpec, grouping: str, config: EstimatorConfig, front_peaks: int | None = None, batch: int | None = None
 ) -> Iterator[str]:
     """Describe settings without effect, one line of text each. A setting at its default is no request.
 
@@ -36,7 +36,13 @@ def overruled_settings(
         grouping: Grouping of the model.
         config: Settings of all stages.
         front_peaks: Peaks of the decode front that is used. None = no front.
+        batch: Batch size of a network of fixed batch. None = any.
     """
+    if batch is not None and config.runtime.max_batch > batch:
+        yield (
+            f"runtime.max_batch: {config.runtime.max_batch} has no effect, because model {spec.name} takes {batch} "
+            "image per run; export it without --batch"
+        )
     yield from _overruled_sizes(spec, config.preprocess)
     yield from _overruled_by_grouping(spec, grouping, config.decoder)
     yield from _overruled_limits(grouping, config.decoder, front_peaks)

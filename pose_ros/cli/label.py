@@ -79,7 +79,7 @@ def label(
     for file, size_wh, found in track(results, "labelling", total=len(files)):
         labels.add(file.name, size_wh, teacher.to_annotations(found), numbers[file])
         images, people = images + 1, people + len(found)
-        taught.update(zip(("people", "keypoints"), count_scored(found), strict=True))
+        taught.update(count_scored(found))
     failures.stop_if_none(images)
     labels.close()
     typer.echo(f"{output}: {people} people in {images} images")

@@ -98,6 +98,13 @@ def make_configs(
     return EstimatorConfig(built.preprocess, built.runtime, built.decoder), built.overlay
 
 
+def first_given_option(context: typer.Context, names: Sequence[str]) -> str:
+    """Return the first of these options that is on the command line, or an empty string."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return f"--{given[0].replace('_', '-')}" if given else ""
+
+
 @dataclass(frozen=True)
 class _Settings(EstimatorConfig):
     """All settings that ``--set`` can change."""

@@ -83,8 +83,11 @@ class Display:
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
         """Print the scores of a validation. AP is in percent, as in ``pose_ros evaluate``."""
-        texts = (f"{name} {value:.1f} %" if name.startswith("AP") else f"{name} {value:.4g}" for name, value in scores.items())
-        self.notify(f"validation, step {step}: " + "  ".join(texts))
+        texts = [
+            f"{name} {value:.1f} %" if name.startswith("AP") else f"{name} {value:.4g}"
+            for name, value in scores.items()
+        ]
+        self.notify(f"validation, step {step}: {'  '.join(texts)}")
 
     def notify(self, text: str) -> None:
         """Print a line above the bar."""

@@ -17,7 +17,6 @@ from pose_ros.datasets.numbers import check_keypoints
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.files import is_file
 
-
 _LONGEST_PATH = 300
 """Most characters of a path in a message."""
 

@@ -58,16 +58,16 @@ def count_taught(mixture: Mixture, skeleton: Skeleton) -> Taught:
     return Taught(people, keypoints, len(with_files) < len(used), names)
 
 
-def count_scored(people: People, gates: Gates = DEFAULT_GATES) -> tuple[int, int]:
-    """Count the people of a network whose scores teach, and their taught keypoints."""
+def count_scored(people: People, gates: Gates = DEFAULT_GATES) -> dict[str, int]:
+    """Count the ``people`` of a network whose scores teach, and their taught ``keypoints``."""
     states = gates.states_of(people.scores)
     counts = [int((person == LABELLED).sum()) for person in states if gates.is_person(person)]
-    return len(counts), sum(counts)
+    return {"people": len(counts), "keypoints": sum(counts)}
 
 
 def count_labels(images: Sequence[AnnotatedImage], skeleton: Skeleton) -> tuple[int, Counter[str]]:
     """Count the people with labelled keypoints, and the labelled keypoints by name."""
-    people, keypoints = 0, Counter({name: 0 for name in skeleton.keypoint_names})
+    people, keypoints = 0, Counter(dict.fromkeys(skeleton.keypoint_names, 0))
     for image in images:
         labelled = image.states == LABELLED
         people += int(labelled.any(axis=1).sum())

@@ -161,7 +161,9 @@ def _list_part(roots: Sequence[Path], part: str, file: Path) -> list[Path]:
             return images_in(path)
         if path.suffix == ".txt" and is_file(path):
             return [_find_listed(line.strip(), roots, path) for line in _read_lines(path) if line.strip()]
-    raise ValueError(f"labels {file}: expected a folder or a .txt list of images, got {places[0]}, which does not exist")
+    raise ValueError(
+        f"labels {file}: expected a folder or a .txt list of images, got {places[0]}, which does not exist"
+    )
 
 
 def _find_listed(name: str, roots: Sequence[Path], text_file: Path) -> Path:

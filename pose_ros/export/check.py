@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,8 +105,7 @@ def compare(
     """
     images = noise_image(deployed, size_wh, batch or 2)
     with OnnxRunner(path, RuntimeConfig()) as runner:
-        run = partial(_run, runner, deployed)
-        outputs = run(images)
+        outputs = runner.run({deployed.spec.input.tensor: images})
         if read_spec(path, runner.metadata) != deployed.spec:
             raise ValueError(
                 f"export: expected the description of {deployed.spec.name} in the file, got a different one"
@@ -121,7 +119,7 @@ def compare(
             if precision != "fp16":
                 raise
             images = picture(deployed, size_wh, batch or 2)
-            outputs = run(images)
+            outputs = runner.run({deployed.spec.input.tensor: images})
             differences = _picture_differences(fields, outputs, reference.run_on_array(images))
     if deployed.front is not None:
         differences |= _front_differences(deployed, outputs)
@@ -161,10 +159,6 @@ def _field_differences(
             times, other = ROUNDINGS, copy.deepcopy(reference).double().run_on_array(images.astype(np.float64))
         limits = {name: max(limits[name], times * _max_difference(expected[name], other[name])) for name in names}
     return {name: _check_difference(name, outputs[name], expected[name], limits[name]) for name in names}
-
-
-def _run(runner: OnnxRunner, deployed: DeployedNetwork, images: AnyArray) -> dict[str, AnyArray]:
-    return runner.run({deployed.spec.input.tensor: images})
 
 
 def _picture_differences(

@@ -36,8 +36,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "media": "arrays config decoder fields files people preprocess skeleton",
     "datasets": "arrays consensus files json_file media people settings similarity skeleton",
     "evaluation": (
-        "arrays consensus datasets decoder estimator fields files json_file media people preprocess similarity "
-        "skeleton"
+        "arrays consensus datasets decoder estimator fields files json_file media people preprocess similarity skeleton"
     ),
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields files models network protobuf skeleton",

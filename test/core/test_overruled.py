@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ class PairNetwork(Runner):
         TensorSpec("heatmaps", (None, 2, None, None), np.dtype(np.float32)),
         TensorSpec("pafs", (None, 2, None, None), np.dtype(np.float32)),
     )
-    metadata: dict[str, str] = {}
+    metadata: ClassVar[dict[str, str]] = {}
 
     def _run(self, feeds, names) -> dict[str, np.ndarray]:
         heatmaps, pafs = np.zeros((1, 2, 64, 64), np.float32), np.zeros((1, 2, 64, 64), np.float32)
@@ -76,15 +77,14 @@ def test_a_crowd_is_found_by_raising_one_limit(settings: dict[str, int], people:
     estimator = PoseEstimator(PairNetwork(), spec, config, notify=texts.append)
     found = [len(estimator.estimate(np.zeros((512, 512, 3), np.uint8))) for _ in range(2)]
     assert found == [min(people, 156)] * 2
-    assert [text for text in texts if "max_people" in text] == (
-        ["decoder.max_people: at most 100 people are returned, and an image has as many; raise it"] if not settings else []
-    )
+    cut = "decoder.max_people: at most 100 people are returned, and an image has as many; raise it"
+    assert [text for text in texts if "max_people" in text] == ([] if settings else [cut])
 
 
 @pytest.mark.parametrize(
     ("preprocess", "text"),
     [
-        ({"short_side": 656}, "preprocess.short_side: 656 px has no effect, because the input of model fixed is always"),
+        ({"short_side": 656}, "preprocess.short_side: 656 px has no effect, because the input of model fixed is"),
         ({"max_long_side": 128}, "preprocess.max_long_side: 128 px has no effect"),
         ({"short_side": 160, "max_long_side": 1312}, ""),
         ({}, ""),
@@ -110,6 +110,11 @@ def test_a_model_of_fixed_size_overrules_sizes(preprocess: dict[str, int], text:
 def test_a_grouping_overrules_settings_of_others(grouping, settings, front, text) -> None:
     said = describe(EstimatorConfig(decoder=DecoderConfig(**settings)), grouping=grouping, front=front)
     assert re.match(text, said) and bool(said) == bool(text)
+
+
+def test_a_model_of_fixed_batch_overrules_max_batch() -> None:
+    (said,) = overruled_settings(FIXED, "paf", EstimatorConfig(runtime=RuntimeConfig(max_batch=4)), batch=1)
+    assert said.startswith("runtime.max_batch: 4 has no effect, because model fixed takes 1 image per run")
 
 
 def test_the_cut_of_an_image_is_said_once() -> None:
