@@ -106,7 +106,7 @@ class _Run(ExitStack):
         if self.world.first:
             self.watchers.append(self.enter_context(closing(LogFiles(self.config.output, self.step))))
             write_config(self.config, self.config.output / "config.yaml")
-        for note in self.inputs.notes:
+        for note in dict.fromkeys(self.inputs.notes):  # training and validation may read one file
             self.notify(note)
 
     def train(self, stop: StopSignal) -> int:
