@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose_ros.cli import options
-from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs
+from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs, refuse_twice
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -83,6 +83,7 @@ def evaluate(
         labelled.check_rotation()
         name, evaluations = results.stem, _evaluate_results(results, labelled)
     else:
+        refuse_twice(settings, {"preprocess.short_side": sides or None})
         config, _ = make_configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
         preferred = groupings[0] if groupings else None
         estimator = load_estimator(file, spec=spec, runtime=runtime, grouping=preferred, config=config)

@@ -88,7 +88,7 @@ def export(
     pose_ros export model.onnx -o model_int8.onnx --int8 --calibrate images
     """
     is_onnx = checkpoint is not None and checkpoint.suffix.lower() == ".onnx"
-    _check_options(context, is_onnx, int8)
+    _check_options(context, is_onnx, int8, front)
     quantise_options = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
     precision_options = precision.PrecisionOptions(half, bf16, int8, calibrate, report, images, quantise_options)
     precision_options.check()
@@ -114,6 +114,9 @@ def export(
     )
     with _status("loading the network"):
         model = _load_network(checkpoint, network, random)
+    if size is not None and dynamic:
+        short = model.spec.input.short_side
+        typer.echo(f"note: with --dynamic, --size is the size of the check. The short side of images is {short} px")
     target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
     check_paths(inputs, [("--output", target)])
     _write_model(model, target, options, precision_options, failures)
@@ -136,8 +139,10 @@ def _status(text: str) -> AbstractContextManager[object]:
     return Console(stderr=True).status(text)
 
 
-def _check_options(context: typer.Context, is_onnx: bool, int8: bool) -> None:
+def _check_options(context: typer.Context, is_onnx: bool, int8: bool, front: bool) -> None:
     """Raise ValueError for options that would have no effect."""
+    if not front and (unused := first_given_option(context, ("max_peaks",))):
+        raise ValueError(f"{unused}: expected --front as well, got none")
     if not int8 and (unused := first_given_option(context, INT8_OPTIONS)):
         raise ValueError(f"{unused}: expected --int8 as well, got none")
     if is_onnx and not int8:

@@ -60,6 +60,7 @@ def label(
 
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
+    options.refuse_twice(settings, {"preprocess.short_side": short_side})
     config, _ = options.make_configs(settings, threads, None, False, False)
     check_paths([folder, *(model or ()), spec, refine], [("--output", output)])
     models: list[Path | None] = [*model] if model else [None]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pose_ros.cli.options import refuse_twice
+
 if TYPE_CHECKING:
     from pose_ros.training.log import RunStatus
 
@@ -39,6 +41,7 @@ def train(
     from pose_ros.training.config import load_config
     from pose_ros.training.trainer import Trainer
 
+    refuse_twice(settings, {"output": output, "steps": steps})
     assignments = list(settings or ())
     if output is not None:
         assignments.append(f"output={output.resolve()}")
