@@ -66,6 +66,7 @@ def evaluate(
 
     pose_ros evaluate --results people.json --data person_keypoints_val.json
     """
+    from pose_ros.datasets.sets import read_image_list
     from pose_ros.evaluation.data_sets import read_data
 
     _check_packages(output is not None)
@@ -75,7 +76,7 @@ def evaluate(
     whole = read_data(data, images, format, category or ())
     for line in whole.report.lines() if whole.report is not None else ():
         typer.echo(line, err=True)
-    labelled = whole.select(first, _read_names(image_list))
+    labelled = whole.select(first, read_image_list(image_list, "--image-list") if image_list else ())
     sides = short_side or []
     if results is not None:
         views = {"a model": file, "--grouping": groupings, "--flip": flip, "--short-side": sides, "--spec": spec}
@@ -121,11 +122,6 @@ def _model_and_groupings(arguments: Sequence[str], first: Sequence[str]) -> tupl
     if len(models) > 1:
         raise ValueError(f"MODEL: expected one, got {', '.join(map(str, models))}")
     return (models[0] if models else None), list(dict.fromkeys([*first, *others]))
-
-
-def _read_names(image_list: Path | None) -> frozenset[str]:
-    lines = image_list.read_text(encoding="utf-8", errors="replace").splitlines() if image_list else ()
-    return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 
 def _refuse_settings(settings: Mapping[str, object]) -> None:

@@ -106,6 +106,14 @@ def test_folders_of_roboflow_and_other_machines_are_found(tmp_path: Path, conten
     assert [image.file.name for image in open_labels(file, "yolo").images] == ["a.jpg", "b.jpg"]
 
 
+def test_a_list_of_images_is_read_or_missed_by_name(tmp_path: Path) -> None:
+    labels = write_coco(tmp_path, [make_annotation()])
+    (tmp_path / "names.txt").write_bytes(b"\xff\xfe\n sub/a.jpg \n")
+    assert len(open_data_set(DataConfig(labels=str(labels), subset=str(tmp_path / "names.txt")), COCO_17)) == 1
+    with pytest.raises(FileNotFoundError, match=r"subset: expected a text file with image names, got .*none\.txt"):
+        open_data_set(DataConfig(labels=str(labels), subset=str(tmp_path / "none.txt")), COCO_17)
+
+
 def test_a_class_that_is_not_listed_is_reported(tmp_path: Path) -> None:
     file = write_yolo(tmp_path)
     text = file.parent / "labels" / "train" / "a.txt"
