@@ -15,7 +15,7 @@ from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.numbers import are_fractions, read_box, read_numbers
 from pose_ros.evaluation.data import DataSet, flat_triples
-from pose_ros.json_file import read_json
+from pose_ros.json_file import parse_json
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, map_keypoints
 
@@ -80,12 +80,7 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
 
 
 def _read_all(file: Path, data: DataSet) -> list[Detections]:
-    entries = read_json(file, "results")
-    if not isinstance(entries, list):
-        raise ValueError(f"results {file}: expected a list of people with image_id, got {type(entries).__name__}")
-    for n, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), (int, float, str)):
-            raise ValueError(f"results {file}, entry {n}: expected a person with image_id, got {entry!r:.60}")
+    entries = _read_entries(file)
     keys = [id_key(entry["image_id"]) for entry in entries]
     by_image: dict[str, list[Mapping[str, Any]]] = {id_key(image.id): [] for image in data.images}
     if entries and by_image.keys().isdisjoint(keys):
@@ -97,6 +92,20 @@ def _read_all(file: Path, data: DataSet) -> list[Detections]:
             by_image[key].append(_read_result(entry, count, where))
     _check_unit([entry for people in by_image.values() for entry in people], f"results {file}")
     return [_parse_people(by_image[id_key(image.id)], count) for image in data.images]
+
+
+def _read_entries(file: Path) -> list[Mapping[str, Any]]:
+    expected = f"results {file}: expected a JSON list of people with image_id"
+    try:
+        entries = parse_json(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{expected}, got {error}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{expected}, got {type(entries).__name__}")
+    for n, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), (int, float, str)):
+            raise ValueError(f"{expected}, got {entry!r:.60} as entry {n}")
+    return entries
 
 
 def coco_entries(data: DataSet, detections: Sequence[Detections]) -> list[dict[str, Any]]:
