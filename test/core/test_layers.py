@@ -48,7 +48,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "live": "",
     "cli": (
         "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
-        "media models network people pipeline preprocess ros runtime skeleton training"
+        "media models network once people pipeline preprocess ros runtime skeleton training"
     ),
     "ros": "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton",
 }
