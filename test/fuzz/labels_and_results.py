@@ -36,6 +36,8 @@ from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
 LONGEST = 1500
 """Most characters of a message."""
+LARGEST = 10**100
+"""Largest whole number that is scaled."""
 HOSTILE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 0.5, -0.0, 1e-320, 1e6, 1e300, 10**30, 10**400, float("nan"), float("inf")),
     *("", "person", "nose", "\n", "\x00", "../../etc/passwd", "1", "1.0", "x" * 5000, "é", "9" * 400),
@@ -190,7 +192,7 @@ def _change_node(root: Any, rng: random.Random) -> Any:
         parent[key] = {str(parent[key])[:20]: parent[key]} if rng.random() < 0.5 else [parent[key]]
     elif isinstance(parent, dict):
         parent[rng.choice(KEYS)] = copy.deepcopy(rng.choice(HOSTILE))
-    elif isinstance(parent[key], (int, float)) and not isinstance(parent[key], bool):
+    elif isinstance(parent[key], float) or (type(parent[key]) is int and abs(parent[key]) < LARGEST):
         parent[key] = parent[key] * rng.choice((-1, 0.01, 100, 1e9, math.pi))
     return root
 
