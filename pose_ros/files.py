@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -201,6 +202,16 @@ def is_stream(path: Path) -> bool:
     """Whether a path is a pipe, a device or the output of this process, which cannot be replaced by a file."""
     own_outputs = ("/dev/std", "/dev/fd/", "/proc/")
     return str(path.absolute()).startswith(own_outputs) or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file. A name that the file system cannot have is the name of no file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.EINVAL):
+            raise
+        return False
 
 
 def user_cache(name: str = "") -> Path:

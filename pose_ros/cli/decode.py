@@ -82,7 +82,6 @@ def _read_fields(path: Path, spec: ModelSpec) -> Fields:
         ValueError: If the file is not an .npz of plain arrays, or no array has the name of a field or of an output.
     """
     import dataclasses
-    import zipfile
 
     import numpy as np
 
@@ -91,7 +90,7 @@ def _read_fields(path: Path, spec: ModelSpec) -> Fields:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except Exception as error:  # NumPy, zipfile and zlib raise many types of errors for a damaged file
         raise ValueError(f"{path}: expected an .npz of plain arrays, got: {error}") from error
     known = [field.name for field in dataclasses.fields(Fields)]
     if spec.heads and all(getattr(arrays.get(head.tensor), "ndim", 0) == OUTPUT_NDIM for head in spec.heads):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,7 +55,14 @@ Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results
 def load_estimator(
     model: Path | None, *, spec: Path | None, runtime: str, grouping: str | None, config: EstimatorConfig
 ) -> PoseEstimator:
-    """Load a model. Shows a progress bar while an engine is built."""
+    """Load a model. Shows a progress bar while an engine is built.
+
+    Raises:
+        ValueError: If ``runtime`` is another one than the settings name.
+    """
+    backend = config.runtime.backend
+    if "auto" not in (runtime, backend) and runtime != backend:
+        raise ValueError(f"--runtime: expected the runtime once, got {runtime} and runtime.backend={backend}")
     from pose_ros.cli.progress import BuildBar
     from pose_ros.estimator import PoseEstimator
 
@@ -84,10 +91,12 @@ def make_configs(
 
     Raises:
         TypeError: If a value has the wrong type.
-        ValueError: If a setting does not exist, or its value is out of range.
+        ValueError: If a setting does not exist, its value is out of range, or it is given twice.
     """
     from pose_ros.config_file import build_config, merge_assignments
 
+    shortcuts = {"runtime.threads": threads, "preprocess.short_side": short_side, "overlay.boxes": boxes or None}
+    refuse_twice(settings, {**shortcuts, "overlay.ids": ids or None})
     given = {"runtime": {"threads": threads}, "preprocess": {"short_side": short_side}}
     options = {
         stage: {name: value for name, value in each.items() if value is not None} for stage, each in given.items()
@@ -96,6 +105,27 @@ def make_configs(
         _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
     )
     return EstimatorConfig(built.preprocess, built.runtime, built.decoder), built.overlay
+
+
+def refuse_twice(settings: Sequence[str] | None, options: Mapping[str, object]) -> None:
+    """Raise ValueError for a setting that both ``--set`` and an option give.
+
+    Args:
+        settings: Texts ``name=value`` of ``--set``.
+        options: Value of the option for each setting. None = not given.
+    """
+    names = {text.partition("=")[0].strip() for text in settings or ()}
+    for name, value in options.items():
+        if value is not None and name in names:
+            option = f"--{name.rpartition('.')[2].replace('_', '-')}"
+            raise ValueError(f"--set {name}: expected the setting once, got {option} as well; remove one of them")
+
+
+def first_given_option(context: typer.Context, names: Sequence[str]) -> str:
+    """Return the first of these options that is on the command line, or an empty string."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return f"--{given[0].replace('_', '-')}" if given else ""
 
 
 @dataclass(frozen=True)

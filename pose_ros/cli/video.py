@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,9 +17,11 @@ from pose_ros.cli import options
 if TYPE_CHECKING:
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.estimator import Estimate
-    from pose_ros.media.sources import Source
+    from pose_ros.media.sources import Source, Video
     from pose_ros.pipeline import PosePipeline
 
+COMPLETE_SHARE = 0.95
+"""Share of its frames and of its duration at which a source counts as complete."""
 VideoOutput = Annotated[
     Path | None,
     typer.Option(
@@ -58,7 +61,7 @@ def video(
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.results import check_image_ids
-    from pose_ros.media.sources import ImageFiles, open_source
+    from pose_ros.media.sources import ImageFiles, Video, open_source
     from pose_ros.media.video_file import check_video_name
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
@@ -77,10 +80,10 @@ def video(
     with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append) as outputs:
         run = _process(frames, max_frames, PosePipeline(estimator), outputs)
         failures.stop_if_none(run.frames)
-    if frames.count is not None and max_frames is None and run.frames + len(failures) < frames.count:
-        typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)
     typer.echo(f"{source}: {run}")
     failures.finish()
+    if isinstance(frames, Video):
+        _check_complete(frames, max_frames, run)
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Run:
     network_ms: list[float] = field(default_factory=list)
     estimate_ms: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    last_ns: int = 0
 
     @property
     def frames(self) -> int:
@@ -112,6 +116,22 @@ class Run:
         )
 
 
+def _check_complete(video: Video, max_frames: int | None, run: Run) -> None:
+    """Check that a video was read to its end, or to the requested frame.
+
+    A file may count a few frames too many, or estimate the count from its duration. So the time counts, too.
+
+    Raises:
+        ValueError: If the rest of the video cannot be decoded.
+    """
+    wanted = min(video.count or 0, max_frames or sys.maxsize)
+    end_ns = (COMPLETE_SHARE * wanted - 1) / video.rate_hz * 1e9
+    if run.frames < wanted:
+        typer.secho(f"{video.path}: {run.frames} of {wanted} frames could be read", fg="yellow", err=True)
+    if run.frames < COMPLETE_SHARE * wanted and run.last_ns < end_ns:
+        raise ValueError(f"video {video.path}: expected {wanted} frames, got {run.frames} that can be decoded")
+
+
 def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, outputs: ResultFiles) -> Run:
     """Estimate and write every frame, with a progress bar."""
     from rich.console import Console
@@ -128,6 +148,7 @@ def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, out
             estimate = pipeline.process(CameraImage(frame.image_bgr, stamp_ns=frame.stamp_ns))
             outputs.write(frame, estimate.people)
             run.add(estimate)
+            run.last_ns = frame.stamp_ns
             run.seconds = time.perf_counter() - start
             progress.update(task, advance=1, rate=f"{run.frames / run.seconds:.1f} frames/s")
     return run

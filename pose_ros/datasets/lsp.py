@@ -98,8 +98,8 @@ def _read_npz(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
         with np.load(file) as data:
             order = data["order"].tolist() if "order" in data else LSP_NAMES
             return data["names"].tolist(), data["joints"].astype(np.float32), order
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"labels {file}: expected a .npz file with names and joints, got {error}") from error
+    except Exception as error:  # NumPy and zipfile raise many types of errors for a damaged file
+        raise ValueError(f"labels {file}: expected a .npz file with names and joints, got {error!r}") from error
 
 
 def _read_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:

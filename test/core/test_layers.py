@@ -23,37 +23,40 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "file_kind": "",
     "protobuf": "",
     "config_file": "files skeleton",
-    "preprocess": "arrays config fields",
+    "preprocess": "arrays config fields once",
     "decoder": "arrays config fields people similarity skeleton",
     "runtime": "arrays config fields file_kind files protobuf texts",
     "models": "config_file fields file_kind files",
-    "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
+    "estimator": "arrays config decoder fields models once overruled people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
     "depth": "arrays config decoder people skeleton",
     "pipeline": "arrays estimator people",
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts",
-    "datasets": "arrays consensus files media people settings similarity skeleton",
+    "datasets": "arrays consensus files json_file media people settings similarity skeleton",
     "evaluation": (
-        "arrays consensus datasets decoder estimator fields files media people preprocess similarity skeleton"
+        "arrays consensus datasets decoder estimator fields files json_file media people preprocess similarity skeleton"
     ),
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields file_kind files network protobuf skeleton",
     "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
     "training": (
-        "arrays checkpoint config_file datasets decoder evaluation export fields files media models network people "
-        "settings skeleton"
+        "arrays checkpoint config config_file datasets decoder evaluation export fields files media models network "
+        "people preprocess settings skeleton"
     ),
     "live": "texts",
     "__main__": "cli",
     "cli": (
         "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
-        "media models network people pipeline preprocess ros runtime skeleton texts training"
+        "media models network once people pipeline preprocess ros runtime skeleton texts training"
     ),
     "ros": (
         "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton texts"
     ),
     "texts": "",
+    "json_file": "",
+    "once": "",
+    "overruled": "config decoder fields",
 }
 """The whole rule: an arrow that is not here is forbidden. A test fails if an arrow here is no longer used."""
 ALLOWED_FILES = {"runtime/torch.py": "checkpoint network"}

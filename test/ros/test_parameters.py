@@ -72,7 +72,7 @@ def test_values_reach_their_stage(graph: Any) -> None:
     ("name", "value", "error"),
     [
         pytest.param("decoder.score_threshold", 1.5, r"expected float \(0.0 to 1.0\)", id="high"),
-        pytest.param("decoder.max_people", 0, r"decoder.max_people: expected int \(1 to 1000\)", id="low"),
+        pytest.param("decoder.max_people", -1, r"decoder.max_people: expected int \(0 to 1000\)", id="low"),
         pytest.param("model", 83, "expected str, .*: put it in quotes", id="number for a text"),
         pytest.param("lazy", True, "lazy: expected str .*: put it in quotes", id="yes for a text"),
         pytest.param("cameras", [True, False], r"cameras\[0\]: expected text, got bool True", id="on and off"),
@@ -194,7 +194,7 @@ def test_live_parameters_change_together(settings: Any) -> None:
     ("values", "reason"),
     [
         pytest.param({"max_rate": 5.0, "decoder__dark_kernel": 4}, "expected an odd number", id="even kernel"),
-        pytest.param({"max_rate": 5.0, "decoder__max_people": 0}, "decoder.max_people", id="out of range"),
+        pytest.param({"max_rate": 5.0, "decoder__max_people": -1}, "decoder.max_people", id="out of range"),
         pytest.param({"max_rate": 5.0, "lazy": "always"}, "one of drop, keep, never, off, got 'always'", id="choice"),
         pytest.param({"max_rate": 5.0, "overlay__boxes": 1}, "expected 'Type.BOOL'", id="type"),
         pytest.param({"max_rate": 5.0, "decoder__max_people": 13}, "the model rejects 13", id="rejected by the model"),

@@ -112,7 +112,7 @@ def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_stops_an_idle_node_cleanly(start: Start, toy_model: Path, number: int) -> None:
     process = start(str(PROGRAM), "--ros-args", "-p", f"model:={toy_model}")
-    wait_for_log(process, "ready")
+    wait_for_log(process, "inactive -> active")
     process.send_signal(number)
     assert wait_for_exit(process) == (0, "")
 
@@ -202,7 +202,7 @@ def test_a_managed_process_survives_failing_models_and_invalid_requests(start: S
     [
         pytest.param(["-p", "model:=missing.onnx"], "missing.onnx, which does not exist", id="no model"),
         pytest.param(["-p", f"model:={__file__}"], "expected a readable ONNX network", id="not a model"),
-        pytest.param(["-p", "decoder.max_people:=-1"], "decoder.max_people: expected int (1 to 1000)", id="bad value"),
+        pytest.param(["-p", "decoder.max_people:=-1"], "decoder.max_people: expected int (0 to 1000)", id="bad value"),
         pytest.param(["-p", "runtime.backend:=abacus"], "got 'abacus'", id="bad choice"),
         pytest.param(["--params-file", "missing.yaml"], "missing.yaml", id="no parameter file"),
         pytest.param(["--remap", "nonsense"], "nonsense", id="bad remapping"),

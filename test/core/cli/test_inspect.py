@@ -98,6 +98,13 @@ def test_settings_change_the_configuration_of_a_run(tmp_path):
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (32, 96, 3)
 
 
+@pytest.mark.parametrize("option", [["--size", "64"], ["--skeleton", "coco_17"], ["--images", "."]], ids=str)
+def test_options_that_a_configuration_sets_are_rejected(tmp_path, option):
+    (tmp_path / "run.yaml").write_text("{network: n, output: o, steps: 1, data: [{format: synthetic}]}")
+    result = run(tmp_path / "run.yaml", *option, "-o", tmp_path / "sheet.png")
+    assert result.exit_code == 1 and f"{option[0]}: expected labels or images as source" in str(result.exception)
+
+
 def test_settings_without_a_configuration_are_rejected(labels):
     result = run(labels, "--set", "size_wh=[96, 32]")
     assert "--set: expected a training configuration as source" in str(result.exception)
