@@ -20,7 +20,8 @@ from pose_ros.consensus import Views, consensus
 from pose_ros.datasets.categories import list_keypoints
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
-from pose_ros.media.sources import OnBroken, raise_error, read_image
+from pose_ros.media.decoding import read_image
+from pose_ros.media.sources import OnBroken, raise_error
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 

@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from pose_ros.arrays import Image
 from pose_ros.media.bag import Bag, RecordedMessage, is_bag
+from pose_ros.media.decoding import MAX_IMAGE_MB, MEGABYTE, read_image
+from pose_ros.media.headers import find_format
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
+from pose_ros.media.quiet_codecs import hide_codec_lines
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
 _FALLBACK_RATE_HZ = 30.0
+_HEAD_BYTES = 64
 _NS = 1_000_000_000
 
 OnBroken = Callable[[Exception], None]
@@ -100,14 +103,14 @@ def open_source(
         return BagImages(Bag(path, topic), convert, on_broken)
     if path.is_dir():
         return ImageFiles(images_in(path), path, on_broken=on_broken)
-    return ImageFiles([path], path, on_broken=on_broken) if path.suffix.lower() in IMAGE_SUFFIXES else Video(path)
+    return ImageFiles([path], path, on_broken=on_broken) if _is_image(path) else Video(path)
 
 
 class Video(Source):
     """Video file, or camera with a number.
 
     Raises:
-        ValueError: If OpenCV cannot read it.
+        ValueError: If OpenCV cannot read it, or its frames are too large.
     """
 
     def __init__(self, path: Path, device: int | None = None) -> None:
@@ -124,7 +127,8 @@ class Video(Source):
         try:
             first_ns = last_ns = -1
             for index in count():
-                ok, image = capture.read()
+                with hide_codec_lines():
+                    ok, image = capture.read()
                 if not ok:
                     break
                 time_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
@@ -141,9 +145,16 @@ class Video(Source):
         return time_ns if time_ns > last_ns else last_ns + round(_NS / self.rate_hz)
 
     def _open_capture(self) -> Any:
-        capture = cv2.VideoCapture(str(self.path) if self._device is None else self._device)
+        with hide_codec_lines():
+            capture = cv2.VideoCapture(str(self.path) if self._device is None else self._device)
         if not capture.isOpened():
             raise ValueError(f"video {self.path}: expected a video that OpenCV can read, got an unreadable one")
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if 3 * width * height > MAX_IMAGE_MB * MEGABYTE:
+            capture.release()
+            raise ValueError(
+                f"video {self.path}: expected frames of at most {MAX_IMAGE_MB} MB, got {width} x {height} px"
+            )
         return capture
 
 
@@ -217,36 +228,13 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(files, key=_natural_key)
 
 
-def read_image(file: Path) -> Image:
-    """Read an image file as (H, W, 3) BGR, upright.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not a complete image.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
-    return _decode(file.read_bytes(), f"image {file}")
+def _is_image(file: Path) -> bool:
+    """Whether a file is a still image, by its name or its first bytes. OpenCV would open it as a video, unchecked."""
+    if file.suffix.lower() in IMAGE_SUFFIXES:
+        return True
+    with file.open("rb") as content:
+        return find_format(content.read(_HEAD_BYTES)) not in (None, "gif")
 
 
 def _natural_key(file: Path) -> list[tuple[str, int]]:
     return [(text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", file.name.lower())]
-
-
-def _decode(data: bytes, where: str) -> Image:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error:  # raised for some kinds of damage, the result is None for others
-        image = None
-    if image is None or (data.startswith(b"\xff\xd8") and not _is_complete_jpeg(data)):
-        raise ValueError(f"{where}: expected a complete image, got {len(data)} bytes, damaged or of another format")
-    return image
-
-
-def _is_complete_jpeg(data: bytes) -> bool:
-    """Whether a jpeg has its end marker. OpenCV 4 fills the rest of a truncated image with grey."""
-    position = 2
-    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # skip the segments, including thumbnails
-        is_filler = data[position + 1] == 0xFF
-        position += 1 if is_filler else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return data.find(b"\xff\xd9", position) >= 0

@@ -1,0 +1,80 @@
+"""Decode images. The only place of the package that passes image data to OpenCV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pose_ros.arrays import AnyArray, Image
+from pose_ros.media.headers import FORMATS, read_header
+from pose_ros.media.headers.header import ImageHeader
+from pose_ros.media.quiet_codecs import hide_codec_lines
+
+MEGABYTE = 2**20
+MAX_IMAGE_MB = 200
+"""Default limit of the memory for one image, MB of 2**20 bytes: 8192 × 8192 px of 8 bits in three channels."""
+
+
+def decode_image(
+    data: bytes, flags: int = cv2.IMREAD_COLOR, max_mb: float = MAX_IMAGE_MB, formats: tuple[str, ...] = FORMATS
+) -> AnyArray:
+    """Decode an image, if its data hold what its header promises.
+
+    Args:
+        data: Encoded image, in one of ``FORMATS``.
+        flags: Flags of ``cv2.imdecode``.
+        max_mb: Limit of the memory for the decoded image and its decoder, MB.
+        formats: Accepted formats.
+
+    Returns:
+        The decoded image, of the shape and type that ``flags`` request. The first frame of an animation.
+
+    Raises:
+        ValueError: If the format is not accepted, the image is too large, or the data are damaged or truncated.
+    """
+    _check_memory(read_header(data, formats), max_mb)
+    try:
+        with hide_codec_lines():
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:  # raised for some kinds of damage, the result is None for others
+        image = None
+    if image is None:
+        raise ValueError(f"expected a complete image, got {len(data)} bytes that are damaged or truncated")
+    return np.asarray(image)
+
+
+def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
+    """Read an image file, upright.
+
+    Args:
+        file: Image file.
+        flags: Flags of ``cv2.imdecode``. By default, the image is (H, W, 3) BGR.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a complete image, or is too large.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
+    if (size := file.stat().st_size) > 2 * MAX_IMAGE_MB * MEGABYTE:
+        raise ValueError(f"image {file}: expected at most {2 * MAX_IMAGE_MB} MB, got {size // MEGABYTE} MB")
+    return decode_file_data(file.read_bytes(), file, flags)
+
+
+def decode_file_data(data: bytes, file: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
+    """Decode the content of an image file, see ``read_image``."""
+    try:
+        return decode_image(data, flags)
+    except ValueError as error:
+        raise ValueError(f"image {file}: {error}") from error
+
+
+def _check_memory(header: ImageHeader, max_mb: float) -> None:
+    if header.memory_bytes > max_mb * MEGABYTE:
+        width, height = header.size_wh
+        raise ValueError(
+            f"expected an image of at most {max_mb:g} MB decoded, got {width} x {height} px of {header.format} with "
+            f"{header.memory_bytes / MEGABYTE:.0f} MB; reduce the image"
+        )
