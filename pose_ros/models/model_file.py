@@ -9,10 +9,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
-from pose_ros.config_file import read_yaml_text
 from pose_ros.fields import METADATA_KEY, ModelSpec
+from pose_ros.yaml_text import parse_yaml, read_yaml
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
@@ -32,7 +30,7 @@ def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | No
     if sidecar is not None:
         return read_sidecar(Path(sidecar))
     if METADATA_KEY in metadata:
-        return _parse_spec(metadata[METADATA_KEY], str(model))
+        return _build_spec(parse_yaml(metadata[METADATA_KEY], str(model)), str(model))  # JSON is YAML
     neighbour = model.with_suffix(".yaml")
     if neighbour.is_file():
         return read_sidecar(neighbour)
@@ -49,7 +47,7 @@ def read_sidecar(path: Path) -> ModelSpec:
         FileNotFoundError: If the file does not exist.
         ValueError: If the description is invalid.
     """
-    return _parse_spec(read_yaml_text(path, "model description"), str(path))
+    return _build_spec(read_yaml(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
@@ -62,11 +60,7 @@ def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
     onnx.save(network, str(target))
 
 
-def _parse_spec(text: str, source: str) -> ModelSpec:
-    try:
-        data = yaml.safe_load(text)  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML or JSON, got: {error}") from error
+def _build_spec(data: object, source: str) -> ModelSpec:
     if not isinstance(data, dict):
         raise ValueError(f"{source}: expected the entries of a model description, got {type(data).__name__}")
     try:
