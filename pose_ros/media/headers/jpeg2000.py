@@ -43,13 +43,14 @@ def read_jpeg2000(data: bytes) -> ImageHeader:
         raise BrokenHeaderError("a channel without pixels")
     tiles = -(-(right - tile_x) // tile_width) * -(-(bottom - tile_y) // tile_height)
     block, precinct = _smallest_areas(data, start + 2)
-    pixels = width * height * channels
+    pixels, tile_pixels = width * height * channels, min(width, tile_width) * min(height, tile_height) * channels
+    numbers = pixels + (tile_pixels if tiles > 1 else 0)  # a single tile becomes the image without a copy
     overhead = pixels // block * _BLOCK_BYTES + pixels // precinct * _PRECINCT_BYTES
     return ImageHeader(
         "jp2",
         (width, height),
         channels * (2 if bits > 8 else 1),
-        codec_bytes=2 * 4 * pixels + overhead + tiles * (_TILE_BYTES + channels * _TILE_CHANNEL_BYTES),
+        codec_bytes=4 * numbers + overhead + tiles * (_TILE_BYTES + channels * _TILE_CHANNEL_BYTES),
     )
 
 
