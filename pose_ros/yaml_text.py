@@ -85,12 +85,21 @@ def read_yaml(path: Path, name: str, loader: type[BoundedLoader] = BoundedLoader
         FileNotFoundError: If the file does not exist.
         ValueError: If it is not YAML, or exceeds the limits of this module.
     """
+    return parse_yaml(read_yaml_text(path, name), f"{name} {path}", loader)
+
+
+def read_yaml_text(path: Path, name: str) -> str:
+    """Read the text of a YAML file without parsing it.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If it is not text, or too long.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{name}: expected a YAML file, got {path}, which does not exist")
     if (size := path.stat().st_size) > 4 * MAX_TEXT:
         raise ValueError(f"{name}: expected a YAML file, got {path} of {size} bytes")
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{name}: expected a YAML file, got {path}, which is not text") from error
-    return parse_yaml(text, f"{name} {path}", loader)

@@ -14,7 +14,13 @@ from pose_ros.media.quiet_codecs import hide_codec_lines
 
 MEGABYTE = 2**20
 MAX_IMAGE_MB = 200
-"""Default limit of the memory for one image, MB of 2**20 bytes: 8192 × 8192 px of 8 bits in three channels."""
+"""Default limit of the memory for one image, MB of 2**20 bytes: 8192 × 8192 px of 8 bits in three channels.
+
+It counts the decoded pixels and the buffers of the codec. The Python binding of OpenCV copies the pixels once more, so
+that the process may grow by twice the limit for a moment.
+"""
+
+_UNSAFE_JP2 = ("4.10.", "4.11.")
 
 
 def decode_image(
@@ -34,7 +40,9 @@ def decode_image(
     Raises:
         ValueError: If the format is not accepted, the image is too large, or the data are damaged or truncated.
     """
-    _check_memory(read_header(data, formats), max_mb)
+    header = read_header(data, formats)
+    _check_version(header)
+    _check_memory(header, max_mb)
     try:
         with hide_codec_lines():
             image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -69,6 +77,14 @@ def decode_file_data(data: bytes, file: Path, flags: int = cv2.IMREAD_COLOR) -> 
         return decode_image(data, flags)
     except ValueError as error:
         raise ValueError(f"image {file}: {error}") from error
+
+
+def _check_version(header: ImageHeader) -> None:
+    if header.format == "jp2" and cv2.__version__.startswith(_UNSAFE_JP2):
+        raise ValueError(
+            f"expected OpenCV 4.12 or later for JPEG 2000, got {cv2.__version__}, where damaged images end the process "
+            "(CVE-2025-53644); update OpenCV"
+        )
 
 
 def _check_memory(header: ImageHeader, max_mb: float) -> None:

@@ -75,24 +75,27 @@ class _Stderr:
 
 
 class _Log:
-    """The log of OpenCV. Some versions have no function for its level."""
+    """The log of OpenCV."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
         self._level = 0
         self._logging: Any = getattr(getattr(cv2, "utils", None), "logging", None)
+        if not hasattr(self._logging, "setLogLevel"):  # before OpenCV 5
+            self._logging = cv2 if hasattr(cv2, "setLogLevel") else None
 
     def hide(self) -> None:
         with self._lock:
-            if self._users == 0 and hasattr(self._logging, "setLogLevel"):
-                self._level = self._logging.setLogLevel(self._logging.LOG_LEVEL_SILENT)
+            if self._users == 0 and self._logging is not None:
+                self._level = self._logging.getLogLevel()
+                self._logging.setLogLevel(0)
             self._users += 1
 
     def show(self) -> None:
         with self._lock:
             self._users -= 1
-            if self._users == 0 and hasattr(self._logging, "setLogLevel"):
+            if self._users == 0 and self._logging is not None:
                 self._logging.setLogLevel(self._level)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pose_ros.fields import METADATA_KEY, ModelSpec
-from pose_ros.yaml_text import parse_yaml, read_yaml
+from pose_ros.yaml_text import read_yaml_text
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
@@ -30,7 +30,7 @@ def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | No
     if sidecar is not None:
         return read_sidecar(Path(sidecar))
     if METADATA_KEY in metadata:
-        return _build_spec(parse_yaml(metadata[METADATA_KEY], str(model)), str(model))  # JSON is YAML
+        return ModelSpec.parse(metadata[METADATA_KEY], str(model))
     neighbour = model.with_suffix(".yaml")
     if neighbour.is_file():
         return read_sidecar(neighbour)
@@ -47,7 +47,7 @@ def read_sidecar(path: Path) -> ModelSpec:
         FileNotFoundError: If the file does not exist.
         ValueError: If the description is invalid.
     """
-    return _build_spec(read_yaml(path, "model description"), str(path))
+    return ModelSpec.parse(read_yaml_text(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
@@ -58,12 +58,3 @@ def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
     entries = {entry.key: entry.value for entry in network.metadata_props}
     onnx.helper.set_model_props(network, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})
     onnx.save(network, str(target))
-
-
-def _build_spec(data: object, source: str) -> ModelSpec:
-    if not isinstance(data, dict):
-        raise ValueError(f"{source}: expected the entries of a model description, got {type(data).__name__}")
-    try:
-        return ModelSpec.from_dict(data)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error

@@ -18,7 +18,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "similarity": "arrays",
     "settings": "",
     "config": "settings",
-    "fields": "arrays config_file skeleton",
+    "fields": "arrays config_file skeleton yaml_text",
     "files": "",
     "protobuf": "",
     "yaml_text": "",

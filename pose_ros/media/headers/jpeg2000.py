@@ -39,8 +39,9 @@ def read_jpeg2000(data: bytes) -> ImageHeader:
     if min(width, height) < 0 or tile_x > left or tile_y > top:
         raise BrokenHeaderError(f"an image from ({left}, {top}) to ({right}, {bottom})")
     bits = max((data[start + 42 + 3 * channel] & 0x7F) + 1 for channel in range(channels))
-    if any(data[start + 43 + 3 * channel] < 1 or data[start + 44 + 3 * channel] < 1 for channel in range(channels)):
-        raise BrokenHeaderError("a channel without pixels")
+    steps = data[start + 42 : start + 42 + 3 * channels]
+    if any(steps[at] != 1 for at in range(len(steps)) if at % 3):
+        raise BrokenHeaderError("channels of several sizes, which OpenCV does not support")
     tiles = -(-(right - tile_x) // tile_width) * -(-(bottom - tile_y) // tile_height)
     block, precinct = _smallest_areas(data, start + 2)
     pixels, tile_pixels = width * height * channels, min(width, tile_width) * min(height, tile_height) * channels

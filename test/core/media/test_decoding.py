@@ -194,6 +194,13 @@ def test_hostile_images_of_users(shared: Path, name: str, is_refused: bool) -> N
         assert header.size_wh == (8192, 8192) and header.memory_bytes <= 200 << 20
 
 
+def test_jpeg_2000_is_refused_where_opencv_cannot_read_it_safely(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(COLOURED, ".jp2")
+    monkeypatch.setattr(cv2, "__version__", "4.11.0")
+    with pytest.raises(ValueError, match=r"expected OpenCV 4\.12 or later for JPEG 2000, got 4\.11\.0"):
+        decode_image(data)
+
+
 def test_the_limit_can_be_changed() -> None:
     data = encode(COLOURED, ".png")
     assert decode_image(data, max_mb=0.01).shape == (48, 64, 3)
