@@ -65,7 +65,7 @@ def _smallest_areas(data: bytes, at: int) -> tuple[int, int]:
         if marker == _END:
             break
         if marker == _SOD:
-            at = tile_end
+            at = max(at + 2, tile_end)
             continue
         if marker == _SOT:
             part = int.from_bytes(data[at + 6 : at + 10], "big")

@@ -110,6 +110,7 @@ def size_tags(side: int, kind: int = LONG) -> list[tuple[int, int, int]]:
 
 DEFLATE, FAX = (259, SHORT, 8), (259, SHORT, 4)
 LARGE = "at most 200 MB decoded, got 20000 x 20000 px of tiff"
+JP2_HEAD = b"\xff\x4f\xff\x51" + struct.pack(">HH8IH", 47, 0, 9000, 9000, 0, 0, 9000, 9000, 0, 0, 3) + b"\7\1\1" * 3
 HOSTILE = {
     "a chunk beyond the data": (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 8, 2, 0, 0, 0)) + b"\xff\xff\xff\xf0IDAT",
@@ -162,6 +163,10 @@ HOSTILE = {
     ),
     "jp2 of tiles of one pixel": (
         b"\xff\x4f\xff\x51" + struct.pack(">HH8IH", 47, 0, 600, 600, 0, 0, 1, 1, 0, 0, 3) + b"\7\1\1" * 3 + b"\xff\xd9",
+        "at most 200 MB",
+    ),
+    "jp2 of a tile that ends before its data": (
+        JP2_HEAD + b"\xff\x90\0\x0a\0\0\0\0\0\1\0\1" + b"\xff\x64\0\x10" + bytes(14) + b"\xff\x93" * 9,
         "at most 200 MB",
     ),
     "exr": (b"v/1\1" + bytes(100), "bytes that start with"),
