@@ -64,11 +64,20 @@ def read_image(file: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
         FileNotFoundError: If the file does not exist.
         ValueError: If the file is not a complete image, or is too large.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
-    if (size := file.stat().st_size) > 2 * MAX_IMAGE_MB * MEGABYTE:
-        raise ValueError(f"image {file}: expected at most {2 * MAX_IMAGE_MB} MB, got {size // MEGABYTE} MB")
-    return decode_file_data(file.read_bytes(), file, flags)
+    return decode_file_data(_read_file(file), file, flags)
+
+
+def check_image(file: Path) -> None:
+    """Check the header of an image file as ``read_image`` does, without decoding it.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+        ValueError: If the file is not a complete image, or is too large.
+    """
+    try:
+        _check_memory(read_header(_read_file(file)), MAX_IMAGE_MB)
+    except ValueError as error:
+        raise ValueError(f"image {file}: {error}") from error
 
 
 def decode_file_data(data: bytes, file: Path, flags: int = cv2.IMREAD_COLOR) -> Image:
@@ -77,6 +86,14 @@ def decode_file_data(data: bytes, file: Path, flags: int = cv2.IMREAD_COLOR) -> 
         return decode_image(data, flags)
     except ValueError as error:
         raise ValueError(f"image {file}: {error}") from error
+
+
+def _read_file(file: Path) -> bytes:
+    if not file.is_file():
+        raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
+    if (size := file.stat().st_size) > 2 * MAX_IMAGE_MB * MEGABYTE:
+        raise ValueError(f"image {file}: expected at most {2 * MAX_IMAGE_MB} MB, got {size // MEGABYTE} MB")
+    return file.read_bytes()
 
 
 def _check_version(header: ImageHeader) -> None:

@@ -15,7 +15,7 @@ import cv2
 
 from pose_ros.arrays import Image
 from pose_ros.media.bag import Bag, RecordedMessage, is_bag
-from pose_ros.media.decoding import MAX_IMAGE_MB, MEGABYTE, read_image
+from pose_ros.media.decoding import MAX_IMAGE_MB, MEGABYTE, check_image, read_image
 from pose_ros.media.headers import find_format
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
 from pose_ros.media.quiet_codecs import hide_codec_lines
@@ -103,7 +103,11 @@ def open_source(
         return BagImages(Bag(path, topic), convert, on_broken)
     if path.is_dir():
         return ImageFiles(images_in(path), path, on_broken=on_broken)
-    return ImageFiles([path], path, on_broken=on_broken) if _is_image(path) else Video(path)
+    if path.suffix.lower() in IMAGE_SUFFIXES or (image_format := _find_format(path)) not in (None, "gif"):
+        return ImageFiles([path], path, on_broken=on_broken)
+    if image_format == "gif":
+        check_image(path)  # read as a video for its frames, but FFmpeg does not limit their size
+    return Video(path)
 
 
 class Video(Source):
@@ -228,12 +232,10 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(files, key=_natural_key)
 
 
-def _is_image(file: Path) -> bool:
-    """Whether a file is a still image, by its name or its first bytes. OpenCV would open it as a video, unchecked."""
-    if file.suffix.lower() in IMAGE_SUFFIXES:
-        return True
+def _find_format(file: Path) -> str | None:
+    """Return the image format that the first bytes of a file tell, or None."""
     with file.open("rb") as content:
-        return find_format(content.read(_HEAD_BYTES)) not in (None, "gif")
+        return find_format(content.read(_HEAD_BYTES))
 
 
 def _natural_key(file: Path) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import recordings
 
 from pose_ros.datasets.images import AnnotatedImage, ImageSet
 from pose_ros.media.decoding import decode_image, read_image
@@ -166,7 +167,7 @@ HOSTILE = {
         "at most 200 MB",
     ),
     "jp2 of a tile that ends before its data": (
-        JP2_HEAD + b"\xff\x90\0\x0a\0\0\0\0\0\1\0\1" + b"\xff\x64\0\x10" + bytes(14) + b"\xff\x93" * 9,
+        JP2_HEAD + b"\xff\x90\0\x0a\0\0\0\0\0\x10\0\1" + b"\xff\x64\0\2" * 3 + b"\xff\x93" * 9,
         "at most 200 MB",
     ),
     "exr": (b"v/1\1" + bytes(100), "bytes that start with"),
@@ -255,6 +256,18 @@ def test_an_image_without_its_suffix_is_not_opened_as_a_video(tmp_path: Path) ->
         (tmp_path / name).write_bytes(encode(COLOURED, ".jpg"))
         source = open_source(tmp_path / name)
         assert isinstance(source, ImageFiles) and next(iter(source)).image_bgr.shape == (48, 64, 3)
+
+
+def test_a_giant_gif_is_not_opened_as_a_video(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(HOSTILE["giant gif"][0])
+    with pytest.raises(ValueError, match=r"image .*a\.gif: expected an image of at most 200 MB"):
+        open_source(tmp_path / "a.gif")
+
+
+def test_frames_of_a_video_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pose_ros.media.sources.MAX_IMAGE_MB", 0.005)
+    with pytest.raises(ValueError, match=r"video .*a\.avi: expected frames of at most 0\.005 MB, got 64 x 48 px"):
+        open_source(recordings.write_video(tmp_path / "a.avi"))
 
 
 def test_codecs_do_not_print(capfd: pytest.CaptureFixture[str]) -> None:
