@@ -137,14 +137,14 @@ def tiff_of_size(width: int, height: int, order: str = "<", kind: int = 4) -> by
 
 
 BROKEN = {
-    "nothing": (b"", "got no data"),
-    "one byte": (b"\xff", "a jpeg, png or tiff image, got 1 bytes"),
+    "nothing": (b"", "got 0 bytes"),
+    "one byte": (b"\xff", "got 1 bytes that start with .* use jpeg, png or tiff"),
     "text": (b"hello, world", r"got 12 bytes that start with b'hello, w'"),
-    "a video": (b"\0\0\0\1\x67\x42\0\x1f", "a jpeg, png or tiff image, got 8 bytes"),
+    "a video": (b"\0\0\0\1\x67\x42\0\x1f", "got 8 bytes that start with"),
     "the start of a jpeg": (JPEG[:3], "broken header"),
     "half the head of a jpeg": (JPEG[:40], "broken header"),
     "half a jpeg": (JPEG[: len(JPEG) // 2], "broken header"),
-    "jpeg without an end": (JPEG[:-2], "broken header .* no end marker"),
+    "jpeg without an end": (JPEG[:-2], "broken header: no end marker"),
     "jpeg of no height": (jpeg_of_size(64, 0), "got 64 x 0"),
     "jpeg of markers only": (b"\xff\xd8\xff" + b"\xff\x01" * 100_000, "broken header"),
     "jpeg with a segment of no length": (b"\xff\xd8\xff\xe0" + b"\0" * 1000, "broken header"),

@@ -62,16 +62,18 @@ def read_header(data: bytes, formats: tuple[str, ...] = FORMATS) -> ImageHeader:
     name = find_format(data)
     if name not in formats:
         if not data:
-            raise ValueError("expected a complete image, got no data")
-        got = f"{len(data)} bytes that start with {data[:8]!r}"
-        raise ValueError(f"expected a {', '.join(formats[:-1])} or {formats[-1]} image, got {got}")
+            raise ValueError("expected a complete image, got 0 bytes")
+        raise ValueError(
+            f"expected a complete image, got {len(data)} bytes that start with {data[:8]!r}; use "
+            f"{', '.join(formats[:-1])} or {formats[-1]}"
+        )
     try:
         header = READERS[name][1](data)
     except BrokenHeaderError as error:
-        raise ValueError(f"expected a complete image, got a broken header in {len(data)} bytes: {error}") from error
+        raise ValueError(f"expected a complete image, got {len(data)} bytes with a broken header: {error}") from error
     except (struct.error, IndexError) as error:
         raise ValueError(
-            f"expected a complete image, got a broken header in {len(data)} bytes, damaged or truncated"
+            f"expected a complete image, got {len(data)} bytes with a broken header, damaged or truncated"
         ) from error
     _check(header, len(data))
     return header
