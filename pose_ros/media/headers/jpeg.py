@@ -43,7 +43,7 @@ def read_jpeg(data: bytes) -> ImageHeader:
         raise BrokenHeaderError(f"more than {_MAX_SEGMENTS} segments")
     if not kind:
         raise BrokenHeaderError("no size")
-    if data.find(b"\xff\xd9", at) < 0:
+    if data.rfind(b"\xff\xd9") < at:  # from the end, where it usually is
         raise BrokenHeaderError("no end marker, damaged or truncated")
     return _make_header(data, size_at, kind, at)
 
