@@ -16,8 +16,9 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from pose_ros.files import atomic_write, is_file
+from pose_ros.files import atomic_write
 from pose_ros.skeleton import SKELETONS, Skeleton
+from pose_ros.yaml_text import BoundedLoader, parse_yaml, read_yaml
 
 T = TypeVar("T")
 EXTENDS = "extends"
@@ -117,25 +118,6 @@ def write_config(config: Any, path: Path) -> None:
         unfinished.write_text(yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def read_yaml_text(path: Path, name: str) -> str:
-    """Read the text of a YAML file without parsing it.
-
-    Args:
-        path: The file.
-        name: Name of the content, for errors.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not text.
-    """
-    if not is_file(path):
-        raise FileNotFoundError(f"{name}: expected a YAML file, got {path}, which does not exist")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: expected a YAML file, got {path}, which is not text") from error
-
-
 def _join_names(name: str, entry: Any) -> str:
     return f"{name}.{entry}" if name else str(entry)
 
@@ -178,7 +160,7 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     path = Path(os.path.abspath(path))
     if path in above:
         raise ValueError(f"{path}: expected no cycle of extends entries, got a file that extends itself")
-    data = _parse(read_yaml_text(path, "configuration"), path.parent, str(path))
+    data = read_yaml(path, "configuration", _make_loader(path.parent))
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected names and values, got {_type(data)}")
     base = data.pop(EXTENDS, None)
@@ -189,20 +171,19 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     return _merge(_read(base.path(), (*above, path)), data)
 
 
-def _parse(text: str, folder: Path, source: str) -> Any:
-    def locate(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Located:
+def _make_loader(folder: Path) -> type[BoundedLoader]:
+    """Make a loader whose texts remember a folder."""
+
+    def locate(loader: BoundedLoader, node: yaml.ScalarNode) -> _Located:
         value = _Located(node.value)
         value.folder = folder
         return value
 
-    class Loader(yaml.SafeLoader):
+    class Loader(BoundedLoader):
         pass
 
     Loader.add_constructor("tag:yaml.org,2002:str", locate)
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML, got: {' '.join(str(error).split())}") from error
+    return Loader
 
 
 def _merge(base: Any, change: Any) -> Any:
@@ -216,7 +197,7 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     name, equals, text = assignment.partition("=")
     if not (name and equals):
         raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
-    value = _parse(text, Path.cwd(), f"--set {name}")
+    value = parse_yaml(text, f"--set {name}", _make_loader(Path.cwd()))
     for part in reversed(name.split(".")):
         value = {part: value}
     return dict(value)

@@ -16,6 +16,7 @@ import numpy as np
 from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.config_file import build_config, to_plain
 from pose_ros.skeleton import Limb, Skeleton
+from pose_ros.yaml_text import parse_yaml
 
 METADATA_KEY = "pose_ros"
 """Entry of an ONNX file with the description of the model."""
@@ -282,6 +283,25 @@ class ModelSpec:
             return build_config(cls, data)
         except (TypeError, ValueError) as error:
             raise ValueError(f"model description: {error}") from error
+
+    @classmethod
+    def parse(cls, text: str, source: str) -> ModelSpec:
+        """Read a description from a YAML or JSON text.
+
+        Args:
+            text: The text.
+            source: Name of the text, for errors.
+
+        Raises:
+            ValueError: If the text is not YAML, or an entry is unknown or missing, or has the wrong form.
+        """
+        data = parse_yaml(text, source)
+        if not isinstance(data, dict):
+            raise ValueError(f"{source}: expected the entries of a model description, got {type(data).__name__}")
+        try:
+            return cls.from_dict(data)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from error
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -64,9 +63,9 @@ def read_exported(path: Path) -> dict[str, Any]:
         )
     name = entries[NETWORK_KEY]
     try:
-        spec = ModelSpec.from_dict(json.loads(entries[METADATA_KEY]))
+        spec = ModelSpec.parse(entries[METADATA_KEY], METADATA_KEY)
         own = zoo.build(name, spec.skeleton).spec  # the file takes bytes, the network normalised pixels
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected a description of the model, got: {error}") from error
     return {
         "format": FORMAT,

@@ -146,15 +146,9 @@ def _open_stream(
 
 def _is_run_config(file: Path) -> bool:
     """Whether the file is a training configuration, not the data.yaml of a YOLO data set."""
-    import yaml
+    from pose_ros.yaml_text import read_yaml
 
-    from pose_ros.config_file import read_yaml_text
-
-    text = read_yaml_text(file, "configuration")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: expected YAML, got: {error}") from error
+    content = read_yaml(file, "configuration")
     return not isinstance(content, dict) or "kpt_shape" not in content
 
 

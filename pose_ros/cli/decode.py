@@ -125,9 +125,9 @@ def _draw_panels(
     import numpy as np
 
     from pose_ros.config import PreprocessConfig
+    from pose_ros.media.decoding import read_image
     from pose_ros.media.panels import draw_panels
     from pose_ros.media.results import write_image
-    from pose_ros.media.sources import read_image
     from pose_ros.preprocess import fit
 
     background = None

@@ -18,7 +18,7 @@ from pose_ros.arrays import DoubleArray
 from pose_ros.datasets.images import HEAD_BOX, AnnotatedImage, fill_report
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import boxes_around, map_labels
-from pose_ros.datasets.lsp import load_mat
+from pose_ros.datasets.mat_file import load_mat
 from pose_ros.datasets.numbers import read_numbers
 from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.regions import Region

@@ -21,7 +21,8 @@ from pose_ros.datasets.file_errors import to_line
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
 from pose_ros.json_file import parse_json
-from pose_ros.media.sources import OnBroken, raise_error, read_image
+from pose_ros.media.decoding import read_image
+from pose_ros.media.sources import OnBroken, raise_error
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 

@@ -27,6 +27,7 @@ from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.files import is_file
 from pose_ros.media.sources import images_in
 from pose_ros.skeleton import COCO_17, Skeleton
+from pose_ros.yaml_text import read_yaml
 
 
 def read_yolo(
@@ -76,14 +77,7 @@ def read_yolo(
 
 
 def _load_yaml(file: Path) -> Mapping[str, Any]:
-    import yaml
-
-    if not file.is_file():
-        raise FileNotFoundError(f"labels: expected a data.yaml file, got {file}, which does not exist")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"labels {file}: expected YAML, got {error}") from error
+    content = read_yaml(file, "labels")
     if not isinstance(content, dict):
         raise ValueError(f"labels {file}: expected the keys path, train and kpt_shape, got {content!r:.60}")
     return content

@@ -21,7 +21,7 @@ from pose_ros.datasets.numbers import check_image_size, read_area, read_box, rea
 from pose_ros.datasets.problems import describe_missing
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.files import is_file
-from pose_ros.media.sources import read_image
+from pose_ros.media.decoding import read_image
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
 
 _HEAD_AND_NECK = (
@@ -112,8 +112,11 @@ class DataSet:
         for image in self.images:
             if image.size_wh is None or not is_file(image.file):
                 continue
-            small = cv2.imread(str(image.file), cv2.IMREAD_REDUCED_GRAYSCALE_8)  # fast, and enough to see the sides
-            if small is not None and (small.shape[1] - small.shape[0]) * (image.size_wh[0] - image.size_wh[1]) < 0:
+            try:
+                small = read_image(image.file, cv2.IMREAD_REDUCED_GRAYSCALE_8)  # fast, and enough to see the sides
+            except (ValueError, OSError):
+                continue  # the evaluation reports a broken image
+            if (small.shape[1] - small.shape[0]) * (image.size_wh[0] - image.size_wh[1]) < 0:
                 image.read_image()
 
     def select(self, first: int = 0, names: Collection[str] = ()) -> DataSet:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pose_ros.file_kind import FileKind, identify_file
 from pose_ros.files import UnfinishedFolder
 from pose_ros.media.mcap import McapFile
@@ -18,6 +16,7 @@ from pose_ros.media.natural_order import natural_key
 from pose_ros.media.recorded_message import BagFile, is_latched
 from pose_ros.media.sqlite_bag import SqliteFile
 from pose_ros.media.unpack import unpack_file
+from pose_ros.yaml_text import read_yaml
 
 METADATA = "metadata.yaml"
 _STORAGE: dict[FileKind, Callable[[Path], BagFile]] = {FileKind.MCAP: McapFile, FileKind.SQLITE: SqliteFile}
@@ -85,14 +84,14 @@ def _list_files(folder: Path, bag: BagFolder) -> list[Path]:
     """List the storage files of a folder as its metadata.yaml does. If it is missing or damaged, use all in it."""
     try:
         listed = _read_metadata(folder / METADATA, bag)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         bag.counts.clear()
         return sorted(_storage_files(folder), key=natural_key)
     return [file if file.exists() else file.with_name(f"{file.name}.zstd") for file in listed]
 
 
 def _read_metadata(path: Path, bag: BagFolder) -> list[Path]:
-    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+    data: dict[str, Any] = read_yaml(path, "bag")["rosbag2_bagfile_information"]
     for entry in data["topics_with_message_count"]:
         topic = str(entry["topic_metadata"]["name"])
         bag.counts[topic] = int(entry["message_count"])

@@ -9,11 +9,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
-from pose_ros.config_file import read_yaml_text
 from pose_ros.fields import METADATA_KEY, ModelSpec
 from pose_ros.file_kind import check_not_placeholder
+from pose_ros.yaml_text import read_yaml_text
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
@@ -33,7 +31,7 @@ def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | No
     if sidecar is not None:
         return read_sidecar(Path(sidecar))
     if METADATA_KEY in metadata:
-        return _parse_spec(metadata[METADATA_KEY], str(model))
+        return ModelSpec.parse(metadata[METADATA_KEY], str(model))
     neighbour = model.with_suffix(".yaml")
     if neighbour.is_file():
         return read_sidecar(neighbour)
@@ -50,7 +48,7 @@ def read_sidecar(path: Path) -> ModelSpec:
         FileNotFoundError: If the file does not exist.
         ValueError: If the description is invalid.
     """
-    return _parse_spec(read_yaml_text(path, "model description"), str(path))
+    return ModelSpec.parse(read_yaml_text(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
@@ -62,16 +60,3 @@ def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
     entries = {entry.key: entry.value for entry in network.metadata_props}
     onnx.helper.set_model_props(network, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})
     onnx.save(network, str(target))
-
-
-def _parse_spec(text: str, source: str) -> ModelSpec:
-    try:
-        data = yaml.safe_load(text)  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML or JSON, got: {error}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{source}: expected the entries of a model description, got {type(data).__name__}")
-    try:
-        return ModelSpec.from_dict(data)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error

@@ -38,7 +38,18 @@ STAGES = {
     "markers": MarkersConfig,
     "diagnostics": DiagnosticsConfig,
 }
-OWN = {"model", "grouping", "cameras", "image_transport", "autostart", "lazy", "max_rate", "watchdog_s", "jpeg_quality"}
+OWN = {
+    "model",
+    "grouping",
+    "cameras",
+    "image_transport",
+    "autostart",
+    "lazy",
+    "max_rate",
+    "max_image_mb",
+    "watchdog_s",
+    "jpeg_quality",
+}
 
 
 def node_with(graph: Any, overrides: dict[str, Any]) -> Any:

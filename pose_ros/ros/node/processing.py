@@ -64,7 +64,7 @@ class Processor:
     def _decode(self, entry: TakenItem[Camera, Any]) -> DecodedMessage | None:
         camera, message = entry.source, entry.item
         with _FailureReporter(camera, message):
-            image, colour = image_from_message(message)
+            image, colour = image_from_message(message, self._settings.config.max_image_mb)
             decoded = CameraImage(image, colour, stamp_ns(message.header))
             camera.size_wh = decoded.size_wh
             return DecodedMessage(camera, message, decoded)

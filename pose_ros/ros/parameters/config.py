@@ -16,6 +16,7 @@ from pose_ros.config import (
     RuntimeConfig,
 )
 from pose_ros.fields import GROUPING_HEADS
+from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.settings import CheckedSettings, setting
 
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -72,6 +73,13 @@ class NodeConfig(CheckedSettings):
         unit="Hz",
         low=0.0,
         high=1000.0,
+    )
+    max_image_mb: float = setting(
+        float(MAX_IMAGE_MB),
+        "Limit of the memory for decoding one compressed image. Larger images are refused.",
+        unit="MB",
+        low=1.0,
+        high=4000.0,
     )
     watchdog_s: float = setting(
         5.0,

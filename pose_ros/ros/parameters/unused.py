@@ -9,8 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rclpy.node import Node
+
+from pose_ros.yaml_text import read_yaml
 
 _PARAMETERS = "ros__parameters"
 _LISTED = 5
@@ -56,8 +57,8 @@ def find_unused_files(node: Node, arguments: Sequence[str]) -> Iterator[str]:
 
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):  # rcl has read the file already, and reports what is wrong
+        return read_yaml(path, "parameters")
+    except (OSError, ValueError):  # rcl has read the file already, and reports what is wrong
         return None
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -17,6 +16,7 @@ from pose_ros.media.bag import Bag
 from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, RecordedMessage
 from pose_ros.media.sources import Frame, OnBroken, raise_error
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message
+from pose_ros.yaml_text import read_yaml
 
 MESSAGE_TYPES: dict[str, Any] = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 DEFAULT_FRAME_ID = "camera"
@@ -114,17 +114,14 @@ def read_camera_info(path: str | Path) -> CameraInfo:
         FileNotFoundError: If the file does not exist.
         ValueError: If an entry is missing or malformed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"camera_info: expected a YAML file, got {path}, which does not exist")
+    data = read_yaml(Path(path), "camera_info")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
         info = CameraInfo(width=data["image_width"], height=data["image_height"])
         info.distortion_model = data["distortion_model"]
         info.d = _numbers(data, "distortion_coefficients")
         info.k, info.r = _numbers(data, "camera_matrix"), _numbers(data, "rectification_matrix")
         info.p = _numbers(data, "projection_matrix")
-    except (yaml.YAMLError, KeyError, TypeError, AssertionError, ValueError) as error:
+    except (KeyError, TypeError, AssertionError, ValueError) as error:
         raise ValueError(f"camera_info {path}: expected a file of camera_calibration, got {error!r}") from error
     return info
 

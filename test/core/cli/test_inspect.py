@@ -14,8 +14,8 @@ from pose_ros.datasets.preview import draw_sample
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
 from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations, write_scenes
 from pose_ros.datasets.synthetic.scene import SyntheticImages
+from pose_ros.media.decoding import read_image
 from pose_ros.media.sheet import arrange
-from pose_ros.media.sources import read_image
 from pose_ros.skeleton import COCO_17
 
 app = typer.Typer()

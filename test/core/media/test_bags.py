@@ -25,6 +25,10 @@ NUMBERS = list(range(12))
 IMAGE = recordings.frame_image(7)
 JPEG = cv2.imencode(".jpg", IMAGE)[1].tobytes()
 HEIGHT, WIDTH = IMAGE.shape[:2]
+ALIASES = b"a0: &a0 [x, x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 30)
+)
+"""YAML of a kilobyte that stands for more values than fit into any memory."""
 
 
 def read_numbers(path: Path, errors: list[str] | None = None) -> list[int]:
@@ -46,7 +50,7 @@ def write_bag(folder: Path, storage: str) -> Path:
 
 
 @pytest.mark.parametrize("storage", recordings.STORAGES)
-@pytest.mark.parametrize("metadata", [None, b"", b"rosbag2_bagfile_information: [", b"version: 5"])
+@pytest.mark.parametrize("metadata", [None, b"", b"rosbag2_bagfile_information: [", b"version: 5", ALIASES])
 def test_a_bag_without_usable_metadata_is_read(tmp_path: Path, storage: str, metadata: bytes | None) -> None:
     bag = write_bag(tmp_path / "bag", storage)
     (bag / "metadata.yaml").unlink()
