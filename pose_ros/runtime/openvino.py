@@ -19,6 +19,10 @@ from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, require_model_file
 from pose_ros.runtime.shape_ranges import shape_ranges
 
+KEPT_SIZES = 4
+"""Image sizes for which a CPU keeps a compiled network, the last used ones. Other sizes are compiled again."""
+_CACHE_CAPACITY = "CPU_RUNTIME_CACHE_CAPACITY"
+"""Property: most compiled operations of one kind. By default 5000, which is hundreds of MB. Devices do not list it."""
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _DRIVERS = {
@@ -69,7 +73,10 @@ class OpenVINORunner(Runner):
             model = core.read_model(str(path))
             if device == "NPU":
                 model.reshape(_fixed_shapes(path, config))
-            network = core.compile_model(model, device, _device_properties(core, device, config))
+            properties = _device_properties(core, device, config)
+            if device == "CPU":
+                properties[_CACHE_CAPACITY] = KEPT_SIZES * _count_convolutions(model)
+            network = core.compile_model(model, device, properties)
             self.inputs, self.outputs = _input_specs(network), _output_specs(network)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
@@ -167,6 +174,11 @@ def _device_properties(core: Any, device: str, config: RuntimeConfig) -> dict[st
         wanted["CACHE_DIR"] = folder
     known = set(core.get_property(device, "SUPPORTED_PROPERTIES"))
     return {name: value for name, value in wanted.items() if name in known or name == "CACHE_DIR"}
+
+
+def _count_convolutions(model: Any) -> int:
+    """Count the convolutions of a network. They take nearly all memory of its compiled operations."""
+    return sum("Convolution" in operation.get_type_name() for operation in model.get_ops())
 
 
 def _cache_folder(folder: str) -> str:
