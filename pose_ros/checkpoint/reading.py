@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -21,8 +22,12 @@ from pose_ros.models.download import is_web_page
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Keys under which publishers save the weights. Other keys have, for example, the state of the optimizer."""
-LARGEST_BYTES = 1 << 32
-"""Largest unpacked size of a compressed archive, more than the size of any network of this package."""
+LARGEST_RATIO = 20
+"""Largest ratio of compression. That of trained weights is below 2, and below 10 with half of them pruned."""
+FREE_BYTES = 64 << 20
+"""Unpacked size that needs no ratio."""
+LARGEST_PICKLE = 16 << 20
+"""Largest description of the content in a torch archive, bytes. That of 10,000 tensors has 2 MB."""
 LFS_POINTER = b"version https://git-lfs"
 TORCHSCRIPT_ENTRY = "constants.pkl"
 """File that torch identifies an archive of TorchScript by. Such an archive is a program."""
@@ -77,7 +82,7 @@ def _read_torch(path: Path) -> Any:
     try:
         _reject_programs(path)
         if zipfile.is_zipfile(path):
-            _check_unpacked_size(path, path.stat().st_size)  # torch does not compress
+            _check_unpacked_size(path, path.stat().st_size, LARGEST_PICKLE)  # torch does not compress
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no common class for the errors of a file
         raise ValueError(f"checkpoint {path}: {_explain_torch_error(error)}") from error
@@ -85,7 +90,7 @@ def _read_torch(path: Path) -> Any:
 
 def _read_npz(path: Path) -> State:
     try:
-        _check_unpacked_size(path, LARGEST_BYTES)
+        _check_unpacked_size(path, FREE_BYTES + LARGEST_RATIO * path.stat().st_size)
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name]) for name in archive.files}
     except Exception as error:  # zipfile, zlib and NumPy have different classes
@@ -107,7 +112,7 @@ def _reject_placeholders(path: Path) -> None:
 
 def _reject_programs(path: Path) -> None:
     """Reject the two formats that torch before 2.6 executes in spite of ``weights_only`` (CVE-2025-32434)."""
-    if tarfile.is_tarfile(path):
+    with suppress(tarfile.TarError), path.open("rb") as file, tarfile.open(fileobj=file, mode="r:"):  # not compressed
         raise ValueError("a file in the .tar format of early torch")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -116,11 +121,15 @@ def _reject_programs(path: Path) -> None:
             raise ValueError("a TorchScript archive")
 
 
-def _check_unpacked_size(path: Path, limit_bytes: int) -> None:
+def _check_unpacked_size(path: Path, limit_bytes: int, limit_pickle: int = 0) -> None:
     with zipfile.ZipFile(path) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
         total = sum(entry.file_size for entry in archive.infolist())
     if total > limit_bytes:
         raise ValueError(f"an archive that unpacks to {total} bytes, more than {limit_bytes}")
+    pickles = sum(size for name, size in sizes.items() if name.endswith(".pkl"))
+    if limit_pickle and pickles > limit_pickle:
+        raise ValueError(f"a description of {pickles} bytes, more than {limit_pickle}")
 
 
 def _explain_torch_error(error: Exception) -> str:

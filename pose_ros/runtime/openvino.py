@@ -16,7 +16,7 @@ from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
-from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, require_model_file
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.shape_ranges import shape_ranges
 
 KEPT_SIZES = 4
@@ -66,9 +66,10 @@ class OpenVINORunner(Runner):
     """
 
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
-        path, config = require_model_file(path), config or RuntimeConfig()
+        path, config = Path(path), config or RuntimeConfig()
         openvino, core = _import_openvino(), _core()
         device = _find_device(core, config.device)
+        read_graph(path)  # refuses what OpenVINO must not see
         try:
             model = core.read_model(str(path))
             if device == "NPU":

@@ -156,7 +156,7 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, content: bytes) -> 
 
 @pytest.mark.parametrize("length", range(19))
 def test_truncated_weight_files_are_refused(tmp_path: Path, length: int) -> None:
-    with pytest.raises(ValueError, match="more than the"):
+    with pytest.raises(ValueError, match=r"too large for the file|used"):
         read_tfjs(write_model(tmp_path, shard=bytes(length)))
 
 
