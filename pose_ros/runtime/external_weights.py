@@ -6,7 +6,7 @@ An ONNX file of a stranger could otherwise name any file of this machine, or a d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def locate(model: Path, name: str) -> Path | None:
         return None
 
 
-def check_external_files(model: Path, names: set[str]) -> None:
+def check_external_files(model: Path, names: Collection[str]) -> None:
     """Check that all external files exist where they may be.
 
     Raises:

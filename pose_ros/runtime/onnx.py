@@ -17,6 +17,7 @@ from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.trial import try_new_file
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -75,6 +76,7 @@ class OnnxRunner(Runner):
         _check_provider(onnxruntime, provider)
         gpu = _find_provider_gpu(provider, config)
         read_graph(path)  # refuses what ONNX Runtime must not see
+        try_new_file(path, "onnx", config)
         session = _open_session(onnxruntime, path, provider, config)
         self._session, self._cuda = session, _open_cuda_or_none(gpu)
         self.inputs = tuple(_tensor_spec(node) for node in session.get_inputs())

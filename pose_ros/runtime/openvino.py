@@ -18,6 +18,7 @@ from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.shape_ranges import shape_ranges
+from pose_ros.runtime.trial import try_new_file
 
 KEPT_SIZES = 4
 """Image sizes for which a CPU keeps a compiled network, the last used ones. Other sizes are compiled again."""
@@ -70,6 +71,7 @@ class OpenVINORunner(Runner):
         openvino, core = _import_openvino(), _core()
         device = _find_device(core, config.device)
         read_graph(path)  # refuses what OpenVINO must not see
+        try_new_file(path, "openvino", config)
         try:
             model = core.read_model(str(path))
             if device == "NPU":

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pose_ros.arrays import FloatArray, count_elements
 from pose_ros.files import LARGEST_BYTES, read_limited
-from pose_ros.protobuf import Kind, Schema, parse
-
-Message = dict[str, list[Any]]
+from pose_ros.protobuf import Kind, Message, Schema, parse
 
 FLOAT = 1
 """Type of the tensors to read: float32."""
