@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pose_ros.checkpoint.cost import check_archive, check_torch_file
 from pose_ros.checkpoint.exported import read_exported
 from pose_ros.checkpoint.formats.caffe import read_caffe
 from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph
@@ -22,12 +23,6 @@ from pose_ros.models.download import is_web_page
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Keys under which publishers save the weights. Other keys have, for example, the state of the optimizer."""
-LARGEST_RATIO = 20
-"""Largest ratio of compression. That of trained weights is below 2, and below 10 with half of them pruned."""
-FREE_BYTES = 64 << 20
-"""Unpacked size that needs no ratio."""
-LARGEST_PICKLE = 16 << 20
-"""Largest description of the content in a torch archive, bytes. That of 10,000 tensors has 2 MB."""
 LFS_POINTER = b"version https://git-lfs"
 TORCHSCRIPT_ENTRY = "constants.pkl"
 """File that torch identifies an archive of TorchScript by. Such an archive is a program."""
@@ -80,9 +75,8 @@ def state_of(content: Any, path: Path) -> State:
 
 def _read_torch(path: Path) -> Any:
     try:
+        check_torch_file(path)
         _reject_programs(path)
-        if zipfile.is_zipfile(path):
-            _check_unpacked_size(path, path.stat().st_size, LARGEST_PICKLE)  # torch does not compress
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no common class for the errors of a file
         raise ValueError(f"checkpoint {path}: {_explain_torch_error(error)}") from error
@@ -90,7 +84,7 @@ def _read_torch(path: Path) -> Any:
 
 def _read_npz(path: Path) -> State:
     try:
-        _check_unpacked_size(path, FREE_BYTES + LARGEST_RATIO * path.stat().st_size)
+        check_archive(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name]) for name in archive.files}
     except Exception as error:  # zipfile, zlib and NumPy have different classes
@@ -119,17 +113,6 @@ def _reject_programs(path: Path) -> None:
             names = archive.namelist()
         if any(PurePosixPath(name).name == TORCHSCRIPT_ENTRY for name in names):
             raise ValueError("a TorchScript archive")
-
-
-def _check_unpacked_size(path: Path, limit_bytes: int, limit_pickle: int = 0) -> None:
-    with zipfile.ZipFile(path) as archive:
-        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        total = sum(entry.file_size for entry in archive.infolist())
-    if total > limit_bytes:
-        raise ValueError(f"an archive that unpacks to {total} bytes, more than {limit_bytes}")
-    pickles = sum(size for name, size in sizes.items() if name.endswith(".pkl"))
-    if limit_pickle and pickles > limit_pickle:
-        raise ValueError(f"a description of {pickles} bytes, more than {limit_pickle}")
 
 
 def _explain_torch_error(error: Exception) -> str:
