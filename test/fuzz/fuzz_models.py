@@ -158,4 +158,6 @@ if __name__ == "__main__":
     for kind in sorted(result.slowest):
         read_count, refused = result.outcomes[kind, "read"], result.outcomes[kind, "refused"]
         (seconds, slow), (megabytes, large) = result.slowest[kind], result.largest[kind]
-        print(f"{kind:14} read {read_count:6} refused {refused:6}  {seconds:.2f} s #{slow}  {megabytes:.0f} MB #{large}")
+        print(
+            f"{kind:14} read {read_count:6} refused {refused:6}  {seconds:.2f} s #{slow}  {megabytes:.0f} MB #{large}"
+        )

@@ -10,7 +10,6 @@ import golden
 import numpy as np
 import pytest
 
-
 torch = pytest.importorskip("torch")
 pytest.importorskip("flatbuffers")
 
