@@ -55,7 +55,7 @@ def make_files(folder: Path) -> dict[str, bytes]:
     """Make a small file of every format, by its name."""
     weights = {"conv1.weight": np.ones((2, 3, 1, 1), np.float32), "conv1.bias": np.zeros(2, np.float32)}
     state = {name: torch.from_numpy(array) for name, array in weights.items()}
-    files = {"a.onnx": write_model(folder / "a.onnx", front=4).read_bytes()}
+    files = {"a.onnx": write_model(folder / "a.onnx").read_bytes()}
     files["b.onnx"] = write_model(folder / "b.onnx", precision="fp16").read_bytes()
     shape = entry(7, entry(1, b"".join(map(varint, (2, 3, 1, 1)))))
     blob = shape + entry(5, weights["conv1.weight"].tobytes())
