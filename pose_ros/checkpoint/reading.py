@@ -23,6 +23,8 @@ from pose_ros.models.download import is_web_page
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Keys under which publishers save the weights. Other keys have, for example, the state of the optimizer."""
+LONGEST_ERROR = 1500
+"""Most characters of an error. Libraries quote names of any length from a file."""
 LFS_POINTER = b"version https://git-lfs"
 TORCHSCRIPT_ENTRY = "constants.pkl"
 """File that torch identifies an archive of TorchScript by. Such an archive is a program."""
@@ -47,7 +49,12 @@ def read_file(path: Path) -> Any:
         fault = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"checkpoint: expected a file, got {path}, which {fault}")
     _reject_placeholders(path)
-    return READERS.get(path.suffix.lower(), _read_torch)(path)
+    try:
+        return READERS.get(path.suffix.lower(), _read_torch)(path)
+    except ValueError as error:
+        if len(str(error)) <= LONGEST_ERROR:
+            raise
+        raise ValueError(f"{str(error)[:LONGEST_ERROR]} …") from error
 
 
 def state_of(content: Any, path: Path) -> State:
