@@ -17,6 +17,8 @@ LARGEST_DIRECTORY = 2 << 20
 """Largest directory of an archive, bytes. That of 10,000 tensors has 1 MB."""
 MOST_STEPS = 1_000_000
 """Most steps of the pickles in a torch file. 1000 tensors take 40,000."""
+LONGEST_NAME = 1000
+"""Longest name of a class, with its module. The time that torch takes to report one grows faster than its length."""
 OLD_PICKLES = 5
 """Pickles at the start of a torch file that is no archive."""
 
@@ -77,12 +79,16 @@ def _check_size(path: Path, limit_bytes: int) -> None:
 
 def _check_pickles(file: IO[bytes], count: int) -> None:
     """Count the steps of pickles, without executing them. What is no pickle is left to torch."""
-    steps = 0
+    steps = longest = 0
     with suppress(ValueError, EOFError, struct.error):
         for _ in range(count):
-            for _ in pickletools.genops(file):
+            for operation, argument, _ in pickletools.genops(file):
                 steps += 1
-                if steps > MOST_STEPS:
+                if operation.name in ("GLOBAL", "INST"):
+                    longest = max(longest, len(argument))
+                if steps > MOST_STEPS or longest > LONGEST_NAME:
                     break
+    if longest > LONGEST_NAME:
+        raise ValueError(f"a class whose name has {longest} characters")
     if steps > MOST_STEPS:
         raise ValueError(f"a description of more than {MOST_STEPS} steps")

@@ -131,6 +131,6 @@ def test_weights_that_compress_well_are_read(tmp_path: Path) -> None:
 def test_an_error_never_quotes_a_whole_file(tmp_path: Path) -> None:
     code = b"c" + b"torch." * 100_000 + b"a\nb\n."
     (tmp_path / "a.pth").write_bytes(npz({"a/data.pkl": pickle.PROTO + b"\2" + code, "a/version": b"3"}, 0))
-    with pytest.raises(ValueError, match="would execute code") as error:
+    with pytest.raises(ValueError, match="a class whose name has 600003 characters") as error:
         load_checkpoint(tmp_path / "a.pth")
     assert len(str(error.value)) < 2000
