@@ -41,6 +41,15 @@ SNAPPING = ("nearest", "weighted", "scaled")
 FRONT_HEADS = ("peaks", "limb_scores")
 """Extra outputs of a network with a decode front. They replace heatmaps and PAFs."""
 
+MAX_MULTIPLE = 1024
+"""Largest stride, and largest divisor of the sides of an input, pixels. Published networks have up to 128."""
+MAX_SHORT_SIDE, MAX_SIDE = 4096, 8192
+"""Largest shorter side and side of an input, pixels, as in the settings."""
+MAX_PIXELS = 1 << 24
+MAX_KEYPOINTS, MAX_CHANNELS = 1000, 8192
+MAX_NUMBER = 1e6
+"""Largest mean, and largest or inverse smallest std, of an input."""
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -158,12 +167,19 @@ class InputSpec:
         _check_choice("input.colour", self.colour, ("rgb", "bgr"))
         if self.dtype == "uint8" and (any(self.mean) or set(self.std) != {1.0}):
             raise ValueError("input: expected mean 0 and std 1 with dtype uint8 (the network normalises inside)")
-        if len(self.mean) != 3 or len(self.std) != 3 or not all(s > 0 for s in self.std):
-            raise ValueError(f"input: expected 3 means and 3 positive stds, got {self.mean} and {self.std}")
-        if self.multiple < 1 or self.short_side < self.multiple:
-            raise ValueError(f"input: expected short_side >= multiple >= 1, got {self.short_side} and {self.multiple}")
-        if self.size_wh is not None and (len(self.size_wh) != 2 or min(self.size_wh) < 1):
-            raise ValueError(f"input.size_wh: expected (width, height), got {self.size_wh}")
+        if len(self.mean) != 3 or len(self.std) != 3:
+            raise ValueError(f"input: expected 3 means and 3 stds, got {self.mean} and {self.std}")
+        for low, name in ((-MAX_NUMBER, "mean"), (1 / MAX_NUMBER, "std")):
+            for value in getattr(self, name):
+                _check_range(f"input.{name}", value, low, MAX_NUMBER)
+        _check_range("input.multiple", self.multiple, 1, MAX_MULTIPLE)
+        _check_range("input.short_side", self.short_side, self.multiple, MAX_SHORT_SIDE)
+        if self.size_wh is not None:
+            if len(self.size_wh) != 2:
+                raise ValueError(f"input.size_wh: expected (width, height), got {self.size_wh}")
+            for side in self.size_wh:
+                _check_range("input.size_wh", side, 1, MAX_SIDE)
+            _check_range("input.size_wh: width x height", self.size_wh[0] * self.size_wh[1], 1, MAX_PIXELS)
 
 
 @dataclass(frozen=True)
@@ -188,6 +204,9 @@ class HeadSpec:
         _check_choice("head.activation", self.activation, ("none", "sigmoid"))
         _check_choice("head.field", self.field, tuple(f.name for f in fields(Fields)))
         _check_choice("head.layout", self.layout, ("NCHW", "NHWC"))
+        _check_range("head.channels: number", len(self.channels), 0, MAX_CHANNELS)
+        for channel in self.channels:
+            _check_range("head.channels", channel, 0, MAX_CHANNELS - 1)
 
     def read(self, outputs: Mapping[str, AnyArray], index: int) -> AnyArray:
         """Read the field of one image.
@@ -249,10 +268,14 @@ class ModelSpec:
     def __post_init__(self) -> None:
         if not self.limbs:
             object.__setattr__(self, "limbs", self.skeleton.limbs)
-        if not all(0 <= k < len(self.skeleton) for limb in self.limbs for k in limb):
-            raise ValueError(f"limbs: expected keypoint indices below {len(self.skeleton)}, got {self.limbs}")
-        if not self.stride > 0:
-            raise ValueError(f"stride: expected a positive number, got {self.stride}")
+        outside = [limb for limb in self.limbs if not all(0 <= k < len(self.skeleton) for k in limb)]
+        if outside:
+            raise ValueError(f"limbs: expected keypoint indices below {len(self.skeleton)}, got {outside[0]}")
+        _check_range("stride", self.stride, 1 / MAX_MULTIPLE, MAX_MULTIPLE)
+        _check_range("origin", self.origin, -MAX_SIDE, MAX_SIDE)
+        _check_range("skeleton: number of keypoints", len(self.skeleton), 1, MAX_KEYPOINTS)
+        _check_range("limbs: number", len(self.limbs), 0, MAX_CHANNELS // 2)
+        _check_range("heads: number", len(self.heads), 0, len(fields(Fields)))
         _check_choice("grouping", self.grouping, tuple(GROUPING_HEADS))
         _check_choice("snapping", self.snapping, SNAPPING)
         if not 0 < self.score_threshold <= 1:
@@ -307,3 +330,9 @@ class ModelSpec:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    """Raise ValueError if a number is outside its range, or NaN."""
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected {low:g} to {high:g}, got {value}")

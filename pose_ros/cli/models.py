@@ -111,10 +111,12 @@ def describe(
     from pose_ros.cli.check_paths import check_paths
     from pose_ros.files import atomic_write
     from pose_ros.models.model_file import read_sidecar, write_spec
+    from pose_ros.runtime.onnx_graph import read_graph
 
     check_paths([file, spec], [("--output", output)])
     if not file.is_file():
         raise FileNotFoundError(f"model: expected an ONNX file, got {file}, which does not exist")
+    read_graph(file)
     try:
         with atomic_write(output) as unfinished:
             write_spec(file, read_sidecar(spec), unfinished)

@@ -19,6 +19,7 @@ from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.bond import ManagerBond
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.diagnostics import DiagnosticsPublisher, NodeState, runtime_details
+from pose_ros.ros.node.freed_memory import return_freed_memory
 from pose_ros.ros.node.sim_time import SimTimeCheck
 from pose_ros.ros.node.transitions import Transitions
 from pose_ros.ros.node.worker import LOADING, Worker
@@ -275,6 +276,7 @@ class PoseEstimatorNode(LifecycleNode):
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+            return_freed_memory()
 
     def _queue_image(self, camera: Camera, message: Any) -> None:
         if worker := self._worker:
