@@ -238,6 +238,50 @@ class DecoderConfig(CheckedSettings):
 
 
 @dataclass(frozen=True)
+class TrackingConfig(CheckedSettings):
+    """Settings of the ids of people."""
+
+    enabled: bool = setting(True, "Give people ids that stay the same over images.")
+    hits: int = setting(3, "Images in which a person must be seen before it gets an id.", low=1, high=100)
+    lost_s: float = setting(
+        3.0, "Time after which a person who is not seen loses the id.", unit="s", low=0.0, high=60.0
+    )
+    strong_score: float = setting(
+        0.2,
+        "Score of a person from which a new track starts. Weaker detections only continue existing tracks.",
+        low=0.0,
+        high=1.0,
+    )
+    bridge_s: float = setting(
+        0.0,
+        "Time for which a person who is not seen stays in the result, at the predicted place with state LOST. 0 = off.",
+        unit="s",
+        low=0.0,
+        high=60.0,
+    )
+    camera_motion: bool = setting(False, "Compensate the motion of the camera by optical flow. For moving robots.")
+
+
+@dataclass(frozen=True)
+class SmoothingConfig(CheckedSettings):
+    """Settings of the One-Euro filter of keypoints. It needs tracking."""
+
+    enabled: bool = setting(False, "Smooth keypoints over time. Needs tracking.")
+    cutoff_hz: float = setting(
+        1.0, "Cut-off frequency for keypoints at rest. Lower = smoother.", unit="Hz", low=0.01, high=100.0
+    )
+    speed_gain: float = setting(
+        4.0,
+        "Increase of the cut-off frequency with the speed, in Hz per body size and second. Higher = less lag.",
+        low=0.0,
+        high=100.0,
+    )
+    gap_s: float = setting(
+        0.5, "Time without a keypoint after which the filter starts again.", unit="s", low=0.0, high=60.0
+    )
+
+
+@dataclass(frozen=True)
 class OverlayConfig(CheckedSettings):
     """Style of drawn skeletons."""
 
@@ -332,3 +376,5 @@ class EstimatorConfig:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)

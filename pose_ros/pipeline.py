@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pose_ros.arrays import Image
+from pose_ros.config import SmoothingConfig, TrackingConfig
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.people import People
+from pose_ros.tracking.stage import TrackingStage
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class PosePipeline:
         estimator: PoseEstimator,
         *,
         refine: Stage = pass_through,
-        track: Stage = pass_through,
-        smooth: Stage = pass_through,
+        track: Stage | None = None,
+        smooth: Stage | None = None,
         lift: Stage = pass_through,
     ) -> None:
         """Join the stages.
@@ -62,12 +65,25 @@ class PosePipeline:
         Args:
             estimator: Estimator of a single image.
             refine: Stage that improves keypoints with a second network.
-            track: Stage that assigns ids to people.
-            smooth: Stage that smooths keypoints over time.
+            track: Stage that assigns ids to people. None = as ``estimator.config.tracking`` says.
+            smooth: Stage that smooths keypoints over time. None = as ``estimator.config.smoothing`` says.
             lift: Stage that adds keypoints in metres.
         """
         self.estimator = estimator
-        self._refine, self._track, self._smooth, self._lift = refine, track, smooth, lift
+        config = estimator.config
+        self._tracking = tracking = TrackingStage(estimator.skeleton, config.tracking, config.smoothing)
+        self._refine, self._lift = refine, lift
+        self._track = track or (lambda people, image: tracking.track(people, image.image, image.stamp_ns / 1e9))
+        self._smooth = smooth or (lambda people, image: tracking.smooth(people, image.stamp_ns / 1e9))
+
+    def configure(self, tracking: TrackingConfig, smoothing: SmoothingConfig) -> None:
+        """Change the settings of the built-in stages between two images. People keep their ids.
+
+        Args:
+            tracking: Settings of the ids.
+            smoothing: Settings of the filters.
+        """
+        self._tracking.configure(tracking, smoothing)
 
     def process(self, image: CameraImage, estimate: Estimate | None = None) -> Estimate:
         """Find the people in the camera's next image.
@@ -77,7 +93,7 @@ class PosePipeline:
             estimate: Result of the estimator, if it already ran for several cameras at once. None = run it here.
 
         Returns:
-            The people in pixels of this image, and the time of each stage of the estimator.
+            The people in pixels of this image, and the times. ``decode_ms`` includes all stages after the network.
 
         Raises:
             TypeError: If the image is not an array.
@@ -85,6 +101,7 @@ class PosePipeline:
         """
         # Find people in this image alone
         estimate = estimate or self.estimator.process(image.image, image.colour)
+        start = time.perf_counter()
         # Refine each person on a crop of the image
         people = self._refine(estimate.people, image)
         # Identify the people of earlier images
@@ -93,4 +110,4 @@ class PosePipeline:
         people = self._smooth(people, image)
         # Lift their keypoints to metres
         people = self._lift(people, image)
-        return replace(estimate, people=people)
+        return replace(estimate, people=people, decode_ms=estimate.decode_ms + 1e3 * (time.perf_counter() - start))

@@ -104,7 +104,8 @@ def make_configs(
     built = build_config(
         _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
     )
-    return EstimatorConfig(built.preprocess, built.runtime, built.decoder), built.overlay
+    config = EstimatorConfig(built.preprocess, built.runtime, built.decoder, built.tracking, built.smoothing)
+    return config, built.overlay
 
 
 def refuse_twice(settings: Sequence[str] | None, options: Mapping[str, object]) -> None:

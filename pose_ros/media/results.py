@@ -17,7 +17,7 @@ from pose_ros.arrays import FloatArray, Image
 from pose_ros.files import InPlaceFile, atomic_write, is_stream, open_target
 from pose_ros.media.output_file import OutputFile, create_folder
 from pose_ros.media.sources import IMAGE_SUFFIXES, Frame
-from pose_ros.people import People
+from pose_ros.people import People, TrackState
 from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
 
 COCO_PERSON = 1
@@ -199,13 +199,27 @@ def _end_last_line(path: Path) -> None:
 
 
 def person_entry(person: People) -> dict[str, Any]:
-    """Convert one person (N = 1) to plain data. A missing keypoint is None."""
-    return {
+    """Convert one person (N = 1) to plain data. What is missing is None. What was not measured at all is left out."""
+    entry = {
         "id": int(person.ids[0]),
         "score": _round(person.person_scores[0]),
         "box": [_round(value) for value in person.boxes()[0]],
         "keypoints": [triple if triple[2] > 0 else None for triple in _triples(person.keypoints[0], person.scores[0])],
     }
+    if person.states[0] != TrackState.UNTRACKED:
+        entry["state"] = TrackState(int(person.states[0])).name.lower()
+    for name in ("velocities", "positions_3d", "velocities_3d", "keypoints_3d", "deviations_3d"):
+        value = getattr(person, name)
+        if value is not None:
+            entry[name.replace("velocities", "velocity").replace("positions", "position")] = _known(value[0])
+    return entry
+
+
+def _known(values: FloatArray) -> Any:
+    """Return values as lists, with None for unknown ones."""
+    if values.ndim > 1:
+        return [_known(row) for row in values]
+    return [None if np.isnan(value) else _round(value) for value in values] if np.isfinite(values).any() else None
 
 
 def _triples(xy: FloatArray, scores: FloatArray) -> list[list[float]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from geometry_msgs.msg import Point32, Vector3
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -78,7 +79,12 @@ def people_to_message(
     width, height = image_wh
     xy = np.where(people.visible[..., None], people.keypoints, np.float32(np.nan)).tolist()
     boxes = np.where(people.visible.any(axis=1, keepdims=True), people.boxes(), np.float32(np.nan))
-    columns = zip(people.ids.tolist(), people.person_scores.tolist(), boxes, xy, people.scores.tolist(), strict=True)
+    columns = zip(
+        *(people.ids.tolist(), people.states.tolist(), people.person_scores.tolist(), boxes, xy),
+        *(people.scores.tolist(), _values(people, "velocities", (2,)), _values(people, "positions_3d", (3,))),
+        *(_values(people, "velocities_3d", (3,)), _points_3d(people)),
+        strict=True,
+    )
     return PersonPoseArray(
         header=header,
         image_width=width,
@@ -96,7 +102,48 @@ def latency_ms(header: Header, now_ns: int) -> float:
 
 
 def _make_person(
-    person_id: int, score: float, box: Any, keypoints: list[list[float]], scores: list[float]
+    person_id: int,
+    state: int,
+    score: float,
+    box: Any,
+    keypoints: list[list[float]],
+    scores: list[float],
+    velocity: Any,
+    position: Any,
+    velocity_3d: Any,
+    keypoints_3d: list[Point32],
 ) -> PersonPose:
     points = [Keypoint(x=x, y=y, score=s) for (x, y), s in zip(keypoints, scores, strict=True)]
-    return PersonPose(id=person_id, score=score, box=box, keypoints=points)
+    return PersonPose(
+        id=person_id,
+        state=state,
+        score=score,
+        box=box,
+        keypoints=points,
+        velocity=velocity,
+        position_3d=_point(position),
+        velocity_3d=_vector(velocity_3d),
+        keypoints_3d=keypoints_3d,
+    )
+
+
+def _values(people: People, name: str, shape: tuple[int, ...]) -> Any:
+    """Return an optional array of people, all NaN if it is missing."""
+    value = getattr(people, name)
+    return np.full((len(people), *shape), np.nan, np.float32) if value is None else value
+
+
+def _points_3d(people: People) -> list[list[Point32]]:
+    if people.keypoints_3d is None:
+        return [[] for _ in range(len(people))]
+    return [[_point(xyz) for xyz in person] for person in people.keypoints_3d.tolist()]
+
+
+def _point(xyz: Any) -> Point32:
+    x, y, z = xyz
+    return Point32(x=float(x), y=float(y), z=float(z))
+
+
+def _vector(xyz: Any) -> Vector3:
+    x, y, z = xyz
+    return Vector3(x=float(x), y=float(y), z=float(z))

@@ -42,10 +42,11 @@ class Processor:
         self.estimator = estimator
         self._settings = settings
         self._pipelines = {camera: PosePipeline(estimator) for camera in cameras}
+        self._tracking = estimator.config.tracking, estimator.config.smoothing
 
     def process(self, taken: Sequence[TakenItem[Camera, Any]]) -> None:
         """Process one image of each given camera: publish the poses of all cameras first, then the drawings."""
-        self._update_decoder()
+        self._update_settings()
         frames = [frame for entry in taken if entry.source.accept(entry.dropped) and (frame := self._decode(entry))]
         shared = self._run_batch(frames)
         estimates = [self._find_people(frame, estimate) for frame, estimate in zip(frames, shared, strict=True)]
@@ -53,9 +54,14 @@ class Processor:
         for each in filter(None, published):
             self._draw(each)
 
-    def _update_decoder(self) -> None:
-        """Replace the decoder if its parameters have changed."""
-        decoder = self._settings.config.decoder
+    def _update_settings(self) -> None:
+        """Apply changed parameters of the decoder, of tracking and of smoothing."""
+        config = self._settings.config
+        if (config.tracking, config.smoothing) != self._tracking:
+            self._tracking = config.tracking, config.smoothing
+            for pipeline in self._pipelines.values():
+                pipeline.configure(*self._tracking)
+        decoder = config.decoder
         if decoder != self.estimator.config.decoder:
             self.estimator = self.estimator.with_decoder(decoder)
             for pipeline in self._pipelines.values():

@@ -14,6 +14,8 @@ from pose_ros.config import (
     OverlayConfig,
     PreprocessConfig,
     RuntimeConfig,
+    SmoothingConfig,
+    TrackingConfig,
 )
 from pose_ros.fields import GROUPING_HEADS
 from pose_ros.media.decoding import MAX_IMAGE_MB
@@ -92,6 +94,8 @@ class NodeConfig(CheckedSettings):
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
@@ -110,7 +114,7 @@ class NodeConfig(CheckedSettings):
     def estimator(self) -> EstimatorConfig:
         """Settings of the estimator. The batch size is at least the number of cameras."""
         runtime = replace(self.runtime, max_batch=min(64, max(self.runtime.max_batch, len(self.cameras))))
-        return EstimatorConfig(self.preprocess, runtime, self.decoder)
+        return EstimatorConfig(self.preprocess, runtime, self.decoder, self.tracking, self.smoothing)
 
     def with_network_of(self, other: NodeConfig) -> NodeConfig:
         """Copy these settings, with the network settings of another object."""

@@ -1,0 +1,1 @@
+"""Follow people over time: ids, velocities, smoothing, gestures."""
