@@ -49,7 +49,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "media models network people pipeline preprocess ros runtime skeleton texts training"
     ),
     "ros": (
-        "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton texts"
+        "arrays config config_file depth estimator fields files live media people pipeline runtime settings skeleton "
+        "texts"
     ),
     "file_kind": "",
     "depth": "arrays config decoder people skeleton",
@@ -70,6 +71,7 @@ ROS = (
     "rcl_interfaces",
 )
 ROS += ("rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_ros", "visualization_msgs")
+ROS += ("hri_msgs", "people_msgs", "tf2_msgs", "vision_msgs")
 LIBRARIES = {  # library -> the folders and files that may import it
     **dict.fromkeys(ROS, ("ros",)),
     "torch": ("network", "training", "checkpoint", "export", "runtime/torch.py"),
