@@ -264,7 +264,7 @@ def _private(camera: str, topic: str) -> str:
 
 
 def _describe_missing(parameter: str, package: str, error: Exception) -> str:
-    is_missing = isinstance(error, ModuleNotFoundError) and error.name == package
+    is_missing = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
     found = "which is not installed" if is_missing else f"which cannot be used: {describe_error(error)}"
     distro = os.environ.get("ROS_DISTRO", "$ROS_DISTRO")
     command = f"sudo apt install ros-{distro}-{package.replace('_', '-')}"

@@ -114,6 +114,9 @@ class NodeConfig(CheckedSettings):
             )
         if len(set(names)) < len(names):
             raise ValueError(f"cameras: expected unique names, got {list(names)}")
+        in_frames = {name.replace("/", "_") for name in names}
+        if (self.outputs.tf or self.outputs.hri) and len(in_frames) < len(names):
+            raise ValueError(f"cameras: expected names that differ when / becomes _ in frames, got {list(names)}")
 
     @property
     def estimator(self) -> EstimatorConfig:
