@@ -248,16 +248,43 @@ def test_bodies_come_and_go(graph: Any, run: Any) -> None:
 
 
 @needs("hri")
-def test_a_disabled_node_has_no_bodies(graph: Any, run: Any, call: Any) -> None:
+def test_bodies_leave_nothing_behind(graph: Any, run: Any) -> None:
+    """Ids grow without end, so a node that keeps anything of a body grows, too."""
+    from hri_msgs.msg import IdsList
+
+    estimator, send = run(standing_people(*PLACES, ids=[0, 1]), outputs__hri=True, tracking__enabled=False)
+    node = graph.nodes[-1]
+    tracked = listen(graph, IdsList, "/humans/bodies/tracked")
+    answer(graph, send, tracked)
+
+    def count() -> tuple[int, int, int]:
+        return len(list(node.publishers)), len(list(node.waitables)), len(node.list_parameters([], 0).names)
+
+    before = count()
+    for number in range(1, 30):
+        estimator.people = standing_people(*PLACES, ids=[2 * number, 2 * number + 1])
+        send()
+    graph.until(lambda: tracked[-1].ids == ["b58", "b59"], "the last bodies are listed")
+    assert count() == before
+
+
+@needs("hri")
+def test_a_node_that_stops_has_no_bodies(graph: Any, run: Any, call: Any) -> None:
     from hri_msgs.msg import IdsList
 
     _, send = run(standing_people(*PLACES), "front", outputs__hri=True)
+    node = graph.nodes[-1]
     tracked = listen(graph, IdsList, "/humans/front/bodies/tracked")
     answer(graph, send, tracked)
     assert tracked[-1].ids == ["front_b0", "front_b1"]
     call(SetBool, "/pose_estimator/enable", data=False)
     graph.until(lambda: not tracked[-1].ids, "the list is empty")
     assert tracked[-1].header.frame_id == "camera_optical"
+    call(SetBool, "/pose_estimator/enable", data=True)
+    answer(graph, send, tracked)
+    assert tracked[-1].ids == ["front_b0", "front_b1"]
+    node.close()  # as at the end of the process
+    graph.until(lambda: not tracked[-1].ids, "the list is empty")
 
 
 @pytest.mark.parametrize("parameter", PACKAGES)

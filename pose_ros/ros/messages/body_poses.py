@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import Point, Pose, PoseArray, Quaternion, TransformStamped
 from std_msgs.msg import Header
 
 from pose_ros.arrays import DoubleArray
@@ -49,21 +49,20 @@ def body_transforms(people: People, skeleton: Skeleton, header: Header, camera: 
     for i in np.flatnonzero(np.isfinite(frames.origins).all(axis=1)).tolist():
         name = body_name(camera, int(bodies.ids[i]))
         root = f"body_{name}"
-        transforms.append(_transform(header, root, frames.origins[i], _quaternion(frames.rotations[i])))
+        transforms.append(_transform(header, root, frames.origins[i]))
+        transforms[-1].transform.rotation = _quaternion(frames.rotations[i])
         parent = Header(stamp=header.stamp, frame_id=root)
         transforms += [
-            _transform(parent, f"{link}_{name}", xyz[i], Quaternion(w=1.0))
-            for link, xyz in links.items()
-            if np.isfinite(xyz[i]).all()
+            _transform(parent, f"{link}_{name}", xyz[i]) for link, xyz in links.items() if np.isfinite(xyz[i]).all()
         ]
     return transforms
 
 
-def _transform(header: Header, child: str, xyz: DoubleArray, rotation: Quaternion) -> TransformStamped:
+def _transform(header: Header, child: str, xyz: DoubleArray) -> TransformStamped:
+    """Make a transform without rotation."""
     message = TransformStamped(header=header, child_frame_id=child)
-    x, y, z = xyz.tolist()
-    message.transform.translation = Vector3(x=x, y=y, z=z)
-    message.transform.rotation = rotation
+    target = message.transform.translation
+    target.x, target.y, target.z = xyz.tolist()
     return message
 
 

@@ -69,7 +69,7 @@ def _hypothesis(score: float) -> ObjectHypothesisWithPose:
 
 
 def _name(person_id: int) -> str:
-    return "" if person_id == NOT_TRACKED else str(person_id)
+    return str(person_id) if person_id > NOT_TRACKED else ""
 
 
 def _set_xyz(target: Any, xyz: Any) -> None:

@@ -26,7 +26,7 @@ def social_people(people: People, header: Header) -> SocialPeople:
     if people.positions_3d is None:
         return message
     velocities = np.zeros_like(people.positions_3d) if people.velocities_3d is None else people.velocities_3d
-    is_shown = np.isfinite(people.positions_3d).all(axis=1) & (people.ids != NOT_TRACKED)
+    is_shown = np.isfinite(people.positions_3d).all(axis=1) & (people.ids > NOT_TRACKED)
     for i in np.flatnonzero(is_shown).tolist():
         velocity = velocities[i].tolist() if np.isfinite(velocities[i]).all() else (0.0, 0.0, 0.0)
         message.people.append(

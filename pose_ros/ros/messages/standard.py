@@ -20,7 +20,7 @@ def body_name(camera: str, person_id: int) -> str:
 
 def find_bodies(people: People) -> IndexArray:
     """Return the indices of the people that have an id and a visible keypoint. Each id counts once."""
-    bodies = np.flatnonzero((people.ids != NOT_TRACKED) & people.visible.any(axis=1))
+    bodies = np.flatnonzero((people.ids > NOT_TRACKED) & people.visible.any(axis=1))
     _, first = np.unique(people.ids[bodies], return_index=True)
     return np.sort(bodies[first])
 

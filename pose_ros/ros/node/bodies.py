@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from geometry_msgs.msg import PointStamped, TwistStamped
 from hri_msgs.msg import IdsList, NormalizedRegionOfInterest2D, Skeleton2D
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
@@ -107,12 +108,18 @@ class BodyPublishers:
                 if has_subscribers(publisher) and (message := makers[topic](i)) is not None:
                     publisher.publish(message)
 
-    def clear(self) -> None:
-        """Publish an empty list, if the last one was not empty. Readers remember the bodies of the last list."""
+    def clear(self, timeout: Duration | None = None) -> None:
+        """Publish an empty list, if the last one was not empty. Readers remember the bodies of the last list.
+
+        Args:
+            timeout: Longest wait until the readers have received it. None = do not wait.
+        """
         if self._is_listed:
             self._is_listed = False
             stamp = self._node.get_clock().now().to_msg()
             self._tracked.publish(messages.ids_list([], Header(stamp=stamp, frame_id=self._listed.frame_id)))
+            if timeout and self.has_subscribers:
+                self._tracked.wait_for_all_acked(timeout)
 
     def _create(self, name: str, topic: str) -> Any:
         """Create a publisher of a body.

@@ -95,6 +95,6 @@ class CameraPublishers:
 
     def flush(self) -> None:
         """Wait until subscribers have received the last poses. Otherwise destroying the publisher would lose them."""
-        self.clear()
+        self._standard.clear(LAST_RESULT_TIMEOUT)
         if has_subscribers(self._poses):
             self._poses.wait_for_all_acked(LAST_RESULT_TIMEOUT)

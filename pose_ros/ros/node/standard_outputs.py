@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rclpy.duration import Duration
 from rclpy.exceptions import NoTypeSupportImportedException
 from rclpy.node import Node
 
@@ -42,8 +43,12 @@ class Output(Protocol):
     def publish(self, result: ImageResult) -> None:
         """Publish the people of an image."""
 
-    def clear(self) -> None:
-        """Tell subscribers that remember people that there are none. Repeated calls have no effect."""
+    def clear(self, timeout: Duration | None = None) -> None:
+        """Tell subscribers that remember people that there are none. Repeated calls have no effect.
+
+        Args:
+            timeout: Longest wait until they have received it. None = do not wait.
+        """
 
 
 class TopicOutput:
@@ -100,7 +105,7 @@ class TopicOutput:
         if message is not None:
             self._publisher.publish(message)
 
-    def clear(self) -> None:
+    def clear(self, timeout: Duration | None = None) -> None:
         """Do nothing: subscribers forget people by the stamp of the last message."""
 
 
@@ -151,10 +156,10 @@ class StandardOutputs:
             except Exception as error:  # another version of the package may have other fields
                 self._log_error(output.topic, f"could not publish the people of an image: {describe_error(error)}")
 
-    def clear(self) -> None:
-        """Tell subscribers that remember people that there are none. Repeated calls have no effect."""
+    def clear(self, timeout: Duration | None = None) -> None:
+        """Clear each output, see ``Output.clear``."""
         for output in self._outputs:
-            output.clear()
+            output.clear(timeout)
 
     def _log_error(self, topic: str, text: str) -> None:
         """Log an error of a topic, at most once per ``ERROR_PERIOD_S``."""
