@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from known_people import KnownEstimator, standing_people
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from geometry_msgs.msg import PointStamped, PoseArray, TwistStamped
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
@@ -224,12 +225,7 @@ def test_bodies_come_and_go(graph: Any, run: Any) -> None:
 
     people = standing_people(*PLACES, ids=[3, 8])
     estimator, send = run(people, outputs__hri=True, tracking__enabled=False, outputs__hri_prefix="robot/humans")
-    order: list[str] = []
-    tracked: list[Any] = []
-    qos = QoSProfile(depth=10)
-    add = lambda m: (tracked.append(m), order.append("tracked"))  # noqa: E731
-    graph.node.create_subscription(IdsList, "/robot/humans/bodies/tracked", add, qos)
-    graph.until(lambda: graph.node.count_publishers("/robot/humans/bodies/tracked"), "the list is published")
+    tracked = listen(graph, IdsList, "/robot/humans/bodies/tracked")
     answer(graph, send, tracked)
     assert tracked[-1].ids == ["b3", "b8"]
     topic = "/robot/humans/bodies/b8/skeleton2d"
@@ -245,6 +241,24 @@ def test_bodies_come_and_go(graph: Any, run: Any) -> None:
     estimator.people = replace(people, ids=np.array([-1, 8]))
     answer(graph, send, tracked)
     assert tracked[-1].ids == ["b8"]
+
+
+@needs("hri")
+@pytest.mark.skipif(os.environ.get("ROS_DISTRO") == "humble", reason="needs callbacks with the time of sending")
+def test_the_list_comes_before_the_bodies(graph: Any, run: Any) -> None:
+    from hri_msgs.msg import IdsList, Skeleton2D
+
+    _, send = run(standing_people(*PLACES, ids=[3, 8]), outputs__hri=True, tracking__enabled=False)
+    sent: dict[str, dict[Any, int]] = {"tracked": {}, "b8/skeleton2d": {}}
+    for topic, kind in (("tracked", IdsList), ("b8/skeleton2d", Skeleton2D)):
+
+        def record(message: Any, info: Any, times: dict[Any, int] = sent[topic]) -> None:
+            times[stamp_of(message)] = info["source_timestamp"]
+
+        graph.node.create_subscription(kind, f"/humans/bodies/{topic}", lambda m, i, record=record: record(m, i), 10)
+    shared = lambda: sent["tracked"].keys() & sent["b8/skeleton2d"].keys()  # noqa: E731
+    graph.until(lambda: send() and shared(), "an image has both")
+    assert all(sent["tracked"][stamp] < sent["b8/skeleton2d"][stamp] for stamp in shared())
 
 
 @needs("hri")
