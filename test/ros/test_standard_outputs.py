@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from known_people import KnownEstimator, standing_people
@@ -22,6 +23,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
+from pose_ros.depth.body_frames import find_body_frames
 from pose_ros.media.image_messages import decode_message
 from pose_ros.people import People
 from pose_ros.ros.messages.body_poses import body_transforms, pose_array
@@ -120,6 +122,18 @@ def test_pose_array_has_the_people_of_known_position(graph: Any, run: Any) -> No
     for pose, position in zip(arrays[-1].poses, people.positions_3d, strict=False):
         np.testing.assert_allclose(xyz(pose.position), position, atol=1e-6)
         np.testing.assert_allclose(rotation_of(pose.orientation)[:, 0], (0, 0, -1), atol=1e-6)  # to the camera
+
+
+@pytest.mark.parametrize(
+    "vector", [(0, 0, 0), (0, np.pi, 0), (np.pi, 0, 0), (0, 0, -np.pi), (1e-4, 0, 0), (1, -2, 1.5)]
+)
+def test_orientations_are_the_directions_of_the_people(vector: tuple[float, float, float]) -> None:
+    people = standing_people((0, 0, 3))
+    turned = (people.keypoints_3d - np.float32([0, 0, 3])) @ cv2.Rodrigues(np.array(vector, float))[0].T + [0, 0, 3]
+    people = replace(people, keypoints_3d=turned)
+    (pose,) = pose_array(people, COCO_17, Header()).poses
+    expected = find_body_frames(people, COCO_17).rotations[0]
+    np.testing.assert_allclose(rotation_of(pose.orientation), expected, atol=1e-6)
 
 
 def test_transforms_have_a_tree_of_links_for_each_person_with_an_id() -> None:
@@ -301,13 +315,18 @@ def test_a_node_that_stops_has_no_bodies(graph: Any, run: Any, call: Any) -> Non
     graph.until(lambda: not tracked[-1].ids, "the list is empty")
 
 
+def hide_package(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """Forget that a package was imported."""
+    for module in [name for name in sys.modules if f"{name}.".startswith((f"{package}.", "pose_ros.ros.node.bodies."))]:
+        monkeypatch.delitem(sys.modules, module)
+
+
 @pytest.mark.parametrize("parameter", PACKAGES)
 def test_a_missing_package_is_named_and_stops_nothing(
-    graph: Any, run: Any, log: Any, monkeypatch: pytest.MonkeyPatch, parameter: str
+    run: Any, log: Any, monkeypatch: pytest.MonkeyPatch, parameter: str
 ) -> None:
     package = PACKAGES[parameter]
-    for module in [name for name in sys.modules if name.startswith((f"{package}.", "pose_ros.ros.node.bodies"))]:
-        monkeypatch.delitem(sys.modules, module)
+    hide_package(monkeypatch, package)
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
     _, send = run(standing_people(*PLACES), **{f"outputs__{parameter}": True})
@@ -315,6 +334,17 @@ def test_a_missing_package_is_named_and_stops_nothing(
     (line,) = log.find(f"expected the package {package}")
     assert "which is not installed; sudo apt install ros-jazzy-" + package.replace("_", "-") in line
     assert f"outputs.{parameter}: " in line
+
+
+def test_a_broken_package_stops_nothing(run: Any, log: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    hide_package(monkeypatch, "people_msgs")
+    (tmp_path / "people_msgs").mkdir()
+    (tmp_path / "people_msgs/__init__.py").write_text("raise OSError('libpeople.so: wrong ELF class')")
+    monkeypatch.syspath_prepend(tmp_path)
+    _, send = run(standing_people(*PLACES), outputs__people_msgs=True)
+    assert len(send().people) == 2
+    (line,) = log.find("outputs.people_msgs: expected the package people_msgs, which cannot be used: ")
+    assert "libpeople.so: wrong ELF class" in line
 
 
 @needs("tf")

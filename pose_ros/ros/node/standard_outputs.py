@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rclpy.duration import Duration
-from rclpy.exceptions import NoTypeSupportImportedException
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 
 from pose_ros.ros.errors import describe_error
@@ -122,6 +122,7 @@ class StandardOutputs:
 
         Raises:
             RuntimeError: If a QoS override is invalid.
+            ParameterException: The same.
         """
         self._node = node
         self._outputs: list[Output] = []
@@ -133,7 +134,9 @@ class StandardOutputs:
                 continue
             try:
                 self._outputs += kind.create(node, camera, config)
-            except (ImportError, NoTypeSupportImportedException) as error:
+            except (RuntimeError, ParameterException):  # an invalid QoS override
+                raise
+            except Exception as error:  # a broken package raises many types, see rosidl_generator_py
                 node.get_logger().error(printable(_describe_missing(parameter, kind.package, error)))
             if kind.needs_ids and not config.tracking.enabled:
                 self._warn_once(f"outputs.{parameter}: stays empty without ids; set tracking.enabled to true")
