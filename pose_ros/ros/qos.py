@@ -146,6 +146,11 @@ def qos_events(
     return SubscriptionEventCallbacks(incompatible_qos=reporter, message_lost=on_lost if count_lost else None)
 
 
+def no_qos_events() -> Any:
+    """Make the ``event_callbacks=`` of a publisher that is created and destroyed outside the executor's thread."""
+    return PublisherEventCallbacks(use_default_callbacks=False)
+
+
 @dataclass(frozen=True)
 class _Endpoint:
     """This node's own publisher or subscription of a topic."""

@@ -52,8 +52,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "media models network once people pipeline preprocess ros runtime skeleton texts training yaml_text"
     ),
     "ros": (
-        "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton texts "
-        "yaml_text"
+        "arrays config config_file depth estimator fields files live media people pipeline runtime settings skeleton "
+        "texts yaml_text"
     ),
     "texts": "",
     "json_file": "",
@@ -76,6 +76,7 @@ ROS = (
     "rcl_interfaces",
 )
 ROS += ("rclpy", "rosgraph_msgs", "sensor_msgs", "std_msgs", "std_srvs", "tf2_ros", "visualization_msgs")
+ROS += ("hri_msgs", "people_msgs", "tf2_msgs", "vision_msgs")
 LIBRARIES = {  # library -> the folders and files that may import it
     **dict.fromkeys(ROS, ("ros",)),
     "torch": ("network", "training", "checkpoint", "export", "runtime/torch.py"),

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseArray
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool
@@ -18,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 from pose_ros.ros.node.camera import RateLimit
 
 OUTPUTS = {"poses": PersonPoseArray, "overlay": Image, "overlay/compressed": CompressedImage, "markers": MarkerArray}
+OUTPUTS["pose_array"] = PoseArray
 
 
 def wait_until_settled(graph: Any, node: Any) -> None:

@@ -22,8 +22,10 @@ from pose_ros.config import (  # noqa: E402
     OverlayConfig,
     PreprocessConfig,
     RuntimeConfig,
+    SmoothingConfig,
+    TrackingConfig,
 )
-from pose_ros.ros.parameters.config import NodeConfig  # noqa: E402
+from pose_ros.ros.parameters.config import NodeConfig, OutputsConfig  # noqa: E402
 from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
 from pose_ros.ros.parameters.documents import FILES  # noqa: E402
 from pose_ros.ros.parameters.live import LiveSettings  # noqa: E402
@@ -34,8 +36,11 @@ STAGES = {
     "preprocess": PreprocessConfig,
     "runtime": RuntimeConfig,
     "decoder": DecoderConfig,
+    "tracking": TrackingConfig,
+    "smoothing": SmoothingConfig,
     "overlay": OverlayConfig,
     "markers": MarkersConfig,
+    "outputs": OutputsConfig,
     "diagnostics": DiagnosticsConfig,
 }
 OWN = {

@@ -64,7 +64,7 @@ class Camera:
         self._node, self._settings, self._put = node, settings, put
         self.name = name
         prefix = f"{name}/" if name else ""
-        self.outputs = CameraPublishers(node, prefix)
+        self.outputs = CameraPublishers(node, name, settings.config)
         self._is_compressed = settings.config.image_transport == "compressed"
         image_topic = node.resolve_topic_name(f"{prefix}image")
         self._name = _compressed_topic(node, f"{prefix}image") if self._is_compressed else f"{prefix}image"
@@ -110,6 +110,8 @@ class Camera:
             self._subscribe_infos(wanted and self.outputs.has_marker_subscribers)
         except (RuntimeError, ParameterException) as error:  # an invalid QoS override
             self._log_error(f"{self.topic}: cannot subscribe: {describe_error(error)}")
+        if not (active and enabled):
+            self.outputs.clear()
         self._check_loss()
         if self._watchdog_s != self._settings.config.watchdog_s:
             self._watchdog_s = self._settings.config.watchdog_s

@@ -2,88 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
 from pose_ros.msg import PersonPoseArray
-from pose_ros.pipeline import CameraImage
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
+from pose_ros.ros.node.image_result import ImageResult
+from pose_ros.ros.node.publishers import create_publisher, has_subscribers
+from pose_ros.ros.node.standard_outputs import StandardOutputs
 from pose_ros.ros.parameters.config import NodeConfig
-from pose_ros.ros.qos import OVERRIDABLE, declare_qos, qos_events
-from pose_ros.skeleton import Skeleton
 
 LAST_RESULT_TIMEOUT = Duration(seconds=0.5)
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """One processed image, ready to publish.
-
-    Attributes:
-        header: Header of the image message.
-        image: The image.
-        estimate: The people in the image, and the time of each step.
-        skeleton: Skeleton of the people.
-        model_name: Name of the model that found them.
-    """
-
-    header: Header
-    image: CameraImage
-    estimate: Estimate
-    skeleton: Skeleton
-    model_name: str
 
 
 class CameraPublishers:
     """Publishers of one camera. Call the methods in the worker's thread. The properties may be read in any thread."""
 
-    def __init__(self, node: Node, prefix: str) -> None:
+    def __init__(self, node: Node, camera: str, config: NodeConfig) -> None:
         """Create the publishers.
 
         Args:
             node: Node that publishes.
-            prefix: Prefix of each topic: ``""``, or ``"front/"`` for ``~/front/poses``.
+            camera: Name of the camera, which is part of each topic. Empty for a single camera.
+            config: Settings of the node. They say which standard outputs exist.
 
         Raises:
             RuntimeError: If a QoS override is invalid.
         """
         self._node = node
-        self._poses = self._create_publisher(PersonPoseArray, f"~/{prefix}poses", 10)
-        self._overlay = self._create_publisher(Image, f"~/{prefix}overlay", 1)
-        self._compressed = self._create_publisher(CompressedImage, f"~/{prefix}overlay/compressed", 1)
-        self._markers = self._create_publisher(MarkerArray, f"~/{prefix}markers", 1)
+        prefix = f"{camera}/" if camera else ""
+        self._poses = create_publisher(node, PersonPoseArray, f"~/{prefix}poses", 10)
+        self._overlay = create_publisher(node, Image, f"~/{prefix}overlay", 1)
+        self._compressed = create_publisher(node, CompressedImage, f"~/{prefix}overlay/compressed", 1)
+        self._markers = create_publisher(node, MarkerArray, f"~/{prefix}markers", 1)
         self._shown_people = 0
-
-    def _create_publisher(self, kind: Any, topic: str, depth: int) -> Any:
-        declare_qos(self._node, topic, QoSProfile(depth=depth), is_publisher=True)
-        return self._node.create_publisher(
-            kind,
-            topic,
-            QoSProfile(depth=depth),
-            qos_overriding_options=OVERRIDABLE,
-            event_callbacks=qos_events(self._node, topic, self._node.get_logger().warning, is_publisher=True),
-        )
+        self._standard = StandardOutputs(node, camera, config)
 
     @property
     def has_subscribers(self) -> bool:
         """Whether any output has a subscriber."""
-        return any(map(_has_subscribers, (self._poses, self._overlay, self._compressed, self._markers)))
+        publishers = (self._poses, self._overlay, self._compressed, self._markers)
+        return any(map(has_subscribers, publishers)) or self._standard.keeps_active
 
     @property
     def has_marker_subscribers(self) -> bool:
         """Whether the markers have a subscriber."""
-        return _has_subscribers(self._markers)
+        return has_subscribers(self._markers)
 
     def publish_poses(self, result: ImageResult, dropped: int) -> float:
         """Publish the people. Return the latency in the message, ms."""
@@ -98,10 +67,11 @@ class CameraPublishers:
         return float(message.latency_ms)
 
     def publish_drawings(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
-        """Publish the markers and the overlay, each only if it has a subscriber."""
-        if _has_subscribers(self._markers):
+        """Publish the standard outputs, the markers and the overlay, each only if it has a subscriber."""
+        self._standard.publish(result)
+        if has_subscribers(self._markers):
             self._publish_markers(result, config, camera_info)
-        raw, compressed = _has_subscribers(self._overlay), _has_subscribers(self._compressed)
+        raw, compressed = has_subscribers(self._overlay), has_subscribers(self._compressed)
         if not (raw or compressed):
             return
         image_bgr = to_bgr(result.image.image, result.image.colour)
@@ -119,11 +89,12 @@ class CameraPublishers:
         self._markers.publish(markers)
         self._shown_people = len(people)
 
+    def clear(self) -> None:
+        """Tell subscribers that remember people that there are none. Repeated calls have no effect."""
+        self._standard.clear()
+
     def flush(self) -> None:
         """Wait until subscribers have received the last poses. Otherwise destroying the publisher would lose them."""
-        if _has_subscribers(self._poses):
+        self._standard.clear(LAST_RESULT_TIMEOUT)
+        if has_subscribers(self._poses):
             self._poses.wait_for_all_acked(LAST_RESULT_TIMEOUT)
-
-
-def _has_subscribers(publisher: Any) -> bool:
-    return bool(publisher.get_subscription_count() > 0)

@@ -15,8 +15,8 @@ from pose_ros.media.image_messages import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.image_result import ImageResult
 from pose_ros.ros.node.latest import TakenItem
-from pose_ros.ros.node.outputs import ImageResult
 from pose_ros.ros.parameters.live import LiveSettings
 
 

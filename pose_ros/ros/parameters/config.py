@@ -20,12 +20,38 @@ from pose_ros.config import (
 from pose_ros.fields import GROUPING_HEADS
 from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.settings import CheckedSettings, setting
+from pose_ros.texts import quote
 
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
 """Settings of the loaded network. A change takes effect when the node is configured."""
-NEEDS_RESTART = ("cameras", "image_transport", "autostart")
+NEEDS_RESTART = ("cameras", "image_transport", "autostart", "outputs")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
+NAMESPACE = re.compile(r"(~/|/)?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True)
+class OutputsConfig(CheckedSettings):
+    """Messages of other packages that the node publishes, in addition to its own."""
+
+    pose_array: bool = setting(True, "Publish ~/pose_array (geometry_msgs/PoseArray). Needs depth.")
+    vision_msgs: bool = setting(
+        False, "Publish ~/detections_2d and ~/detections_3d (vision_msgs). The latter needs depth."
+    )
+    people_msgs: bool = setting(
+        False, "Publish ~/people (people_msgs/People) for social layers. Needs depth and tracking."
+    )
+    hri: bool = setting(False, "Publish the bodies of REP-155 (hri_msgs) and their frames. Needs tracking.")
+    hri_prefix: str = setting("/humans", "Namespace of REP-155. A relative name is in the namespace of the node.")
+    tf: bool = setting(False, "Publish the frame of each body on /tf. Needs depth and tracking.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not NAMESPACE.fullmatch(self.hri_prefix):
+            raise ValueError(
+                f"outputs.hri_prefix: expected a namespace such as /humans, without / at its end, got "
+                f"{quote(self.hri_prefix)}"
+            )
 
 
 def check_camera_names(names: Sequence[str]) -> None:
@@ -98,12 +124,16 @@ class NodeConfig(CheckedSettings):
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.cameras != ("",):
             check_camera_names(self.cameras)
+        in_frames = {name.replace("/", "_") for name in self.cameras}
+        if (self.outputs.tf or self.outputs.hri) and len(in_frames) < len(self.cameras):
+            raise ValueError(f"cameras: expected names that differ when / becomes _ in frames, got {list(self.cameras)}")
 
     @property
     def is_lazy(self) -> bool:
