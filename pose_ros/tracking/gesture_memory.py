@@ -18,6 +18,7 @@ Memory = TypeVar("Memory")
 MAX_PEOPLE = 1000
 """Most people to remember."""
 _MAX_SAMPLES = 256
+_LEAST_MEMORY_S = 1.0
 _ROUNDING_S = 1e-6  # of stamps
 _SWING, _FOREARM_UP = 0.29, 0.05  # torso lengths
 
@@ -56,16 +57,22 @@ class PerPerson(Generic[Memory]):
 
 
 class Hold:
-    """Hold an answer over time, so that a few wrong or unknown images do not change it."""
+    """Hold an answer over time, so that a few wrong or unknown images do not change it.
+
+    Attributes:
+        on_s: Time for which the answer must be yes.
+        off_s: Time for which it must be no.
+    """
 
     def __init__(self, on_s: float = 0.3, off_s: float = 0.5) -> None:
         """Start with an unknown answer.
 
         Args:
             on_s: Time for which the answer must be yes.
-            off_s: Time for which it must be no. After this time without a known answer, the answer is unknown.
+            off_s: Time for which it must be no. The answer is unknown after the longer of both times without a known
+                answer, at least after 1 s.
         """
-        self._on_s, self._off_s = on_s, off_s
+        self.on_s, self.off_s = on_s, off_s
         self._answer: bool | None = None
         self._newest: bool | None = None
         self._since_s, self._known_s, self._last_s = math.nan, -math.inf, -math.inf
@@ -77,7 +84,7 @@ class Hold:
             answer: Answer of the image. None = unknown.
             stamp_s: Time of the image, s.
         """
-        if stamp_s < self._last_s or stamp_s - self._known_s > self._off_s:
+        if stamp_s < self._last_s or stamp_s - self._known_s > max(self.on_s, self.off_s, _LEAST_MEMORY_S):
             self._answer = self._newest = None
         self._last_s = stamp_s
         if answer is None:
@@ -85,7 +92,7 @@ class Hold:
         if answer is not self._newest:
             self._newest, self._since_s = answer, stamp_s
         self._known_s = stamp_s
-        if stamp_s - self._since_s >= (self._on_s if answer else self._off_s) - _ROUNDING_S:
+        if stamp_s - self._since_s >= (self.on_s if answer else self.off_s) - _ROUNDING_S:
             self._answer = answer
         return self._answer
 

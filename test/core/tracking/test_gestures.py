@@ -180,12 +180,18 @@ def test_an_answer_is_held_over_wrong_and_unknown_images() -> None:
     assert hold(yes, yes, yes, no, no, yes, None, None, yes)[3:] == [yes] * 6
     assert hold(yes, None, None, yes) == [None, None, None, yes]
     assert hold(yes, yes, yes, no, no, no, no, no)[3:] == [yes] * 4 + [no]
-    assert hold(yes, yes, yes, None, None, None, None, None)[3:] == [yes] * 4 + [None]
+    assert hold(yes, yes, yes, *[None] * 11)[3:] == [yes] * 10 + [None]
 
 
 def test_an_answer_is_not_held_over_a_gap_or_a_clock_that_goes_back() -> None:
     held = Hold(0.1, 0.4)
-    assert [held.update(True, stamp) for stamp in (5.0, 5.1, 7.0, 7.1, 3.0, 3.1)] == [None, True, None, True, None, True]
+    answers = [held.update(True, stamp) for stamp in (5.0, 5.1, 7.0, 7.1, 3.0, 3.1)]
+    assert answers == [None, True, None, True, None, True]
+
+
+def test_an_answer_is_held_at_a_low_rate_and_without_a_time() -> None:
+    held = Hold(on_s=0.2, off_s=0.0)
+    assert [held.update(answer, i / 3) for i, answer in enumerate([True, True, False])] == [None, True, False]
 
 
 def wave_answers(pose: Callable[[float], Any], one: Actor, rate_hz: float = 10) -> list[bool | None]:
