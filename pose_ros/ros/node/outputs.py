@@ -15,6 +15,7 @@ from visualization_msgs.msg import MarkerArray
 from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
+from pose_ros.media.trails import Trails
 from pose_ros.msg import PersonPoseArray
 from pose_ros.pipeline import CameraImage
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
@@ -64,6 +65,7 @@ class CameraPublishers:
         self._compressed = self._create_publisher(CompressedImage, f"~/{prefix}overlay/compressed", 1)
         self._markers = self._create_publisher(MarkerArray, f"~/{prefix}markers", 1)
         self._shown_people = 0
+        self._trails = Trails()
 
     def _create_publisher(self, kind: Any, topic: str, depth: int) -> Any:
         return self._node.create_publisher(
@@ -104,7 +106,9 @@ class CameraPublishers:
         if not (raw or compressed):
             return
         image_bgr = to_bgr(result.image.image, result.image.colour)
-        overlay_bgr = draw(image_bgr, result.estimate.people, result.skeleton, config.overlay)
+        people, stamp_s = result.estimate.people, result.image.stamp_ns / 1e9
+        self._trails.update(people, result.skeleton, stamp_s, config.overlay.trails_s)
+        overlay_bgr = draw(image_bgr, people, result.skeleton, config.overlay, self._trails)
         if raw:
             self._overlay.publish(image_to_message(overlay_bgr, result.header))
         if compressed:
