@@ -288,7 +288,10 @@ class OverlayConfig(CheckedSettings):
     score_threshold: float = setting(0.05, "Lowest score of a drawn keypoint.", low=0.0, high=1.0)
     thickness: float = setting(1.0, "Line width, relative to the width that fits the image.", low=0.1, high=10.0)
     boxes: bool = setting(False, "Draw the box of each person.")
-    ids: bool = setting(False, "Write the id and score next to each person.")
+    ids: bool = setting(False, "Write the id next to each person. Without tracking: the score.")
+    trails_s: float = setting(
+        0.0, "Time for which the path of a person with an id is drawn. 0 = off.", unit="s", low=0.0, high=60.0
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from visualization_msgs.msg import MarkerArray
 
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
+from pose_ros.media.trails import Trails
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
@@ -42,6 +43,7 @@ class CameraPublishers:
         self._markers = create_publisher(node, MarkerArray, f"~/{prefix}markers", 1)
         self._shown_people = 0
         self._standard = StandardOutputs(node, camera, config)
+        self._trails = Trails()
 
     @property
     def has_subscribers(self) -> bool:
@@ -75,7 +77,9 @@ class CameraPublishers:
         if not (raw or compressed):
             return
         image_bgr = to_bgr(result.image.image, result.image.colour)
-        overlay_bgr = draw(image_bgr, result.estimate.people, result.skeleton, config.overlay)
+        people, stamp_s = result.estimate.people, result.image.stamp_ns / 1e9
+        self._trails.update(people, result.skeleton, stamp_s, config.overlay.trails_s)
+        overlay_bgr = draw(image_bgr, people, result.skeleton, config.overlay, self._trails)
         if raw:
             self._overlay.publish(image_to_message(overlay_bgr, result.header))
         if compressed:
