@@ -282,6 +282,49 @@ class SmoothingConfig(CheckedSettings):
 
 
 @dataclass(frozen=True)
+class DepthConfig(CheckedSettings):
+    """Keypoints in metres from a depth image that is registered to the colour image."""
+
+    enabled: bool = setting(False, "Compute keypoints in metres.")
+    tolerance_ms: float = setting(
+        20.0, "Largest difference between the stamps of a colour and a depth image.", unit="ms", low=0.0, high=1000.0
+    )
+    wait_ms: float = setting(
+        100.0,
+        "Longest wait of a colour image for its depth image. In a bag by the stamps, in the node after the network.",
+        unit="ms",
+        low=0.0,
+        high=10_000.0,
+    )
+    min_m: float = setting(0.2, "Shortest distance that the sensor measures.", unit="m", low=0.0, high=1000.0)
+    max_m: float = setting(10.0, "Longest distance that the sensor measures.", unit="m", low=0.01, high=1000.0)
+    noise: float = setting(
+        0.0015,
+        "Standard deviation of a measured distance, relative to its square. Decides what one surface is, and the "
+        "uncertainty.",
+        unit="1/m",
+        low=0.0,
+        high=0.1,
+    )
+    surface: bool = setting(
+        False, "Return the points on the surface of the body. false = inside the body, at the joints."
+    )
+    monocular: bool = setting(
+        False,
+        "For images without depth: estimate position_3d from the proportions of the body. Rough. keypoints_3d is empty "
+        "then.",
+    )
+    body_height_m: float = setting(
+        1.7, "Monocular: height of a person. Its relative error is that of the distance.", unit="m", low=0.3, high=3.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.min_m < self.max_m:
+            raise ValueError(f"DepthConfig.min_m: expected less than max_m, got {self.min_m} and {self.max_m}")
+
+
+@dataclass(frozen=True)
 class OverlayConfig(CheckedSettings):
     """Style of drawn skeletons."""
 
@@ -313,46 +356,13 @@ class MarkersConfig(CheckedSettings):
         low=0.01,
         high=100.0,
     )
+    ids: bool = setting(False, "Write the id of each tracked person above the head.")
+    trails_s: float = setting(
+        0.0, "Length of the trail of each tracked person in space. Needs depth. 0 = off.", unit="s", low=0.0, high=60.0
+    )
     lifetime_s: float = setting(
         1.0, "Time until people disappear when no image follows. 0 = no limit.", unit="s", low=0.0, high=60.0
     )
-
-
-@dataclass(frozen=True)
-class DepthSettings(CheckedSettings):
-    """Keypoints in metres from a depth image that is registered to the colour image."""
-
-    enabled: bool = setting(False, "Compute keypoints in metres.")
-    tolerance_ms: float = setting(
-        20.0, "Largest difference between the stamps of a colour and a depth image.", unit="ms", low=0.0, high=1000.0
-    )
-    wait_ms: float = setting(
-        100.0, "Longest wait of a colour image for its depth image, by the stamps.", unit="ms", low=0.0, high=10_000.0
-    )
-    min_m: float = setting(0.2, "Shortest distance that the sensor measures.", unit="m", low=0.0, high=1000.0)
-    max_m: float = setting(10.0, "Longest distance that the sensor measures.", unit="m", low=0.01, high=1000.0)
-    noise: float = setting(
-        0.0015,
-        "Standard deviation of a measured distance, relative to its square. Decides what one surface is, and the "
-        "uncertainty.",
-        unit="1/m",
-        low=0.0,
-        high=0.1,
-    )
-    surface: bool = setting(
-        False, "Return the points on the surface of the body. false = inside the body, at the joints."
-    )
-    monocular: bool = setting(
-        False, "Without depth: estimate the distance of a person from the proportions of the body. Rough."
-    )
-    body_height_m: float = setting(
-        1.7, "Monocular: height of a person. Its relative error is that of the distance.", unit="m", low=0.3, high=3.0
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.min_m < self.max_m:
-            raise ValueError(f"DepthSettings.min_m: expected less than max_m, got {self.min_m} and {self.max_m}")
 
 
 @dataclass(frozen=True)
@@ -381,3 +391,4 @@ class EstimatorConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
+    depth: DepthConfig = field(default_factory=DepthConfig)

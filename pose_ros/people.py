@@ -35,6 +35,7 @@ _OPTIONAL: dict[str, tuple[Any, ...]] = {
     "keypoints_3d": ("N", "K", 3),
     "deviations_3d": ("N", "K"),
     "positions_3d": ("N", 3),
+    "position_deviations_3d": ("N",),
     "velocities_3d": ("N", 3),
 }
 
@@ -77,6 +78,8 @@ class People:
         keypoints_3d: (N, K, 3) float32, m. NaN = unknown. None = no depth.
         deviations_3d: (N, K) float32, standard deviation of the distance of ``keypoints_3d``, m. None = no depth.
         positions_3d: (N, 3) float32, position of the torso, m. NaN = unknown. None = no depth.
+        position_deviations_3d: (N,) float32, standard deviation of the distance of ``positions_3d``, m. None = no
+            depth.
         velocities_3d: (N, 3) float32, velocity, m/s. NaN = unknown. None = no depth or no tracking.
 
     Raises:
@@ -94,6 +97,7 @@ class People:
     keypoints_3d: FloatArray | None = None
     deviations_3d: FloatArray | None = None
     positions_3d: FloatArray | None = None
+    position_deviations_3d: FloatArray | None = None
     velocities_3d: FloatArray | None = None
 
     def __post_init__(self) -> None:

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pose_ros.arrays import Image
-from pose_ros.config import SmoothingConfig, TrackingConfig
+from pose_ros.arrays import DoubleArray, FloatArray, Image
+from pose_ros.config import DepthConfig, SmoothingConfig, TrackingConfig
+from pose_ros.depth.camera_model import CameraModel
+from pose_ros.depth.stage import DepthStage, OnDepthError, add_lifted, forget_points
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.people import People
 from pose_ros.tracking.stage import TrackingStage
@@ -21,11 +23,20 @@ class CameraImage:
         image: (H, W, 3) or grey (H, W) uint8.
         colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
         stamp_ns: Time of the image by the clock of the camera, ns.
+        depth: (H, W) float32 depth image that is registered to the image, m, NaN = unknown. Or a function that returns
+            it, or None if this image has none: it is called after the network, and only if there are people. None =
+            the camera has no depth images.
+        camera: Calibration of the image. Needed for all results in metres.
+        find_transform: Function that returns the (4, 4) transform from the optical frame of the camera to the frame of
+            the results in metres. If it returns None, they are unknown. None = the frame of the camera.
     """
 
     image: Image
     colour: str = "bgr"
     stamp_ns: int = 0
+    depth: FloatArray | Callable[[], FloatArray | None] | None = None
+    camera: CameraModel | None = None
+    find_transform: Callable[[], DoubleArray | None] | None = None
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -35,6 +46,11 @@ class CameraImage:
 
 Stage = Callable[[People, CameraImage], People]
 """Function of the people of an image. It returns them with the result of the stage."""
+
+
+def raise_depth_error(error: Exception) -> None:
+    """Raise the error of a depth image."""
+    raise error
 
 
 def pass_through(people: People, image: CameraImage) -> People:
@@ -58,7 +74,8 @@ class PosePipeline:
         refine: Stage = pass_through,
         track: Stage | None = None,
         smooth: Stage | None = None,
-        lift: Stage = pass_through,
+        lift: Stage | None = None,
+        on_depth_error: OnDepthError = raise_depth_error,
     ) -> None:
         """Join the stages.
 
@@ -67,23 +84,32 @@ class PosePipeline:
             refine: Stage that improves keypoints with a second network.
             track: Stage that assigns ids to people. None = as ``estimator.config.tracking`` says.
             smooth: Stage that smooths keypoints over time. None = as ``estimator.config.smoothing`` says.
-            lift: Stage that adds keypoints in metres.
+            lift: Stage that adds keypoints in metres. None = as ``estimator.config.depth`` says.
+            on_depth_error: Called with the error of a depth image that cannot be used. Unless it raises, the result has
+                all people, with unknown points in metres.
         """
         self.estimator = estimator
         config = estimator.config
         self._tracking = tracking = TrackingStage(estimator.skeleton, config.tracking, config.smoothing)
-        self._refine, self._lift = refine, lift
+        self._depth = DepthStage(estimator.skeleton, config.depth, on_depth_error)
+        self._refine, self._lift = refine, lift or self._lift_to_metres
         self._track = track or (lambda people, image: tracking.track(people, image.image, image.stamp_ns / 1e9))
         self._smooth = smooth or (lambda people, image: tracking.smooth(people, image.stamp_ns / 1e9))
 
-    def configure(self, tracking: TrackingConfig, smoothing: SmoothingConfig) -> None:
+    def configure(
+        self, tracking: TrackingConfig, smoothing: SmoothingConfig, depth: DepthConfig | None = None
+    ) -> None:
         """Change the settings of the built-in stages between two images. People keep their ids.
 
         Args:
             tracking: Settings of the ids.
             smoothing: Settings of the filters.
+            depth: Settings of the lifting to metres. None = unchanged.
         """
         self._tracking.configure(tracking, smoothing)
+        if depth is not None and depth != self._depth.config:
+            self._depth.config = depth
+            self._tracking.reset_3d()  # the frame may be another one
 
     def process(self, image: CameraImage, estimate: Estimate | None = None) -> Estimate:
         """Find the people in the camera's next image.
@@ -108,6 +134,19 @@ class PosePipeline:
         people = self._track(people, image)
         # Smooth their keypoints over time
         people = self._smooth(people, image)
-        # Lift their keypoints to metres
+        # Lift their keypoints to metres, smooth them there, and compute velocities
         people = self._lift(people, image)
         return replace(estimate, people=people, decode_ms=estimate.decode_ms + 1e3 * (time.perf_counter() - start))
+
+    def _lift_to_metres(self, people: People, image: CameraImage) -> People:
+        if not self._depth.config.enabled:
+            return people
+        depth = image.depth
+        find_depth = depth if depth is None or callable(depth) else lambda: depth
+        lifted = self._depth.lift(people, find_depth, image.camera)
+        if lifted is None:
+            return people
+        matrix = image.find_transform() if image.find_transform is not None and len(people) else None
+        if image.find_transform is not None and matrix is None:
+            lifted = forget_points(lifted)
+        return self._tracking.follow_3d(add_lifted(people, lifted, matrix), image.stamp_ns / 1e9)

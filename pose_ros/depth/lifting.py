@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pose_ros.arrays import AnyArray, DoubleArray, FloatArray
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 from pose_ros.depth.camera_model import CameraModel, check_same_view
 from pose_ros.depth.consistency import choose_surfaces
 from pose_ros.depth.proportions import Proportions, find_positions, measure_heights
@@ -81,7 +81,7 @@ def lift(
     depth_m: AnyArray,
     camera: CameraModel,
     skeleton: Skeleton | None = None,
-    settings: DepthSettings | None = None,
+    settings: DepthConfig | None = None,
 ) -> FloatArray:
     """Lift keypoints to metres. See ``Lifter``, which is faster for many images and also returns uncertainties.
 
@@ -110,8 +110,8 @@ class Lifter:
     has the distance of what hides it, unless the body could not reach there: then it is unknown.
     """
 
-    def __init__(self, body: Skeleton | Proportions, settings: DepthSettings | None = None) -> None:
-        self.settings = settings or DepthSettings()
+    def __init__(self, body: Skeleton | Proportions, settings: DepthConfig | None = None) -> None:
+        self.settings = settings or DepthConfig()
         self.proportions = Proportions.of(body) if isinstance(body, Skeleton) else body
         below_m = self.proportions.below_surface_m
         self._below_m = np.zeros_like(below_m) if self.settings.surface else below_m

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 from pose_ros.depth.camera_model import CameraModel
 from pose_ros.depth.lifting import LiftedPeople
 from pose_ros.depth.proportions import Proportions, find_positions, measure_heights
@@ -20,7 +20,7 @@ _RELATIVE_ERROR = 0.15
 
 
 def estimate_positions(
-    people: People, camera: CameraModel, skeleton: Skeleton, settings: DepthSettings | None = None
+    people: People, camera: CameraModel, skeleton: Skeleton, settings: DepthConfig | None = None
 ) -> LiftedPeople:
     """Estimate the positions of people from the proportions of their bodies.
 
@@ -37,7 +37,7 @@ def estimate_positions(
     Raises:
         ValueError: If the people have another number of keypoints than the skeleton.
     """
-    settings, body = settings or DepthSettings(), Proportions.of(skeleton)
+    settings, body = settings or DepthConfig(), Proportions.of(skeleton)
     body.check_keypoints(people)
     rays = np.where(people.visible[..., None], camera.rays(people.keypoints), np.nan)
     has_size = (people.visible[:, body.limbs[:, 0]] & people.visible[:, body.limbs[:, 1]]).any(axis=1)

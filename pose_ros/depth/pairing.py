@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 
 ColourImage = TypeVar("ColourImage")
 DepthImage = TypeVar("DepthImage")
@@ -50,8 +50,8 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
     or one that is nearer than half the time between two depth images. It waits ``wait_ms`` at most.
     """
 
-    def __init__(self, settings: DepthSettings | None = None) -> None:
-        settings = settings or DepthSettings()
+    def __init__(self, settings: DepthConfig | None = None) -> None:
+        settings = settings or DepthConfig()
         self._tolerance_ns, self._wait_ns = round(1e6 * settings.tolerance_ms), round(1e6 * settings.wait_ms)
         self._colours: deque[StampedImage[ColourImage]] = deque()
         self._depths: deque[StampedImage[DepthImage]] = deque(maxlen=_MAX_HELD)
@@ -76,6 +76,11 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
         """Return the depth image with the nearest stamp, if it is within the tolerance. It stays here."""
         with self._lock:
             return self._find(stamp_ns)
+
+    def is_final(self, stamp_ns: int) -> bool:
+        """Return whether no depth image that comes later can be nearer to a stamp than those here."""
+        with self._lock:
+            return self._is_best(stamp_ns, self._find(stamp_ns))
 
     def clear(self) -> list[ImagePair[ColourImage, DepthImage]]:
         """Forget all images. Return the colour images that still waited, with their depth image if there is one."""
@@ -109,7 +114,6 @@ class DepthPairing(Generic[ColourImage, DepthImage]):
                 yield ImagePair(colour, depth)
 
     def _is_best(self, stamp_ns: int, depth: StampedImage[DepthImage] | None) -> bool:
-        """Return whether no depth image that comes later can be nearer to a stamp."""
         stamps = sorted(image.stamp_ns for image in self._depths)
         if stamps and stamps[-1] >= stamp_ns:
             return True

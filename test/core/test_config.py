@@ -6,14 +6,14 @@ import pytest
 
 from pose_ros.config import (
     DecoderConfig,
-    DepthSettings,
+    DepthConfig,
     EstimatorConfig,
     OverlayConfig,
     PreprocessConfig,
     RuntimeConfig,
 )
 
-ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig, DepthSettings)
+ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig, DepthConfig)
 
 
 @pytest.mark.parametrize("kind", ALL)

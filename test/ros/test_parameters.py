@@ -25,7 +25,7 @@ from pose_ros.config import (  # noqa: E402
     SmoothingConfig,
     TrackingConfig,
 )
-from pose_ros.ros.parameters.config import NodeConfig, OutputsConfig  # noqa: E402
+from pose_ros.ros.parameters.config import NodeConfig, NodeDepthConfig, OutputsConfig  # noqa: E402
 from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
 from pose_ros.ros.parameters.documents import FILES  # noqa: E402
 from pose_ros.ros.parameters.live import LiveSettings  # noqa: E402
@@ -38,6 +38,7 @@ STAGES = {
     "decoder": DecoderConfig,
     "tracking": TrackingConfig,
     "smoothing": SmoothingConfig,
+    "depth": NodeDepthConfig,
     "overlay": OverlayConfig,
     "markers": MarkersConfig,
     "outputs": OutputsConfig,

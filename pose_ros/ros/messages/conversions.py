@@ -82,7 +82,8 @@ def people_to_message(
     columns = zip(
         *(people.ids.tolist(), people.states.tolist(), people.person_scores.tolist(), boxes, xy),
         *(people.scores.tolist(), _values(people, "velocities", (2,)), _values(people, "positions_3d", (3,))),
-        *(_values(people, "velocities_3d", (3,)), _points_3d(people)),
+        *(_values(people, "position_deviations_3d", ()).tolist(), _values(people, "velocities_3d", (3,))),
+        *(_points_3d(people), _deviations_3d(people)),
         strict=True,
     )
     return PersonPoseArray(
@@ -110,8 +111,10 @@ def _make_person(
     scores: list[float],
     velocity: Any,
     position: Any,
+    position_deviation: float,
     velocity_3d: Any,
     keypoints_3d: list[Point32],
+    deviations_3d: Any,
 ) -> PersonPose:
     points = [Keypoint(x=x, y=y, score=s) for (x, y), s in zip(keypoints, scores, strict=True)]
     return PersonPose(
@@ -122,8 +125,10 @@ def _make_person(
         keypoints=points,
         velocity=velocity,
         position_3d=_point(position),
+        position_deviation_3d=position_deviation,
         velocity_3d=_vector(velocity_3d),
         keypoints_3d=keypoints_3d,
+        deviations_3d=deviations_3d,
     )
 
 
@@ -137,6 +142,10 @@ def _points_3d(people: People) -> list[list[Point32]]:
     if people.keypoints_3d is None:
         return [[] for _ in range(len(people))]
     return [[_point(xyz) for xyz in person] for person in people.keypoints_3d.tolist()]
+
+
+def _deviations_3d(people: People) -> Any:
+    return [[]] * len(people) if people.deviations_3d is None else people.deviations_3d.tolist()
 
 
 def _point(xyz: Any) -> Point32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,14 @@ from pose_ros.media.overlay import SIDE_COLOURS, limb_sides
 from pose_ros.people import NOT_TRACKED, People
 from pose_ros.skeleton import Limb, Skeleton
 
-LIMBS, KEYPOINTS = 0, 1
-"""Ids of the two markers of a person."""
+LIMBS, KEYPOINTS, LABEL, TRAIL = range(4)
+"""Ids of the markers of a person."""
 
 _GOLDEN = 0.618034  # golden ratio: steps of this fraction of the colour circle stay far from earlier colours
 _FULL_SIZE_M = 0.7  # a person of this size on the image plane gets markers of full size
 _MIN_SIZE = 0.1
+_LABEL_M, _LABEL_GAP_M = 0.15, 0.2
+"""Height of the letters of a label, and its distance from the highest keypoint."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,11 @@ def people_markers(
     camera_info: CameraInfo | None = None,
     points_xyz: AnyArray | None = None,
     previous_count: int = 0,
+    trails: Mapping[int, AnyArray] | None = None,
 ) -> MarkerArray:
     """Make the markers of the people in one image: limbs (LINE_LIST) and keypoints (SPHERE_LIST) of each person.
+
+    With ``config.ids``, each tracked person has a label (TEXT_VIEW_FACING). People with a trail have a LINE_STRIP.
 
     Each person has a separate namespace: ``person_<id>`` if all people are tracked, otherwise ``person_<index>``. A
     DELETEALL marker comes first if the viewer may still show a person who has left. This is the case if the image has
@@ -62,6 +67,7 @@ def people_markers(
         points_xyz: (N, K, 3) keypoints in the frame of the header, m. They replace the image plane. Keypoints that are
             not finite are not shown.
         previous_count: Number of people in the previous message. 0 for the first.
+        trails: (M, 3) recent positions of people by id, m. None = none.
 
     Raises:
         ValueError: If the people or the points do not match the skeleton.
@@ -72,16 +78,21 @@ def people_markers(
         points_xyz, sizes = _project_to_plane(people, size_wh, camera_info, config.plane_m)
     shown = people.visible & (people.scores >= config.score_threshold) & np.isfinite(points_xyz).all(axis=2)
     numbers, is_tracked = _namespace_numbers(people)
-    markers = (
-        [Marker(header=header, action=Marker.DELETEALL)] if len(people) < max(previous_count, 1) or is_tracked else []
-    )
+    may_be_stale = len(people) < max(previous_count, 1) or is_tracked or config.ids or bool(trails)
+    markers = [Marker(header=header, action=Marker.DELETEALL)] if may_be_stale else []
     by_side = _side_colours(skeleton)
-    for number, points, visible, size in zip(numbers, points_xyz, shown, sizes.tolist(), strict=True):
+    columns = zip(numbers, people.ids.tolist(), points_xyz, shown, sizes.tolist(), strict=True)
+    for number, person, points, visible, size in columns:
         colours = by_side if config.colour == "side" else _person_colours(skeleton, number)
-        for marker in _person_markers(points, visible, colours):
+        own = list(_person_markers(points, visible, colours))
+        if config.ids and person != NOT_TRACKED and visible.any():
+            own.append(_label(str(person), _place_above(points, visible, skeleton, size)))
+        if trails and len(trails.get(person, ())) > 1:
+            own.append(_trail(trails[person], _person_colours(skeleton, person).keypoints[0]))
+        for marker in own:
             _set_size(marker, config, size)
             marker.header, marker.ns = header, f"person_{number}"
-            markers.append(marker)
+        markers += own
     return MarkerArray(markers=markers)
 
 
@@ -143,8 +154,36 @@ def _person_markers(xyz: AnyArray, visible: BoolArray, colours: _Colours) -> Ite
             yield Marker(id=marker_id, action=Marker.DELETE)
 
 
+def _place_above(xyz: AnyArray, visible: BoolArray, skeleton: Skeleton, size: float) -> AnyArray:
+    """Return a point above the highest keypoint of a standing person, away from the middle of the person.
+
+    The frame may be any, so up is where the head is.
+    """
+    heights = np.where(visible, np.nan_to_num(skeleton.standing[:, 1], nan=np.inf), np.inf)
+    top = int(np.argmin(heights)) if np.isfinite(heights).any() else int(np.argmax(visible))
+    up = xyz[top] - xyz[visible].mean(axis=0)
+    length = float(np.linalg.norm(up))
+    return xyz[top] + (size * _LABEL_GAP_M / length * up if length > 0 else 0)
+
+
+def _label(text: str, xyz: AnyArray) -> Marker:
+    marker = Marker(id=LABEL, type=Marker.TEXT_VIEW_FACING, text=text, color=ColorRGBA(r=1.0, g=1.0, b=1.0, a=1.0))
+    marker.pose.position = _to_point(xyz)
+    return marker
+
+
+def _trail(points_m: AnyArray, colour: ColorRGBA) -> Marker:
+    return Marker(id=TRAIL, type=Marker.LINE_STRIP, points=[_to_point(xyz) for xyz in points_m], color=colour)
+
+
+def _to_point(xyz: AnyArray) -> Point:
+    x, y, z = xyz.tolist()
+    return Point(x=x, y=y, z=z)
+
+
 def _set_size(marker: Marker, config: MarkersConfig, size: float) -> None:
-    size_m = size * (config.limb_m if marker.id == LIMBS else config.keypoint_m)
+    sizes_m = {KEYPOINTS: config.keypoint_m, LABEL: _LABEL_M}
+    size_m = size * sizes_m.get(marker.id, config.limb_m)
     marker.scale.x = marker.scale.y = marker.scale.z = size_m
     marker.lifetime = Duration(seconds=config.lifetime_s).to_msg()
 

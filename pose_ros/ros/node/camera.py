@@ -15,6 +15,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.ros.errors import describe_error
+from pose_ros.ros.node.calibration import Calibration
+from pose_ros.ros.node.depth_images import DepthImages
 from pose_ros.ros.node.image_subscription import ImageSubscription
 from pose_ros.ros.node.loss import LossReporter
 from pose_ros.ros.node.outputs import CameraPublishers
@@ -46,7 +48,9 @@ class Camera:
         enabled: Whether the node is enabled.
         size_wh: Width and height of its last image, px.
         dropped: Images dropped since the last published poses.
-        calibration: Its camera_info, received only while the markers have a subscriber.
+        calibration: Its camera_info, received only while it is needed: for markers, and for keypoints in metres.
+        depth: Its depth images.
+        camera_model: Its model, from the calibration.
     """
 
     def __init__(self, node: Node, name: str, settings: LiveSettings, put: Callable[[Camera, Any], None]) -> None:
@@ -73,6 +77,8 @@ class Camera:
         notify = node.get_logger().warning
         self._info_events = qos_events(node, self._info_topic, notify, is_publisher=False)
         declare_qos(node, self._info_topic, _request_infos(), is_publisher=False)
+        self.depth = DepthImages(node, prefix, settings)
+        self.camera_model = Calibration(node, image_topic, self._info_topic)
         self.statistics = CameraStatistics(time.monotonic())
         self._loss = LossReporter(node, self.topic, notify)
         self._rate_limit = RateLimit()
@@ -105,9 +111,11 @@ class Camera:
         if wanted and not self._was_wanted:
             self.statistics.resume(time.monotonic())
         self._was_wanted = wanted
+        needs_depth = wanted and self._settings.config.depth.enabled
         try:
             self._subscribe_images(wanted or (active and self._settings.config.lazy == "keep"))
-            self._subscribe_infos(wanted and self.outputs.has_marker_subscribers)
+            self._subscribe_infos(wanted and (needs_depth or self.outputs.has_marker_subscribers))
+            self.depth.update(needs_depth)
         except (RuntimeError, ParameterException) as error:  # an invalid QoS override
             self._log_error(f"{self.topic}: cannot subscribe: {describe_error(error)}")
         if not (active and enabled):

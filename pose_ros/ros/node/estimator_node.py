@@ -21,6 +21,7 @@ from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.diagnostics import DiagnosticsPublisher, NodeState, runtime_details
 from pose_ros.ros.node.freed_memory import return_freed_memory
 from pose_ros.ros.node.sim_time import SimTimeCheck
+from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.node.transitions import Transitions
 from pose_ros.ros.node.worker import LOADING, Worker
 from pose_ros.ros.parameters.config import NodeConfig
@@ -120,6 +121,7 @@ class PoseEstimatorNode(LifecycleNode):
         self._settings = LiveSettings(self, self._check_decoder, lambda: self.state not in ("unconfigured", "inactive"))
         self._configured = self._settings.config
         self.cameras = [Camera(self, name, self._settings, self._queue_image) for name in self.config.cameras]
+        self._transforms = FrameTransforms(self)
         self._health = DiagnosticsPublisher(self, self.cameras)
         self._bond = ManagerBond(self)
         self._transitions = Transitions(self, self._service_change_state, self._update)
@@ -236,7 +238,8 @@ class PoseEstimatorNode(LifecycleNode):
         self.get_logger().info(f"{model}: loading")
         notify = self._log_line
         worker = Worker(
-            self.cameras, self._settings, lambda progress: self._load(config, progress, notify), self._log_error
+            *(self.cameras, self._settings, self._transforms),
+            *(lambda progress: self._load(config, progress, notify), self._log_error),
         )
         self._worker = worker
         while not worker.loaded.wait(POLL_S):
@@ -298,6 +301,8 @@ class PoseEstimatorNode(LifecycleNode):
         """Update the subscriptions and publish diagnostics. Runs in the executor's thread."""
         for camera in self.cameras:
             camera.update(self.state == "active", self._enabled)
+        depth = self.config.depth
+        self._transforms.update(depth.enabled and depth.target_frame != "" and any(each.wanted for each in self.cameras))
         self._health.publish_if_due(self._make_state, self.config.diagnostics)
 
     def _make_state(self) -> NodeState:

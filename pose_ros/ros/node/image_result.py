@@ -21,6 +21,7 @@ class ImageResult:
         estimate: The people in the image, and the time of each step.
         skeleton: Skeleton of the people.
         model_name: Name of the model that found them.
+        frame_3d: Frame of the results in metres. Empty = frame of the header.
     """
 
     header: Header
@@ -28,3 +29,4 @@ class ImageResult:
     estimate: Estimate
     skeleton: Skeleton
     model_name: str
+    frame_3d: str = ""

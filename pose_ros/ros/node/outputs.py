@@ -13,6 +13,7 @@ from pose_ros.media.trails import Trails
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
+from pose_ros.ros.messages.trails import SpaceTrails
 from pose_ros.ros.node.image_result import ImageResult
 from pose_ros.ros.node.publishers import create_publisher, has_subscribers
 from pose_ros.ros.node.standard_outputs import StandardOutputs
@@ -43,7 +44,7 @@ class CameraPublishers:
         self._markers = create_publisher(node, MarkerArray, f"~/{prefix}markers", 1)
         self._shown_people = 0
         self._standard = StandardOutputs(node, camera, config)
-        self._trails = Trails()
+        self._trails, self._space_trails = Trails(), SpaceTrails()
 
     @property
     def has_subscribers(self) -> bool:
@@ -64,6 +65,7 @@ class CameraPublishers:
         message.network_ms = estimate.network_ms
         message.decode_ms = estimate.decode_ms
         message.dropped = dropped
+        message.frame_3d = result.frame_3d
         message.latency_ms = latency_ms(result.header, self._node.get_clock().now().nanoseconds)
         self._poses.publish(message)
         return float(message.latency_ms)
@@ -87,8 +89,13 @@ class CameraPublishers:
 
     def _publish_markers(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
         people, skeleton, size_wh = result.estimate.people, result.skeleton, result.image.size_wh
+        header, points = result.header, people.keypoints_3d
+        if points is not None and result.frame_3d:
+            header = Header(stamp=header.stamp, frame_id=result.frame_3d)
         markers = people_markers(
-            people, skeleton, result.header, size_wh, config.markers, camera_info, previous_count=self._shown_people
+            *(people, skeleton, header, size_wh, config.markers, camera_info, points),
+            previous_count=self._shown_people,
+            trails=self._space_trails.update(people, header, config.markers.trails_s),
         )
         self._markers.publish(markers)
         self._shown_people = len(people)

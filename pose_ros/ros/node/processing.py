@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
+from pose_ros.config import DepthConfig, SmoothingConfig, TrackingConfig
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
@@ -17,16 +19,18 @@ from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.image_result import ImageResult
 from pose_ros.ros.node.latest import TakenItem
+from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.parameters.live import LiveSettings
 
 
 @dataclass(frozen=True)
 class DecodedMessage:
-    """An image message of a camera, and its decoded image."""
+    """An image message of a camera, its decoded image, and the frame of the results in metres, see ImageResult."""
 
     camera: Camera
     message: Image | CompressedImage
     image: CameraImage
+    frame_3d: str
 
 
 class Processor:
@@ -38,11 +42,21 @@ class Processor:
         estimator: Estimator in use. It is replaced when the decoder parameters change.
     """
 
-    def __init__(self, estimator: PoseEstimator, cameras: Sequence[Camera], settings: LiveSettings) -> None:
+    def __init__(
+        self,
+        estimator: PoseEstimator,
+        cameras: Sequence[Camera],
+        settings: LiveSettings,
+        transforms: FrameTransforms,
+    ) -> None:
         self.estimator = estimator
-        self._settings = settings
-        self._pipelines = {camera: PosePipeline(estimator) for camera in cameras}
-        self._tracking = estimator.config.tracking, estimator.config.smoothing
+        self._settings, self._transforms = settings, transforms
+        self._pipelines = {
+            camera: PosePipeline(estimator, on_depth_error=camera.depth.report_error) for camera in cameras
+        }
+        config = estimator.config
+        self._stages: tuple[TrackingConfig, SmoothingConfig, DepthConfig]
+        self._stages = config.tracking, config.smoothing, config.depth
 
     def process(self, taken: Sequence[TakenItem[Camera, Any]]) -> None:
         """Process one image of each given camera: publish the poses of all cameras first, then the drawings."""
@@ -55,12 +69,13 @@ class Processor:
             self._draw(each)
 
     def _update_settings(self) -> None:
-        """Apply changed parameters of the decoder, of tracking and of smoothing."""
+        """Apply changed parameters of the decoder and of the stages after it."""
         config = self._settings.config
-        if (config.tracking, config.smoothing) != self._tracking:
-            self._tracking = config.tracking, config.smoothing
+        stages = config.tracking, config.smoothing, config.depth
+        if stages != self._stages:
+            self._stages = stages
             for pipeline in self._pipelines.values():
-                pipeline.configure(*self._tracking)
+                pipeline.configure(*stages)
         decoder = config.decoder
         if decoder != self.estimator.config.decoder:
             self.estimator = self.estimator.with_decoder(decoder)
@@ -73,8 +88,22 @@ class Processor:
             image, colour = image_from_message(message, self._settings.config.max_image_mb)
             decoded = CameraImage(image, colour, stamp_ns(message.header))
             camera.size_wh = decoded.size_wh
-            return DecodedMessage(camera, message, decoded)
+            return self._add_depth(DecodedMessage(camera, message, decoded, ""))
         return None
+
+    def _add_depth(self, frame: DecodedMessage) -> DecodedMessage:
+        """Add to an image what its results in metres need. The depth image and the transform are found later."""
+        camera, image, depth = frame.camera, frame.image, self._settings.config.depth
+        if not depth.enabled:
+            return frame
+        target, header, wait_s = depth.target_frame, frame.message.header, depth.wait_ms / 1e3
+        image = replace(
+            image,
+            depth=camera.depth.find_later(image.stamp_ns),
+            camera=camera.camera_model.model(camera.calibration, image.size_wh),
+            find_transform=partial(self._transforms.find, target, header, wait_s) if target else None,
+        )
+        return replace(frame, image=image, frame_3d=target)
 
     def _run_batch(self, frames: Sequence[DecodedMessage]) -> Sequence[Estimate | None]:
         """Run the network once for the images of several cameras. If that fails, each image is run separately."""
@@ -93,7 +122,10 @@ class Processor:
 
     def _publish(self, frame: DecodedMessage, estimate: Estimate) -> tuple[Camera, ImageResult] | None:
         camera, header = frame.camera, frame.message.header
-        result = ImageResult(header, frame.image, estimate, self.estimator.skeleton, self.estimator.model_name)
+        estimator = self.estimator
+        result = ImageResult(
+            header, frame.image, estimate, estimator.skeleton, estimator.model_name, frame.frame_3d
+        )
         with _FailureReporter(camera, frame.message):
             latency_ms = camera.outputs.publish_poses(result, camera.dropped)
             camera.count_result(estimate, latency_ms, time.monotonic())

@@ -11,6 +11,7 @@ from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.latest import LatestItems
 from pose_ros.ros.node.processing import Processor
+from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.runtime.runner import CPU, BuildProgress, Notify
 
@@ -34,12 +35,20 @@ class Worker:
         progress: Current task while the model loads, and its progress: 0 to 1, negative = unknown.
     """
 
-    def __init__(self, cameras: Sequence[Camera], settings: LiveSettings, load: LoadModel, notify: Notify) -> None:
+    def __init__(
+        self,
+        cameras: Sequence[Camera],
+        settings: LiveSettings,
+        transforms: FrameTransforms,
+        load: LoadModel,
+        notify: Notify,
+    ) -> None:
         """Start the thread and load the model.
 
         Args:
             cameras: Cameras to serve.
             settings: Settings of the node, read before each run.
+            transforms: Transforms of the node.
             load: Function that loads the estimator, in the worker's thread.
             notify: Called with one line of text for each non-fatal error.
         """
@@ -49,6 +58,7 @@ class Worker:
         self.estimator: PoseEstimator | None = None
         self.progress = (LOADING, -1.0)
         self._cameras, self._settings, self._load, self._notify = cameras, settings, load, notify
+        self._transforms = transforms
         self._thread = threading.Thread(target=self._run, name="pose_worker", daemon=True)
         self._thread.start()
 
@@ -73,7 +83,7 @@ class Worker:
             return
         finally:
             self.loaded.set()
-        processor = Processor(self.estimator, self._cameras, self._settings)
+        processor = Processor(self.estimator, self._cameras, self._settings, self._transforms)
         while (taken := self.waiting.take(self._batch_size(self.estimator))) is not None:
             try:
                 processor.process(taken)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 from pose_ros.config import (
     DecoderConfig,
+    DepthConfig,
     DiagnosticsConfig,
     EstimatorConfig,
     MarkersConfig,
@@ -25,7 +26,7 @@ from pose_ros.texts import quote
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
 """Settings of the loaded network. A change takes effect when the node is configured."""
-NEEDS_RESTART = ("cameras", "image_transport", "autostart", "outputs")
+NEEDS_RESTART = ("cameras", "image_transport", "autostart", "outputs", "depth.transport")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
 NAMESPACE = re.compile(r"(~/|/)?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 
@@ -66,6 +67,22 @@ def check_camera_names(names: Sequence[str]) -> None:
         )
     if len(set(names)) < len(names):
         raise ValueError(f"cameras: expected unique names, got {list(names)}")
+
+
+@dataclass(frozen=True)
+class NodeDepthConfig(DepthConfig):
+    """Keypoints in metres, in the node."""
+
+    transport: str = setting(
+        "raw",
+        "Transport of the depth images. compressedDepth: subscribe to /compressedDepth of the depth topic.",
+        choices=("raw", "compressedDepth"),
+    )
+    target_frame: str = setting(
+        "",
+        "Frame of all results in metres, by tf2 at the stamp of the image. Velocities are relative to it. Empty = "
+        "frame of the image.",
+    )
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,7 @@ class NodeConfig(CheckedSettings):
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
+    depth: NodeDepthConfig = field(default_factory=NodeDepthConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
@@ -144,7 +162,8 @@ class NodeConfig(CheckedSettings):
     def estimator(self) -> EstimatorConfig:
         """Settings of the estimator. The batch size is at least the number of cameras."""
         runtime = replace(self.runtime, max_batch=min(64, max(self.runtime.max_batch, len(self.cameras))))
-        return EstimatorConfig(self.preprocess, runtime, self.decoder, self.tracking, self.smoothing)
+        depth = DepthConfig(**{entry.name: getattr(self.depth, entry.name) for entry in fields(DepthConfig)})
+        return EstimatorConfig(self.preprocess, runtime, self.decoder, self.tracking, self.smoothing, depth)
 
     def with_network_of(self, other: NodeConfig) -> NodeConfig:
         """Copy these settings, with the network settings of another object."""

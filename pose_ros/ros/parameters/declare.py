@@ -46,8 +46,8 @@ class Parameter:
     @property
     def changes(self) -> str:
         """When a new value takes effect: at once (``"live"``), at the next ``"configure"``, or at a ``"restart"``."""
-        stage = self.name.partition(".")[0]
-        return "restart" if stage in NEEDS_RESTART else "configure" if stage in NEEDS_CONFIGURE else "live"
+        names = {self.name, self.name.partition(".")[0]}
+        return "restart" if names & {*NEEDS_RESTART} else "configure" if names & {*NEEDS_CONFIGURE} else "live"
 
     @property
     def allowed(self) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scene_depth import measure_scene
 
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 from pose_ros.depth.camera_model import CameraModel
 from pose_ros.depth.lifting import Lifter, lift, transform_points
 from pose_ros.people import People
@@ -221,7 +221,7 @@ def test_depth_image_of_another_size(size_wh):
 def test_points_are_below_the_surface_along_the_ray():
     people, depth_m = stand()
     joints = Lifter(COCO_17)(people, depth_m, CAMERA).keypoints_m[0].astype(float)
-    surface = Lifter(COCO_17, DepthSettings(surface=True))(people, depth_m, CAMERA).keypoints_m[0].astype(float)
+    surface = Lifter(COCO_17, DepthConfig(surface=True))(people, depth_m, CAMERA).keypoints_m[0].astype(float)
     np.testing.assert_allclose(surface[:, 2], 3, atol=1e-5)
     moved = np.linalg.norm(joints - surface, axis=1)
     knee, nose = COCO_17.index("left_knee"), COCO_17.index("nose")
@@ -330,7 +330,7 @@ def test_inputs_are_not_changed_and_threads_do_not_disturb_each_other():
 
 def test_settings_limit_the_distance():
     people, depth_m = stand()
-    assert np.isnan(Lifter(COCO_17, DepthSettings(max_m=2.5))(people, depth_m, CAMERA).keypoints_m).all()
-    assert np.isnan(Lifter(COCO_17, DepthSettings(min_m=3.5))(people, depth_m, CAMERA).keypoints_m).all()
-    with pytest.raises(ValueError, match=r"DepthSettings\.min_m: expected less than max_m, got 3\.0 and 2\.0"):
-        DepthSettings(min_m=3.0, max_m=2.0)
+    assert np.isnan(Lifter(COCO_17, DepthConfig(max_m=2.5))(people, depth_m, CAMERA).keypoints_m).all()
+    assert np.isnan(Lifter(COCO_17, DepthConfig(min_m=3.5))(people, depth_m, CAMERA).keypoints_m).all()
+    with pytest.raises(ValueError, match=r"DepthConfig\.min_m: expected less than max_m, got 3\.0 and 2\.0"):
+        DepthConfig(min_m=3.0, max_m=2.0)

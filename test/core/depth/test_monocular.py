@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scene_depth import measure_scene
 
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 from pose_ros.depth.monocular import estimate_positions
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
@@ -31,7 +31,7 @@ def test_distance_agrees_with_the_proportions_of_people():
 def test_height_of_people_is_a_setting():
     view = measure_scene(0, 2, (640, 360))
     tall, small = (
-        estimate_positions(view.people, view.camera, OPENPOSE_18, DepthSettings(body_height_m=height))
+        estimate_positions(view.people, view.camera, OPENPOSE_18, DepthConfig(body_height_m=height))
         for height in (1.8, 0.9)
     )
     np.testing.assert_allclose(tall.positions_m, 2 * small.positions_m, rtol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pose_ros.config import DepthSettings
+from pose_ros.config import DepthConfig
 from pose_ros.depth.pairing import DepthPairing
 
 PERIOD = 33
@@ -21,7 +21,7 @@ def ms(value):
 
 def feed(events, **settings):
     """Add ``"c10"`` and ``"d7"`` in order. Return (colour, depth) stamps in ms as they come, and the pairing."""
-    pairing, found = DepthPairing(DepthSettings(**settings)), []
+    pairing, found = DepthPairing(DepthConfig(**settings)), []
     for event in events:
         kind, stamp = event[0], float(event[1:])
         add = pairing.add_colour if kind == "c" else pairing.add_depth
@@ -126,7 +126,7 @@ def test_every_colour_image_comes_back_once_and_never_with_a_far_depth_image(eve
 
 
 def test_threads_may_add_at_the_same_time():
-    pairing, found = DepthPairing(DepthSettings(wait_ms=10_000.0)), []
+    pairing, found = DepthPairing(DepthConfig(wait_ms=10_000.0)), []
     stamps = range(0, ms(40 * PERIOD), ms(PERIOD))
 
     def add(function):
