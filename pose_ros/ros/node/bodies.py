@@ -100,8 +100,8 @@ class BodyPublishers:
             "roi": lambda i: messages.region(boxes[i], float(people.person_scores[i]), result.header),
             "cropped": lambda i: _crop(result, boxes[i]),
             "skeleton2d": lambda i: messages.skeleton_2d(keypoints[i], result.header),
-            "position": lambda i: _if_known(messages.position, people.positions_3d, i, result.header),
-            "velocity": lambda i: _if_known(messages.velocity, people.velocities_3d, i, result.header),
+            "position": lambda i: _if_known(messages.position, people.positions_3d, i, result.header_3d),
+            "velocity": lambda i: _if_known(messages.velocity, people.velocities_3d, i, result.header_3d),
         }
         for i, name in enumerate(names):
             for topic, publisher in self._bodies[name].items():

@@ -30,3 +30,8 @@ class ImageResult:
     skeleton: Skeleton
     model_name: str
     frame_3d: str = ""
+
+    @property
+    def header_3d(self) -> Header:
+        """Header of the results in metres."""
+        return Header(stamp=self.header.stamp, frame_id=self.frame_3d) if self.frame_3d else self.header

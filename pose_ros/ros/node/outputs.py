@@ -89,9 +89,8 @@ class CameraPublishers:
 
     def _publish_markers(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
         people, skeleton, size_wh = result.estimate.people, result.skeleton, result.image.size_wh
-        header, points = result.header, people.keypoints_3d
-        if points is not None and result.frame_3d:
-            header = Header(stamp=header.stamp, frame_id=result.frame_3d)
+        points = people.keypoints_3d
+        header = result.header if points is None else result.header_3d
         markers = people_markers(
             *(people, skeleton, header, size_wh, config.markers, camera_info, points),
             previous_count=self._shown_people,

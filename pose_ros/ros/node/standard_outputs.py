@@ -204,7 +204,7 @@ def _create_pose_array(node: Node, camera: str, config: NodeConfig) -> list[Outp
     from pose_ros.ros.messages.body_poses import pose_array
 
     def make(result: ImageResult) -> PoseArray:
-        return pose_array(result.estimate.people, result.skeleton, result.header)
+        return pose_array(result.estimate.people, result.skeleton, result.header_3d)
 
     return [TopicOutput(node, PoseArray, _private(camera, "pose_array"), make)]
 
@@ -218,7 +218,7 @@ def _create_detections(node: Node, camera: str, config: NodeConfig) -> list[Outp
         return detections_2d(result.estimate.people, result.header)
 
     def make_3d(result: ImageResult) -> Detection3DArray:
-        return detections_3d(result.estimate.people, result.header)
+        return detections_3d(result.estimate.people, result.header_3d)
 
     return [
         TopicOutput(node, Detection2DArray, _private(camera, "detections_2d"), make_2d, needs_depth=False),
@@ -232,7 +232,7 @@ def _create_social_people(node: Node, camera: str, config: NodeConfig) -> list[O
     from pose_ros.ros.messages.social_people import social_people
 
     def make(result: ImageResult) -> SocialPeople:
-        return social_people(result.estimate.people, result.header)
+        return social_people(result.estimate.people, result.header_3d)
 
     return [TopicOutput(node, SocialPeople, _private(camera, "people"), make)]
 
@@ -249,9 +249,9 @@ def _create_transforms(node: Node, camera: str, config: NodeConfig) -> list[Outp
     from pose_ros.ros.messages.body_poses import body_transforms
 
     def make(result: ImageResult) -> TFMessage | None:
-        if not result.header.frame_id:
+        if not result.header_3d.frame_id:
             raise ValueError("frame_id of the image: expected the frame of the camera, got an empty name")
-        transforms = body_transforms(result.estimate.people, result.skeleton, result.header, camera)
+        transforms = body_transforms(result.estimate.people, result.skeleton, result.header_3d, camera)
         return TFMessage(transforms=transforms) if transforms else None
 
     return [TopicOutput(node, TFMessage, "/tf", make, depth=TF_DEPTH, can_keep_active=config.outputs.tf)]
