@@ -123,8 +123,9 @@ class _FieldsAndPeople:
     def __call__(self, image: Image) -> tuple[Fields, People]:
         tensor, transform = self._prepare(image)
         outputs = self._run({self._spec.input.tensor: tensor})
-        people = self._decode(self._spec.fields({name: outputs[name] for name in self._read}))
-        return self._spec.fields(outputs), people.with_keypoints(transform.to_image(people.keypoints))
+        size_wh = transform.input_wh
+        people = self._decode(self._spec.fields({name: outputs[name] for name in self._read}, input_wh=size_wh))
+        return self._spec.fields(outputs, input_wh=size_wh), people.with_keypoints(transform.to_image(people.keypoints))
 
 
 class _FieldDifferences:
