@@ -159,8 +159,18 @@ def _direct(
     licence: str,
     origin: float = 0.0,
 ) -> ModelSpec:
-    form = {"people": people, "score_threshold": score_threshold, "licence": licence, "origin": origin}
-    return ModelSpec(name, COCO_17, 1, input=pixels, heads=heads, grouping="direct", **form)
+    return ModelSpec(
+        name,
+        COCO_17,
+        stride=1,
+        origin=origin,
+        input=pixels,
+        heads=heads,
+        grouping="direct",
+        score_threshold=score_threshold,
+        licence=licence,
+        people=people,
+    )
 
 
 def _shape_text(shape: Sequence[int | None]) -> str:

@@ -25,7 +25,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "preprocess": "arrays config fields",
     "decoder": "arrays config fields people similarity skeleton",
     "runtime": "arrays config fields file_kind files protobuf texts",
-    "models": "config_file fields file_kind files",
+    "models": "config_file fields file_kind files skeleton",
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
