@@ -68,10 +68,10 @@ def identify_layout(network: Network, metadata: Mapping[str, str], name: str) ->
     outputs = {output.name: output.shape for output in network.outputs}
     found = _identify(network.inputs, outputs, metadata, name)
     if found is None:
-        shapes = ", ".join(f"{output} ({_shape_text(shape)})" for output, shape in outputs.items())
+        got, given = (", ".join(map(_tensor_text, tensors)) for tensors in (network.outputs, network.inputs))
         raise ValueError(
-            f"its outputs {shapes} have no known layout; write a description as in docs/models.md. If the network "
-            f"outputs people, set grouping: direct, {ENTRIES}"
+            f"its outputs {got} for {given} have no known layout; write a description as in docs/models.md. If the "
+            f"network outputs people, set grouping: direct, {ENTRIES}"
         )
     return found
 
@@ -89,7 +89,7 @@ def _identify(
     shape = next(iter(outputs.values())) if len(outputs) == 1 else ()
     tensor = next(iter(outputs), "")
     if is_nchw and set(outputs) == {"dets", "keypoints"}:
-        fits = len(outputs["dets"]) == 3 and outputs["dets"][2] == 5 and outputs["keypoints"][2:] == (17, 3)
+        fits = _can_be(outputs["dets"], (5,)) and _can_be(outputs["keypoints"], (17, 3))
         return _rtmo(image.name, name) if fits else None
     if len(shape) != 3:
         return None
@@ -100,6 +100,12 @@ def _identify(
         return _yolo_without_duplicates(image.name, tensor, name, licence) if shape[2] == 57 else None
     is_movenet = image.shape[3] == 3 and image.dtype.name == "int32" and shape[2] == 56
     return _movenet(image.name, tensor, name) if is_movenet else None
+
+
+def _can_be(shape: Sequence[int | None], last: tuple[int, ...]) -> bool:
+    """Whether a shape can be (images, people, *last). Any size may be free."""
+    sizes = shape[2:]
+    return len(sizes) == len(last) and all(size in (None, wanted) for size, wanted in zip(sizes, last, strict=True))
 
 
 def _can_be_coco_pose(metadata: Mapping[str, str]) -> bool:
@@ -173,5 +179,6 @@ def _direct(
     )
 
 
-def _shape_text(shape: Sequence[int | None]) -> str:
-    return ", ".join("any" if size is None else str(size) for size in shape)
+def _tensor_text(tensor: NamedTensor) -> str:
+    sizes = ", ".join("any" if size is None else str(size) for size in tensor.shape)
+    return f"{tensor.name} ({sizes}) {tensor.dtype}"

@@ -12,8 +12,11 @@ from cli_runner import run
 from direct_onnx import write_direct
 
 from pose_ros.config import EstimatorConfig, RuntimeConfig
+from pose_ros.decoder import fields_to_read
 from pose_ros.estimator import PoseEstimator
+from pose_ros.fields import HeadSpec, ModelSpec
 from pose_ros.models.known_layouts import MOVENET_ORIGIN
+from pose_ros.pipeline import CameraImage, PosePipeline
 
 RUNTIMES = pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 LAYOUTS = ("yolo", "yolo_end_to_end", "rtmo", "movenet")
@@ -223,9 +226,33 @@ def test_missing_channels_are_reported_on_load(tmp_path: Path) -> None:
 )
 def test_unknown_layouts_name_the_entries_of_a_description(tmp_path: Path, shape: tuple, metadata: dict) -> None:
     path = write_direct(tmp_path / "m.onnx", {"output0": np.zeros(shape)}, metadata=metadata)
-    message = r"m.onnx: expected a description .* output0 \(any, .* grouping: direct, heads \(fields people, person_sc"
+    message = (
+        r"m.onnx: expected a description .* output0 \(any, .* for images \(.*\) float32 have no known layout.*"
+        r"grouping: direct, heads \(fields people, person_scores"
+    )
     with pytest.raises(ValueError, match=message):
         load(path, "onnx")
+
+
+def test_an_output_of_one_image_for_several_is_reported() -> None:
+    with pytest.raises(ValueError, match=r"output 'rows': expected results of 2 images or more, got shape \(1, 3, 9\)"):
+        HeadSpec("people", "rows", "NPC").read({"rows": np.zeros((1, 3, 9))}, 1)
+
+
+def test_the_description_in_the_documents_is_valid() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    specs = [ModelSpec.from_dict(yaml.safe_load(block)) for block in blocks if "grouping: direct" in block]
+    assert [fields_to_read(spec) for spec in specs] == [("people", "person_scores", "boxes")]
+
+
+def test_the_pipeline_tracks_people(tmp_path: Path) -> None:
+    estimator = load(write_layout(tmp_path / "m.onnx", "yolo", make_people(2)), "onnx")
+    pipeline = PosePipeline(estimator)
+    for step in range(4):
+        result = pipeline.process(CameraImage(flat_image(320, 192, step), stamp_ns=10**9 + step * 33_000_000))
+    assert sorted(result.people.ids.tolist()) == [0, 1]
+    estimator.close()
 
 
 def test_the_licence_of_a_yolo_export_is_shown(tmp_path: Path) -> None:
