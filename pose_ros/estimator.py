@@ -13,7 +13,7 @@ import numpy as np
 from pose_ros.arrays import AnyArray, ByteArray, Image
 from pose_ros.config import DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
-from pose_ros.fields import Fields, ModelSpec
+from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
 from pose_ros.once import Once
 from pose_ros.overruled import overruled_settings
@@ -107,10 +107,10 @@ class PoseEstimator:
             runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"`` or ``"auto"``. Auto selects the first that
                 works on this machine, or torch for a checkpoint. ``runner.reason`` then gives the reason. Any other
                 value overrides ``config.runtime.backend``.
-            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``. None = preferred grouping
-                of the model.
+            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"``, ``"single"`` or ``"direct"``. None =
+                preferred grouping of the model.
             spec: Description of the model, or its YAML file. None = description in the model's metadata, or the YAML
-                file next to the model.
+                file next to the model, or that of a known layout (``models/known_layouts.py``).
             config: Settings of all stages.
             progress: Called with the progress of an engine build, from other threads.
             notify: Called with one line of text for people, such as the reason of a build or a setting without
@@ -129,7 +129,7 @@ class PoseEstimator:
         runner = load_runner(path, config.runtime, progress, notify)
         try:
             if not isinstance(spec, ModelSpec):
-                spec = read_spec(path, runner.metadata, spec)
+                spec = read_spec(path, runner.metadata, spec, runner)
             return cls(runner, spec, config, grouping, f"{spec.name}-{model_sha256(path)[:8]}", notify)
         except BaseException:
             runner.close()
@@ -142,7 +142,8 @@ class PoseEstimator:
         """
         side = self.spec.input.short_side
         tensor, _ = self.preprocess(np.zeros((side, side, 3), np.uint8))
-        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor))))
+        size_wh = self.spec.input.tensor_wh(tensor)
+        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor), input_wh=size_wh)))
 
     def _run_network(self, tensor: AnyArray) -> dict[str, AnyArray]:
         """Run the network. Fetch only the outputs that the decoder reads."""
@@ -237,7 +238,8 @@ class PoseEstimator:
         tensors = [entry.tensor for entry in batch]
         outputs = self._run_network(tensors[0] if len(tensors) == 1 else np.concatenate(tensors))
         network_ms = 1e3 * (time.perf_counter() - start)
-        return [self._decode_image(entry, self.spec.fields(outputs, i), network_ms) for i, entry in enumerate(batch)]
+        fields = [self.spec.fields(outputs, i, entry.transform.input_wh) for i, entry in enumerate(batch)]
+        return [self._decode_image(*each, network_ms) for each in zip(batch, fields, strict=True)]
 
     def _decode_image(self, entry: _PreparedImage, fields: Fields, network_ms: float) -> Estimate:
         start = time.perf_counter()
@@ -266,6 +268,7 @@ def _make_crowded_fields(fields: Fields) -> Fields:
     random = np.random.default_rng(0)
     shapes = {name: array.shape for name, array in vars(fields).items() if array is not None}
     small = {name: (channels, *(min(side, 12) for side in sides)) for name, (channels, *sides) in shapes.items()}
+    small |= {name: (shapes[name][0], 12) for name in PERSON_FIELDS if name in shapes}
     return Fields(**{name: random.integers(0, 4, shape) / 4 for name, shape in small.items()})
 
 

@@ -161,6 +161,8 @@ class Preprocessor:
         if spec.dtype == "float32":
             mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
             tensor = (tensor.astype(np.float32) - mean) / std
+        elif spec.dtype == "int32":
+            tensor = tensor.astype(np.int32)
         return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
 
 

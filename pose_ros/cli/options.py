@@ -21,7 +21,7 @@ Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of t
 Grouping = Annotated[
     str | None,
     typer.Option(
-        "--grouping", help="Grouping: paf, tag, personlab, centernet or single.", show_default="from the model"
+        "--grouping", help="Grouping: paf, tag, personlab, centernet, single or direct.", show_default="from the model"
     ),
 ]
 Runtime = Annotated[str, typer.Option("--runtime", help="Runtime: auto, tensorrt, onnx, openvino or torch.")]

@@ -68,7 +68,8 @@ class SharedPass:
         start = time.perf_counter()
         tensor, transform = self._preprocess(image_bgr)
         prepared = time.perf_counter()
-        fields = self._spec.fields(self._runner.run({self._spec.input.tensor: tensor}, self._wanted))
+        outputs = self._runner.run({self._spec.input.tensor: tensor}, self._wanted)
+        fields = self._spec.fields(outputs, input_wh=transform.input_wh)
         shared = {"preprocess": 1e3 * (prepared - start), "network": 1e3 * (time.perf_counter() - prepared)}
         results = {}
         for grouping, decode in self._decoders.items():

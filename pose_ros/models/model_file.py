@@ -11,18 +11,26 @@ from pathlib import Path
 
 from pose_ros.fields import METADATA_KEY, ModelSpec
 from pose_ros.file_kind import check_not_placeholder
+from pose_ros.models.known_layouts import Network, identify_layout
 from pose_ros.yaml_text import read_yaml_text
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
 
-def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | None = None) -> ModelSpec:
+def read_spec(
+    model: Path,
+    metadata: Mapping[str, str],
+    sidecar: str | Path | None = None,
+    network: Network | None = None,
+) -> ModelSpec:
     """Read the description of a model.
 
     Args:
         model: ONNX file.
         metadata: Metadata of the file.
         sidecar: YAML file that overrides the description in the model.
+        network: The loaded network. Without a description, it is identified by its inputs and outputs if it has a
+            known layout.
 
     Raises:
         FileNotFoundError: If the sidecar does not exist.
@@ -35,10 +43,13 @@ def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | No
     neighbour = model.with_suffix(".yaml")
     if neighbour.is_file():
         return read_sidecar(neighbour)
-    raise ValueError(
-        f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither; "
-        "write one as described in docs/models.md"
-    )
+    missing = f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither"
+    if network is None:
+        raise ValueError(f"{missing}; write one as described in docs/models.md")
+    try:
+        return identify_layout(network, metadata, model.stem)
+    except ValueError as error:
+        raise ValueError(f"{missing}, and {error}") from error
 
 
 def read_sidecar(path: Path) -> ModelSpec:

@@ -26,7 +26,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "preprocess": "arrays config fields once",
     "decoder": "arrays config fields people similarity skeleton",
     "runtime": "arrays config fields file_kind files protobuf texts",
-    "models": "config_file fields file_kind files yaml_text",
+    "models": "config_file fields file_kind files skeleton yaml_text",
     "estimator": "arrays config decoder fields models once overruled people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
     "refinement": "arrays estimator people skeleton",
