@@ -65,7 +65,7 @@ class DirectDecoder:
         chosen, keypoints, keypoint_scores = chosen[enough], keypoints[enough], keypoint_scores[enough]
         areas = self._areas(fields, people, chosen, scale_xy)
         threshold = 1.0 if self._spec.people.nms else self._config.duplicate_oks
-        most = self._config.max_people
+        most = self._config.most_people
         kept = find_distinct(keypoints, keypoint_scores, self._sigmas, threshold, areas, most)
         return People(keypoints[kept], keypoint_scores[kept], np.minimum(scores[chosen[kept]], 1))
 

@@ -82,7 +82,7 @@ def test_float32_fields_are_not_copied() -> None:
         ({"limbs": [[0, 1]] * 5000}, "limbs: number: expected 0 to 4096, got 5000"),
         ({"heads": [{"field": "pafs", "tensor": "y", "channels": [-1]}]}, "head.channels: expected 0 to 8191, got -1"),
         ({"heads": [{"field": "pafs", "tensor": "y", "channels": [1 << 40]}]}, "head.channels: expected 0 to 8191"),
-        ({"heads": [{"field": "pafs", "tensor": "y"}] * 99}, "heads: number: expected 0 to 14, got 99"),
+        ({"heads": [{"field": "pafs", "tensor": "y"}] * 99}, "heads: number: expected 0 to 18, got 99"),
         (
             {"input": {"dtype": "float32", "mean": [0, float("nan"), 1]}},
             "input.mean: expected .*, got nan",
