@@ -350,9 +350,9 @@ class LaunchProcess:
         return self._log.read_text()
 
     def stop(self) -> int:
-        """Interrupt the process. Return its exit code."""
+        """Interrupt the launch file and its processes, as Ctrl-C in a terminal does. Return its exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(timeout=30)
 
 
@@ -372,7 +372,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     def launch(file: str, *arguments: str) -> LaunchProcess:
         command = [sys.executable, str(program), str(FOLDER / file), *arguments]
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         running.append(LaunchProcess(process, log))
         return running[-1]
 

@@ -26,7 +26,9 @@ from typer.testing import CliRunner
 
 from pose_ros.cli import app
 from pose_ros.media.bag import Bag
+from pose_ros.media.sources import open_source
 from pose_ros.ros.replay.others import find_type
+from pose_ros.ros.replay.player import Player, ReplayConfig
 
 COUNT = 12
 PERIOD_NS = recordings.PERIOD_NS
@@ -174,16 +176,18 @@ def test_the_clock_is_that_of_the_recorder(graph: Any, replay: Replay, tmp_path:
     assert set(recorded[1:]) <= set(times) and len(times) > 2 * COUNT
 
 
-@pytest.mark.parametrize(
-    ("options", "period_ns"), [(["--speed", "0.5"], 2 * PERIOD_NS), (["--rate", "40"], 25_000_000)]
-)
+@pytest.mark.parametrize(("settings", "period_ns"), [({"speed": 0.5}, 2 * PERIOD_NS), ({"rate_hz": 40.0}, 25_000_000)])
 def test_the_stamps_of_a_video_follow_the_rate_of_sending(
-    graph: Any, replay: Replay, tmp_path: Path, options: list[str], period_ns: int
+    graph: Any, tmp_path: Path, settings: dict[str, float], period_ns: int
 ) -> None:
     """Otherwise the images of a slow replay get older and older, and those of a fast one come from the future."""
+    source = open_source(recordings.write_video(tmp_path / "short.avi", 4))
     images = graph.collect(Image, "image")
-    wait_for_end(graph, replay(recordings.write_video(tmp_path / "short.avi", 4), *options))
-    assert np.allclose(np.diff([stamp_ns(message) for message in images]), period_ns, atol=2e6) and len(images) == 4
+    player = Player(graph.node, source, ReplayConfig(**settings))
+    player.wait_for_subscriber()
+    player.play()
+    graph.until(lambda: len(images) == 4, "all images arrive")
+    assert np.allclose(np.diff([stamp_ns(message) for message in images]), period_ns, atol=2e6)
 
 
 def write_bag_with_other_topics(folder: Path) -> Path:
@@ -241,12 +245,10 @@ def test_other_topics_of_a_bag_are_published_on_request(graph: Any, replay: Repl
     assert {round(stamp, -9) for stamp in stamps} == {round(stamp, -9) for stamp in expected}
 
 
-def test_the_clock_of_the_replay_replaces_a_recorded_one(graph: Any, replay: Replay, tmp_path: Path) -> None:
-    images = graph.collect(Image, "image")
-    child = replay(write_bag_with_other_topics(tmp_path / "bag"), "--also", "/clock,tf_static", "--clock")
-    graph.until(lambda: images, "an image arrives")
+def test_the_clock_of_the_replay_replaces_a_recorded_one(graph: Any, tmp_path: Path) -> None:
+    source = open_source(write_bag_with_other_topics(tmp_path / "bag"))
+    Player(graph.node, source, ReplayConfig(also="/clock,tf_static", clock=True)).play()
     assert graph.node.count_publishers("/clock") == graph.node.count_publishers("/tf_static") == 1
-    wait_for_end(graph, child)
 
 
 def test_a_launched_replay_exits_with_0_when_it_is_interrupted(graph: Any, replay: Replay, video: Path) -> None:
