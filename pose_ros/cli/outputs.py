@@ -11,9 +11,9 @@ from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.overlay import draw
-from pose_ros.media.trails import Trails
 from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
+from pose_ros.media.trails import Trails
 from pose_ros.media.video_file import VideoFile
 from pose_ros.people import People
 
