@@ -1,6 +1,6 @@
 """Measure how often gestures are missed or reported falsely, on synthetic people with errors of a detector.
 
-    python benchmarks/gestures.py
+python benchmarks/gestures.py
 """
 
 from __future__ import annotations

@@ -60,9 +60,9 @@ class Actor:
         self.wardrobe = random_wardrobe(rng)
 
     def stand(self, heading: float | None = None, **angles: float) -> dict[str, DoubleArray]:
-        """Return the keypoints of a person with some angles of ``ANGLES``, the others 0. Heading pi faces the camera."""
+        """Return the keypoints of a person with these angles, the others are 0. Heading pi faces the camera."""
         heading = float(self.rng.uniform(-np.pi, np.pi)) if heading is None else heading
-        pose = {name: 0.0 for name in ANGLES} | angles
+        pose = dict.fromkeys(ANGLES, 0.0) | angles
         return make_body((self.place, heading), pose, self.height_m, self.wardrobe, self.floor_y).keypoints
 
     def move(self) -> Pose:

@@ -142,7 +142,7 @@ class People:
         """Select people by index, slice, index array or mask. An integer selects one person (N = 1)."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]  # raises IndexError if out of range, so that iteration ends
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         selected: dict[str, Any] = {name: None if value is None else value[index] for name, value in values.items()}
         return People(**selected)
 

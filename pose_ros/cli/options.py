@@ -43,7 +43,7 @@ Categories = Annotated[
     ),
 ]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Draw a box around each person.")]
-Ids = Annotated[bool, typer.Option("--ids", help="Draw id and score of each person.")]
+Ids = Annotated[bool, typer.Option("--ids", help="Draw the id of each person, or the score without tracking.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
 ]

@@ -85,7 +85,8 @@ def _torso_middles(people: People, skeleton: Skeleton) -> tuple[DoubleArray, Boo
     torso = [skeleton.index(name) for name in _TORSO if name in skeleton.keypoint_names]
     if len(torso) < len(_TORSO):  # a skeleton without torso
         torso = list(range(len(skeleton)))
-    return people.keypoints[:, torso].astype(np.float64).mean(axis=1), people.visible[:, torso].all(axis=1)
+    is_seen = np.asarray(people.visible[:, torso].all(axis=1))
+    return people.keypoints[:, torso].astype(np.float64).mean(axis=1), is_seen
 
 
 def _colour(person_id: int) -> tuple[int, int, int]:

@@ -54,7 +54,11 @@ def predict_states(states: Any, is_lost: Any, dt_s: Any) -> None:
         position, covariance, velocity = state[POSITION_VAR], state[COVARIANCE], state[VELOCITY_VAR]
         state[POSITION_VAR] = position + reach * (2 * covariance + reach * velocity) + noise * dt_s**3 / 3
         state[COVARIANCE] = kept * (covariance + reach * velocity) + noise * dt_s**2 / 2
-        state[VELOCITY_VAR] = min(kept * kept * velocity + noise * dt_s, (MAX_VELOCITY * state[SIZE]) ** 2)
+        state[VELOCITY_VAR] = kept * kept * velocity + noise * dt_s
+        limit = (MAX_VELOCITY * state[SIZE]) ** 2
+        if state[VELOCITY_VAR] > limit:  # with the same correlation, or the covariance were no longer positive
+            state[COVARIANCE] *= math.sqrt(limit / state[VELOCITY_VAR])
+            state[VELOCITY_VAR] = limit
         state[SIZE_VAR] += GROWTH * GROWTH * dt_s
 
 
@@ -77,7 +81,7 @@ def correct_state(state: Any, x: Any, y: Any, variance: Any, ratio: Any, ratio_v
     state[Y] += gain * dy
     state[VX] += velocity_gain * dx
     state[VY] += velocity_gain * dy
-    state[VELOCITY_VAR] -= velocity_gain * state[COVARIANCE]
+    state[VELOCITY_VAR] = max(state[VELOCITY_VAR] - velocity_gain * state[COVARIANCE], 0.0)  # not below by rounding
     state[COVARIANCE] *= 1 - gain
     state[POSITION_VAR] *= 1 - gain
     size_gain = state[SIZE_VAR] / (state[SIZE_VAR] + ratio_variance)

@@ -38,7 +38,7 @@ def name_points(
         min_score: Lowest score of a known keypoint.
     """
     points = np.asarray(points, np.float64)
-    known = np.isfinite(points).all(axis=1)
+    known = np.asarray(np.isfinite(points).all(axis=1))
     if scores is not None:
         known &= (np.asarray(scores) > 0) & (np.asarray(scores) >= min_score)
     return {name: point for name, point, is_known in zip(names, points, known, strict=True) if is_known}

@@ -109,7 +109,7 @@ def smooth_people(smoother: Smoother, people: People, stamp_s: float) -> People:
         people: People with ids.
         stamp_s: Time of the image, s.
     """
-    smoothed = smoother.smooth(people.ids, people.keypoints, people.scores, stamp_s)
+    smoothed = smoother.smooth(people.ids.astype(np.int64), people.keypoints, people.scores, stamp_s)
     return replace(people, keypoints=smoothed, raw_keypoints=people.keypoints)
 
 

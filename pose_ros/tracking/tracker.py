@@ -91,8 +91,10 @@ class Tracker:
             raise ValueError(f"stamp_s: expected a finite time, got {stamp_s}")
         tracks = self._tracks
         self._predict(stamp_s, motion)
-        keypoints = people.keypoints.clip(-_FAR_PX, _FAR_PX).astype(np.float64)
-        scores = people.scores.astype(np.float64)
+        keypoints, scores = (
+            people.keypoints.clip(-_FAR_PX, _FAR_PX).astype(np.float64),
+            people.scores.astype(np.float64),
+        )
         track_of, shares = self._match(keypoints, scores, people.person_scores >= self.config.strong_score)
         found = np.flatnonzero(track_of >= 0)
         matched = track_of[found]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose_ros.arrays import BoolArray, DoubleArray, FloatArray, IndexArray
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, IndexArray
 from pose_ros.people import NOT_TRACKED, People, TrackState
 from pose_ros.tracking.motion import (
     COVARIANCE,
@@ -90,7 +90,7 @@ class Tracks:
             setattr(self, name, np.concatenate([array, np.asarray(value, array.dtype)[None]]))
         return len(self) - 1
 
-    def record(self, matched: IndexArray, person_scores: FloatArray) -> None:
+    def record(self, matched: IndexArray, person_scores: AnyArray) -> None:
         """Record which tracks were seen in an image.
 
         Args:

@@ -45,9 +45,7 @@ class Robot:
     def see(self, people: Iterable[PersonPose]) -> None:
         """Publish the people of an image."""
         people = list(people)
-        self.poses.publish(
-            PersonPoseArray(image_width=320, image_height=240, people=people, keypoint_names=self.names)
-        )
+        self.poses.publish(PersonPoseArray(image_width=320, image_height=240, people=people, keypoint_names=self.names))
 
     def until(self, people: Iterable[PersonPose], condition: Callable[[float, float], object], what: str) -> None:
         """Publish these people until the robot moves as expected."""

@@ -110,7 +110,8 @@ def test_parameters_have_ranges_and_take_effect_at_once(robot: Any, module: Any)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("is_repeated", [False, True], ids=["once", "repeatedly"])
 def test_the_robot_is_stopped_by_a_signal(graph: Any, number: signal.Signals, is_repeated: bool) -> None:
-    with subprocess.Popen([sys.executable, str(example_path("follow_person"))], stderr=subprocess.PIPE, text=True) as child:
+    command = [sys.executable, str(example_path("follow_person"))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
         try:
             robot = Robot(graph)
             robot.until([person(LEFT)], lambda speed, turn: speed > 0, "it moves")
