@@ -164,15 +164,15 @@ def map_keypoints(
     shoulders, with the lower of their scores.
 
     Args:
-        keypoints: (N, K_source, 2) x and y.
+        keypoints: (N, K_source, 2) x and y, or (N, K_source, 3) x, y and z.
         scores: (N, K_source) in [0, 1], 0 where absent.
         source: Skeleton of the arrays.
         target: Skeleton of the result.
 
     Returns:
-        New arrays (N, K_target, 2) and (N, K_target).
+        New arrays (N, K_target, 2 or 3) and (N, K_target).
     """
-    xy = np.zeros((len(keypoints), len(target), 2), np.float32)
+    xy = np.zeros((len(keypoints), len(target), keypoints.shape[2]), np.float32)
     score = np.zeros((len(keypoints), len(target)), np.float32)
     for column, name in enumerate(target.keypoint_names):
         if name in source.keypoint_names:

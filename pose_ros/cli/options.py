@@ -47,6 +47,7 @@ Ids = Annotated[bool, typer.Option("--ids", help="Draw the id of each person, or
 Json = Annotated[
     Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
 ]
+Csv = Annotated[Path | None, typer.Option("--csv", help="CSV file to write, one row per person.", show_default=False)]
 Append = Annotated[bool, typer.Option("--append", help="Add lines to the --json file, in place, instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")]
 Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results to write.", show_default=False)]
@@ -104,7 +105,7 @@ def make_configs(
     built = build_config(
         _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
     )
-    config = EstimatorConfig(built.preprocess, built.runtime, built.decoder, built.tracking, built.smoothing)
+    config = EstimatorConfig(built.preprocess, built.runtime, built.decoder, built.tracking, built.smoothing, built.depth)
     return config, built.overlay
 
 

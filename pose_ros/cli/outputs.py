@@ -10,6 +10,7 @@ from types import TracebackType
 from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.csv_results import CsvResults
 from pose_ros.media.overlay import draw
 from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
@@ -19,7 +20,7 @@ from pose_ros.people import People
 
 
 class ResultFiles(ExitStack):
-    """Annotated video, JSON Lines and COCO results. A file without a path is skipped. Use it in a ``with``.
+    """Annotated video, JSON Lines, COCO results and CSV. A file without a path is skipped. Use it in a ``with``.
 
     The files appear at the end of the ``with``, and each is complete. An interrupted run has written the frames so far.
     """
@@ -33,25 +34,35 @@ class ResultFiles(ExitStack):
         rate_hz: float = 0.0,
         overlay: OverlayConfig | None = None,
         append: bool = False,
+        csv: Path | None = None,
     ) -> None:
         super().__init__()
         self._skeleton = estimator.skeleton
         self._overlay, self._trails = overlay or OverlayConfig(), Trails()
-        self._tables: list[JsonLines | CocoResults] = []
+        self._tables: list[JsonLines | CocoResults | CsvResults] = []
         self._video: VideoFile | None = None
         try:
-            self._open(estimator.model_name, json, coco, video, rate_hz, append)
+            self._open(estimator.model_name, json, coco, csv, video, rate_hz, append)
         except BaseException:
             self.__exit__(*sys.exc_info())  # earlier files stay
             raise
 
     def _open(
-        self, model_name: str, json: Path | None, coco: Path | None, video: Path | None, rate_hz: float, append: bool
+        self,
+        model_name: str,
+        json: Path | None,
+        coco: Path | None,
+        csv: Path | None,
+        video: Path | None,
+        rate_hz: float,
+        append: bool,
     ) -> None:
         if json is not None:
             self._tables.append(self.enter_context(JsonLines(json, self._skeleton, model_name, append)))
         if coco is not None:
             self._tables.append(self.enter_context(CocoResults(coco, self._skeleton)))
+        if csv is not None:
+            self._tables.append(self.enter_context(CsvResults(csv, self._skeleton)))
         if video is not None:
             self._video = self.enter_context(VideoFile(video, rate_hz))
 

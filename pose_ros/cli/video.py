@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -17,8 +18,8 @@ from pose_ros.cli import options
 if TYPE_CHECKING:
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.estimator import Estimate
-    from pose_ros.media.sources import Source, Video
-    from pose_ros.pipeline import PosePipeline
+    from pose_ros.media.sources import Frame, Video
+    from pose_ros.pipeline import CameraImage, PosePipeline
 
 COMPLETE_SHARE = 0.95
 """Share of its frames and of its duration at which a source counts as complete."""
@@ -30,6 +31,14 @@ VideoOutput = Annotated[
 ]
 MaxFrames = Annotated[int | None, typer.Option("--max-frames", min=1, help="Stop after this number of frames.")]
 Topic = Annotated[str | None, typer.Option("--topic", help="Image topic, if the bag has several.")]
+DepthTopicName = Annotated[
+    str | None,
+    typer.Option(
+        "--depth-topic",
+        help="Topic of registered depth images in the bag, for results in metres. off = none.",
+        show_default="the one beside the image topic",
+    ),
+]
 
 
 def video(
@@ -39,10 +48,12 @@ def video(
     output: VideoOutput = None,
     json: options.Json = None,
     coco: options.Coco = None,
+    csv: options.Csv = None,
     append: options.Append = False,
     strict: options.Strict = False,
     max_frames: MaxFrames = None,
     topic: Topic = None,
+    depth_topic: DepthTopicName = None,
     model: options.Model = None,
     spec: options.Spec = None,
     runtime: options.Runtime = "auto",
@@ -58,6 +69,7 @@ def video(
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
     from pose_ros.cli.check_paths import check_paths
+    from pose_ros.cli.depth_frames import camera_images, find_depth
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.results import check_image_ids
@@ -70,15 +82,20 @@ def video(
     options.check_append(append, json)
     if output is not None:
         check_video_name("--output", output)
-    check_paths([Path(source), model, spec], [("--json", json), ("--coco", coco), ("--output", output)])
+    check_paths([Path(source), model, spec], [("--json", json), ("--coco", coco), ("--csv", csv), ("--output", output)])
     failures = Failures(strict)
     frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
     if coco is not None and isinstance(frames, ImageFiles):
         check_image_ids(file.name for file in frames.files)
+    depth = find_depth(frames, depth_topic)
+    if depth is not None:
+        config = replace(config, depth=replace(config.depth, enabled=True))
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
-    with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append) as outputs:
-        run = _process(frames, max_frames, PosePipeline(estimator), outputs)
+    pipeline = PosePipeline(estimator, on_depth_error=failures.add)
+    images = camera_images(frames, depth, config.depth)
+    with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append, csv) as outputs:
+        run = _process(images, frames.count, max_frames, pipeline, outputs)
         failures.stop_if_none(run.frames)
     typer.echo(f"{source}: {run}")
     failures.finish()
@@ -132,20 +149,24 @@ def _check_complete(video: Video, max_frames: int | None, run: Run) -> None:
         raise ValueError(f"video {video.path}: expected {wanted} frames, got {run.frames} that can be decoded")
 
 
-def _process(frames: Source, max_frames: int | None, pipeline: PosePipeline, outputs: ResultFiles) -> Run:
+def _process(
+    images: Iterator[tuple[Frame, CameraImage]],
+    count: int | None,
+    max_frames: int | None,
+    pipeline: PosePipeline,
+    outputs: ResultFiles,
+) -> Run:
     """Estimate and write every frame, with a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from pose_ros.pipeline import CameraImage
-
-    total = min((count for count in (frames.count, max_frames) if count is not None), default=None)
+    total = min((number for number in (count, max_frames) if number is not None), default=None)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     run, start = Run(), time.perf_counter()
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=total, rate="")
-        for frame in islice(frames, max_frames):
-            estimate = pipeline.process(CameraImage(frame.image_bgr, stamp_ns=frame.stamp_ns))
+        for frame, image in islice(images, max_frames):
+            estimate = pipeline.process(image)
             outputs.write(frame, estimate.people)
             run.add(estimate)
             run.last_ns = frame.stamp_ns

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pose_ros.media.bag_folder import open_bag
+from pose_ros.media.depth_topics import is_depth
 from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagFile, RecordedMessage
 
 _LATCHED = frozenset({"/tf_static", "/robot_description"})
@@ -130,7 +131,9 @@ def _read_part(file: BagFile, topics: Collection[str], faults: list[str]) -> Ite
 
 def _find_image_topic(path: Path, types: dict[str, str], wanted: str | None) -> str:
     images = sorted(topic for topic, type_name in types.items() if type_name in (IMAGE, COMPRESSED_IMAGE))
-    if wanted is not None:
+    if wanted is None:
+        images = [topic for topic in images if not is_depth(topic)] or images
+    else:
         images = [topic for topic in images if topic.lstrip("/") == wanted.lstrip("/")]
     if len(images) == 1:
         return images[0]

@@ -1,4 +1,4 @@
-"""Find the depth topic that belongs to a colour topic, by the names that camera drivers use."""
+"""Find the depth topic that belongs to a colour topic, by the names that drivers of cameras use."""
 
 from __future__ import annotations
 

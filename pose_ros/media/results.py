@@ -23,11 +23,19 @@ from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
 COCO_PERSON = 1
 WRITTEN_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".jp2")
 """Formats of images that are written."""
+_JSON_NAMES = {
+    "velocities": "velocity",
+    "positions_3d": "position_3d",
+    "position_deviations_3d": "position_deviation_3d",
+    "velocities_3d": "velocity_3d",
+    "keypoints_3d": "keypoints_3d",
+    "deviations_3d": "deviations_3d",
+}
 TAIL_BYTES = 1 << 16
 """First guess of the length of a line."""
 
 
-class _Table(OutputFile):
+class TableFile(OutputFile):
     """Text file that is written piece by piece."""
 
     def __init__(self, path: Path, skeleton: Skeleton, in_place: bool = False) -> None:
@@ -54,7 +62,7 @@ class _Table(OutputFile):
             self._file.close()
 
 
-class JsonLines(_Table):
+class JsonLines(TableFile):
     """JSON Lines file with one object per frame, see docs/cli.md.
 
     Args:
@@ -92,7 +100,7 @@ class JsonLines(_Table):
         self._frames += 1
 
 
-class CocoResults(_Table):
+class CocoResults(TableFile):
     """COCO keypoint results: one entry per person, 17 keypoints, missing ones 0, 0, 0."""
 
     def __init__(self, path: Path, skeleton: Skeleton) -> None:
@@ -110,16 +118,28 @@ class CocoResults(_Table):
         number = image_id(frame.name, frame.index)
         _add_id(self._names, number, frame.name)
         keypoints, scores = map_keypoints(people.keypoints, people.scores, self._skeleton, COCO_17)
-        for xy, score, person_score in zip(keypoints, scores, people.person_scores, strict=True):
+        columns = zip(keypoints, scores, people.person_scores, self._extras(people), strict=True)
+        for xy, score, person_score, extra in columns:
             entry = {
                 "image_id": number,
                 "category_id": COCO_PERSON,
                 "keypoints": [value for triple in _triples(xy, score) for value in triple],
-                "score": _round(person_score),
+                "score": round_value(person_score),
+                **extra,
             }
             self._write(self._separator + json.dumps(entry))
             self._separator = ",\n"
         self._frames += 1
+
+    def _extras(self, people: People) -> list[dict[str, Any]]:
+        """Return entries that COCO does not have: the id, and the 17 keypoints in metres, null where unknown."""
+        extras: list[dict[str, Any]] = [{"track_id": number} if number >= 0 else {} for number in people.ids.tolist()]
+        if people.keypoints_3d is not None:
+            known = np.isfinite(people.keypoints_3d).all(axis=2)
+            points, found = map_keypoints(people.keypoints_3d, known.astype(np.float32), self._skeleton, COCO_17)
+            for extra, person, is_known in zip(extras, np.where(found[..., None] > 0, points, np.nan), found, strict=True):
+                extra["keypoints_3d"] = _known(person) if is_known.any() else None
+        return extras
 
     def _finish(self) -> None:
         self._file.write("[\n]\n" if self._separator == "[\n" else "\n]\n")
@@ -202,30 +222,32 @@ def person_entry(person: People) -> dict[str, Any]:
     """Convert one person (N = 1) to plain data. What is missing is None. What was not measured at all is left out."""
     entry = {
         "id": int(person.ids[0]),
-        "score": _round(person.person_scores[0]),
-        "box": [_round(value) for value in person.boxes()[0]],
+        "score": round_value(person.person_scores[0]),
+        "box": [round_value(value) for value in person.boxes()[0]],
         "keypoints": [triple if triple[2] > 0 else None for triple in _triples(person.keypoints[0], person.scores[0])],
     }
     if person.states[0] != TrackState.UNTRACKED:
         entry["state"] = TrackState(int(person.states[0])).name.lower()
-    for name in ("velocities", "positions_3d", "velocities_3d", "keypoints_3d", "deviations_3d"):
+    for name, key in _JSON_NAMES.items():
         value = getattr(person, name)
         if value is not None:
-            entry[name.replace("velocities", "velocity").replace("positions", "position")] = _known(value[0])
+            entry[key] = _known(value[0])
     return entry
 
 
 def _known(values: FloatArray) -> Any:
-    """Return values as lists, with None for unknown ones."""
+    """Return a value or an array as lists, with None for unknown ones."""
+    if values.ndim == 0:
+        return round_value(values) if np.isfinite(values) else None
     if values.ndim > 1:
         return [_known(row) for row in values]
-    return [None if np.isnan(value) else _round(value) for value in values] if np.isfinite(values).any() else None
+    return [None if np.isnan(value) else round_value(value) for value in values] if np.isfinite(values).any() else None
 
 
 def _triples(xy: FloatArray, scores: FloatArray) -> list[list[float]]:
-    return [[_round(x), _round(y), _round(score)] for (x, y), score in zip(xy, scores, strict=True)]
+    return [[round_value(x), round_value(y), round_value(score)] for (x, y), score in zip(xy, scores, strict=True)]
 
 
-def _round(value: np.float32) -> float:
+def round_value(value: Any) -> float:
     """Round to four decimals: finer than the accuracy of any network, and short in a file."""
     return round(float(value), 4)

@@ -245,13 +245,22 @@ class BagImages(Source):
     def __iter__(self) -> Iterator[Frame]:
         for index, recorded in enumerate(self.bag.messages([self.bag.image_topic], self.on_broken)):
             try:
-                frame = self._read_frame(recorded, index)
+                frame = self.read_frame(recorded, index)
             except ValueError as error:
                 self.on_broken(error)
                 continue
             yield frame
 
-    def _read_frame(self, recorded: RecordedMessage, index: int) -> Frame:
+    def read_frame(self, recorded: RecordedMessage, index: int) -> Frame:
+        """Decode an image of the bag.
+
+        Args:
+            recorded: The message.
+            index: Its position among the images.
+
+        Raises:
+            ValueError: If the message is damaged, or is not a colour image.
+        """
         try:
             message = self.bag.deserialise(recorded)
             image, name = to_bgr(*decode_message(message, self._convert)), f"{self.path.stem}_{index:06d}"

@@ -55,10 +55,10 @@ def predict_states(states: Any, is_lost: Any, dt_s: Any) -> None:
         state[POSITION_VAR] = position + reach * (2 * covariance + reach * velocity) + noise * dt_s**3 / 3
         state[COVARIANCE] = kept * (covariance + reach * velocity) + noise * dt_s**2 / 2
         state[VELOCITY_VAR] = kept * kept * velocity + noise * dt_s
-        limit = (MAX_VELOCITY * state[SIZE]) ** 2
-        if state[VELOCITY_VAR] > limit:  # with the same correlation, or the covariance were no longer positive
-            state[COVARIANCE] *= math.sqrt(limit / state[VELOCITY_VAR])
-            state[VELOCITY_VAR] = limit
+        excess = state[VELOCITY_VAR] / (MAX_VELOCITY * state[SIZE]) ** 2
+        if excess > 1:  # both, or the covariance of position and velocity would exceed their variances
+            state[VELOCITY_VAR] /= excess
+            state[COVARIANCE] /= math.sqrt(excess)
         state[SIZE_VAR] += GROWTH * GROWTH * dt_s
 
 

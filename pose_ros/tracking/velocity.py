@@ -77,7 +77,7 @@ class VelocityFilter:
         pp, pv, vv = variances.T
         variances[:, _PP] = pp + step_s * (2 * pv + step_s * vv) + noise * step_s**3 / 3
         variances[:, _PV] = pv + step_s * vv + noise * step_s**2 / 2
-        variances[:, _VV] = np.minimum(vv + noise * step_s, _START_SPEED**2)
+        variances[:, _VV] = vv + noise * step_s
 
     def _correct(self, ids: LongArray, positions: DoubleArray, deviations: AnyArray) -> None:
         measured = np.flatnonzero((ids >= 0) & np.isfinite(positions).all(axis=1) & np.isfinite(deviations))
