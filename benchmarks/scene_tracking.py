@@ -169,7 +169,7 @@ def _see(sequence: Sequence, walkers: _Walkers, rng: np.random.Generator, stamp_
     found = ~hidden & (rng.random(len(order)) >= sequence.missed)
     noise = rng.normal(0, sequence.jitter, keypoints.shape) + rng.normal(0, sequence.shift, (len(order), 1, 2))
     measured = (keypoints + noise * heights[:, None, None])[found]
-    scores = np.where(seen, rng.uniform(0.3, 0.9, seen.shape), 0)[found]
+    scores = np.where(seen, rng.uniform(0.6, 1.0, seen.shape), 0)[found]
     ids = np.array(walkers.ids)[order] if len(order) else np.zeros(0, int)
     people, owners = _add_false_people(rng, measured, scores, ids[found], rng.poisson(sequence.false_people))
     low, high = np.maximum(keypoints.min(axis=1), 0), np.minimum(keypoints.max(axis=1), np.array(SIZE_WH) - 1.0)

@@ -24,6 +24,7 @@ class Figures:
         network_ms: Time of the network.
         decode_ms: Time of decoding.
         latency_ms: Time from the stamp of the image to publishing.
+        ids: Track ids of the people who have one.
     """
 
     received_s: float
@@ -34,12 +35,14 @@ class Figures:
     network_ms: float
     decode_ms: float
     latency_ms: float
+    ids: tuple[int, ...] = ()
 
     @classmethod
     def from_message(cls, message: Any) -> Figures:
         """Read the counts and times of a PersonPoseArray that has just arrived."""
         times = (message.preprocess_ms, message.network_ms, message.decode_ms, message.latency_ms)
-        return cls(time.monotonic(), stamp_ns(message.header), len(message.people), message.dropped, *times)
+        ids = tuple(person.id for person in message.people if person.id >= 0)
+        return cls(time.monotonic(), stamp_ns(message.header), len(message.people), message.dropped, *times, ids)
 
     @property
     def total_ms(self) -> float:
@@ -64,6 +67,11 @@ class Run:
     overlays: int
     memory_mb: float
     is_cut_short: bool = False
+
+    @property
+    def id_count(self) -> int:
+        """Number of different track ids."""
+        return len({person_id for entry in self.figures for person_id in entry.ids})
 
     @property
     def _observed(self) -> Sequence[Figures]:

@@ -20,8 +20,9 @@ from bag import OVERLAY_TOPIC, POSES_TOPIC, read_messages
 from pose_ros.arrays import ByteArray, Image, SizeWH
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.media.overlay import SIDE_COLOURS
-from pose_ros.media.results import VideoFile, write_image
+from pose_ros.media.results import write_image
 from pose_ros.media.sheet import arrange, write_caption
+from pose_ros.media.video_file import VideoFile
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_HOLD_S = 5.0

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bag import POSES_TOPIC, read_messages
-from clip import ClipError, find_clip
+from clip import PASSAGES, ClipError, find_clip
 from figures import Run, find_problems
 from overlays import OverlayFrame, make_run_sheet, read_frames, write_video
 from processes import ChildError
@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     try:
         source = _open_video(options.video or _find_demo_clip(console))
-        return run_demo(source, options.output, options.rate, console, options.view)
+        passages = None if options.video else PASSAGES
+        return run_demo(source, options.output, options.rate, console, options.view, passages)
     except (ChildError, ClipError, OSError, ValueError) as error:
         console.print(f"demo stopped: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 1
@@ -65,7 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def run_demo(
-    source: Source, folder: Path, rate_hz: float | None, console: Console, page_port: int | None = None
+    source: Source,
+    folder: Path,
+    rate_hz: float | None,
+    console: Console,
+    page_port: int | None = None,
+    passages: int | None = None,
 ) -> int:
     """Record a run, write its images and print its tables. Returns the exit status."""
     _remove_products(folder)
@@ -76,7 +82,8 @@ def run_demo(
         stop.clear()  # from now on, an interrupt ends the writing of the video
         _write_images(folder, rate_hz or source.rate_hz, run.overlays, stop, progress)
     files = {_shorten(folder / name): description for name, description in PRODUCTS.items() if (folder / name).exists()}
-    for table in (run_table(run), time_table(run.figures), file_table(files)):
+    passages = None if run.is_cut_short else passages
+    for table in (run_table(run, passages), time_table(run.figures), file_table(files)):
         console.print(table)
     found = find_problems(run, [stamp_ns(message.header) for message in read_messages(folder / "bag", POSES_TOPIC)])
     for problem in found:

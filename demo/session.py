@@ -22,8 +22,11 @@ QOS = {
     "qos_overrides./pose_estimator/overlay.publisher.depth": "10",
 }
 DECODER = {"decoder.min_person_score": "0.15"}  # the clip shows cones, posts and a tripod, which look like people
+TRACKING = {"tracking.hits": "5", "tracking.lost_s": "5.0"}  # 10 images per second, and people hide each other
+OVERLAY = {"overlay.ids": "true", "overlay.trails_s": "3.0"}
 RUNTIME = {"runtime.backend": "onnx"}  # the same on every machine, whichever runtimes are installed
-PARAMETERS = [word for name, value in (QOS | DECODER | RUNTIME).items() for word in ("-p", f"{name}:={value}")]
+SETTINGS = QOS | DECODER | TRACKING | OVERLAY | RUNTIME
+PARAMETERS = [word for name, value in SETTINGS.items() for word in ("-p", f"{name}:={value}")]
 NODE_ARGUMENTS = ("--ros-args", "-r", f"image:={CAMERA}", *PARAMETERS)
 START_TIMEOUT_S = 120.0  # the first start on a machine compiles the decoder
 RESULT_TIMEOUT_S = 5.0

@@ -12,8 +12,13 @@ from rich.table import Table
 TIMES = ("preprocess", "network", "decode", "total", "latency")
 
 
-def run_table(run: Run) -> Table:
-    """Make the table of the counts of a run."""
+def run_table(run: Run, passages: int | None = None) -> Table:
+    """Make the table of the counts of a run.
+
+    Args:
+        run: The run.
+        passages: How often a person enters the view and leaves it, counted by hand. None = not counted.
+    """
     table = Table(title="run", title_justify="left", show_header=False)
     processed = len(run.figures)
     rate = f", {(processed - 1) / run.wall_s:.1f} images/s" if run.wall_s else ""
@@ -21,6 +26,8 @@ def run_table(run: Run) -> Table:
     table.add_row("processed", str(processed))
     table.add_row("dropped", str(run.dropped))
     table.add_row("people per image (min / median / max)", format_spread([entry.people for entry in run.figures]))
+    counted = "" if passages is None else f" for {passages} passages counted by hand"
+    table.add_row("ids of people", f"{run.id_count}{counted}")
     table.add_row("wall time", f"{run.wall_s:.1f} s{rate}")
     table.add_row("resident memory of the node", f"{run.memory_mb:.0f} MB")
     return table

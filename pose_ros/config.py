@@ -12,6 +12,9 @@ from typing import ClassVar
 
 from pose_ros.settings import CheckedSettings, setting
 
+LARGEST_SIDE = 8192
+"""Largest side of a network input, px."""
+
 
 @dataclass(frozen=True)
 class PreprocessConfig(CheckedSettings):
@@ -21,8 +24,24 @@ class PreprocessConfig(CheckedSettings):
         0, "Shorter side of the network input. 0 = preferred size of the model.", unit="px", low=0, high=4096
     )
     max_long_side: int = setting(
-        1312, "Longest side of the network input. Limits extreme aspect ratios.", unit="px", low=32, high=8192
+        0,
+        "Longest side of the network input. Limits extreme aspect ratios. 0 = 1312, or 8192 if short_side is set.",
+        unit="px",
+        low=0,
+        high=LARGEST_SIDE,
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if 0 < self.max_long_side < 32:
+            raise ValueError(
+                f"PreprocessConfig.max_long_side: expected 0 or 32 to {LARGEST_SIDE}, got {self.max_long_side}"
+            )
+
+    @property
+    def long_side(self) -> int:
+        """Longest side of the network input, px. A short side that the user asks for is not cut by a default."""
+        return self.max_long_side or (LARGEST_SIDE if self.short_side else 1312)
 
 
 @dataclass(frozen=True)
@@ -113,10 +132,10 @@ class DecoderConfig(CheckedSettings):
         True, "PAF, tags: take keypoints from the centre of a person where they are more certain. For models with both."
     )
     max_peaks: int = setting(
-        100,
+        0,
         "Most keypoints of one type. The strongest are kept. A decode front may find fewer. In noise: at most about "
-        "300 of each type, and 300 centres.",
-        low=1,
+        "300 of each type, and 300 centres. 0 = 100, or max_people if it is larger.",
+        low=0,
         high=1000,
     )
     subpixel: str = setting(
@@ -195,12 +214,27 @@ class DecoderConfig(CheckedSettings):
     duplicate_oks: float = setting(
         0.7, "Not tag, single: OKS above which the worse of two people is dropped. 1 = off.", low=0.0, high=1.0
     )
-    max_people: int = setting(100, "Most people per image. The best are kept.", low=1, high=1000)
+    max_people: int = setting(
+        0,
+        "Most people per image. The best are kept. 0 = 100, or max_peaks if it is larger.",
+        low=0,
+        high=1000,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.dark_kernel % 2 == 0:
             raise ValueError(f"DecoderConfig.dark_kernel: expected an odd number, got {self.dark_kernel}")
+
+    @property
+    def most_people(self) -> int:
+        """Most people per image."""
+        return self.max_people or max(100, self.max_peaks)
+
+    @property
+    def most_peaks(self) -> int:
+        """Most keypoints of one type."""
+        return self.max_peaks or max(100, self.max_people)
 
 
 @dataclass(frozen=True)
@@ -297,7 +331,10 @@ class OverlayConfig(CheckedSettings):
     score_threshold: float = setting(0.05, "Lowest score of a drawn keypoint.", low=0.0, high=1.0)
     thickness: float = setting(1.0, "Line width, relative to the width that fits the image.", low=0.1, high=10.0)
     boxes: bool = setting(False, "Draw the box of each person.")
-    ids: bool = setting(False, "Write the id and score next to each person.")
+    ids: bool = setting(False, "Write the id next to each person. Without tracking: the score.")
+    trails_s: float = setting(
+        0.0, "Time for which the path of a person with an id is drawn. 0 = off.", unit="s", low=0.0, high=60.0
+    )
 
 
 @dataclass(frozen=True)

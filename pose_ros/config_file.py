@@ -18,6 +18,7 @@ import yaml
 
 from pose_ros.files import atomic_write
 from pose_ros.skeleton import SKELETONS, Skeleton
+from pose_ros.yaml_text import BoundedLoader, parse_yaml, read_yaml
 
 T = TypeVar("T")
 EXTENDS = "extends"
@@ -66,7 +67,7 @@ def build_config(kind: type[T], data: Any, name: str = "") -> T:
         ValueError: If an entry is unknown or out of range.
     """
     if not isinstance(data, Mapping):
-        raise TypeError(f"{name or 'configuration'}: expected names and values, got {_type(data)} {data!r}")
+        raise TypeError(f"{name or 'configuration'}: expected names and values, got {_type(data)} {data!r:.80}")
     data = _rename(kind, data, name)
     known = {field.name: field for field in fields(kind) if field.init}  # type: ignore[arg-type]
     for entry in data:
@@ -107,7 +108,7 @@ def to_plain(config: Any) -> Any:
         return {str(key): to_plain(value) for key, value in config.items()}
     if isinstance(config, (list, tuple)):
         return [to_plain(value) for value in config]
-    return str(config) if isinstance(config, Path) else config
+    return str(config) if isinstance(config, (Path, str)) else config
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -115,25 +116,6 @@ def write_config(config: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as unfinished:
         unfinished.write_text(yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def read_yaml_text(path: Path, name: str) -> str:
-    """Read the text of a YAML file without parsing it.
-
-    Args:
-        path: The file.
-        name: Name of the content, for errors.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If it is not text.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{name}: expected a YAML file, got {path}, which does not exist")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name}: expected a YAML file, got {path}, which is not text") from error
 
 
 def _join_names(name: str, entry: Any) -> str:
@@ -178,27 +160,30 @@ def _read(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     path = Path(os.path.abspath(path))
     if path in above:
         raise ValueError(f"{path}: expected no cycle of extends entries, got a file that extends itself")
-    data = _parse(read_yaml_text(path, "configuration"), path.parent, str(path))
+    data = read_yaml(path, "configuration", _make_loader(path.parent))
     if not isinstance(data, dict):
         raise ValueError(f"{path}: expected names and values, got {_type(data)}")
     base = data.pop(EXTENDS, None)
-    return data if base is None else _merge(_read(base.path(), (*above, path)), data)
+    if base is None:
+        return data
+    if not isinstance(base, _Located):
+        raise ValueError(f"{path}: {EXTENDS}: expected the name of a file, got {_type(base)} {base!r:.80}")
+    return _merge(_read(base.path(), (*above, path)), data)
 
 
-def _parse(text: str, folder: Path, source: str) -> Any:
-    def locate(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> _Located:
+def _make_loader(folder: Path) -> type[BoundedLoader]:
+    """Make a loader whose texts remember a folder."""
+
+    def locate(loader: BoundedLoader, node: yaml.ScalarNode) -> _Located:
         value = _Located(node.value)
         value.folder = folder
         return value
 
-    class Loader(yaml.SafeLoader):
+    class Loader(BoundedLoader):
         pass
 
     Loader.add_constructor("tag:yaml.org,2002:str", locate)
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML, got: {' '.join(str(error).split())}") from error
+    return Loader
 
 
 def _merge(base: Any, change: Any) -> Any:
@@ -212,7 +197,7 @@ def _parse_assignment(assignment: str) -> dict[str, Any]:
     name, equals, text = assignment.partition("=")
     if not (name and equals):
         raise ValueError(f"--set: expected NAME=VALUE, got {assignment!r}")
-    value = _parse(text, Path.cwd(), f"--set {name}")
+    value = parse_yaml(text, f"--set {name}", _make_loader(Path.cwd()))
     for part in reversed(name.split(".")):
         value = {part: value}
     return dict(value)
@@ -232,7 +217,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
 
 def _items(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        raise TypeError(f"{name}: expected a list, got {_type(value)} {value!r}")
+        raise TypeError(f"{name}: expected a list, got {_type(value)} {value!r:.80}")
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(value)
     if len(kinds) != len(value):
@@ -246,38 +231,40 @@ def _type(value: Any) -> str:
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{name}: expected text, got {_type(value)} {value!r}; put it in quotes")
+        raise TypeError(f"{name}: expected text, got {_type(value)} {value!r:.80}; put it in quotes")
     return str(value)
 
 
 def _path(value: Any, name: str) -> Path:
     if not isinstance(value, (str, Path)):
-        raise TypeError(f"{name}: expected a path, got {_type(value)} {value!r}")
+        raise TypeError(f"{name}: expected a path, got {_type(value)} {value!r:.80}")
     return value.path() if isinstance(value, _Located) else Path(value)
 
 
 def _text_path(value: Any) -> Any:
-    return str(value.path()) if isinstance(value, _Located) and value else value
+    if isinstance(value, _Located):
+        return str(value.path()) if value else ""
+    return value
 
 
 def _float(value: Any, name: str) -> float:
     try:
         if not isinstance(value, bool):
             return float(value)  # accepts text, because YAML 1.1 reads 1e-3 as text
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
-    raise TypeError(f"{name}: expected a number, got {_type(value)} {value!r}")
+    raise TypeError(f"{name}: expected a number, got {_type(value)} {value!r:.80}")
 
 
 def _integer(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: expected a whole number, got {_type(value)} {value!r}")
+        raise TypeError(f"{name}: expected a whole number, got {_type(value)} {value!r:.80}")
     return value
 
 
 def _truth(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected true or false, got {_type(value)} {value!r}")
+        raise TypeError(f"{name}: expected true or false, got {_type(value)} {value!r:.80}")
     return value
 
 
@@ -290,7 +277,7 @@ def _skeleton(value: Any, name: str) -> Skeleton:
         return value
     if isinstance(value, str):
         if value not in SKELETONS:
-            raise ValueError(f"{name}: expected one of {', '.join(SKELETONS)}, or a definition, got {value!r}")
+            raise ValueError(f"{name}: expected one of {', '.join(SKELETONS)}, or a definition, got {str(value)!r:.80}")
         return SKELETONS[value]
     names = value.get("keypoint_names", ()) if isinstance(value, Mapping) else ()
     if not names:
@@ -300,8 +287,12 @@ def _skeleton(value: Any, name: str) -> Skeleton:
 
 
 def _indices(limbs: Sequence[Any], names: Sequence[str], name: str) -> list[list[Any]]:
+    pairs = isinstance(limbs, (list, tuple)) and all(isinstance(limb, (list, tuple)) for limb in limbs)
+    if not (pairs and isinstance(names, (list, tuple))):
+        raise TypeError(f"{name}: expected a list of pairs of keypoints, got {limbs!r:.80}")
     for limb in limbs:
         for end in limb:
             if isinstance(end, str) and end not in names:
-                raise ValueError(f"{name}: expected keypoints of this skeleton ({', '.join(names)}), got {str(end)!r}")
+                known = ", ".join(map(str, names))
+                raise ValueError(f"{name}: expected keypoints of this skeleton ({known}), got {str(end)!r:.80}")
     return [[list(names).index(end) if isinstance(end, str) else end for end in limb] for limb in limbs]

@@ -143,7 +143,8 @@ def _with_size(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
     """Make an estimator of the same network with another input size."""
     config = estimator.config
     config = replace(config, preprocess=replace(config.preprocess, short_side=short_side))
-    return PoseEstimator(estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name)
+    parts = estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name
+    return PoseEstimator(*parts, estimator.notify)
 
 
 def _group_people(answers: Sequence[People], sigmas: DoubleArray) -> list[list[People]]:

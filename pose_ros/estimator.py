@@ -13,8 +13,10 @@ import numpy as np
 from pose_ros.arrays import AnyArray, ByteArray, Image
 from pose_ros.config import DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
-from pose_ros.fields import Fields, ModelSpec
+from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.once import Once
+from pose_ros.overruled import overruled_settings
 from pose_ros.people import People
 from pose_ros.preprocess import ImageTransform, Preprocessor
 from pose_ros.runtime import load_runner
@@ -50,7 +52,9 @@ class PoseEstimator:
         runner: Loaded network.
         config: Settings of all stages.
         grouping: Grouping of keypoints into people, a key of GROUPING_HEADS.
+        preprocess: Converter from images to the input of the network.
         model_name: Name and short hash of the model, e.g. ``"default-1f0c2a9b"``.
+        notify: Receiver of texts about settings without effect. Each text is passed on once.
     """
 
     def __init__(
@@ -60,12 +64,24 @@ class PoseEstimator:
         config: EstimatorConfig,
         grouping: str | None = None,
         model_name: str = "",
+        notify: Once | Notify | None = None,
     ) -> None:
+        """Prepare all stages.
+
+        Args:
+            runner: Loaded network.
+            spec: Description of the model.
+            config: Settings of all stages.
+            grouping: Grouping. None = preferred grouping of the model.
+            model_name: Name of the model. Empty = the name in the description.
+            notify: Called with one line of text for each setting without effect, once. None = as Python warnings.
+        """
+        self.notify = notify if isinstance(notify, Once) else Once(notify)
         self.runner = runner
         self.spec = _check_spec(spec, runner)
         self.config = config
         self.model_name = model_name or spec.name
-        self._preprocess = Preprocessor(self.spec.input, config.preprocess)
+        self.preprocess = Preprocessor(self.spec.input, config.preprocess, self.notify)
         self.grouping = grouping or self.spec.grouping
         self._choose_decoder(config.decoder)
         if config.runtime.warm_up:
@@ -91,13 +107,14 @@ class PoseEstimator:
             runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"`` or ``"auto"``. Auto selects the first that
                 works on this machine, or torch for a checkpoint. ``runner.reason`` then gives the reason. Any other
                 value overrides ``config.runtime.backend``.
-            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"`` or ``"single"``. None = preferred grouping
-                of the model.
+            grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"``, ``"single"`` or ``"direct"``. None =
+                preferred grouping of the model.
             spec: Description of the model, or its YAML file. None = description in the model's metadata, or the YAML
-                file next to the model.
+                file next to the model, or that of a known layout (``models/known_layouts.py``).
             config: Settings of all stages.
             progress: Called with the progress of an engine build, from other threads.
-            notify: Called with one line of text for people, such as the reason of a build, from other threads.
+            notify: Called with one line of text for people, such as the reason of a build or a setting without
+                effect, also from other threads. None = settings without effect cause Python warnings.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -112,8 +129,8 @@ class PoseEstimator:
         runner = load_runner(path, config.runtime, progress, notify)
         try:
             if not isinstance(spec, ModelSpec):
-                spec = read_spec(path, runner.metadata, spec)
-            return cls(runner, spec, config, grouping, f"{spec.name}-{model_sha256(path)[:8]}")
+                spec = read_spec(path, runner.metadata, spec, runner)
+            return cls(runner, spec, config, grouping, f"{spec.name}-{model_sha256(path)[:8]}", notify)
         except BaseException:
             runner.close()
             raise
@@ -124,8 +141,9 @@ class PoseEstimator:
         The decoder runs on fields full of people, because an empty image contains none.
         """
         side = self.spec.input.short_side
-        tensor, _ = self._preprocess(np.zeros((side, side, 3), np.uint8))
-        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor))))
+        tensor, _ = self.preprocess(np.zeros((side, side, 3), np.uint8))
+        size_wh = self.spec.input.tensor_wh(tensor)
+        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor), input_wh=size_wh)))
 
     def _run_network(self, tensor: AnyArray) -> dict[str, AnyArray]:
         """Run the network. Fetch only the outputs that the decoder reads."""
@@ -134,8 +152,10 @@ class PoseEstimator:
     def _choose_decoder(self, config: DecoderConfig) -> None:
         self._decode = make_decoder(self.spec, self.grouping, config)
         names = fields_to_read(self.spec, self.grouping, config)
-        if "peaks" in names:
-            _check_front(self.spec, self.runner, config)
+        front = _check_front(self.spec, self.runner, config) if "peaks" in names else None
+        settings, batch = replace(self.config, decoder=config), self.runner.inputs[0].shape[0]
+        for text in overruled_settings(self.spec, self.grouping, settings, front, batch):
+            self.notify(text)
         self._output_names = {head.tensor for head in self.spec.heads if head.field in names}
 
     def with_decoder(self, config: DecoderConfig) -> PoseEstimator:
@@ -210,7 +230,7 @@ class PoseEstimator:
 
     def _prepare(self, image: Image, colour: str) -> _PreparedImage:
         start = time.perf_counter()
-        tensor, transform = self._preprocess(image, colour)
+        tensor, transform = self.preprocess(image, colour)
         return _PreparedImage(tensor, transform, 1e3 * (time.perf_counter() - start))
 
     def _run_batch(self, batch: Sequence[_PreparedImage]) -> list[Estimate]:
@@ -218,11 +238,15 @@ class PoseEstimator:
         tensors = [entry.tensor for entry in batch]
         outputs = self._run_network(tensors[0] if len(tensors) == 1 else np.concatenate(tensors))
         network_ms = 1e3 * (time.perf_counter() - start)
-        return [self._decode_image(entry, self.spec.fields(outputs, i), network_ms) for i, entry in enumerate(batch)]
+        fields = [self.spec.fields(outputs, i, entry.transform.input_wh) for i, entry in enumerate(batch)]
+        return [self._decode_image(*each, network_ms) for each in zip(batch, fields, strict=True)]
 
     def _decode_image(self, entry: _PreparedImage, fields: Fields, network_ms: float) -> Estimate:
         start = time.perf_counter()
         people = self._decode(fields)
+        most = self.config.decoder.most_people
+        if self.grouping != "single" and len(people) >= most:
+            self.notify(f"decoder.max_people: at most {most} people are returned, and an image has as many; raise it")
         people = people.with_keypoints(entry.transform.to_image(people.keypoints))
         return Estimate(people, entry.preprocess_ms, network_ms, 1e3 * (time.perf_counter() - start))
 
@@ -244,22 +268,24 @@ def _make_crowded_fields(fields: Fields) -> Fields:
     random = np.random.default_rng(0)
     shapes = {name: array.shape for name, array in vars(fields).items() if array is not None}
     small = {name: (channels, *(min(side, 12) for side in sides)) for name, (channels, *sides) in shapes.items()}
+    small |= {name: (shapes[name][0], 12) for name in PERSON_FIELDS if name in shapes}
     return Fields(**{name: random.integers(0, 4, shape) / 4 for name, shape in small.items()})
 
 
-def _check_front(spec: ModelSpec, runner: Runner, config: DecoderConfig) -> None:
-    """Check ``max_peaks`` against the decode front of the model. The default value is always accepted.
+def _check_front(spec: ModelSpec, runner: Runner, config: DecoderConfig) -> int | None:
+    """Check ``max_peaks`` against the decode front of the model, and return the peaks of the front. None = any.
 
     Raises:
         ValueError: If ``max_peaks`` is larger than the number of peaks of the front.
     """
     tensor = next(head.tensor for head in spec.heads if head.field == "peaks")
     most = next(output.shape[2] for output in runner.outputs if output.name == tensor)
-    if config.max_peaks != DecoderConfig().max_peaks and most is not None and config.max_peaks > most:
+    if most is not None and config.max_peaks > most:
         raise ValueError(
             f"decoder.max_peaks: expected at most {most}, the peaks of the decode front in model {spec.name}, got "
             f"{config.max_peaks}; export it with --max-peaks {config.max_peaks}, or without --front"
         )
+    return most
 
 
 def _check_spec(spec: ModelSpec, runner: Runner) -> ModelSpec:

@@ -43,6 +43,7 @@ _STARTS = {
     b"\0\0\0\x0cjP  \r\n\x87\n": FileKind.IMAGE,  # JPEG 2000
     b"\xffO\xffQ": FileKind.IMAGE,  # JPEG 2000 without container
     b"#?RADIANCE": FileKind.IMAGE,
+    b"#?RGBE": FileKind.IMAGE,
     b"\x59\xa6\x6a\x95": FileKind.IMAGE,  # Sun raster
     b"GIF8": FileKind.ANIMATION,
     b"\x89MCAP": FileKind.MCAP,
@@ -66,7 +67,7 @@ _WEB_PAGE = re.compile(
     rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>)?\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_NETPBM = re.compile(rb"P[1-7]\s")
+_NETPBM = re.compile(rb"P[1-7Ff]\s")
 _BITMAP = re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", re.DOTALL)
 _PATTERNS = {_NETPBM: FileKind.IMAGE, _BITMAP: FileKind.IMAGE, _WEB_PAGE: FileKind.WEB_PAGE}
 _BINARY = re.compile(rb"[\0-\x08\x0e-\x1a\x1c-\x1f]")

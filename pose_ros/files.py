@@ -1,7 +1,8 @@
-"""Write files completely or not at all, and locate the user's cache folder."""
+"""Write files completely or not at all, read them with a limit, and locate the user's cache folder."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import secrets
@@ -13,6 +14,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+LARGEST_BYTES = 1 << 31
+"""Largest file of weights to read as a whole. Published ones have up to 0.5 GB."""
 _PREFIX = ".unfinished-"
 _LOCK = "lock"
 _NEW_S = 60.0
@@ -201,6 +204,32 @@ def is_stream(path: Path) -> bool:
     """Whether a path is a pipe, a device or the output of this process, which cannot be replaced by a file."""
     own_outputs = ("/dev/std", "/dev/fd/", "/proc/")
     return str(path.absolute()).startswith(own_outputs) or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def is_file(path: Path) -> bool:
+    """Whether a path is a file. A name that the file system cannot have is the name of no file."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENAMETOOLONG, errno.EINVAL):
+            raise
+        return False
+
+
+def read_limited(path: Path, most_bytes: int) -> bytes:
+    """Read a regular file that an untrusted person may have made.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not a regular file, or larger than ``most_bytes``.
+    """
+    with path.open("rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError("not a regular file")
+        if state.st_size > most_bytes:
+            raise ValueError(f"a file of {state.st_size} bytes, more than {most_bytes}")
+        return file.read(state.st_size)  # files of /proc have size 0 and no end
 
 
 def user_cache(name: str = "") -> Path:

@@ -142,15 +142,16 @@ class People:
         """Select people by index, slice, index array or mask. An integer selects one person (N = 1)."""
         if isinstance(index, (int, np.integer)):
             index = [range(len(self))[index]]  # raises IndexError if out of range, so that iteration ends
-        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return People(**{name: None if value is None else value[index] for name, value in values.items()})
+        values: dict[str, Any] = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        selected: dict[str, Any] = {name: None if value is None else value[index] for name, value in values.items()}
+        return People(**selected)
 
     def __iter__(self) -> Iterator[People]:
         return (self[i] for i in range(len(self)))
 
     def append(self, other: People) -> People:
         """Return these people and other people of the same skeleton. Values that one of the two lacks are NaN there."""
-        values = {}
+        values: dict[str, Any] = {}
         for entry in fields(self):
             a, b = getattr(self, entry.name), getattr(other, entry.name)
             if a is not None or b is not None:

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.arrays import AnyArray, DoubleArray, Image, SizeWH
-from pose_ros.config import PreprocessConfig
+from pose_ros.config import LARGEST_SIDE, PreprocessConfig
 from pose_ros.fields import InputSpec
+from pose_ros.once import Once
 
 PADDING = 128
 """Grey level of the padding. It is near the mean of every network, so the border makes no edge."""
@@ -69,10 +70,29 @@ def fit(image_wh: SizeWH, spec: InputSpec, config: PreprocessConfig) -> ImageTra
         scale = min(spec.size_wh[0] / width, spec.size_wh[1] / height)
     else:
         short = config.short_side or spec.short_side
-        scale = min(short / min(image_wh), config.max_long_side / max(image_wh))
+        scale = min(short / min(image_wh), config.long_side / max(image_wh))
     scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
     padded = (_round_up(scaled[0], spec.multiple), _round_up(scaled[1], spec.multiple))
     return ImageTransform(image_wh, scaled, spec.size_wh or padded)
+
+
+def describe_cut(image_wh: SizeWH, spec: InputSpec, config: PreprocessConfig) -> str:
+    """Describe in one line how the limit of the long side cuts the short side of an image. Empty = it does not.
+
+    Args:
+        image_wh: Width and height of the image, pixels.
+        spec: Input of the network.
+        config: Sizes of the network input.
+    """
+    wanted, most = config.short_side or spec.short_side, config.long_side
+    possible = round(most * min(image_wh) / max(image_wh))
+    if spec.size_wh is not None or possible >= wanted:
+        return ""
+    fix = "raise max_long_side" if config.max_long_side else "set short_side, or raise max_long_side"
+    return (
+        f"preprocess.max_long_side: {most} px cuts the short side of an image of {image_wh[0]} x {image_wh[1]} px from "
+        f"{wanted} to {possible} px; {'use parts of the image' if most == LARGEST_SIDE else fix}"
+    )
 
 
 def check_image(image: AnyArray) -> None:
@@ -91,11 +111,19 @@ def check_image(image: AnyArray) -> None:
 
 
 class Preprocessor:
-    """Converter from images to the input tensor of one network. It keeps no state between images."""
+    """Converter from images to the input tensor of one network. Every image is converted alike."""
 
-    def __init__(self, spec: InputSpec, config: PreprocessConfig) -> None:
+    def __init__(self, spec: InputSpec, config: PreprocessConfig, notify: Once | None = None) -> None:
+        """Prepare the conversion.
+
+        Args:
+            spec: Input of the network.
+            config: Sizes of the network input.
+            notify: Receives one line of text if the limit of the long side cuts the short side. None = no texts.
+        """
         self.spec = spec
         self.config = config
+        self._notify = notify
 
     def __call__(self, image: Image, colour: str = "bgr") -> tuple[AnyArray, ImageTransform]:
         """Scale and pad one image.
@@ -112,7 +140,10 @@ class Preprocessor:
             ValueError: If the image is not uint8 of that shape, or is empty.
         """
         check_image(image)
-        transform = fit((image.shape[1], image.shape[0]), self.spec, self.config)
+        image_wh = image.shape[1], image.shape[0]
+        transform = fit(image_wh, self.spec, self.config)
+        if self._notify is not None and (cut := describe_cut(image_wh, self.spec, self.config)):
+            self._notify(cut, "max_long_side")
         scaled = _resize(image, transform.scaled_wh)
         canvas = np.full((transform.input_wh[1], transform.input_wh[0], 3), PADDING, np.uint8)
         inner = canvas[: transform.scaled_wh[1], : transform.scaled_wh[0]]
@@ -130,6 +161,8 @@ class Preprocessor:
         if spec.dtype == "float32":
             mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
             tensor = (tensor.astype(np.float32) - mean) / std
+        elif spec.dtype == "int32":
+            tensor = tensor.astype(np.int32)
         return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
 
 

@@ -1,7 +1,7 @@
 """Parse Protocol Buffers with a schema that the caller declares, without compiler and generated code.
 
 A schema lists the fields to read. All other fields are skipped. The schema also limits the nesting, so that a file
-cannot recurse deeper than its schema::
+cannot recurse deeper than its schema. ``MAX_FIELDS`` limits the time and memory that a file can cost::
 
     LAYER = {1: ("name", Kind.TEXT), 7: ("blobs", BLOB)}
     NET = {100: ("layer", LAYER)}
@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Union
@@ -23,6 +24,9 @@ VARINT, FIXED_64, BLOCK, FIXED_32 = 0, 1, 2, 5
 """Wire types. The two types of groups are not supported: they were deprecated before the supported files existed."""
 VARINT_BYTES = 10
 """Most bytes of a varint."""
+
+MAX_FIELDS = 200_000
+"""Most fields and packed integers of a file, nested and skipped ones included. Published networks have up to 50,000."""
 
 
 class Kind(Enum):
@@ -48,7 +52,14 @@ _WIRES = {
 }
 
 
-def parse(data: bytes | memoryview, schema: Schema) -> dict[str, list[Any]]:
+class Message(dict[str, list[Any]]):
+    """Field names and their values. A missing field has an empty list, which takes no memory."""
+
+    def __missing__(self, name: str) -> list[Any]:
+        return []
+
+
+def parse(data: bytes | memoryview, schema: Schema) -> Message:
     """Parse a message.
 
     Args:
@@ -56,18 +67,32 @@ def parse(data: bytes | memoryview, schema: Schema) -> dict[str, list[Any]]:
         schema: Fields to read.
 
     Returns:
-        Field names and their values, in the order of the file. A missing field has an empty list. Arrays and bytes are
-        views of ``data``.
+        Field names and their values, in the order of the file. Arrays and bytes are views of ``data``.
 
     Raises:
-        ValueError: If the message is truncated, or does not match the schema.
+        ValueError: If the message is truncated, does not match the schema, or has more than ``MAX_FIELDS`` fields.
     """
-    found: dict[str, list[Any]] = {name: [] for name, _ in schema.values()}
-    for number, wire, value in _read_fields(memoryview(data)):
+    return _parse(memoryview(data), schema, itertools.count(1))
+
+
+def _parse(data: memoryview, schema: Schema, counter: Iterator[int]) -> Message:
+    found = Message()
+    for number, wire, value in _read_fields(data):
+        _count(counter)
         if number in schema:
             name, kind = schema[number]
-            found[name] += _read_values(name, kind, wire, value)
+            found.setdefault(name, []).extend(_read_values(name, kind, wire, value, counter))
     return found
+
+
+def _count(counter: Iterator[int]) -> None:
+    """Count a field.
+
+    Raises:
+        ValueError: If the file has too many.
+    """
+    if next(counter) > MAX_FIELDS:
+        raise ValueError(f"protobuf: expected at most {MAX_FIELDS} fields, got more; no network needs so many")
 
 
 def _read_fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
@@ -95,6 +120,8 @@ def _read_fields(data: memoryview) -> Iterator[tuple[int, int, Any]]:
 
 def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
     """Read an integer with seven bits per byte, low bits first. Return it and the position after it."""
+    if at < len(data) and (first := data[at]) < 0x80:  # nearly all are short
+        return first, at + 1
     value = 0
     for shift, byte in enumerate(data[at : at + VARINT_BYTES]):
         value |= (byte & 0x7F) << (7 * shift)
@@ -103,22 +130,23 @@ def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
     raise ValueError(f"protobuf: expected an integer at byte {at}, got no end; the file is truncated or not a protobuf")
 
 
-def _read_values(name: str, kind: Kind | Schema, wire: int, value: Any) -> list[Any]:
+def _read_values(name: str, kind: Kind | Schema, wire: int, value: Any, counter: Iterator[int]) -> list[Any]:
     wires = _WIRES[kind] if isinstance(kind, Kind) else (BLOCK,)
     if wire not in wires:
         raise ValueError(f"protobuf {name}: expected a wire type of {wires}, got {wire}; the file has another format")
     if not isinstance(kind, Kind):
-        return [parse(value, kind)]
+        return [_parse(value, kind, counter)]
     if kind is Kind.INTEGER:
-        return [_to_signed(value)] if wire == VARINT else _read_integers(value)
+        return [_to_signed(value)] if wire == VARINT else _read_integers(value, counter)
     if kind in _DTYPES:
         return [_to_array(name, value, _DTYPES[kind])]
     return [_to_text(name, value) if kind is Kind.TEXT else value]
 
 
-def _read_integers(data: memoryview) -> list[int]:
+def _read_integers(data: memoryview, counter: Iterator[int]) -> list[int]:
     values, at = [], 0
     while at < len(data):
+        _count(counter)
         value, at = _read_varint(data, at)
         values.append(_to_signed(value))
     return values

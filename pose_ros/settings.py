@@ -43,10 +43,10 @@ def check_settings(config: Any) -> None:
         if not isinstance(value, (int, float) if wanted is float else wanted) or (
             isinstance(value, bool) and wanted is not bool
         ):
-            raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__} {value!r}")
+            raise TypeError(f"{name}: expected {wanted.__name__}, got {type(value).__name__} {value!r:.80}")
         choices, low, high = entry.metadata["choices"], entry.metadata["low"], entry.metadata["high"]
         if choices and value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(c or repr(c) for c in choices)}, got {value!r}")
+            raise ValueError(f"{name}: expected one of {', '.join(c or repr(c) for c in choices)}, got {value!r:.80}")
         if low is not None and not low <= value <= high:
             raise ValueError(f"{name}: expected {low} to {high}, got {value}")
 

@@ -217,6 +217,11 @@ _OPENPOSE_LIMBS = (
 OPENPOSE_18 = Skeleton("openpose_18", _OPENPOSE_NAMES, _OPENPOSE_LIMBS, ((2, 16), (5, 17)))
 """Skeleton of OpenPose's COCO model, Lightweight OpenPose and tf-pose. Limbs are in the order of their PAFs."""
 
+REP_155 = Skeleton(
+    "rep_155", (*_OPENPOSE_NAMES[:14], "left_eye", "right_eye", "left_ear", "right_ear"), limbs=_OPENPOSE_LIMBS[:13]
+)
+"""Order of ``hri_msgs/Skeleton2D``. Its eyes and ears are in the opposite order of OpenPose, see REP-155."""
+
 _BODY_25_NAMES = (
     *_OPENPOSE_NAMES[:8],
     *("pelvis", *_OPENPOSE_NAMES[8:]),

@@ -6,8 +6,6 @@ References:
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pose_ros.arrays import AnyArray
+from pose_ros.arrays import AnyArray, count_elements
 from pose_ros.fields import METADATA_KEY, NETWORK_KEY, ModelSpec
+from pose_ros.files import LARGEST_BYTES, read_limited
 from pose_ros.network import zoo
 from pose_ros.protobuf import Kind, Schema, parse
 
@@ -50,7 +49,7 @@ def read_exported(path: Path) -> dict[str, Any]:
         ValueError: If the file is not a compact ONNX file of this package.
     """
     try:
-        model = parse(path.read_bytes(), _MODEL)
+        model = parse(read_limited(path, LARGEST_BYTES), _MODEL)
         entries = {"".join(entry["key"]): "".join(entry["value"]) for entry in model["metadata"]}
         if len(model["graph"]) != 1:
             raise ValueError("no graph")
@@ -64,9 +63,9 @@ def read_exported(path: Path) -> dict[str, Any]:
         )
     name = entries[NETWORK_KEY]
     try:
-        spec = ModelSpec.from_dict(json.loads(entries[METADATA_KEY]))
+        spec = ModelSpec.parse(entries[METADATA_KEY], METADATA_KEY)
         own = zoo.build(name, spec.skeleton).spec  # the file takes bytes, the network normalised pixels
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected a description of the model, got: {error}") from error
     return {
         "format": FORMAT,
@@ -98,6 +97,6 @@ def _read_weights(graph: dict[str, list[Any]]) -> Iterator[tuple[str, Tensor]]:
 def _read_array(name: str, tensor: dict[str, list[Any]]) -> AnyArray:
     shape, dtype = [int(size) for size in tensor["sizes"]], np.dtype(DTYPES[tensor["element"][0]])
     data = bytes(tensor["raw"][0]) if tensor["raw"] else b"".join(part.tobytes() for part in tensor["floats"])
-    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
+    if count_elements(name, shape, len(data)) * dtype.itemsize != len(data):
         raise ValueError(f"{name} of shape {shape} in {len(data)} bytes")
     return np.frombuffer(data, dtype).reshape(shape).astype(np.float32)

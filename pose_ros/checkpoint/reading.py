@@ -5,12 +5,14 @@ from __future__ import annotations
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 
+from pose_ros.checkpoint.cost import check_archive, check_torch_file
 from pose_ros.checkpoint.exported import read_exported
 from pose_ros.checkpoint.formats.caffe import read_caffe
 from pose_ros.checkpoint.formats.frozen_graph import read_frozen_graph
@@ -21,8 +23,8 @@ from pose_ros.file_kind import check_not_placeholder
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "weights")
 """Keys under which publishers save the weights. Other keys have, for example, the state of the optimizer."""
-LARGEST_BYTES = 1 << 32
-"""Largest unpacked size of a compressed archive, more than the size of any network of this package."""
+LONGEST_ERROR = 1500
+"""Most characters of an error. Libraries quote names of any length from a file."""
 TORCHSCRIPT_ENTRY = "constants.pkl"
 """File that torch identifies an archive of TorchScript by. Such an archive is a program."""
 CODE = ("GLOBAL", "Unsupported global", "Unsupported class", "TorchScript", ".tar format", "Can only")
@@ -46,7 +48,12 @@ def read_file(path: Path) -> Any:
         fault = "is a folder" if path.is_dir() else "does not exist"
         raise FileNotFoundError(f"checkpoint: expected a file, got {path}, which {fault}")
     check_not_placeholder(path, "checkpoint", "weights")
-    return READERS.get(path.suffix.lower(), _read_torch)(path)
+    try:
+        return READERS.get(path.suffix.lower(), _read_torch)(path)
+    except ValueError as error:
+        if len(str(error)) <= LONGEST_ERROR:
+            raise
+        raise ValueError(f"{str(error)[:LONGEST_ERROR]} …") from error
 
 
 def state_of(content: Any, path: Path) -> State:
@@ -74,9 +81,8 @@ def state_of(content: Any, path: Path) -> State:
 
 def _read_torch(path: Path) -> Any:
     try:
+        check_torch_file(path)
         _reject_programs(path)
-        if zipfile.is_zipfile(path):
-            _check_unpacked_size(path, path.stat().st_size)  # torch does not compress
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch has no common class for the errors of a file
         raise ValueError(f"checkpoint {path}: {_explain_torch_error(error)}") from error
@@ -84,7 +90,7 @@ def _read_torch(path: Path) -> Any:
 
 def _read_npz(path: Path) -> State:
     try:
-        _check_unpacked_size(path, LARGEST_BYTES)
+        check_archive(path)
         with np.load(path, allow_pickle=False) as archive:
             return {name: torch.from_numpy(archive[name]) for name in archive.files}
     except Exception as error:  # zipfile, zlib and NumPy have different classes
@@ -93,20 +99,13 @@ def _read_npz(path: Path) -> State:
 
 def _reject_programs(path: Path) -> None:
     """Reject the two formats that torch before 2.6 executes in spite of ``weights_only`` (CVE-2025-32434)."""
-    if tarfile.is_tarfile(path):
+    with suppress(tarfile.TarError), path.open("rb") as file, tarfile.open(fileobj=file, mode="r:"):  # not compressed
         raise ValueError("a file in the .tar format of early torch")
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         if any(PurePosixPath(name).name == TORCHSCRIPT_ENTRY for name in names):
             raise ValueError("a TorchScript archive")
-
-
-def _check_unpacked_size(path: Path, limit_bytes: int) -> None:
-    with zipfile.ZipFile(path) as archive:
-        total = sum(entry.file_size for entry in archive.infolist())
-    if total > limit_bytes:
-        raise ValueError(f"an archive that unpacks to {total} bytes, more than {limit_bytes}")
 
 
 def _explain_torch_error(error: Exception) -> str:

@@ -91,13 +91,18 @@ def options(
     """
 
 
-def main() -> None:
-    """Run the program and exit."""
+def main(has_guard: bool = True) -> None:
+    """Run the program and exit.
+
+    Args:
+        has_guard: Whether to end soon after a signal. False = the handlers stay as they are.
+    """
     # We report a broken file in one line with its name. Messages of OpenCV and FFmpeg would surround that line.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
-        SignalGuard().install()
+        if has_guard:
+            SignalGuard().install()
         app()
     except KeyboardInterrupt:  # before or after the command itself
         raise SystemExit(EXIT_CODES[signal.SIGINT]) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose_ros.cli import options
+from pose_ros.cli.options import first_given_option
 
 if TYPE_CHECKING:
     from pose_ros.datasets.augment import TrainingStream
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def inspect(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -55,15 +57,22 @@ def inspect(
     from pose_ros.datasets.augment import fit_sample
     from pose_ros.datasets.preview import count_labels, draw_sample
     from pose_ros.datasets.sets import describe_labels
+    from pose_ros.datasets.taught import count_taught
     from pose_ros.media.results import check_image_name, write_image
     from pose_ros.media.sheet import arrange
 
+    _check_options(context, source)
     check_image_name("--output", output)
     check_paths([source, images], [("--output", output)])
     stream = _open_stream(source, images, category or (), skeleton, size, seed, settings or ())
     for line in describe_labels(stream.data.data_sets):
         typer.echo(line)
     chosen = stream.augmentation.skeleton
+    taught = count_taught(stream.data, chosen)
+    for line in taught.lines():
+        typer.echo(line)
+    if taught.names:
+        taught.check()
     if plain:
         draws = (stream.data.draw(np.random.default_rng([seed, index])) for index in range(count))
         samples = [fit_sample(sample, stream.size_wh, chosen) for sample in draws]
@@ -72,6 +81,13 @@ def inspect(
     write_image(output, arrange([draw_sample(sample, chosen) for sample in samples], columns))
     means = ", ".join(f"{value:.2f} {name}" for name, value in count_labels(samples).items())
     typer.echo(f"{output}: {count} samples of {len(stream.data)} images; per sample: {means}")
+
+
+def _check_options(context: typer.Context, source: Path) -> None:
+    """Raise ValueError for options that have no effect on a training configuration."""
+    unused = first_given_option(context, ("images", "size", "skeleton"))
+    if unused and source.suffix in (".yaml", ".yml") and _is_run_config(source):
+        raise ValueError(f"{unused}: expected labels or images as source, got {source}, which sets it; use --set")
 
 
 def synthetic(
@@ -130,15 +146,9 @@ def _open_stream(
 
 def _is_run_config(file: Path) -> bool:
     """Whether the file is a training configuration, not the data.yaml of a YOLO data set."""
-    import yaml
+    from pose_ros.yaml_text import read_yaml
 
-    from pose_ros.config_file import read_yaml_text
-
-    text = read_yaml_text(file, "configuration")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{file}: expected YAML, got: {error}") from error
+    content = read_yaml(file, "configuration")
     return not isinstance(content, dict) or "kpt_shape" not in content
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pose_ros.fields import Fields, ModelSpec
     from pose_ros.people import People
 
-OUTPUT_NDIM = 4
-"""Dimensions of a network output. A field has no batch axis, so one dimension less."""
+OUTPUT_NDIM, PEOPLE_NDIM = 4, 3
+"""Dimensions of a network output, and of an output of people. A field has no batch axis, so one dimension less."""
 
 
 def decode(
@@ -82,7 +82,6 @@ def _read_fields(path: Path, spec: ModelSpec) -> Fields:
         ValueError: If the file is not an .npz of plain arrays, or no array has the name of a field or of an output.
     """
     import dataclasses
-    import zipfile
 
     import numpy as np
 
@@ -91,15 +90,23 @@ def _read_fields(path: Path, spec: ModelSpec) -> Fields:
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-    except (ValueError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except Exception as error:  # NumPy, zipfile and zlib raise many types of errors for a damaged file
         raise ValueError(f"{path}: expected an .npz of plain arrays, got: {error}") from error
     known = [field.name for field in dataclasses.fields(Fields)]
-    if spec.heads and all(getattr(arrays.get(head.tensor), "ndim", 0) == OUTPUT_NDIM for head in spec.heads):
+    if spec.heads and all(_is_output(arrays.get(head.tensor), head.field) for head in spec.heads):
         return spec.fields(arrays)
     named = {name: array for name, array in arrays.items() if name in known}
     if not named:
         raise ValueError(f"{path}: expected arrays named {', '.join(known)}, got {', '.join(sorted(arrays)) or 'none'}")
     return Fields(**named)
+
+
+def _is_output(array: Any, field: str) -> bool:
+    """Whether an array can be the network output of a field, with a batch axis."""
+    from pose_ros.fields import PERSON_FIELDS
+
+    ndim = getattr(array, "ndim", 0)
+    return ndim == OUTPUT_NDIM or (field in PERSON_FIELDS and ndim == PEOPLE_NDIM)
 
 
 def _people_dict(people: People, spec: ModelSpec) -> dict[str, Any]:
@@ -126,9 +133,9 @@ def _draw_panels(
     import numpy as np
 
     from pose_ros.config import PreprocessConfig
-    from pose_ros.media.panels import draw_panels
+    from pose_ros.media.decoding import read_image
+    from pose_ros.media.panels import draw_panels, network_input_wh
     from pose_ros.media.results import write_image
-    from pose_ros.media.sources import read_image
     from pose_ros.preprocess import fit
 
     background = None
@@ -136,9 +143,9 @@ def _draw_panels(
         import cv2
 
         photo = read_image(image)
-        rows, cols = next(np.shape(array)[1:] for array in vars(fields).values() if array is not None)
+        width, height = network_input_wh(fields, people, spec)
         transform = fit((photo.shape[1], photo.shape[0]), spec.input, PreprocessConfig())
-        background = np.zeros((round(rows * spec.stride), round(cols * spec.stride), 3), np.uint8)
+        background = np.zeros((height, width, 3), np.uint8)
         scaled = cv2.resize(photo, transform.scaled_wh, interpolation=cv2.INTER_AREA)
         scaled = scaled[: background.shape[0], : background.shape[1]]
         background[: scaled.shape[0], : scaled.shape[1]] = scaled

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose_ros.cli import options
-from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs
+from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs, refuse_twice
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -66,6 +66,7 @@ def evaluate(
 
     pose_ros evaluate --results people.json --data person_keypoints_val.json
     """
+    from pose_ros.datasets.sets import read_image_list
     from pose_ros.evaluation.data_sets import read_data
 
     _check_packages(output is not None)
@@ -75,7 +76,7 @@ def evaluate(
     whole = read_data(data, images, format, category or ())
     for line in whole.report.lines() if whole.report is not None else ():
         typer.echo(line, err=True)
-    labelled = whole.select(first, _read_names(image_list))
+    labelled = whole.select(first, read_image_list(image_list, "--image-list") if image_list else ())
     sides = short_side or []
     if results is not None:
         views = {"a model": file, "--grouping": groupings, "--flip": flip, "--short-side": sides, "--spec": spec}
@@ -83,6 +84,7 @@ def evaluate(
         labelled.check_rotation()
         name, evaluations = results.stem, _evaluate_results(results, labelled)
     else:
+        refuse_twice(settings, {"preprocess.short_side": sides or None})
         config, _ = make_configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
         preferred = groupings[0] if groupings else None
         estimator = load_estimator(file, spec=spec, runtime=runtime, grouping=preferred, config=config)
@@ -120,11 +122,6 @@ def _model_and_groupings(arguments: Sequence[str], first: Sequence[str]) -> tupl
     if len(models) > 1:
         raise ValueError(f"MODEL: expected one, got {', '.join(map(str, models))}")
     return (models[0] if models else None), list(dict.fromkeys([*first, *others]))
-
-
-def _read_names(image_list: Path | None) -> frozenset[str]:
-    lines = image_list.read_text(encoding="utf-8", errors="replace").splitlines() if image_list else ()
-    return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 
 def _refuse_settings(settings: Mapping[str, object]) -> None:

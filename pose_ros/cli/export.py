@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import typer
 from pose_ros.cli import precision
 from pose_ros.cli.check_paths import check_paths
 from pose_ros.cli.failures import Failures
-from pose_ros.cli.options import Strict
+from pose_ros.cli.options import Strict, first_given_option
 from pose_ros.files import unfinished_folder
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def export(
     pose_ros export model.onnx -o model_int8.onnx --int8 --calibrate images
     """
     is_onnx = checkpoint is not None and checkpoint.suffix.lower() == ".onnx"
-    _check_options(context, is_onnx, int8)
+    _check_options(context, is_onnx, int8, front)
     quantise_options = {"method": calibration, "unsigned": unsigned, "depthwise": depthwise, "keep": tuple(keep or ())}
     precision_options = precision.PrecisionOptions(half, bf16, int8, calibrate, report, images, quantise_options)
     precision_options.check()
@@ -115,6 +114,9 @@ def export(
     )
     with _status("loading the network"):
         model = _load_network(checkpoint, network, random)
+    if size is not None and dynamic:
+        short = model.spec.input.short_side
+        typer.echo(f"note: with --dynamic, --size is the size of the check. The short side of images is {short} px")
     target = output or Path(f"{name or model.spec.name}{'_int8' * int8}.onnx")
     check_paths(inputs, [("--output", target)])
     _write_model(model, target, options, precision_options, failures)
@@ -137,21 +139,16 @@ def _status(text: str) -> AbstractContextManager[object]:
     return Console(stderr=True).status(text)
 
 
-def _check_options(context: typer.Context, is_onnx: bool, int8: bool) -> None:
+def _check_options(context: typer.Context, is_onnx: bool, int8: bool, front: bool) -> None:
     """Raise ValueError for options that would have no effect."""
-    if not int8 and (unused := _first_given_option(context, INT8_OPTIONS)):
+    if not front and (unused := first_given_option(context, ("max_peaks",))):
+        raise ValueError(f"{unused}: expected --front as well, got none")
+    if not int8 and (unused := first_given_option(context, INT8_OPTIONS)):
         raise ValueError(f"{unused}: expected --int8 as well, got none")
     if is_onnx and not int8:
         raise ValueError("export: expected a checkpoint, got an ONNX file; quantise it with --int8 --calibrate IMAGES")
-    if is_onnx and (unused := _first_given_option(context, CHECKPOINT_OPTIONS)):
+    if is_onnx and (unused := first_given_option(context, CHECKPOINT_OPTIONS)):
         raise ValueError(f"{unused}: expected a checkpoint, got an ONNX file, which is already exported")
-
-
-def _first_given_option(context: typer.Context, names: Sequence[str]) -> str:
-    """Return the first of these options that is on the command line, or an empty string."""
-    sources = {name: context.get_parameter_source(name) for name in names}
-    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-    return f"--{given[0].replace('_', '-')}" if given else ""
 
 
 def _write_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -50,12 +51,16 @@ def label(
     from pose_ros.cli.failures import Failures
     from pose_ros.consensus import Views
     from pose_ros.datasets import teacher
+    from pose_ros.datasets.labels import DEFAULT_GATES
     from pose_ros.datasets.labels_file import LabelFile
+    from pose_ros.datasets.taught import count_scored
+    from pose_ros.media.results import image_id
     from pose_ros.media.sources import images_in
     from pose_ros.skeleton import SKELETONS
 
     if skeleton not in SKELETONS:
         raise ValueError(f"--skeleton: expected one of {', '.join(SKELETONS)}, got {skeleton!r}")
+    options.refuse_twice(settings, {"preprocess.short_side": short_side})
     config, _ = options.make_configs(settings, threads, None, False, False)
     check_paths([folder, *(model or ()), spec, refine], [("--output", output)])
     models: list[Path | None] = [*model] if model else [None]
@@ -69,14 +74,20 @@ def label(
     )
     views = Views(teachers, SKELETONS[skeleton], short_side or (), flip, second)
     files, labels, images, people = images_in(folder), LabelFile(output, views.skeleton), 0, 0
-    failures = Failures(strict)
+    numbers = {file: image_id(file.name, index) for index, file in enumerate(files)}  # as of pose_ros image --coco
+    failures, taught = Failures(strict), Counter[str]()
     results = teacher.label_images(views, files, failures.add)
     for file, size_wh, found in track(results, "labelling", total=len(files)):
-        labels.add(file.name, size_wh, teacher.to_annotations(found))
+        labels.add(file.name, size_wh, teacher.to_annotations(found), numbers[file])
         images, people = images + 1, people + len(found)
+        taught.update(count_scored(found))
     failures.stop_if_none(images)
     labels.close()
     typer.echo(f"{output}: {people} people in {images} images")
+    typer.echo(f"{output}: taught: {taught['people']} people with {taught['keypoints']} keypoints")
+    if not taught["people"]:
+        text = f"{output}: teaches nothing, and pose_ros train would stop: no person has enough keypoints with a score"
+        typer.secho(f"{text} of at least {DEFAULT_GATES.label}", fg="yellow", err=True)
     failures.finish()
 
 

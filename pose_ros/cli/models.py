@@ -111,10 +111,12 @@ def describe(
     from pose_ros.cli.check_paths import check_paths
     from pose_ros.files import atomic_write
     from pose_ros.models.model_file import read_sidecar, write_spec
+    from pose_ros.runtime.onnx_graph import read_graph
 
     check_paths([file, spec], [("--output", output)])
     if not file.is_file():
         raise FileNotFoundError(f"model: expected an ONNX file, got {file}, which does not exist")
+    read_graph(file)
     try:
         with atomic_write(output) as unfinished:
             write_spec(file, read_sidecar(spec), unfinished)
@@ -141,7 +143,7 @@ def _show_file(file: Path, spec: Path | None) -> None:
             "outputs": "\n".join(map(_format_tensor, runner.outputs)),
         }
         console.print(_make_table(rows))
-        console.print(_make_table(_spec_rows(read_spec(file, runner.metadata, spec))))
+        console.print(_make_table(_spec_rows(read_spec(file, runner.metadata, spec, runner))))
 
 
 def _is_file(model: str) -> bool:
@@ -258,12 +260,14 @@ def _format_tensor(tensor: TensorSpec) -> str:
 def _spec_rows(spec: ModelSpec) -> dict[str, str]:
     skeleton, network_input = spec.skeleton, spec.input
     heads = [f"{head.field}: {head.tensor}, {head.layout}{_format_channels(head.channels)}" for head in spec.heads]
+    people = {"people": _format_people(spec)} if spec.grouping == "direct" else {}
     return {
         "name": spec.name,
         "licence": spec.licence,
         "skeleton": f"{skeleton.name}: {', '.join(skeleton.keypoint_names)}",
         "limbs": ", ".join("-".join(skeleton.keypoint_names[k] for k in limb) for limb in spec.limbs),
         "heads": "\n".join(heads),
+        **people,
         "grouping": spec.grouping,
         "stride": f"{spec.stride:g} px per field cell",
         "origin": f"cell (0, 0) is at {spec.origin:g} px",
@@ -271,6 +275,12 @@ def _spec_rows(spec: ModelSpec) -> dict[str, str]:
         "normalisation": f"(pixel - {_format_triple(network_input.mean)}) / {_format_triple(network_input.std)}",
         "size": _format_size(spec),
     }
+
+
+def _format_people(spec: ModelSpec) -> str:
+    box = "their centre" if spec.people.box == "centre" else "their corners"
+    remover = "network" if spec.people.nms else "decoder"
+    return f"in {spec.people.units}, boxes by {box}, duplicates removed by the {remover}"
 
 
 def _format_channels(channels: tuple[int, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +21,7 @@ Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of t
 Grouping = Annotated[
     str | None,
     typer.Option(
-        "--grouping", help="Grouping: paf, tag, personlab, centernet or single.", show_default="from the model"
+        "--grouping", help="Grouping: paf, tag, personlab, centernet, single or direct.", show_default="from the model"
     ),
 ]
 Runtime = Annotated[str, typer.Option("--runtime", help="Runtime: auto, tensorrt, onnx, openvino or torch.")]
@@ -43,7 +43,7 @@ Categories = Annotated[
     ),
 ]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Draw a box around each person.")]
-Ids = Annotated[bool, typer.Option("--ids", help="Draw id and score of each person.")]
+Ids = Annotated[bool, typer.Option("--ids", help="Draw the id of each person, or the score without tracking.")]
 Json = Annotated[
     Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
 ]
@@ -56,7 +56,14 @@ Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results
 def load_estimator(
     model: Path | None, *, spec: Path | None, runtime: str, grouping: str | None, config: EstimatorConfig
 ) -> PoseEstimator:
-    """Load a model. Shows a progress bar while an engine is built."""
+    """Load a model. Shows a progress bar while an engine is built.
+
+    Raises:
+        ValueError: If ``runtime`` is another one than the settings name.
+    """
+    backend = config.runtime.backend
+    if "auto" not in (runtime, backend) and runtime != backend:
+        raise ValueError(f"--runtime: expected the runtime once, got {runtime} and runtime.backend={backend}")
     from pose_ros.cli.progress import BuildBar
     from pose_ros.estimator import PoseEstimator
 
@@ -85,10 +92,12 @@ def make_configs(
 
     Raises:
         TypeError: If a value has the wrong type.
-        ValueError: If a setting does not exist, or its value is out of range.
+        ValueError: If a setting does not exist, its value is out of range, or it is given twice.
     """
     from pose_ros.config_file import build_config, merge_assignments
 
+    shortcuts = {"runtime.threads": threads, "preprocess.short_side": short_side, "overlay.boxes": boxes or None}
+    refuse_twice(settings, {**shortcuts, "overlay.ids": ids or None})
     given = {"runtime": {"threads": threads}, "preprocess": {"short_side": short_side}}
     options = {
         stage: {name: value for name, value in each.items() if value is not None} for stage, each in given.items()
@@ -98,6 +107,27 @@ def make_configs(
     )
     config = EstimatorConfig(**{entry.name: getattr(built, entry.name) for entry in fields(EstimatorConfig)})
     return config, built.overlay
+
+
+def refuse_twice(settings: Sequence[str] | None, options: Mapping[str, object]) -> None:
+    """Raise ValueError for a setting that both ``--set`` and an option give.
+
+    Args:
+        settings: Texts ``name=value`` of ``--set``.
+        options: Value of the option for each setting. None = not given.
+    """
+    names = {text.partition("=")[0].strip() for text in settings or ()}
+    for name, value in options.items():
+        if value is not None and name in names:
+            option = f"--{name.rpartition('.')[2].replace('_', '-')}"
+            raise ValueError(f"--set {name}: expected the setting once, got {option} as well; remove one of them")
+
+
+def first_given_option(context: typer.Context, names: Sequence[str]) -> str:
+    """Return the first of these options that is on the command line, or an empty string."""
+    sources = {name: context.get_parameter_source(name) for name in names}
+    given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    return f"--{given[0].replace('_', '-')}" if given else ""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pose_ros.media.csv_results import CsvResults
 from pose_ros.media.overlay import draw
 from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
+from pose_ros.media.trails import Trails
 from pose_ros.media.video_file import VideoFile
 from pose_ros.people import People
 
@@ -37,7 +38,7 @@ class ResultFiles(ExitStack):
     ) -> None:
         super().__init__()
         self._skeleton = estimator.skeleton
-        self._overlay = overlay
+        self._overlay, self._trails = overlay or OverlayConfig(), Trails()
         self._tables: list[JsonLines | CocoResults | CsvResults] = []
         self._video: VideoFile | None = None
         try:
@@ -76,4 +77,6 @@ class ResultFiles(ExitStack):
         for table in self._tables:
             table.write(frame, people)
         if self._video is not None:
-            self._video.write(draw(frame.image_bgr, people, self._skeleton, self._overlay), frame.stamp_ns)
+            self._trails.update(people, self._skeleton, frame.stamp_ns / 1e9, self._overlay.trails_s)
+            drawn = draw(frame.image_bgr, people, self._skeleton, self._overlay, self._trails)
+            self._video.write(drawn, frame.stamp_ns)

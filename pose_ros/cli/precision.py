@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -137,6 +138,7 @@ def show_cost(reference: Path, model: Path, options: PrecisionOptions, failures:
     from pose_ros.estimator import PoseEstimator
     from pose_ros.evaluation.precision import compare
     from pose_ros.export.calibration import images_of
+    from pose_ros.once import Once
 
     if options.report_images is None:
         return
@@ -148,7 +150,8 @@ def show_cost(reference: Path, model: Path, options: PrecisionOptions, failures:
         console=Console(stderr=True),
         transient=True,
     )
-    estimators = (closing(PoseEstimator.load(file, config=config)) for file in (reference, model))
+    notes = Once(partial(typer.secho, err=True))  # both files have the same settings
+    estimators = (closing(PoseEstimator.load(file, config=config, notify=notes)) for file in (reference, model))
     with next(estimators) as first, next(estimators) as second:
         report = compare(first, second, images)
     typer.echo(f"compared with float32 on {report.images} images of {options.report_images}:")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pose_ros.cli.launched import exit_0_on_signals
 from pose_ros.cli.options import Strict
 from pose_ros.cli.ros_needed import require_ros
 
@@ -44,31 +46,40 @@ def replay(
     wait_s: Annotated[
         float, typer.Option("--wait", min=0, max=3600, help="Longest wait for a subscriber, seconds. 0 = no wait.")
     ] = 10.0,
+    also: Annotated[
+        str,
+        typer.Option("--also", help="Other topics of the bag to publish, such as /tf,/tf_static. all = all topics."),
+    ] = "",
+    launched: Annotated[
+        bool, typer.Option("--launched", help="Exit with code 0 when interrupted, as launch files expect.")
+    ] = False,
     strict: Strict = False,
 ) -> None:
     """Publish a video, folder of images or bag as a ROS camera.
 
     pose_ros replay walk.mp4 --topic camera/image_raw --loop
     """
-    with require_ros("replay"):
-        from pose_ros.ros.replay import player
-    from pose_ros.cli.failures import Failures
-    from pose_ros.media.sources import open_source
+    with exit_0_on_signals() if launched else nullcontext():
+        with require_ros("replay"):
+            from pose_ros.ros.replay import player
+        from pose_ros.cli.failures import Failures
+        from pose_ros.media.sources import open_source
 
-    config = player.ReplayConfig(
-        topic=topic,
-        rate_hz=rate_hz,
-        speed=speed,
-        compressed=compressed,
-        loop=loop,
-        stamps=stamps,
-        clock=clock,
-        frame_id=frame_id,
-        camera_info=str(camera_info or ""),
-        wait_s=wait_s,
-    )
-    failures = Failures(strict)
-    result = player.replay(open_source(source, topic=from_topic, on_broken=failures.add), config, ros_args or ())
-    late = f", up to {result.late_ms:.0f} ms late" if result.late_ms > 1e3 / 30 else ""
-    typer.echo(f"{source}: {result.images} images in {result.duration_s:.1f} s{late}")
-    failures.finish()
+        config = player.ReplayConfig(
+            topic=topic,
+            also=also,
+            rate_hz=rate_hz,
+            speed=speed,
+            compressed=compressed,
+            loop=loop,
+            stamps=stamps,
+            clock=clock,
+            frame_id=frame_id,
+            camera_info=str(camera_info or ""),
+            wait_s=wait_s,
+        )
+        failures = Failures(strict)
+        result = player.replay(open_source(source, topic=from_topic, on_broken=failures.add), config, ros_args or ())
+        late = f", up to {result.late_ms:.0f} ms late" if result.late_ms > 1e3 / 30 else ""
+        typer.echo(f"{source}: {result.images} images in {result.duration_s:.1f} s{late}")
+        failures.finish()

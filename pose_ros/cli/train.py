@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pose_ros.cli.options import refuse_twice
+
 if TYPE_CHECKING:
     from pose_ros.training.log import RunStatus
 
@@ -39,6 +41,7 @@ def train(
     from pose_ros.training.config import load_config
     from pose_ros.training.trainer import Trainer
 
+    refuse_twice(settings, {"output": output, "steps": steps})
     assignments = list(settings or ())
     if output is not None:
         assignments.append(f"output={output.resolve()}")
@@ -82,8 +85,12 @@ class Display:
         return self._bar.update(self._task, completed=status.step, description=text)
 
     def scores(self, step: int, scores: Mapping[str, float]) -> None:
-        """Print the scores of a validation."""
-        self.notify(f"validation, step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in scores.items()))
+        """Print the scores of a validation. AP is in percent, as in ``pose_ros evaluate``."""
+        texts = [
+            f"{name} {value:.1f} %" if name.startswith("AP") else f"{name} {value:.4g}"
+            for name, value in scores.items()
+        ]
+        self.notify(f"validation, step {step}: {'  '.join(texts)}")
 
     def notify(self, text: str) -> None:
         """Print a line above the bar."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,11 @@ from pose_ros.cli import options
 if TYPE_CHECKING:
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.estimator import Estimate
-    from pose_ros.media.sources import Frame
+    from pose_ros.media.sources import Frame, Video
     from pose_ros.pipeline import CameraImage, PosePipeline
 
+COMPLETE_SHARE = 0.95
+"""Share of its frames and of its duration at which a source counts as complete."""
 VideoOutput = Annotated[
     Path | None,
     typer.Option(
@@ -70,7 +73,7 @@ def video(
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
     from pose_ros.media.results import check_image_ids
-    from pose_ros.media.sources import ImageFiles, open_source
+    from pose_ros.media.sources import ImageFiles, Video, open_source
     from pose_ros.media.video_file import check_video_name
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
@@ -94,10 +97,10 @@ def video(
     with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append, csv) as outputs:
         run = _process(images, frames.count, max_frames, pipeline, outputs)
         failures.stop_if_none(run.frames)
-    if frames.count is not None and max_frames is None and run.frames + len(failures) < frames.count:
-        typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)
     typer.echo(f"{source}: {run}")
     failures.finish()
+    if isinstance(frames, Video):
+        _check_complete(frames, max_frames, run)
 
 
 @dataclass
@@ -108,6 +111,7 @@ class Run:
     network_ms: list[float] = field(default_factory=list)
     estimate_ms: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    last_ns: int = 0
 
     @property
     def frames(self) -> int:
@@ -127,6 +131,22 @@ class Run:
             f"{self.frames} frames in {self.seconds:.1f} s, {sum(self.people) / self.frames:.1f} people per frame; "
             f"median {median(self.estimate_ms):.1f} ms per frame, network {median(self.network_ms):.1f} ms"
         )
+
+
+def _check_complete(video: Video, max_frames: int | None, run: Run) -> None:
+    """Check that a video was read to its end, or to the requested frame.
+
+    A file may count a few frames too many, or estimate the count from its duration. So the time counts, too.
+
+    Raises:
+        ValueError: If the rest of the video cannot be decoded.
+    """
+    wanted = min(video.count or 0, max_frames or sys.maxsize)
+    end_ns = (COMPLETE_SHARE * wanted - 1) / video.rate_hz * 1e9
+    if run.frames < wanted:
+        typer.secho(f"{video.path}: {run.frames} of {wanted} frames could be read", fg="yellow", err=True)
+    if run.frames < COMPLETE_SHARE * wanted and run.last_ns < end_ns:
+        raise ValueError(f"video {video.path}: expected {wanted} frames, got {run.frames} that can be decoded")
 
 
 def _process(
@@ -149,6 +169,7 @@ def _process(
             estimate = pipeline.process(image)
             outputs.write(frame, estimate.people)
             run.add(estimate)
+            run.last_ns = frame.stamp_ns
             run.seconds = time.perf_counter() - start
             progress.update(task, advance=1, rate=f"{run.frames / run.seconds:.1f} frames/s")
     return run

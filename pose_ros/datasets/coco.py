@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,11 @@ from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import DEFAULT_GATES, Gates, boxes_around, map_labels
 from pose_ros.datasets.numbers import read_box, read_keypoints, read_scores, read_size
-from pose_ros.datasets.problems import Problems
+from pose_ros.datasets.problems import Problems, describe_missing
 from pose_ros.datasets.regions import Region, make_region
 from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.files import is_file
+from pose_ros.json_file import read_json
 from pose_ros.skeleton import COCO_17, Skeleton
 
 CocoPerson = tuple[FloatArray, ByteArray, Region]
@@ -81,10 +82,7 @@ def load_coco(file: Path) -> dict[str, Any]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"labels: expected a COCO keypoint file, got {file}, which does not exist")
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"labels {file}: expected JSON, got {error}") from error
+    content = read_json(file, "labels")
     for key in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(key), list):
             raise ValueError(f"labels {file}: expected a COCO file with the list {key!r}, got a file without this list")
@@ -118,8 +116,8 @@ class _CocoReader:
 
     def annotated_image(self, entry: Mapping[str, Any]) -> AnnotatedImage:
         file = self.images / read_file_name(entry)
-        if not file.is_file():
-            raise ValueError(f"image {entry.get('id')}: expected an image file, got {file}, which does not exist")
+        if not is_file(file):
+            raise ValueError(f"image {entry.get('id')}: {describe_missing(file)}")
         size_wh = read_size(entry)
         people, ignored = self._read_people(self.people.in_image(entry), size_wh)
         count = len(self.source)

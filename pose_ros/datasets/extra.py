@@ -16,6 +16,7 @@ import numpy as np
 from pose_ros.arrays import DoubleArray, FloatArray
 from pose_ros.datasets.categories import collect_people
 from pose_ros.datasets.coco import load_coco, read_file_name
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.images import AnnotatedImage
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import Gates, States, boxes_around, has_position, map_labels
@@ -45,6 +46,11 @@ def read_extra(file: Path, skeleton: Skeleton, gates: Gates) -> dict[str, ExtraL
         FileNotFoundError: If the file does not exist.
         ValueError: If the format is wrong or a score is above 1.
     """
+    with name_file(file, "extra"):
+        return _read_all(file, skeleton, gates)
+
+
+def _read_all(file: Path, skeleton: Skeleton, gates: Gates) -> dict[str, ExtraLabels]:
     content = load_coco(file)
     found = collect_people(content, (), LabelReport(str(file)))
     names, extras = found.keypoint_names, {}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
 
-import cv2
 import numpy as np
 
 from pose_ros.arrays import BoolArray, ByteArray, FloatArray, Image
@@ -17,7 +16,8 @@ from pose_ros.datasets.labels import fill_boxes, has_position
 from pose_ros.datasets.numbers import check_image_size
 from pose_ros.datasets.regions import Region, enlarge_boxes, paint_box
 from pose_ros.datasets.sample import LABELLED, Sample
-from pose_ros.media.sources import images_in, read_image
+from pose_ros.media.decoding import decode_file_data, read_image
+from pose_ros.media.sources import images_in
 from pose_ros.skeleton import Skeleton
 
 OTHERS_MARGIN = 0.25
@@ -136,7 +136,7 @@ class ImageSet(Sequence[Sample]):
     cache: bool = False
     report: LabelReport | None = None
     unreadable: dict[Path, str] = field(default_factory=dict)
-    _encoded: dict[Path, Image] = field(default_factory=dict, repr=False)
+    _encoded: dict[Path, bytes] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -177,11 +177,10 @@ class ImageSet(Sequence[Sample]):
 
     def _read_image(self, file: Path) -> Image:
         if file in self._encoded:
-            decoded: Image = cv2.imdecode(self._encoded[file], cv2.IMREAD_COLOR)
-            return decoded
+            return decode_file_data(self._encoded[file], file)
         image = read_image(file)
         if self.cache:
-            self._encoded[file] = np.fromfile(file, np.uint8)
+            self._encoded[file] = file.read_bytes()
         return image
 
 

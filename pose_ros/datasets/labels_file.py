@@ -39,23 +39,39 @@ class LabelFile:
             "keypoints": list(skeleton.keypoint_names),
             "skeleton": [[a + 1, b + 1] for a, b in skeleton.limbs],
         }
+        self._people: list[list[dict[str, Any]]] = []  # annotations of each image
         self._content: dict[str, Any] = {"images": [], "annotations": [], "categories": [category]}
 
-    def add(self, name: str, size_wh: tuple[int, int], people: Iterable[Mapping[str, Any]]) -> None:
+    def add(
+        self, name: str, size_wh: tuple[int, int], people: Iterable[Mapping[str, Any]], number: int | None = None
+    ) -> None:
         """Add an image and the annotations of its people.
 
         Args:
             name: ``file_name`` of the image in its data set.
             size_wh: Width and height, px.
             people: COCO annotations without ``id``, ``image_id``, ``category_id`` and ``iscrowd``.
+            number: Id of the image. None = the number of images, this one included.
         """
         images, annotations = self._content["images"], self._content["annotations"]
-        images.append({"id": len(images) + 1, "file_name": name, "width": size_wh[0], "height": size_wh[1]})
+        number = len(images) + 1 if number is None else number
+        images.append({"id": number, "file_name": name, "width": size_wh[0], "height": size_wh[1]})
+        self._people.append([])
         for person in people:
-            common = {"id": len(annotations) + 1, "image_id": len(images), "category_id": CATEGORY, "iscrowd": 0}
+            common = {"id": len(annotations) + 1, "image_id": number, "category_id": CATEGORY, "iscrowd": 0}
             annotations.append({**common, **person})
+            self._people[-1].append(annotations[-1])
 
     def close(self) -> None:
-        """Write the file."""
+        """Write the file. If image ids clash, the images are numbered from 1."""
+        images = self._content["images"]
+        if len({image["id"] for image in images}) < len(images):
+            self._number_images()
         with atomic_write(self.path) as unfinished:
             unfinished.write_text(json.dumps(self._content), encoding="utf-8")
+
+    def _number_images(self) -> None:
+        for number, (image, people) in enumerate(zip(self._content["images"], self._people, strict=True), start=1):
+            image["id"] = number
+            for person in people:
+                person["image_id"] = number

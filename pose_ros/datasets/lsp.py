@@ -8,9 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +17,7 @@ from pose_ros.datasets.images import HEAD_SEGMENT, AnnotatedImage, fill_report
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import boxes_around, keypoint_distances, map_labels
+from pose_ros.datasets.mat_file import load_mat
 from pose_ros.datasets.numbers import read_numbers
 from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.sample import LABELLED
@@ -75,31 +74,13 @@ def read_lsp(
     return read
 
 
-def load_mat(file: Path) -> dict[str, Any]:
-    """Load a MATLAB file.
-
-    Raises:
-        ImportError: If scipy is missing.
-        ValueError: If the file cannot be read.
-    """
-    try:
-        matlab = import_module("scipy.io")
-    except ImportError as error:
-        raise ImportError(f"labels {file}: expected scipy, which is not installed; run pip install scipy") from error
-    try:
-        content: dict[str, Any] = matlab.loadmat(file, squeeze_me=True, struct_as_record=False)
-    except Exception as error:  # scipy raises many types of errors for a damaged file
-        raise ValueError(f"labels {file}: expected a MATLAB file, got {error}") from error
-    return content
-
-
 def _read_npz(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:
     try:
         with np.load(file) as data:
             order = data["order"].tolist() if "order" in data else LSP_NAMES
             return data["names"].tolist(), data["joints"].astype(np.float32), order
-    except (KeyError, OSError, ValueError) as error:
-        raise ValueError(f"labels {file}: expected a .npz file with names and joints, got {error}") from error
+    except Exception as error:  # NumPy and zipfile raise many types of errors for a damaged file
+        raise ValueError(f"labels {file}: expected a .npz file with names and joints, got {error!r}") from error
 
 
 def _read_mat(file: Path) -> tuple[Sequence[str], FloatArray, Sequence[str]]:

@@ -6,7 +6,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import FloatArray
+from pose_ros.arrays import DoubleArray
 from pose_ros.datasets.images import HEAD_BOX, AnnotatedImage, fill_report
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import boxes_around, map_labels
-from pose_ros.datasets.lsp import load_mat
+from pose_ros.datasets.mat_file import load_mat
 from pose_ros.datasets.numbers import read_numbers
 from pose_ros.datasets.problems import Problems, make_labels
 from pose_ros.datasets.regions import Region
+from pose_ros.json_file import read_json
 from pose_ros.skeleton import Skeleton
 
 MPII_NAMES = (
@@ -80,10 +80,7 @@ def read_mpii(
 
 
 def _read_json(file: Path) -> dict[str, list[Mapping[str, Any]]]:
-    try:
-        content = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"labels {file}: expected JSON, got {error}") from error
+    content = read_json(file, "labels")
     if not isinstance(content, list) or not all(
         isinstance(entry, dict) and isinstance(entry.get("image"), str) for entry in content
     ):
@@ -121,7 +118,7 @@ def _annotated_image(
     file: Path, people: Sequence[Mapping[str, Any]], skeleton: Skeleton, ignore_others: bool
 ) -> AnnotatedImage:
     shape = len(people), len(MPII_NAMES)
-    joints: FloatArray = np.array([person["joints"] for person in people], np.float32).reshape(*shape, 2)
+    joints: DoubleArray = np.array([person["joints"] for person in people], np.float64).reshape(*shape, 2)
     visible = read_numbers([person["joints_vis"] for person in people], f"image {file.name}: joints_vis", shape) > 0
     keypoints, states = make_labels(file, joints, visible)
     labelled = visible.any(axis=1)

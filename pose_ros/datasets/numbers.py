@@ -208,4 +208,4 @@ def _to_array(values: Any, name: str) -> DoubleArray:
     try:
         return np.asarray(values, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{name}: expected numbers, got {values!r:.80} ({error})") from error
+        raise ValueError(f"{name}: expected numbers, got {values!r:.80} ({error!s:.100})") from error

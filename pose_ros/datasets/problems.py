@@ -9,11 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import BoolArray, FloatArray
+from pose_ros.arrays import AnyArray, BoolArray, FloatArray
+from pose_ros.datasets.file_errors import to_line
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import States
 from pose_ros.datasets.numbers import check_keypoints
 from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.files import is_file
+
+_LONGEST_PATH = 300
+"""Most characters of a path in a message."""
 
 
 class BadEntry(ValueError):
@@ -52,7 +57,7 @@ class Problems:
             self.add(f"entry: expected the key {error.args[0]!r}, got an entry without this key")
             return None
         except (ValueError, TypeError, OverflowError) as error:
-            self.add(str(error.args[0]) if error.args else repr(error))
+            self.add(to_line(error))
             return None
 
     def read_all(self, read: Callable[..., Any], entries: Iterable[Sequence[Any]]) -> list[Any]:
@@ -74,7 +79,13 @@ class Problems:
             warnings.warn(f"{self.name}: bad entries skipped: {count}, the first: {first}", stacklevel=2)
 
 
-def make_labels(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatArray, States]:
+def describe_missing(file: Path) -> str:
+    """Describe an image that does not exist, and what to do."""
+    name = str(file) if len(str(file)) <= _LONGEST_PATH else f"{str(file)[:_LONGEST_PATH]}…"
+    return f"expected an image file, got {name}, which does not exist; choose the folder with --images, or images"
+
+
+def make_labels(file: Path, xy: AnyArray, visible: BoolArray) -> tuple[FloatArray, States]:
     """Make keypoints (N, K, 2) and states (N, K) from positions and visibility.
 
     Args:
@@ -85,8 +96,8 @@ def make_labels(file: Path, xy: FloatArray, visible: BoolArray) -> tuple[FloatAr
     Raises:
         ValueError: If the image does not exist, or a labelled position is not a finite number.
     """
-    if not file.is_file():
-        raise ValueError(f"image: expected an image file, got {file}, which does not exist")
+    if not is_file(file):
+        raise ValueError(f"image: {describe_missing(file)}")
     try:
         check_keypoints(xy, visible, None)
     except ValueError as error:

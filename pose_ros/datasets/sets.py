@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import add_extra_labels, read_extra
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.images import AnnotatedImage, ImageSet, Mixture, read_negatives
 from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import Gates
@@ -17,6 +18,7 @@ from pose_ros.datasets.mpii import read_mpii
 from pose_ros.datasets.sample import Sample
 from pose_ros.datasets.synthetic.scene import SyntheticImages
 from pose_ros.datasets.yolo import read_yolo
+from pose_ros.files import is_file
 from pose_ros.settings import CheckedSettings, setting
 from pose_ros.skeleton import Skeleton
 
@@ -99,9 +101,10 @@ def open_data_set(config: DataConfig, skeleton: Skeleton, root: Path = Path()) -
     """
     if config.format == "synthetic":
         return SyntheticImages(skeleton, config.first or _SYNTHETIC_IMAGES)
-    report = LabelReport(config.labels or config.images)
-    images = _select_images(_read_images(config, skeleton, root, report), config, root)
     name = config.labels or config.images
+    report = LabelReport(name)
+    with name_file(name):
+        images = _select_images(_read_images(config, skeleton, root, report), config, root)
     if not images:
         raise ValueError(f"data {name}: expected images, got none; check 'first', 'subset' and 'people'")
     if config.extra:
@@ -114,6 +117,22 @@ def describe_labels(data_sets: Sequence[Sequence[Sample]]) -> list[str]:
     """Describe the label files of data sets in lines of text: what is read, and what is left out."""
     reports = [data_set.report for data_set in data_sets if isinstance(data_set, ImageSet)]
     return [line for report in reports if report is not None for line in report.lines()]
+
+
+def read_image_list(file: Path, name: str) -> frozenset[str]:
+    """Read the file names of a text file with one image per line, without folders.
+
+    Args:
+        file: Text file.
+        name: Name of the setting, for errors.
+
+    Raises:
+        FileNotFoundError: If the file does not exist.
+    """
+    if not is_file(file):
+        raise FileNotFoundError(f"{name}: expected a text file with image names, got {file}, which does not exist")
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 
 def _read_images(config: DataConfig, skeleton: Skeleton, root: Path, report: LabelReport) -> list[AnnotatedImage]:
@@ -138,7 +157,7 @@ def _gates(config: DataConfig) -> Gates:
 
 def _select_images(images: list[AnnotatedImage], config: DataConfig, root: Path) -> list[AnnotatedImage]:
     if config.subset:
-        names = {Path(line).name for line in (root / config.subset).read_text(encoding="utf-8").split("\n")}
+        names = read_image_list(root / config.subset, "subset")
         images = [image for image in images if image.file.name in names]
     if config.people != "any":
         images = [image for image in images if (len(image.boxes) > 0) == (config.people == "some")]

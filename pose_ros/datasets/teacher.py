@@ -9,7 +9,6 @@ References:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,12 @@ import numpy as np
 
 from pose_ros.consensus import Views, consensus
 from pose_ros.datasets.categories import list_keypoints
+from pose_ros.datasets.file_errors import to_line
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
-from pose_ros.media.sources import OnBroken, raise_error, read_image
+from pose_ros.json_file import parse_json
+from pose_ros.media.decoding import read_image
+from pose_ros.media.sources import OnBroken, raise_error
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
@@ -61,7 +63,7 @@ def merge(paths: Sequence[Path], output: Path) -> None:
         ValueError: If a file is not a label file with scores, or if skeleton, images or image sizes differ.
     """
     files = [_read_labels(path) for path in paths]
-    skeleton, sizes, _ = files[0]
+    skeleton, sizes, ids, _ = files[0]
     for path, other in zip(paths, files, strict=True):
         if other[0] != skeleton or other[1] != sizes:
             raise ValueError(
@@ -69,14 +71,15 @@ def merge(paths: Sequence[Path], output: Path) -> None:
             )
     merged = LabelFile(output, skeleton)
     for name, size_wh in sizes.items():
-        merged.add(name, size_wh, to_annotations(consensus([people[name] for _, _, people in files], skeleton)))
+        people = consensus([each[name] for *_, each in files], skeleton)
+        merged.add(name, size_wh, to_annotations(people), ids[name])
     merged.close()
 
 
-def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, People]]:
-    """Read the skeleton, the (width, height) of each image and the people of each image."""
+def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict[str, int], dict[str, People]]:
+    """Read the skeleton, and by image: (width, height), id and people."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         category = content["categories"][0]
         limbs = tuple((a - 1, b - 1) for a, b in category["skeleton"])
         skeleton = Skeleton("labels", tuple(list_keypoints(category)), limbs)
@@ -85,11 +88,11 @@ def _read_labels(path: Path) -> tuple[Skeleton, dict[str, tuple[int, int]], dict
         people: dict[str, list[dict[str, Any]]] = {name: [] for name in sizes}
         for annotation in content["annotations"]:
             people[names[annotation["image_id"]]].append(annotation)
-        return skeleton, sizes, {name: _to_people(found, len(skeleton)) for name, found in people.items()}
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"labels {path}: expected a COCO file with keypoint_scores, got an error: {error!r}"
-        ) from error
+        ids = {name: int(number) for number, name in names.items()}
+        return skeleton, sizes, ids, {name: _to_people(found, len(skeleton)) for name, found in people.items()}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = f"{type(error).__name__}: {to_line(error)}"
+        raise ValueError(f"labels {path}: expected a COCO file with keypoint_scores, got {reason}") from error
 
 
 def _to_people(annotations: Sequence[dict[str, Any]], count: int) -> People:

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,10 @@ from pose_ros.datasets.numbers import check_keypoints, read_numbers
 from pose_ros.datasets.problems import Problems
 from pose_ros.datasets.regions import Region
 from pose_ros.datasets.sample import ABSENT, LABELLED
+from pose_ros.files import is_file
 from pose_ros.media.sources import images_in
 from pose_ros.skeleton import COCO_17, Skeleton
+from pose_ros.yaml_text import read_yaml
 
 
 def read_yolo(
@@ -74,14 +77,7 @@ def read_yolo(
 
 
 def _load_yaml(file: Path) -> Mapping[str, Any]:
-    import yaml
-
-    if not file.is_file():
-        raise FileNotFoundError(f"labels: expected a data.yaml file, got {file}, which does not exist")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"labels {file}: expected YAML, got {error}") from error
+    content = read_yaml(file, "labels")
     if not isinstance(content, dict):
         raise ValueError(f"labels {file}: expected the keys path, train and kpt_shape, got {content!r:.60}")
     return content
@@ -139,20 +135,42 @@ class _Classes:
 
 
 def _list_images(content: Mapping[str, Any], split: str, file: Path) -> list[Path]:
-    root = file.parent / str(content.get("path") or ".")
+    roots = file.parent / str(content.get("path") or "."), file.parent
     parts = content.get(split)
     if not parts:
         raise ValueError(f"labels {file}: expected the key {split!r} with a folder or list of images, got none")
-    return [image for part in (parts if isinstance(parts, list) else [parts]) for image in _list_part(root, str(part))]
+    named = [str(part) for part in (parts if isinstance(parts, list) else [parts])]
+    return [image for part in named for image in _list_part(roots, part, file)]
 
 
-def _list_part(root: Path, part: str) -> list[Path]:
-    path = root / part
-    if path.is_dir():
-        return images_in(path)
-    if path.suffix == ".txt" and path.is_file():
-        return [root / line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    raise ValueError(f"images: expected a folder or a .txt list of images, got {path}, which does not exist")
+def _list_part(roots: Sequence[Path], part: str, file: Path) -> list[Path]:
+    """List the images of a folder or .txt list.
+
+    Exports of Roboflow name ``../train/images`` for the folder ``train/images`` beside the file. Files of another
+    machine name a ``path`` that does not exist here.
+    """
+    places = [root / name for name in (part, re.sub(r"^(\.\./)+", "", part)) for root in roots]
+    for path in places:
+        if path.is_dir():
+            return images_in(path)
+        if path.suffix == ".txt" and is_file(path):
+            return [_find_listed(line.strip(), roots, path) for line in _read_lines(path) if line.strip()]
+    raise ValueError(
+        f"labels {file}: expected a folder or a .txt list of images, got {places[0]}, which does not exist"
+    )
+
+
+def _find_listed(name: str, roots: Sequence[Path], text_file: Path) -> Path:
+    """Find an image of a .txt list, whose name is relative to the data set or to the list."""
+    places = [folder / name for folder in (*roots, text_file.parent)]
+    return next((path for path in places if is_file(path)), places[0])
+
+
+def _read_lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected text in UTF-8, got {error}") from error
 
 
 @dataclass(frozen=True)
@@ -165,8 +183,8 @@ class _YoloReader:
     ignore_others: bool
 
     def annotated_image(self, file: Path) -> AnnotatedImage:
-        if not file.is_file():
-            raise ValueError(f"image: expected an image file, got {file}, which does not exist")
+        if not is_file(file):
+            raise ValueError(f"image: expected an image file, got {file}, which does not exist; check the .txt list")
         text_file = _find_text_file(file)
         people = self._read_people(text_file) if text_file else self._make_array([])
         boxes = np.concatenate([people[:, 1:3] - people[:, 3:5] / 2, people[:, 1:3] + people[:, 3:5] / 2], axis=1)
@@ -184,7 +202,7 @@ class _YoloReader:
 
     def _read_people(self, file: Path) -> FloatArray:
         """Read (N, 5 + dims * K) numbers: class, centre, size, keypoints."""
-        lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
+        lines = [line.split() for line in _read_lines(file)]
         self.report.entries += sum(map(bool, lines))
         rows = [self._read_line(values, f"{file}, line {number}") for number, values in enumerate(lines, 1) if values]
         return self._make_array([row for row in rows if self.classes.is_person(int(row[0]))])

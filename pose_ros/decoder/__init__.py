@@ -16,6 +16,7 @@ _DECODERS = {
     "personlab": ("personlab", "PersonLabDecoder"),
     "centernet": ("centernet", "CenterNetDecoder"),
     "single": ("single", "SingleDecoder"),
+    "direct": ("direct", "DirectDecoder"),
 }
 """Module and class of each grouping."""
 CENTRED_GROUPINGS = ("paf", "tag")

@@ -85,7 +85,7 @@ class CenterNetDecoder:
         config, spec = self._config, self._spec
         centres = field_array("centres", fields.centres, 1)
         shape_hw, keypoint_count = centres.shape[1:], len(spec.skeleton)
-        peaks = find_peaks(centres, config.centre_threshold, config.max_peaks, Refinement("none"))
+        peaks = find_peaks(centres, config.centre_threshold, config.most_peaks, Refinement("none"))
         cells, person_scores = _cells(centres, peaks)[0], peaks.scores[0, : peaks.counts[0]]
         offsets = _read_vectors("keypoint_offsets", fields.keypoint_offsets, keypoint_count, shape_hw, cells)
         keypoints, present = cells[:, None] + offsets, np.isfinite(offsets[..., 0])
@@ -139,7 +139,7 @@ class CenterNetDecoder:
             cells, values = find_best_cells(heatmaps, boxes, keypoints, self._spec.snapping == "scaled")
             targets = self._refine(heatmaps, cells, offsets, refinement)
         else:
-            peaks = find_peaks(heatmaps, config.snap_threshold, config.max_peaks, refinement)
+            peaks = find_peaks(heatmaps, config.snap_threshold, config.most_peaks, refinement)
             points = peaks.xy.astype(np.float64) + self._mean_offset
             if offsets is not None:
                 points = self._move_by_offsets(offsets, _cells(heatmaps, peaks))
@@ -176,7 +176,7 @@ class CenterNetDecoder:
         order = np.argsort(-person_scores, kind="stable")
         likely = order[(enough & (person_scores >= config.min_person_score))[order]]
         different = find_distinct(pixels[likely], scores[likely], self._sigmas, config.duplicate_oks)
-        return likely[different][: config.max_people]
+        return likely[different][: config.most_people]
 
 
 def _check_grid(name: str, field: FloatArray, shape_hw: tuple[int, ...]) -> FloatArray:

@@ -26,6 +26,8 @@ def find_distinct(
     scores: FloatArray,
     sigmas: DoubleArray,
     threshold: float,
+    areas: DoubleArray | None = None,
+    most: int | None = None,
 ) -> BoolArray:
     """Find the people that are not duplicates of better ones.
 
@@ -37,29 +39,46 @@ def find_distinct(
         scores: (N, K), 0 where absent.
         sigmas: (K,) OKS constants.
         threshold: OKS above which people are duplicates. 1 = off.
+        areas: (N,) area of each person, px². NaN = unknown. Default: the area of the box of the keypoints.
+        most: Most people to keep. The search stops there. Default: no limit.
 
     Returns:
         (N,) mask, True for the people to keep.
     """
     keep = np.ones(len(keypoints), np.bool_)
     if len(keypoints) > 1 and threshold < 1:
-        _mark_duplicates(np.ascontiguousarray(keypoints), np.ascontiguousarray(scores), sigmas, threshold, keep)
+        known = np.full(len(keypoints), np.nan) if areas is None else areas
+        limit = len(keypoints) if most is None else most
+        arrays = np.ascontiguousarray(keypoints), np.ascontiguousarray(scores)
+        _mark_duplicates(*arrays, sigmas, threshold, known, limit, keep)
+    elif most is not None:
+        keep[most:] = False
     return keep
 
 
 @jit
-def _mark_duplicates(keypoints: Any, scores: Any, sigmas: Any, threshold: Any, keep: Any) -> None:
+def _mark_duplicates(
+    keypoints: Any, scores: Any, sigmas: Any, threshold: Any, known: Any, most: Any, keep: Any
+) -> None:
     boxes = np.empty((len(keypoints), 4))
     for n in range(len(keypoints)):
         _fill_box(keypoints, scores, n, boxes)
+    areas = np.empty(len(keypoints))
+    for n in range(len(keypoints)):
+        areas[n] = known[n] if known[n] > MIN_AREA else _area(boxes, n)
+    kept = 1
     for n in range(1, len(keypoints)):
+        if kept >= most:
+            keep[n:] = False
+            break
         for better in range(n):
-            area = max(_area(boxes, n), _area(boxes, better))
+            area = max(areas[n], areas[better])
             if not (keep[better] and _are_near(boxes, n, better, 0.5 * math.sqrt(area))):
                 continue
             if _oks(keypoints, scores, sigmas, n, better, area) > threshold:
                 keep[n] = False
                 break
+        kept += keep[n]
 
 
 @jit_inline

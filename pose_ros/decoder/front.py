@@ -33,7 +33,7 @@ def read_front(
     most = peaks.shape[1]
     if peaks.shape[2] != 3 or values.shape[1:] != (most, most):
         raise ValueError(f"peaks: expected (K, M, 3) and limb_scores (L, M, M), got {peaks.shape} and {values.shape}")
-    peaks, values = peaks[:, : config.max_peaks], values[:, : config.max_peaks, : config.max_peaks]
+    peaks, values = peaks[:, : config.most_peaks], values[:, : config.most_peaks, : config.most_peaks]
     xy, scores = peaks[..., :2], peaks[..., 2]
     is_peak = scores > config.score_threshold
     is_peak[:, limit_peaks(is_peak.sum(axis=1)) :] = False

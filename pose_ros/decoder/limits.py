@@ -13,6 +13,8 @@ from pose_ros.arrays import LongArray
 
 MEAN_PEAKS = 300
 """Most peaks per channel, as the root of the mean square over the channels. The strongest of each channel are kept."""
+MAX_CANDIDATES = 3000
+"""Most people of a network that outputs people, before duplicates are removed. The best are kept."""
 MAX_SEARCHED_CELLS = 100_000_000
 """Most cells that keypoints of centres search, added up. The best people search first."""
 MAX_MASK_DISTANCES = 150_000_000

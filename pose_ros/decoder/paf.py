@@ -67,8 +67,8 @@ class PafDecoder:
             peaks, links, values = read_front(fields, self._limbs, self._keypoint_count, config)
         else:
             peaks, links, values = self._find_links(fields)
-        links, values = match(links, values, config.matching, len(self._limbs), config.max_peaks)
-        shape = (self._keypoint_count, config.max_peaks)
+        links, values = match(links, values, config.matching, len(self._limbs), config.most_peaks)
+        shape = (self._keypoint_count, config.most_peaks)
         spans = self._spans(links, peaks)
         members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
         people = self._make_people(peaks, members, limb_sums)
@@ -102,7 +102,7 @@ class PafDecoder:
         keep = (present.sum(axis=1) >= config.min_keypoints) & (person_scores >= config.min_person_score)
         order = order[keep[order]]
         order = order[find_distinct(keypoints[order], scores[order], self._sigmas, config.duplicate_oks)]
-        order = order[: config.max_people]
+        order = order[: config.most_people]
         return People(keypoints[order], scores[order], person_scores[order])
 
 

@@ -61,7 +61,7 @@ def find_keypoint_peaks(
     peaks = find_peaks(
         heatmaps,
         config.score_threshold,
-        max_peaks or config.max_peaks,
+        max_peaks or config.most_peaks,
         make_refinement(fields, heatmaps, config),
     )
     return heatmaps, peaks

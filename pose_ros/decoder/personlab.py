@@ -71,7 +71,7 @@ class PersonLabDecoder:
         found = find_people(
             ranking,
             np.float32(threshold),
-            config.max_peaks,
+            config.most_peaks,
             heatmaps,
             short_offsets,
             mid_offsets,
@@ -81,7 +81,7 @@ class PersonLabDecoder:
             config.refinement_steps,
             config.nms_radius * per_cell,
             config.min_person_score,
-            max(config.max_people, MIN_WALKS),
+            max(config.most_people, MIN_WALKS),
         )
         return self._make_people(fields, *found)
 
@@ -97,7 +97,7 @@ class PersonLabDecoder:
         keypoints += np.float32(spec.origin)
         keypoints[absent] = 0
         keep = find_distinct(keypoints, scores, self._sigmas, config.duplicate_oks) & scores.any(axis=1)
-        best = keep.nonzero()[0][: config.max_people]
+        best = keep.nonzero()[0][: config.most_people]
         masks = self._make_masks(fields, xy[best], scores[best])
         return People(keypoints[best], scores[best], person_scores[best], masks=masks)
 

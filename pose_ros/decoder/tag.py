@@ -77,7 +77,7 @@ class TagDecoder:
         person_scores = _person_scores(scores, present)
         order = np.argsort(-person_scores, kind="stable")
         keep = (present.sum(axis=1) >= config.min_keypoints) & (person_scores >= config.min_person_score)
-        kept = order[keep[order]][: config.max_people]
+        kept = order[keep[order]][: config.most_people]
         return peaks.xy[columns, members[kept]], scores[kept], person_scores[kept], kept
 
 

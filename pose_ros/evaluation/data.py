@@ -13,12 +13,15 @@ import numpy as np
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, Image
 from pose_ros.datasets.categories import collect_people
 from pose_ros.datasets.coco import load_coco, read_file_name
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.label_report import LabelReport
-from pose_ros.datasets.labels import boxes_around
-from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_size
+from pose_ros.datasets.labels import DEFAULT_GATES, boxes_around
+from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_scores, read_size
+from pose_ros.datasets.problems import describe_missing
 from pose_ros.datasets.sample import ABSENT, LABELLED
-from pose_ros.media.sources import read_image
+from pose_ros.files import is_file
+from pose_ros.media.decoding import read_image
 from pose_ros.skeleton import BOX_FILL, COCO_17, SKELETONS, Skeleton
 
 _HEAD_AND_NECK = (
@@ -72,6 +75,8 @@ class LabelledImage:
             FileNotFoundError: If the file does not exist.
             ValueError: If the file cannot be read, or its size is not that in the labels.
         """
+        if not is_file(self.file):
+            raise FileNotFoundError(f"image {self.id!s:.60}: {describe_missing(self.file)}")
         image = read_image(self.file)
         check_image_size(self.file, self.size_wh, (image.shape[1], image.shape[0]))
         return image
@@ -105,10 +110,13 @@ class DataSet:
             ValueError: If the labels are those of an image before its EXIF rotation.
         """
         for image in self.images:
-            if image.size_wh is None or not image.file.is_file():
+            if image.size_wh is None or not is_file(image.file):
                 continue
-            small = cv2.imread(str(image.file), cv2.IMREAD_REDUCED_GRAYSCALE_8)  # fast, and enough to see the sides
-            if small is not None and (small.shape[1] - small.shape[0]) * (image.size_wh[0] - image.size_wh[1]) < 0:
+            try:
+                small = read_image(image.file, cv2.IMREAD_REDUCED_GRAYSCALE_8)  # fast, and enough to see the sides
+            except (ValueError, OSError):
+                continue  # the evaluation reports a broken image
+            if (small.shape[1] - small.shape[0]) * (image.size_wh[0] - image.size_wh[1]) < 0:
                 image.read_image()
 
     def select(self, first: int = 0, names: Collection[str] = ()) -> DataSet:
@@ -143,14 +151,16 @@ def read_coco(labels: Path, images: Path | None = None, categories: Sequence[str
         ValueError: If the file is not a keypoint file, if a number is not finite or has the wrong sign or size, or if
             the file has people but none with keypoints.
     """
+    with name_file(labels):
+        return _read_all(labels, images, categories)
+
+
+def _read_all(labels: Path, images: Path | None, categories: Sequence[str]) -> DataSet:
     content, report = load_coco(labels), LabelReport(str(labels))
     people = collect_people(content, categories, report)
     skeleton = skeleton_of(people.keypoint_names or COCO_17.keypoint_names)
     folder = images or _find_image_folder(labels.parent, content["images"])
-    try:
-        read = [_to_labelled_image(entry, people.in_image(entry), folder, len(skeleton)) for entry in content["images"]]
-    except ValueError as error:
-        raise ValueError(f"labels {labels}: {error}") from error
+    read = [_to_labelled_image(entry, people.in_image(entry), folder, len(skeleton)) for entry in content["images"]]
     try:
         read.sort(key=lambda image: image.id)
     except TypeError as error:
@@ -179,8 +189,17 @@ def flat_triples(keypoints: DoubleArray, present: BoolArray) -> DoubleArray:
 
 
 def _find_image_folder(folder: Path, entries: Sequence[Mapping[str, Any]]) -> Path:
-    next_to_labels = not entries or (folder / str(entries[0].get("file_name", ""))).is_file()
+    next_to_labels = not entries or is_file(folder / str(entries[0].get("file_name", "")))
     return folder if next_to_labels or not (folder / "images").is_dir() else folder / "images"
+
+
+def _are_labelled(annotation: Mapping[str, Any], triples: DoubleArray, where: str) -> BoolArray:
+    """Return which keypoints (K,) count. Those of a network count by its scores, as in training."""
+    if "keypoint_scores" not in annotation:
+        return np.asarray(triples[:, 2] > 0)
+    scores = read_scores(annotation, len(triples), where).astype(np.float32)
+    states = DEFAULT_GATES.states_of(scores)
+    return np.asarray((states == LABELLED) & DEFAULT_GATES.is_person(states))
 
 
 def _to_labelled_image(
@@ -191,7 +210,9 @@ def _to_labelled_image(
     size_wh, crowd_index = read_size(entry), entry.get("crowdIndex")
     named = [(annotation, f"annotation {annotation.get('id')}") for annotation in annotations]
     triples = np.array([read_keypoints(each, count, where, size_wh) for each, where in named]).reshape(-1, count, 3)
-    keypoints, labelled = triples[..., :2], triples[..., 2] > 0
+    keypoints = triples[..., :2]
+    rows = [_are_labelled(each, row, where) for (each, where), row in zip(named, triples, strict=True)]
+    labelled = np.array(rows, bool).reshape(-1, count)
     states = np.where(labelled, LABELLED, ABSENT).astype(np.uint8)
     around = boxes_around(keypoints.astype(np.float32), states).astype(float)
     around[:, 2:] -= around[:, :2]

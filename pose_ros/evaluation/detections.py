@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +11,11 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, BoolArray, DoubleArray
 from pose_ros.datasets.categories import id_key
+from pose_ros.datasets.file_errors import name_file
 from pose_ros.datasets.keypoint_names import normalise_names
 from pose_ros.datasets.numbers import are_fractions, read_box, read_numbers
 from pose_ros.evaluation.data import DataSet, flat_triples
+from pose_ros.json_file import parse_json
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, map_keypoints
 
@@ -74,11 +75,13 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
     """
     if not file.is_file():
         raise FileNotFoundError(f"results: expected a file, got {file}, which does not exist")
-    try:
-        entries = json.loads(file.read_bytes())
-        keys = [id_key(entry["image_id"]) for entry in entries]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"results {file}: expected a JSON list of people with image_id, got {error!r}") from error
+    with name_file(file, "results"):
+        return _read_all(file, data)
+
+
+def _read_all(file: Path, data: DataSet) -> list[Detections]:
+    entries = _read_entries(file)
+    keys = [id_key(entry["image_id"]) for entry in entries]
     by_image: dict[str, list[Mapping[str, Any]]] = {id_key(image.id): [] for image in data.images}
     if entries and by_image.keys().isdisjoint(keys):
         raise ValueError(f"results {file}: expected image ids of {data.name}, got other image ids")
@@ -89,6 +92,20 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
             by_image[key].append(_read_result(entry, count, where))
     _check_unit([entry for people in by_image.values() for entry in people], f"results {file}")
     return [_parse_people(by_image[id_key(image.id)], count) for image in data.images]
+
+
+def _read_entries(file: Path) -> list[Mapping[str, Any]]:
+    expected = f"results {file}: expected a JSON list of people with image_id"
+    try:
+        entries = parse_json(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{expected}, got {error}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{expected}, got {type(entries).__name__}")
+    for n, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not isinstance(entry.get("image_id"), (int, float, str)):
+            raise ValueError(f"{expected}, got {entry!r:.60} as entry {n}")
+    return entries
 
 
 def coco_entries(data: DataSet, detections: Sequence[Detections]) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections, to_detections
 from pose_ros.people import People
-from pose_ros.preprocess import Preprocessor
 from pose_ros.skeleton import Skeleton
 
 Track = Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]]
@@ -59,7 +58,7 @@ class SharedPass:
         groupings = list(groupings or [estimator.grouping])
         self.skeleton = spec.skeleton
         self._spec, self._runner = spec, estimator.runner
-        self._preprocess = Preprocessor(spec.input, config.preprocess)
+        self._preprocess = estimator.preprocess
         self._decoders = {grouping: make_decoder(spec, grouping, config.decoder) for grouping in groupings}
         read = {field for grouping in groupings for field in fields_to_read(spec, grouping, config.decoder)}
         self._wanted = {head.tensor for head in spec.heads if head.field in read}
@@ -69,7 +68,8 @@ class SharedPass:
         start = time.perf_counter()
         tensor, transform = self._preprocess(image_bgr)
         prepared = time.perf_counter()
-        fields = self._spec.fields(self._runner.run({self._spec.input.tensor: tensor}, self._wanted))
+        outputs = self._runner.run({self._spec.input.tensor: tensor}, self._wanted)
+        fields = self._spec.fields(outputs, input_wh=transform.input_wh)
         shared = {"preprocess": 1e3 * (prepared - start), "network": 1e3 * (time.perf_counter() - prepared)}
         results = {}
         for grouping, decode in self._decoders.items():
@@ -93,7 +93,7 @@ class SeveralViews:
         self.skeleton = estimator.skeleton
         parts = estimator.runner, estimator.spec, estimator.config
         self._views = {
-            grouping: Views([PoseEstimator(*parts, grouping)], None, short_sides, flip)
+            grouping: Views([PoseEstimator(*parts, grouping, notify=estimator.notify)], None, short_sides, flip)
             for grouping in groupings or [estimator.grouping]
         }
 

@@ -17,11 +17,36 @@ HISTORY_S = 120
 """Length of the history that is kept and plotted, seconds."""
 SILENT_S = 3.0
 """A camera with a publisher but without a result for this time is silent, seconds."""
+MAX_ROWS = 50
+"""Most people in the list of a camera."""
 _RATE_S = 5  # the displayed rate is the mean over this time, seconds
 
 PoseRow = tuple[int, int, int, int | None, float | None, float | None]
 """One second: number of the second, processed images, dropped images, largest number of people, median latency and
 median computing time, ms."""
+
+
+@dataclass(frozen=True)
+class PersonRow:
+    """A person with an id.
+
+    Attributes:
+        id: Track id.
+        state: State of the track, such as ``"tracked"``.
+        distance_m: Distance from the camera, m. NaN = unknown.
+        speed_mps: Speed relative to the camera, m/s. NaN = unknown.
+        speed_px: Speed in the image, px/s. NaN = unknown.
+    """
+
+    id: int
+    state: str
+    distance_m: float = math.nan
+    speed_mps: float = math.nan
+    speed_px: float = math.nan
+
+    def describe(self) -> dict[str, Any]:
+        """Return the values for JSON. None = unknown."""
+        return {key: _finite_or_none(value) if isinstance(value, float) else value for key, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -37,6 +62,7 @@ class PoseSample:
         decode_ms: Time to convert fields to people.
         size_wh: Width and height of the image, pixels.
         model: Name of the model.
+        tracked: People with an id, at most ``MAX_ROWS``, by id.
     """
 
     people: int
@@ -47,6 +73,7 @@ class PoseSample:
     decode_ms: float = 0.0
     size_wh: tuple[int, int] = (0, 0)
     model: str = ""
+    tracked: tuple[PersonRow, ...] = ()
 
     @property
     def work_ms(self) -> float:
@@ -132,6 +159,7 @@ class CameraBoard:
             "rate_hz": statistics.fmean(recent) if recent and not math.isnan(self._last_sample_s) else None,
             "dropped": self._dropped,
             "people": newest.people if newest else None,
+            "tracked": [person.describe() for person in newest.tracked] if newest else [],
             "size_wh": newest.size_wh if newest else None,
             "model": newest.model if newest else "",
             "latency_ms": _finite_or_none(newest.latency_ms) if newest else None,

@@ -13,6 +13,8 @@ from pose_ros.media.bag_folder import open_bag
 from pose_ros.media.depth_topics import is_depth
 from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, BagFile, RecordedMessage
 
+_LATCHED = frozenset({"/tf_static", "/robot_description"})
+"""Topics that are latched by convention. Some recorders write no QoS."""
 _RATE_SAMPLE = 50
 
 
@@ -26,6 +28,7 @@ class Bag:
         camera_info_topic: Topic of the calibration in the same namespace, or None.
         count: Number of images.
         types: Type of each topic.
+        latched_topics: Topics that were recorded from a publisher with transient local durability.
 
     Raises:
         FileNotFoundError: If the bag does not exist.
@@ -40,7 +43,9 @@ class Bag:
             self._folder = open_bag(self.path)
         except ValueError as error:
             raise self._error(str(error)) from error
-        self.types = types = {topic: name for file in self._folder.files for topic, name in file.types.items()}
+        files = self._folder.files
+        self.types = types = {topic: name for file in files for topic, name in file.types.items()}
+        self.latched_topics = types.keys() & _LATCHED.union(self._folder.latched, *(file.latched for file in files))
         self.image_topic = _find_image_topic(self.path, types, topic)
         self.count = self._count_images()
         self.image_type = types[self.image_topic]

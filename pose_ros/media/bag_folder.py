@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pose_ros.file_kind import FileKind, identify_file
 from pose_ros.files import UnfinishedFolder
 from pose_ros.media.mcap import McapFile
 from pose_ros.media.natural_order import natural_key
-from pose_ros.media.recorded_message import BagFile
+from pose_ros.media.recorded_message import BagFile, is_latched
 from pose_ros.media.sqlite_bag import SqliteFile
 from pose_ros.media.unpack import unpack_file
+from pose_ros.yaml_text import read_yaml
 
 METADATA = "metadata.yaml"
 _STORAGE: dict[FileKind, Callable[[Path], BagFile]] = {FileKind.MCAP: McapFile, FileKind.SQLITE: SqliteFile}
@@ -32,11 +31,13 @@ class BagFolder:
         files: Files that could be opened, in recorded order.
         faults: Why the others could not.
         counts: Number of messages of each topic in metadata.yaml. Empty if there is no such file.
+        latched: Topics with transient local durability in metadata.yaml.
     """
 
     files: list[BagFile] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    latched: set[str] = field(default_factory=set)
 
     def open_file(self, path: Path) -> None:
         """Open a storage file, and add it to ``files`` or ``faults``."""
@@ -65,7 +66,7 @@ def open_bag(path: Path) -> BagFolder:
         ValueError: If none can be opened. The message is the reason.
     """
     bag = BagFolder()
-    for file in _list_files(path, bag.counts) if path.is_dir() else [path]:
+    for file in _list_files(path, bag) if path.is_dir() else [path]:
         bag.open_file(file)
     if not bag.files:
         raise ValueError("; ".join(bag.faults) or "a folder without storage files (.mcap or .db3)")
@@ -79,20 +80,23 @@ def is_bag(path: Path) -> bool:
     return path.is_file() and (identify_file(path) in _STORAGE or path.name.endswith(_PACKED_SUFFIXES))
 
 
-def _list_files(folder: Path, counts: dict[str, int]) -> list[Path]:
+def _list_files(folder: Path, bag: BagFolder) -> list[Path]:
     """List the storage files of a folder as its metadata.yaml does. If it is missing or damaged, use all in it."""
     try:
-        listed = _read_metadata(folder / METADATA, counts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
-        counts.clear()
+        listed = _read_metadata(folder / METADATA, bag)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        bag.counts.clear()
         return sorted(_storage_files(folder), key=natural_key)
     return [file if file.exists() else file.with_name(f"{file.name}.zstd") for file in listed]
 
 
-def _read_metadata(path: Path, counts: dict[str, int]) -> list[Path]:
-    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))["rosbag2_bagfile_information"]
+def _read_metadata(path: Path, bag: BagFolder) -> list[Path]:
+    data: dict[str, Any] = read_yaml(path, "bag")["rosbag2_bagfile_information"]
     for entry in data["topics_with_message_count"]:
-        counts[str(entry["topic_metadata"]["name"])] = int(entry["message_count"])
+        topic = str(entry["topic_metadata"]["name"])
+        bag.counts[topic] = int(entry["message_count"])
+        if is_latched(entry["topic_metadata"].get("offered_qos_profiles")):
+            bag.latched.add(topic)
     return [path.with_name(Path(str(name)).name) for name in data["relative_file_paths"]]
 
 

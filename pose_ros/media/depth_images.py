@@ -15,8 +15,9 @@ import numpy.typing as npt
 
 from pose_ros.arrays import AnyArray, FloatArray
 from pose_ros.decoder.jit import COMPILED, jit
-from pose_ros.media.compressed_images import PNG_START, decode_stored
+from pose_ros.media.compressed_images import decode_stored
 from pose_ros.media.encodings import DEPTH, Encoding
+from pose_ros.media.headers.png import SIGNATURE
 from pose_ros.media.image_messages import check_sizes
 from pose_ros.media.rvl import decode_rvl
 
@@ -53,7 +54,7 @@ def _decode_compressed(message: Any) -> FloatArray:
     """Decode PNG without a header, or compressedDepth. Old publishers of compressedDepth do not name their codec."""
     encoding, _, codec = message.format.partition(";")
     bits, data = _bits("format", encoding.strip()), bytes(message.data)
-    if data.startswith(PNG_START):
+    if data.startswith(SIGNATURE):
         if bits != 16:
             raise ValueError("format: expected 16UC1 for a PNG without header, got 32FC1; use compressedDepth")
         return _mark_unknown(_from_millimetres(_decode_png(data)))

@@ -1,4 +1,4 @@
-"""Read TIFF images with floating-point values, which OpenCV does not convert to 8 bits."""
+"""Convert images with floating-point values to 8 bits, which OpenCV does not do."""
 
 from __future__ import annotations
 
@@ -7,32 +7,20 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, Image
 
-TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RANGES = (1.0, 255.0, 65535.0)
 
 
-def read_float_tiff(data: bytes) -> Image | None:
-    """Read a TIFF with floating-point values as (H, W, 3) BGR.
+def convert_floats(stored: AnyArray) -> Image:
+    """Convert an image with floating-point values to (H, W, 3) BGR.
 
     The white level is 1, 255 or 65535: the lowest of them that no value exceeds.
 
     Args:
-        data: Content of the file.
-
-    Returns:
-        The image, or None if the data are no complete TIFF of this kind.
+        stored: (H, W) or (H, W, C) float32 or float64, BGR.
 
     Raises:
         ValueError: If values are negative, not finite, or above 65535, as in depth images.
     """
-    if not data.startswith(TIFF_STARTS):
-        return None
-    try:
-        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    if stored is None or stored.dtype not in (np.float32, np.float64):
-        return None
     values: AnyArray = stored[..., :3] if stored.ndim == 3 else stored
     low, high = float(values.min()), float(values.max())
     white = next((white for white in _RANGES if high <= white), None)

@@ -12,6 +12,7 @@ import cv2
 
 from pose_ros.arrays import Image
 from pose_ros.media.compressed_images import decode_compressed
+from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.media.encodings import DEPTH, ENCODINGS, Encoding
 from pose_ros.texts import quote
 
@@ -28,13 +29,14 @@ def no_converter(message: Any) -> None:
     """Convert nothing, so that only the encodings of this package are supported."""
 
 
-def decode_message(message: Any, convert: Converter = no_converter) -> tuple[Image, str]:
+def decode_message(message: Any, convert: Converter = no_converter, max_mb: float = MAX_IMAGE_MB) -> tuple[Image, str]:
     """Decode a raw or compressed image message.
 
     Args:
         message: ``sensor_msgs/Image`` or ``sensor_msgs/CompressedImage``, or an object with its fields.
         convert: Called for raw messages with an encoding that this package does not support, and first for those
             of ``CONVERTER_FIRST``.
+        max_mb: Limit of the memory for a decoded compressed image, MB.
 
     Returns:
         The image, (H, W, 3) or grey (H, W), and its channel order, ``"bgr"`` or ``"rgb"``.
@@ -42,7 +44,7 @@ def decode_message(message: Any, convert: Converter = no_converter) -> tuple[Ima
     Raises:
         ValueError: If the message is damaged, has an unknown encoding, or is a depth image.
     """
-    return decode_compressed(message) if hasattr(message, "format") else decode_raw(message, convert)
+    return decode_compressed(message, max_mb) if hasattr(message, "format") else decode_raw(message, convert)
 
 
 def decode_raw(message: Any, convert: Converter = no_converter) -> tuple[Image, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pose_ros.media.foxglove import Conversion, find_conversion
-from pose_ros.media.recorded_message import RecordedMessage
+from pose_ros.media.recorded_message import RecordedMessage, is_latched
 from pose_ros.media.unpack import MAX_UNPACKED_BYTES, unpack
 
 MAGIC = b"\x89MCAP0\r\n"
@@ -38,6 +38,7 @@ CUT_OFF = "a file that is cut off; its whole messages are read"
 class _Channel:
     topic: str
     conversion: Conversion
+    is_latched: bool
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class McapFile:
 
     Attributes:
         types: ROS type of each topic.
+        latched: Topics that were recorded from a publisher with transient local durability.
 
     Raises:
         ValueError: If the file is not MCAP.
@@ -86,6 +88,7 @@ class McapFile:
         except (struct.error, IndexError, UnicodeDecodeError) as error:
             raise ValueError(f"a damaged record: {error}") from error
         self.types = {channel.topic: channel.conversion.type_name for channel in self._index.channels.values()}
+        self.latched = {channel.topic for channel in self._index.channels.values() if channel.is_latched}
 
     def count(self, topic: str) -> int:
         """Return the number of messages of a topic."""
@@ -287,9 +290,10 @@ def _note(index: _Index, kind: int, content: memoryview) -> None:
     elif kind == CHANNEL:
         number, schema = struct.unpack_from("<HH", content)
         topic, at = _take(content, 4)
-        encoding, _ = _take(content, at)
+        encoding, at = _take(content, at)
         conversion = find_conversion(index.schemas.get(schema, "no type"), str(encoding, "utf-8"))
-        index.channels.setdefault(number, _Channel(str(topic, "utf-8"), conversion))
+        metadata = str(content[at:], "utf-8", "replace")
+        index.channels.setdefault(number, _Channel(str(topic, "utf-8"), conversion, is_latched(metadata)))
 
 
 def _take(content: memoryview, at: int) -> tuple[memoryview, int]:

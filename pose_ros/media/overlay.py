@@ -18,7 +18,8 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, Image
 from pose_ros.config import OverlayConfig
-from pose_ros.people import NOT_TRACKED, People
+from pose_ros.media.trails import Trails
+from pose_ros.people import People, TrackState
 from pose_ros.preprocess import check_image
 from pose_ros.skeleton import Skeleton
 
@@ -60,7 +61,13 @@ class _Strokes:
         return _Strokes(self.points[mask], self.width[mask], self.level[mask], self.side[mask])
 
 
-def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayConfig | None = None) -> Image:
+def draw(
+    image_bgr: Image,
+    people: People,
+    skeleton: Skeleton,
+    config: OverlayConfig | None = None,
+    trails: Trails | None = None,
+) -> Image:
     """Draw people over an image.
 
     Args:
@@ -68,6 +75,7 @@ def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayCo
         people: People in pixels of this image. Keypoints may be outside the image.
         skeleton: Skeleton of the people.
         config: Line width, threshold, boxes and ids.
+        trails: Trails of the camera, updated with these people. None = no trails.
 
     Returns:
         A new (H, W, 3) BGR image.
@@ -81,6 +89,8 @@ def draw(image_bgr: Image, people: People, skeleton: Skeleton, config: OverlayCo
     if people.scores.shape[1] != len(skeleton):
         raise ValueError(f"people: expected {len(skeleton)} keypoints ({skeleton.name}), got {people.scores.shape[1]}")
     canvas = cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if image_bgr.ndim == 2 else image_bgr.copy()
+    if trails is not None:
+        trails.draw(canvas, max(1, round(min(canvas.shape[:2]) / 200 * config.thickness)))
     if config.boxes:
         _draw_boxes(canvas, people)
     _draw_skeletons(canvas, people, skeleton, config)
@@ -168,10 +178,13 @@ def _draw_boxes(canvas: Image, people: People) -> None:
 
 
 def _write_ids(canvas: Image, people: People) -> None:
-    """Write id (if tracked) and score above each person, but inside the image."""
-    for box, person_id, score in zip(people.boxes(), people.ids, people.person_scores, strict=True):
-        text = f"{score:.2f}" if person_id == NOT_TRACKED else f"#{person_id} {score:.2f}"
-        _write(canvas, text, box)
+    """Write the id above each person, but inside the image. Without tracking, write the score."""
+    values = zip(people.boxes(), people.ids, people.states, people.person_scores, strict=True)
+    for box, person_id, state, score in values:
+        if person_id >= 0:
+            _write(canvas, f"#{person_id}?" if state == TrackState.LOST else f"#{person_id}", box)
+        elif state == TrackState.UNTRACKED:
+            _write(canvas, f"{score:.2f}", box)
 
 
 def _write(canvas: Image, text: str, box: AnyArray) -> None:

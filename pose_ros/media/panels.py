@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pose_ros.arrays import AnyArray, FloatArray, Image
+from pose_ros.arrays import AnyArray, FloatArray, Image, SizeWH
 from pose_ros.config import DecoderConfig, OverlayConfig
 from pose_ros.decoder import complete_config
 from pose_ros.decoder.peaks import find_keypoint_peaks
@@ -28,12 +28,15 @@ def draw_panels(
         people: People that a decoder found in the fields, in network-input pixels.
         spec: Description of the model.
         config: Settings of the peak search.
-        background: Network input, (H, W, 3) BGR. None = a dark image of the size of the fields.
+        background: Network input, (H, W, 3) BGR. None = a dark image of the size of the input.
 
     Returns:
         The panels, (PANEL_HEIGHT, any, 3) BGR.
     """
-    canvas = _plain_background(fields, spec) if background is None else background
+    canvas = background
+    if canvas is None:
+        width, height = network_input_wh(fields, people, spec)
+        canvas = np.full((height, width, 3), 40, np.uint8)
     images = {name: _field_image(name, array, fields) for name, array in vars(fields).items() if array is not None}
     named = {name: _blend(canvas, image, spec) for name, image in images.items() if image is not None}
     if fields.heatmaps is not None:
@@ -42,9 +45,20 @@ def draw_panels(
     return np.hstack([_make_panel(name.replace("_", " "), panel) for name, panel in named.items()])
 
 
-def _plain_background(fields: Fields, spec: ModelSpec) -> Image:
-    rows, cols = next(np.shape(array)[1:] for array in vars(fields).values() if array is not None)
-    return np.full((round(rows * spec.stride), round(cols * spec.stride), 3), 40, np.uint8)
+def network_input_wh(fields: Fields, people: People, spec: ModelSpec) -> SizeWH:
+    """Return width and height of the network input, pixels, from the grid of the fields.
+
+    Fields without a grid leave it open. Then it is the size in the description, or one that shows the people.
+    """
+    for array in vars(fields).values():
+        if array is not None and np.ndim(array) == 3:
+            rows, cols = np.shape(array)[1:]
+            return round(cols * spec.stride), round(rows * spec.stride)
+    if spec.input.size_wh is not None:
+        return spec.input.size_wh
+    short = spec.input.short_side
+    width, height = people.keypoints.max(axis=(0, 1), initial=short - 1).clip(max=4 * short).astype(int) + 1
+    return int(width), int(height)
 
 
 def _field_image(name: str, array: AnyArray, fields: Fields) -> Image | None:

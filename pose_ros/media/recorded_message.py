@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _NS = 1_000_000_000
+_TRANSIENT_LOCAL = re.compile(r"\bdurability\W+(1|transient_local)\b")
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,25 @@ class RecordedMessage:
         return "<" if self.data[1] & 1 else ">"
 
 
+def is_latched(qos_profiles: Any) -> bool:
+    """Return whether one of the recorded QoS profiles has transient local durability.
+
+    Args:
+        qos_profiles: Entry ``offered_qos_profiles`` of a bag: YAML text, or the list that YAML made of it.
+    """
+    return _TRANSIENT_LOCAL.search(str(qos_profiles)) is not None
+
+
 class BagFile(Protocol):
     """One storage file of a bag.
 
     Attributes:
         types: Type of each topic.
+        latched: Topics that were recorded from a publisher with transient local durability.
     """
 
     types: dict[str, str]
+    latched: set[str]
 
     def count(self, topic: str) -> int:
         """Return the number of messages of a topic."""

@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.decoder.jit import jit
-from pose_ros.media.compressed_images import check_pixel_count
+from pose_ros.media.decoding import MAX_IMAGE_MB, MEGABYTE
 
 _SIZES = struct.Struct("<II")
+_MAX_PIXELS = MAX_IMAGE_MB * MEGABYTE // 4  # float32 in the end
 
 
 def decode_rvl(data: bytes) -> npt.NDArray[np.uint16]:
@@ -35,7 +36,8 @@ def decode_rvl(data: bytes) -> npt.NDArray[np.uint16]:
     if len(data) < _SIZES.size:
         raise ValueError(f"data: expected an RVL image, got {len(data)} bytes")
     width, height = _SIZES.unpack_from(data)
-    check_pixel_count((width, height))
+    if not 0 < width * height <= _MAX_PIXELS:
+        raise ValueError(f"data: expected an image of 1 to {_MAX_PIXELS} px, got {width} x {height}")
     words = np.frombuffer(data, "<u4", (len(data) - _SIZES.size) // 4, _SIZES.size).astype(np.uint32)
     pixels = np.zeros(width * height, np.uint16)
     if not _fill(words, pixels):

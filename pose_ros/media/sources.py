@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from pose_ros.arrays import Image
 from pose_ros.file_kind import MEDIA, FileKind, describe_kind, identify_file
 from pose_ros.media.bag import Bag
 from pose_ros.media.bag_folder import METADATA, is_bag
+from pose_ros.media.decoding import MAX_IMAGE_MB, MEGABYTE, check_image, read_image
 from pose_ros.media.even_rate import find_even_rate
-from pose_ros.media.float_images import read_float_tiff
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
 from pose_ros.media.natural_order import natural_key
+from pose_ros.media.quiet_codecs import hide_codec_lines
 from pose_ros.media.recorded_message import RecordedMessage
 
 IMAGE_SUFFIXES = (
@@ -122,6 +122,8 @@ def open_source(
         raise ValueError(f"source {path}: expected a video, image, folder or bag, got {describe_kind(kind)}")
     if kind is FileKind.UNKNOWN and path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFiles([path], path, on_broken=on_broken)
+    if kind is FileKind.ANIMATION:
+        check_image(path)  # read as a video for its frames, but FFmpeg does not limit their size
     return Video(path)
 
 
@@ -136,7 +138,7 @@ class Video(Source):
     """Video file, or camera with a number.
 
     Raises:
-        ValueError: If OpenCV cannot read it.
+        ValueError: If OpenCV cannot read it, or its frames are too large.
     """
 
     def __init__(self, path: Path, device: int | None = None) -> None:
@@ -153,7 +155,8 @@ class Video(Source):
         try:
             first_ns = last_ns = -1
             for index in count():
-                ok, image = capture.read()
+                with hide_codec_lines():
+                    ok, image = capture.read()
                 if not ok:
                     break
                 time_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
@@ -184,9 +187,17 @@ class Video(Source):
 
     def _open_capture(self) -> Any:
         # FFmpeg takes the start of a relative name such as 12:30.mp4 for a protocol.
-        capture = cv2.VideoCapture(str(self.path.absolute()) if self._device is None else self._device)
+        name = str(self.path.absolute()) if self._device is None else self._device
+        with hide_codec_lines():
+            capture = cv2.VideoCapture(name)
         if not capture.isOpened():
             raise ValueError(f"video {self.path}: expected a video that OpenCV can read, got an unreadable one")
+        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+        if 3 * width * height > MAX_IMAGE_MB * MEGABYTE:
+            capture.release()
+            raise ValueError(
+                f"video {self.path}: expected frames of at most {MAX_IMAGE_MB} MB, got {width} x {height} px"
+            )
         return capture
 
 
@@ -281,43 +292,3 @@ def _is_image(file: Path) -> bool:
     if file.suffix:
         return file.suffix.lower() in IMAGE_SUFFIXES
     return file.is_file() and identify_file(file) is FileKind.IMAGE
-
-
-def read_image(file: Path) -> Image:
-    """Read an image file as (H, W, 3) BGR, upright.
-
-    Raises:
-        FileNotFoundError: If the file does not exist.
-        ValueError: If the file is not a complete image.
-    """
-    if not file.is_file():
-        raise FileNotFoundError(f"image: expected a file, got {file}, which does not exist")
-    kind = identify_file(file)
-    if kind not in (FileKind.IMAGE, FileKind.ANIMATION, FileKind.UNKNOWN, FileKind.EMPTY):
-        size = file.stat().st_size
-        raise ValueError(f"image {file}: expected a complete image, got {size} bytes, {describe_kind(kind)}")
-    return _decode(file.read_bytes(), f"image {file}")
-
-
-def _decode(data: bytes, where: str) -> Image:
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    except cv2.error:  # raised for some kinds of damage, the result is None for others
-        image = None
-    if image is None:
-        try:
-            image = read_float_tiff(data)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-    if image is None or (data.startswith(b"\xff\xd8") and not _is_complete_jpeg(data)):
-        raise ValueError(f"{where}: expected a complete image, got {len(data)} bytes, damaged or of another format")
-    return image
-
-
-def _is_complete_jpeg(data: bytes) -> bool:
-    """Whether a jpeg has its end marker. OpenCV 4 fills the rest of a truncated image with grey."""
-    position = 2
-    while position + 4 <= len(data) and data[position + 1] != 0xDA:  # skip the segments, including thumbnails
-        is_filler = data[position + 1] == 0xFF
-        position += 1 if is_filler else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-    return data.find(b"\xff\xd9", position) >= 0

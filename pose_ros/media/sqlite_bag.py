@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from pose_ros.media.recorded_message import RecordedMessage
+from pose_ros.media.recorded_message import RecordedMessage, is_latched
 from pose_ros.media.unpack import unpack_message
 
 _MODES = ("mode=ro", "immutable=1")
@@ -19,6 +19,7 @@ class SqliteFile:
 
     Attributes:
         types: Type of each topic.
+        latched: Topics that were recorded from a publisher with transient local durability.
 
     Raises:
         ValueError: If the file is not a rosbag2.
@@ -31,8 +32,11 @@ class SqliteFile:
             if tables.get("topics") != "table" or tables.get("messages") != "table":
                 raise ValueError("a database without the tables of a rosbag2")
             rows = database.execute("SELECT id, name, type, serialization_format FROM topics").fetchall()
+            has_qos = "offered_qos_profiles" in [row[1] for row in database.execute("PRAGMA table_info(topics)")]
+            profiles = database.execute("SELECT name, offered_qos_profiles FROM topics").fetchall() if has_qos else []
         self._topics = {int(number): str(name) for number, name, *_ in rows}
         self.types = {str(name): kind if form == "cdr" else f"{kind} in {form}" for _, name, kind, form in rows}
+        self.latched = {str(name) for name, qos in profiles if is_latched(qos)}
 
     def count(self, topic: str) -> int:
         """Return the number of messages of a topic."""

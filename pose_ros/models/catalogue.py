@@ -14,11 +14,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pose_ros.config_file import build_config
 from pose_ros.fields import GROUPING_HEADS
 from pose_ros.files import user_cache
+from pose_ros.yaml_text import read_yaml
 
 FILE = Path(__file__).with_name("catalogue.yaml")
 COMMERCIAL = ("yes", "no", "unclear")
@@ -123,10 +122,7 @@ def entries(file: Path = FILE) -> tuple[Entry, ...]:
         FileNotFoundError: If the file does not exist.
         ValueError: If the catalogue is invalid. The error names the entry and its fault.
     """
-    try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"catalogue {file}: expected YAML, got: {error}") from error
+    data = read_yaml(file, "catalogue")
     if not isinstance(data, list):
         raise ValueError(f"catalogue {file}: expected a list of entries, got {type(data).__name__}")
     try:

@@ -13,12 +13,14 @@ import os
 import shutil
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pose_ros.file_kind import HEAD_BYTES, FileKind, identify_bytes
 
@@ -26,6 +28,10 @@ DownloadProgress = Callable[[int, int], None]
 """Called with received bytes and total bytes. If the server sends no length, the total is the bytes at the start."""
 
 CHUNK_BYTES = 1 << 18
+MAX_BYTES = 4 << 30
+"""Default limit of a file, bytes. The largest known model has a quarter of it."""
+MAX_S = 6 * 3600.0
+"""Default limit of the time of a download, seconds."""
 PARTIAL_CONTENT = 206
 RANGE_NOT_SATISFIABLE = 416
 ADVICE = {
@@ -42,6 +48,8 @@ def download(
     checksum: str = "not pinned",
     progress: DownloadProgress | None = None,
     timeout_s: float = 30.0,
+    max_bytes: int = MAX_BYTES,
+    max_s: float = MAX_S,
 ) -> None:
     """Download a file. An interrupted download, ``TARGET.part``, is resumed if the server supports it.
 
@@ -55,10 +63,14 @@ def download(
         checksum: ``sha256:`` or ``md5:`` and its first or all digits, or ``not pinned``.
         progress: Called after every received piece.
         timeout_s: Longest wait for data from the server, seconds.
+        max_bytes: Largest file.
+        max_s: Longest time of the whole download, seconds.
 
     Raises:
-        ValueError: If the checksum differs (a downloaded file is then removed), or the server sent a web page.
-        OSError: If the server is not reachable, does not have the file or stops early, or the disk is full.
+        ValueError: If the checksum differs or the file is too large (the received data are then removed), if the
+            server sent a web page, or if it redirects from https or to an address of neither http nor https.
+        OSError: If the server is not reachable, does not have the file, stops early or is too slow, or the disk is
+            full.
     """
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"download: expected an address of http or https, got {url}")
@@ -70,7 +82,7 @@ def download(
             verify(target, checksum)
             return
         try:
-            _fetch(url, file, progress, timeout_s)
+            _fetch(url, file, progress, _Limits(timeout_s, max_bytes, time.monotonic() + max_s))
             file.flush()
             os.fsync(file.fileno())
             verify(part, checksum)
@@ -139,34 +151,60 @@ def _open_nofollow(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
-def _fetch(url: str, file: IO[bytes], progress: DownloadProgress | None, timeout_s: float) -> None:
+@dataclass(frozen=True)
+class _Limits:
+    """Limits of a download. ``deadline_s`` is a time of ``time.monotonic``."""
+
+    timeout_s: float
+    max_bytes: int
+    deadline_s: float
+
+    def check(self, received: int) -> None:
+        """Compare the bytes of the file and the time with the limits."""
+        if received > self.max_bytes:
+            raise ValueError(f"expected a file of at most {self.max_bytes} bytes, got at least {received}")
+        if time.monotonic() > self.deadline_s:
+            raise TimeoutError
+
+
+class _CheckedRedirects(HTTPRedirectHandler):
+    """Follows redirects to http and https, and from https only to https."""
+
+    def redirect_request(self, request: Request, *answer: Any) -> Request | None:
+        url = str(answer[-1])
+        if not url.startswith(("https://", "http://" if request.type == "http" else "https://")):
+            raise ValueError(f"expected a redirect to {'http or ' * (request.type == 'http')}https, got {url:.200}")
+        return super().redirect_request(request, *answer)
+
+
+def _fetch(url: str, file: IO[bytes], progress: DownloadProgress | None, limits: _Limits) -> None:
     tag = _tag_of(Path(file.name))
     is_known = tag.is_file() and not tag.is_symlink()
     start = os.fstat(file.fileno()).st_size if is_known else 0  # tell() is wrong if another process has written
     resume = {"Range": f"bytes={start}-", "If-Range": tag.read_text()} if start else {}
     try:
-        answer = urlopen(Request(url, headers={"User-Agent": "pose_ros", **resume}), timeout=timeout_s)
+        request = Request(url, headers={"User-Agent": "pose_ros", **resume})
+        answer = build_opener(_CheckedRedirects).open(request, timeout=limits.timeout_s)
     except HTTPError as error:
         if error.code != RANGE_NOT_SATISFIABLE or not start:
             raise
         tag.unlink()  # the part has all bytes or too many: without its tag, the download starts again
-        _fetch(url, file, progress, timeout_s)
+        _fetch(url, file, progress, limits)
         return
     with answer:
-        if url.startswith("https:") and not answer.url.startswith("https:"):
-            raise ValueError(f"expected to stay on https, got a redirect to {answer.url}")
         if answer.status != PARTIAL_CONTENT:  # the server does not support resuming, or has a different file now
             start = 0
             file.truncate(0)
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
             raise ValueError(f"expected the bytes from {start} on, got {answer.headers.get('Content-Range')}")
-        _receive(answer, file, start, progress)
+        _receive(answer, file, start, progress, limits)
 
 
-def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress | None) -> None:
+def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress | None, limits: _Limits) -> None:
     """Write the body, which starts at byte ``got``."""
     part = Path(file.name)
     total = got + int(answer.headers.get("Content-Length") or 0)
+    limits.check(total)
     if total - got > (free := shutil.disk_usage(part.parent).free):
         raise OSError(errno.ENOSPC, f"{total - got} bytes do not fit into {free} free bytes", str(part.parent))
     tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
@@ -174,7 +212,8 @@ def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress 
         _tag_of(part).unlink(missing_ok=True)  # it may be a link
         with open(_tag_of(part), "x", opener=_open_nofollow) as tag_file:
             tag_file.write(tag)
-    while piece := answer.read(CHUNK_BYTES):
+    while piece := answer.read1(CHUNK_BYTES):  # what is there: a slow server must not outlast the time limit
+        limits.check(got + len(piece))
         if got == 0 and (is_web_page(piece) or answer.headers.get_content_type() == "text/html"):
             raise ValueError(_web_page_message(answer.url))
         file.write(piece)

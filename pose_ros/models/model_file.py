@@ -9,22 +9,28 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
-from pose_ros.config_file import read_yaml_text
 from pose_ros.fields import METADATA_KEY, ModelSpec
 from pose_ros.file_kind import check_not_placeholder
+from pose_ros.models.known_layouts import Network, identify_layout
+from pose_ros.yaml_text import read_yaml_text
 
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
 
-def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | None = None) -> ModelSpec:
+def read_spec(
+    model: Path,
+    metadata: Mapping[str, str],
+    sidecar: str | Path | None = None,
+    network: Network | None = None,
+) -> ModelSpec:
     """Read the description of a model.
 
     Args:
         model: ONNX file.
         metadata: Metadata of the file.
         sidecar: YAML file that overrides the description in the model.
+        network: The loaded network. Without a description, it is identified by its inputs and outputs if it has a
+            known layout.
 
     Raises:
         FileNotFoundError: If the sidecar does not exist.
@@ -33,14 +39,17 @@ def read_spec(model: Path, metadata: Mapping[str, str], sidecar: str | Path | No
     if sidecar is not None:
         return read_sidecar(Path(sidecar))
     if METADATA_KEY in metadata:
-        return _parse_spec(metadata[METADATA_KEY], str(model))
+        return ModelSpec.parse(metadata[METADATA_KEY], str(model))
     neighbour = model.with_suffix(".yaml")
     if neighbour.is_file():
         return read_sidecar(neighbour)
-    raise ValueError(
-        f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither; "
-        "write one as described in docs/models.md"
-    )
+    missing = f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither"
+    if network is None:
+        raise ValueError(f"{missing}; write one as described in docs/models.md")
+    try:
+        return identify_layout(network, metadata, model.stem)
+    except ValueError as error:
+        raise ValueError(f"{missing}, and {error}") from error
 
 
 def read_sidecar(path: Path) -> ModelSpec:
@@ -50,7 +59,7 @@ def read_sidecar(path: Path) -> ModelSpec:
         FileNotFoundError: If the file does not exist.
         ValueError: If the description is invalid.
     """
-    return _parse_spec(read_yaml_text(path, "model description"), str(path))
+    return ModelSpec.parse(read_yaml_text(path, "model description"), str(path))
 
 
 def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
@@ -62,16 +71,3 @@ def write_spec(model: Path, spec: ModelSpec, target: Path) -> None:
     entries = {entry.key: entry.value for entry in network.metadata_props}
     onnx.helper.set_model_props(network, {**entries, METADATA_KEY: json.dumps(spec.to_dict())})
     onnx.save(network, str(target))
-
-
-def _parse_spec(text: str, source: str) -> ModelSpec:
-    try:
-        data = yaml.safe_load(text)  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise ValueError(f"{source}: expected YAML or JSON, got: {error}") from error
-    if not isinstance(data, dict):
-        raise ValueError(f"{source}: expected the entries of a model description, got {type(data).__name__}")
-    try:
-        return ModelSpec.from_dict(data)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error

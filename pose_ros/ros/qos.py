@@ -7,14 +7,17 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, LivelinessPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind
+from rclpy.qos_overriding_options import QoSOverridingOptions, QoSPolicyKind, _declare_qos_parameters
+from rclpy.subscription import Subscription
 
 from pose_ros.runtime.runner import Notify
 from pose_ros.texts import MAX_QUOTE, printable
@@ -44,9 +47,43 @@ OVERRIDABLE_EXCEPT_RELIABILITY = QoSOverridingOptions(
 GRAPH_DELAY_S = 0.5
 """Delay before a mismatch is reported: DDS discovers an endpoint before ROS knows the name of its node."""
 
-IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+RAW, COMPRESSED = IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+SUFFIX = "/compressed"
+"""End of the names of topics with compressed images, by the convention of image_transport."""
 MAX_LISTED = 5
 _INFINITE_S = 1e9
+_TRANSPORTS = {RAW: "image_transport:=raw", COMPRESSED: "image_transport:=compressed"}
+
+
+def declare_qos(
+    node: Node,
+    topic: str,
+    profile: QoSProfile,
+    *,
+    is_publisher: bool,
+    overridable: QoSOverridingOptions = OVERRIDABLE,
+) -> None:
+    """Declare the QoS parameters of a publisher or subscription before it is created, so that a bad value is found.
+
+    Args:
+        node: Node that publishes or subscribes.
+        topic: Name as given to ``create_publisher`` or ``create_subscription``.
+        profile: QoS without overrides. The overrides are written into it.
+        is_publisher: True for a publisher, False for a subscription.
+        overridable: Policies to declare.
+
+    Raises:
+        RuntimeError: If a value is invalid.
+    """
+    name, kind = node.resolve_topic_name(topic), Publisher if is_publisher else Subscription
+    try:
+        # Not public, but what create_subscription calls. A subscription only for this would be seen by publishers
+        _declare_qos_parameters(kind, node, name, profile, overridable)
+        if profile.depth < 0:
+            raise ValueError(f"depth {profile.depth}")
+    except (AttributeError, ParameterException, RuntimeError, TypeError, ValueError) as error:
+        endpoint = "publisher" if is_publisher else "subscription"
+        raise RuntimeError(f"qos_overrides.{name}.{endpoint}: expected valid policies, got: {error}") from error
 
 
 def describe_publishers(node: Node, topic: str) -> str:
@@ -62,7 +99,7 @@ def describe_publishers(node: Node, topic: str) -> str:
     own = _own_endpoint(node.subscriptions, name)
     publishers = node.get_publishers_info_by_topic(name)
     if not publishers:
-        return f"no publisher; {_describe_image_topics(node)}"
+        return f"no publisher; {_describe_image_topics(node, name)}"
     descriptions = [_describe_publisher(info, name, own) for info in publishers]
     request = f"this node requests ({describe_qos(own.qos)})" if own else "this node has not subscribed"
     return f"{_join_items(descriptions)}; {request}"
@@ -109,6 +146,11 @@ def qos_events(
     return SubscriptionEventCallbacks(incompatible_qos=reporter, message_lost=on_lost if count_lost else None)
 
 
+def no_qos_events() -> Any:
+    """Make the ``event_callbacks=`` of a publisher that is created and destroyed outside the executor's thread."""
+    return PublisherEventCallbacks(use_default_callbacks=False)
+
+
 @dataclass(frozen=True)
 class _Endpoint:
     """This node's own publisher or subscription of a topic."""
@@ -131,24 +173,68 @@ def _describe_publisher(info: Any, name: str, own: _Endpoint | None) -> str:
     if own is None:
         return publisher
     if info.topic_type != own.type_name:
-        return f"{publisher} with type {printable(info.topic_type, MAX_QUOTE)}, expected {own.type_name}"
+        kind, advice = printable(info.topic_type, MAX_QUOTE), _advise_type(name, info.topic_type)
+        return f"{publisher} with type {kind}, expected {own.type_name}{advice}"
     policies = _incompatible_policies(info.qos_profile, own.qos)
     if policies:
         return f"{publisher}, incompatible QoS: set {_override_names(name, 'subscription', policies)}"
-    return f"{publisher}, compatible QoS: it sends nothing, or the network loses its messages"
+    latched = ""
+    if (info.qos_profile.durability, own.qos.durability) == (
+        DurabilityPolicy.TRANSIENT_LOCAL,
+        DurabilityPolicy.VOLATILE,
+    ):
+        prefix = f"qos_overrides.{name}.subscription"
+        latched = (
+            f"; to receive what it sent before, set {prefix}.durability to transient_local and {prefix}.reliability "
+            "to reliable"
+        )
+    return f"{publisher}, compatible QoS: it sends nothing, or the network loses its messages{latched}"
 
 
-def _describe_image_topics(node: Node) -> str:
+def _describe_image_topics(node: Node, name: str) -> str:
     own = {publisher.topic_name for publisher in list(node.publishers)}
-    topics = [
-        f"{printable(name, MAX_QUOTE)} ({kind.rpartition('/')[2]})"
-        for name, kinds in node.get_topic_names_and_types()
+    topics = {
+        topic: kind
+        for topic, kinds in node.get_topic_names_and_types()
         for kind in kinds
-        if kind in IMAGE_TYPES and name not in own and node.count_publishers(name)
-    ]
+        if kind in IMAGE_TYPES and topic not in own and node.count_publishers(topic)
+    }
     if not topics:
         return "no other topic has images"
-    return f"images are published on {_join_items(topics)}: remap the image topic of this node to one of them"
+    listed = [f"{printable(topic, MAX_QUOTE)} ({kind.rpartition('/')[2]})" for topic, kind in topics.items()]
+    return f"images are published on {_join_items(listed)}: {_advise_topic(name, topics)}"
+
+
+def _advise_topic(name: str, topics: Mapping[str, str]) -> str:
+    """Tell how to receive one of the topics. ``name`` is the topic without a publisher."""
+    other = _other_transport(name)
+    if topics.keys() == {other}:
+        return f"set {_TRANSPORTS[topics[other]]}"
+    kinds = set(topics.values())
+    remap = "remap the image topic of this node to one of them"
+    own_kind = COMPRESSED if name.endswith(SUFFIX) else RAW
+    if kinds == {own_kind}:
+        advice = remap
+    elif own_kind in kinds:
+        kind = (kinds - {own_kind}).pop()
+        advice = f"{remap}, and for {kind.rpartition('/')[2]} set {_TRANSPORTS[kind]}"
+    else:
+        advice = f"set {_TRANSPORTS[kinds.pop()]}, and {remap}"
+    has_other_names = any(kind == COMPRESSED and not topic.endswith(SUFFIX) for topic, kind in topics.items())
+    return advice + (f"; for CompressedImage without {SUFFIX} in its name, remap image{SUFFIX}" * has_other_names)
+
+
+def _advise_type(name: str, kind: str) -> str:
+    """Tell how to receive images of another type on the subscribed topic."""
+    if kind not in _TRANSPORTS:
+        return ""
+    if kind == COMPRESSED and not name.endswith(SUFFIX):
+        return f": set {_TRANSPORTS[kind]}, and remap image{SUFFIX} to {name}"
+    return f": set {_TRANSPORTS[kind]}" + (f", and remap image to {name}" if kind == RAW else "")
+
+
+def _other_transport(name: str) -> str:
+    return name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else f"{name}{SUFFIX}"
 
 
 def _join_items(items: list[str]) -> str:

@@ -4,38 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+from pose_ros.runtime.external_weights import locate
+from pose_ros.runtime.onnx_graph import read_external_names
 
 ABSENT = "absent"
 _CHUNK_BYTES = 1 << 20
-_MAX_NAME_BYTES = 4096
-_LOCATION = re.compile(rb"\x0a\x08location\x12([\x80-\xff]?[\x01-\x7f])")
-"""Start of an external file name in ONNX: the key ``location``, then the length of the name in one or two bytes."""
 
 
 def model_sha256(path: str | Path) -> str:
     """Compute the checksum of a model: the SHA-256 of its file, which is read in chunks.
 
     Weights that an ONNX file keeps in other files are included. The checksum is then the SHA-256 of a list of all
-    names and checksums. These files are found by the ``location`` entries anywhere in the graph. Their names are
-    relative to the model's folder. A file that does not exist counts as ``"absent"``.
+    names and checksums. Their names are relative to the model's folder. A file that is not in this folder counts as
+    ``"absent"``, and is not read.
 
     Raises:
         OSError: If a file cannot be read.
     """
-    path = Path(path)
-    checksum, names, before = hashlib.sha256(), set[str](), b""
-    for chunk in _read_chunks(path):
-        checksum.update(chunk)
-        window = before + chunk
-        names.update(_find_names(window))
-        before = window[-2 * _MAX_NAME_BYTES :]  # an entry may continue in the next chunk
+    path, names = Path(path), frozenset[str]()
+    checksum = _sha256(path)
+    with suppress(ValueError):  # a checkpoint, which has no external weights
+        names = read_external_names(path)
     if not names:
-        return checksum.hexdigest()
-    return sha256_of_json([checksum.hexdigest(), *([name, _sha256(path.parent / name)] for name in sorted(names))])
+        return checksum
+    files = ((name, locate(path, name)) for name in sorted(names))
+    return sha256_of_json([checksum, *([name, _sha256(file) if file else ABSENT] for name, file in files)])
 
 
 def sha256_of_json(data: object) -> str:
@@ -43,24 +39,11 @@ def sha256_of_json(data: object) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
-def _find_names(window: bytes) -> Iterator[str]:
-    for match in _LOCATION.finditer(window):
-        length = match[1][0] & 0x7F | sum(byte << 7 for byte in match[1][1:])
-        name = window[match.end() : match.end() + length]
-        if len(name) == length <= _MAX_NAME_BYTES:
-            yield os.fsdecode(name)
-
-
 def _sha256(path: Path) -> str:
-    if not os.path.isfile(path):  # Path.is_file raises an error for some names
-        return ABSENT
-    checksum = hashlib.sha256()
-    for chunk in _read_chunks(path):
-        checksum.update(chunk)
-    return checksum.hexdigest()
-
-
-def _read_chunks(path: Path) -> Iterator[bytes]:
+    """Compute the checksum of a file of known size. Files of /proc have size 0 and no end."""
+    checksum, left = hashlib.sha256(), path.stat().st_size
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            yield chunk
+        while left > 0 and (chunk := file.read(min(left, _CHUNK_BYTES))):
+            checksum.update(chunk)
+            left -= len(chunk)
+    return checksum.hexdigest()

@@ -16,7 +16,8 @@ from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx_graph import read_graph
-from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, require_model_file
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.trial import try_new_file
 
 _DTYPES = {
     "tensor(float)": np.float32,
@@ -70,10 +71,12 @@ class OnnxRunner(Runner):
     """
 
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
-        path, config = require_model_file(path), config or RuntimeConfig()
+        path, config = Path(path), config or RuntimeConfig()
         onnxruntime, provider = _import_onnxruntime(), _choose_provider(config)
         _check_provider(onnxruntime, provider)
         gpu = _find_provider_gpu(provider, config)
+        read_graph(path)  # refuses what ONNX Runtime must not see
+        try_new_file(path, "onnx", config)
         session = _open_session(onnxruntime, path, provider, config)
         self._session, self._cuda = session, _open_cuda_or_none(gpu)
         self.inputs = tuple(_tensor_spec(node) for node in session.get_inputs())

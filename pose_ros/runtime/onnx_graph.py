@@ -6,24 +6,19 @@ References:
 
 from __future__ import annotations
 
-import math
+import mmap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pose_ros.arrays import count_elements
 from pose_ros.fields import FRONT_HEADS
-from pose_ros.protobuf import Kind, Schema, parse
+from pose_ros.files import LARGEST_BYTES, read_limited
+from pose_ros.protobuf import parse
+from pose_ros.runtime.external_weights import check_external_files, find_names
+from pose_ros.runtime.onnx_schema import MODEL
 from pose_ros.runtime.runner import require_model_file
-
-_DIMENSION: Schema = {1: ("size", Kind.INTEGER)}
-_TENSOR_TYPE: Schema = {1: ("element", Kind.INTEGER), 2: ("shape", {1: ("dimensions", _DIMENSION)})}
-_VALUE: Schema = {1: ("name", Kind.TEXT), 2: ("type", {1: ("tensor", _TENSOR_TYPE)})}
-_NODE: Schema = {1: ("inputs", Kind.TEXT), 3: ("name", Kind.TEXT), 4: ("operator", Kind.TEXT)}
-_WEIGHT: Schema = {1: ("sizes", Kind.INTEGER), 2: ("element", Kind.INTEGER), 8: ("name", Kind.TEXT)}
-_GRAPH: Schema = {1: ("nodes", _NODE), 5: ("weights", _WEIGHT), 11: ("inputs", _VALUE), 12: ("outputs", _VALUE)}
-_ENTRY: Schema = {1: ("key", Kind.TEXT), 2: ("value", Kind.TEXT)}
-_MODEL: Schema = {7: ("graph", _GRAPH), 14: ("metadata", _ENTRY)}
 
 UINT8 = 2
 PRECISIONS = {1: "fp32", 10: "fp16", 16: "bf16"}
@@ -55,6 +50,7 @@ class OnnxGraph:
         nodes: Name and operator of each node, in the order of the file.
         precision: Type of most weights: ``"fp32"``, ``"fp16"`` or ``"bf16"``. Weights that a Cast widens are fp32.
         metadata: Text entries stored in the file.
+        external_files: Names of the files that keep weights, relative to the folder of the ONNX file.
     """
 
     inputs: tuple[GraphInput, ...]
@@ -62,6 +58,7 @@ class OnnxGraph:
     nodes: tuple[tuple[str, str], ...]
     precision: str
     metadata: dict[str, str]
+    external_files: frozenset[str] = frozenset()
 
     @property
     def is_quantised(self) -> bool:
@@ -75,21 +72,37 @@ class OnnxGraph:
 
 
 def read_graph(path: Path) -> OnnxGraph:
-    """Read an ONNX file.
+    """Read an ONNX file, and check every name in it. Some libraries end the process at a name that is not text.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If it is not an ONNX network.
+        ValueError: If it is not an ONNX network, is larger than any network, or has weights in files that are not in
+            its folder.
     """
+    require_model_file(path)
     try:
-        model = parse(require_model_file(path).read_bytes(), _MODEL)
+        model = parse(read_limited(path, LARGEST_BYTES), MODEL)
         (graph,) = model["graph"]
-        return _make_graph(graph, {_text(entry, "key"): _text(entry, "value") for entry in model["metadata"]})
+        names = frozenset(find_names(model))
+        check_external_files(path, names)
+        return _make_graph(graph, {_text(entry, "key"): _text(entry, "value") for entry in model["metadata"]}, names)
     except (ValueError, IndexError) as error:
         raise ValueError(f"model {path}: expected a readable ONNX network, got: {error}") from error
 
 
-def _make_graph(graph: dict[str, list[Any]], metadata: dict[str, str]) -> OnnxGraph:
+def read_external_names(path: Path) -> frozenset[str]:
+    """Return the names of the files that keep weights of an ONNX file, as they stand in the file.
+
+    Raises:
+        ValueError: If it is not an ONNX file.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if content.find(b"location") < 0:  # most files have all weights inside
+            return frozenset()
+    return frozenset(find_names(parse(read_limited(path, LARGEST_BYTES), MODEL)))
+
+
+def _make_graph(graph: dict[str, list[Any]], metadata: dict[str, str], external_files: frozenset[str]) -> OnnxGraph:
     weights = {_text(weight, "name") for weight in graph["weights"]}  # old files list them among the inputs too
     inputs = tuple(_make_input(value) for value in graph["inputs"] if _text(value, "name") not in weights)
     outputs = tuple(_text(value, "name") for value in graph["outputs"])
@@ -98,7 +111,7 @@ def _make_graph(graph: dict[str, list[Any]], metadata: dict[str, str]) -> OnnxGr
     nodes = tuple((_text(node, "name"), _text(node, "operator")) for node in graph["nodes"])
     widened = {name for node in graph["nodes"] if node["operator"] == ["Cast"] for name in node["inputs"]}
     narrow = [weight for weight in graph["weights"] if _text(weight, "name") not in widened]
-    return OnnxGraph(inputs, outputs, nodes, _weight_precision(narrow), metadata)
+    return OnnxGraph(inputs, outputs, nodes, _weight_precision(narrow), metadata, external_files)
 
 
 def _make_input(value: dict[str, list[Any]]) -> GraphInput:
@@ -114,7 +127,7 @@ def _weight_precision(weights: list[dict[str, list[Any]]]) -> str:
     for weight in weights:
         element = weight["element"][0] if weight["element"] else 0
         if element in PRECISIONS:
-            counts[PRECISIONS[element]] += math.prod(weight["sizes"])
+            counts[PRECISIONS[element]] += count_elements(_text(weight, "name"), weight["sizes"], LARGEST_BYTES)
     return counts.most_common(1)[0][0]
 
 

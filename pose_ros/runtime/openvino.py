@@ -16,9 +16,14 @@ from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
-from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable, require_model_file
+from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.shape_ranges import shape_ranges
+from pose_ros.runtime.trial import try_new_file
 
+KEPT_SIZES = 4
+"""Image sizes for which a CPU keeps a compiled network, the last used ones. Other sizes are compiled again."""
+_CACHE_CAPACITY = "CPU_RUNTIME_CACHE_CAPACITY"
+"""Property: most compiled operations of one kind. By default 5000, which is hundreds of MB. Devices do not list it."""
 _DEVICES = {"auto": "CPU", "cpu": "CPU", "gpu": "GPU", "npu": "NPU"}
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _DRIVERS = {
@@ -62,14 +67,19 @@ class OpenVINORunner(Runner):
     """
 
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
-        path, config = require_model_file(path), config or RuntimeConfig()
+        path, config = Path(path), config or RuntimeConfig()
         openvino, core = _import_openvino(), _core()
         device = _find_device(core, config.device)
+        read_graph(path)  # refuses what OpenVINO must not see
+        try_new_file(path, "openvino", config)
         try:
             model = core.read_model(str(path))
             if device == "NPU":
                 model.reshape(_fixed_shapes(path, config))
-            network = core.compile_model(model, device, _device_properties(core, device, config))
+            properties = _device_properties(core, device, config)
+            if device == "CPU":
+                properties[_CACHE_CAPACITY] = KEPT_SIZES * _count_convolutions(model)
+            network = core.compile_model(model, device, properties)
             self.inputs, self.outputs = _input_specs(network), _output_specs(network)
         except RuntimeError as error:
             reason = " ".join(str(error).split())
@@ -167,6 +177,11 @@ def _device_properties(core: Any, device: str, config: RuntimeConfig) -> dict[st
         wanted["CACHE_DIR"] = folder
     known = set(core.get_property(device, "SUPPORTED_PROPERTIES"))
     return {name: value for name, value in wanted.items() if name in known or name == "CACHE_DIR"}
+
+
+def _count_convolutions(model: Any) -> int:
+    """Count the convolutions of a network. They take nearly all memory of its compiled operations."""
+    return sum("Convolution" in operation.get_type_name() for operation in model.get_ops())
 
 
 def _cache_folder(folder: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,10 +54,7 @@ def shape_ranges(graph: OnnxGraph, config: RuntimeConfig) -> dict[str, ShapeRang
 def _read_input_spec(metadata: Mapping[str, str]) -> InputSpec:
     if METADATA_KEY not in metadata:
         return InputSpec()
-    try:
-        return ModelSpec.from_dict(json.loads(metadata[METADATA_KEY])).input
-    except ValueError as error:
-        raise ValueError(f"metadata {METADATA_KEY}: expected the description of a model, got: {error}") from error
+    return ModelSpec.parse(metadata[METADATA_KEY], f"metadata {METADATA_KEY}").input
 
 
 def _make_range(graph_input: GraphInput, spec: InputSpec, config: RuntimeConfig) -> ShapeRange:

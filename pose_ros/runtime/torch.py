@@ -18,6 +18,7 @@ from pose_ros.config import RuntimeConfig
 from pose_ros.fields import METADATA_KEY
 from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec
+from pose_ros.runtime.trial import try_new_file
 
 MAX_RECORDINGS = 8
 """Most input shapes with a recording on the GPU. With more, the oldest is dropped."""
@@ -43,6 +44,8 @@ class TorchRunner(Runner):
         _check_config(path, config)
         if config.threads:
             torch.set_num_threads(config.threads)
+        if path.is_file():  # load_checkpoint names a missing file
+            try_new_file(path, "torch", config)
         network = load_checkpoint(path)
         self._gpu, half = config.gpu if config.device == "cuda" else None, config.precision == "fp16"
         device = "cpu" if self._gpu is None else f"cuda:{self._gpu}"

@@ -77,7 +77,15 @@ def position_variance(state: Any, count: Any, noise: Any) -> Any:
 
 @jit
 def correct_tracks(
-    states: Any, shapes: Any, weights: Any, tracks: Any, keypoints: Any, scores: Any, people: Any, shares: Any, noise: Any
+    states: Any,
+    shapes: Any,
+    weights: Any,
+    tracks: Any,
+    keypoints: Any,
+    scores: Any,
+    people: Any,
+    shares: Any,
+    noise: Any,
 ) -> None:
     """Correct tracks by their detections, and learn the noise, in place.
 

@@ -65,7 +65,8 @@ def pair_costs(
                 unknown = state[SIZE_VAR] + known
                 cost += 0.5 * (math.log(ratio) ** 2 / unknown + math.log(unknown / known))
                 cost += min(_POSE_WEIGHT * count * difference / noise[POSE] ** 2, _MAX_POSE_COST)
-            costs[i, j] = cost
+            if cost < NO_MATCH:  # so never NaN, which the assignment does not allow
+                costs[i, j] = cost
     return costs
 
 

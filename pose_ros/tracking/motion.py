@@ -81,7 +81,7 @@ def correct_state(state: Any, x: Any, y: Any, variance: Any, ratio: Any, ratio_v
     state[Y] += gain * dy
     state[VX] += velocity_gain * dx
     state[VY] += velocity_gain * dy
-    state[VELOCITY_VAR] -= velocity_gain * state[COVARIANCE]
+    state[VELOCITY_VAR] = max(state[VELOCITY_VAR] - velocity_gain * state[COVARIANCE], 0.0)  # not below by rounding
     state[COVARIANCE] *= 1 - gain
     state[POSITION_VAR] *= 1 - gain
     size_gain = state[SIZE_VAR] / (state[SIZE_VAR] + ratio_variance)

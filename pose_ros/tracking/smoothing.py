@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import FloatArray, LongArray
+from pose_ros.arrays import FloatArray, IntArray, LongArray
 from pose_ros.config import SmoothingConfig
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.people import People
@@ -52,7 +52,7 @@ class Smoother:
         """Forget all people."""
         self._select(np.zeros(0, np.int64))
 
-    def smooth(self, ids: LongArray, points: FloatArray, scores: FloatArray, stamp_s: float) -> FloatArray:
+    def smooth(self, ids: IntArray, points: FloatArray, scores: FloatArray, stamp_s: float) -> FloatArray:
         """Smooth the points of the people of the next image.
 
         People without an id (-1) and absent keypoints are returned unchanged. A filter starts again after ``gap_s``
@@ -109,7 +109,7 @@ def smooth_people(smoother: Smoother, people: People, stamp_s: float) -> People:
         people: People with ids.
         stamp_s: Time of the image, s.
     """
-    smoothed = smoother.smooth(people.ids, people.keypoints, people.scores, stamp_s)
+    smoothed = smoother.smooth(people.ids.astype(np.int64), people.keypoints, people.scores, stamp_s)
     return replace(people, keypoints=smoothed, raw_keypoints=people.keypoints)
 
 

@@ -11,6 +11,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,7 @@ _LIMIT, _WEAK_LIMIT = 9.0, 7.0
 _NEW_MISSES = 1
 _NEW, _TRACKED = np.uint8(TrackState.NEW), np.uint8(TrackState.TRACKED)
 _UNSTAMPED_S = 1 / 30
+_FAR_PX = 1e6  # limit of coordinates far outside any image, so that no square overflows
 
 
 class Tracker:
@@ -81,10 +83,18 @@ class Tracker:
         Returns:
             The same people in the same order, with ids, states and velocities. The id is -1 and the velocity NaN
             until a person has been seen ``hits`` times. With ``bridge_s``, people who are not seen follow at the end.
+
+        Raises:
+            ValueError: If the stamp is not finite.
         """
+        if not math.isfinite(stamp_s):
+            raise ValueError(f"stamp_s: expected a finite time, got {stamp_s}")
         tracks = self._tracks
         self._predict(stamp_s, motion)
-        keypoints, scores = people.keypoints.astype(np.float64), people.scores.astype(np.float64)
+        keypoints, scores = (
+            people.keypoints.clip(-_FAR_PX, _FAR_PX).astype(np.float64),
+            people.scores.astype(np.float64),
+        )
         track_of, shares = self._match(keypoints, scores, people.person_scores >= self.config.strong_score)
         found = np.flatnonzero(track_of >= 0)
         matched = track_of[found]
@@ -177,5 +187,6 @@ class Tracker:
         velocities[has_id] = tracks.states[track_of[has_id]][:, [VX, VY]]
         states = np.where(has_id, _TRACKED, _NEW)
         result = replace(people, ids=ids, states=states, velocities=velocities)
-        lost = (tracks.ids >= 0) & (tracks.misses > 0) & (tracks.age_s <= self.config.bridge_s)
+        bridge_s = self.config.bridge_s
+        lost = (bridge_s > 0) & (tracks.ids >= 0) & (tracks.misses > 0) & (tracks.age_s <= bridge_s)
         return result.append(tracks.predicted_people(np.flatnonzero(lost))) if lost.any() else result

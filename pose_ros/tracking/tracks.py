@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose_ros.arrays import BoolArray, DoubleArray, IndexArray
+from pose_ros.arrays import AnyArray, BoolArray, DoubleArray, IndexArray
 from pose_ros.people import NOT_TRACKED, People, TrackState
 from pose_ros.tracking.motion import (
     COVARIANCE,
@@ -90,7 +90,7 @@ class Tracks:
             setattr(self, name, np.concatenate([array, np.asarray(value, array.dtype)[None]]))
         return len(self) - 1
 
-    def record(self, matched: IndexArray, person_scores: DoubleArray) -> None:
+    def record(self, matched: IndexArray, person_scores: AnyArray) -> None:
         """Record which tracks were seen in an image.
 
         Args:
@@ -125,8 +125,8 @@ class Tracks:
         return People(
             np.where(known[..., None], keypoints, 0),
             np.where(known, self.weights[tracks] * self.scores[tracks, None], 0),
-            self.scores[tracks],
-            self.ids[tracks],
+            self.scores[tracks].astype(np.float32),
+            self.ids[tracks].astype(np.int32),
             states=np.full(len(tracks), TrackState.LOST, np.uint8),
-            velocities=states[:, [VX, VY]],
+            velocities=states[:, [VX, VY]].astype(np.float32),
         )

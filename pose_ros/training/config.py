@@ -110,6 +110,13 @@ class TrainingConfig(CheckedSettings):
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     size_wh: tuple[int, int] = (320, 320)
+    short_side: int = setting(
+        0,
+        "Short side of the images in validation and in the trained model; 0 = of the network.",
+        unit="px",
+        low=0,
+        high=4096,
+    )
     steps: int = setting(0, "Steps of the run; 0 = use epochs.", low=0, high=100_000_000)
     epochs: float = setting(0.0, "Length of the run in passes over the data; 0 = use steps.", low=0.0, high=1e6)
     batch: int = setting(16, "Samples per step, over all processes.", low=1, high=65536)

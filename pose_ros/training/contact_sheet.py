@@ -16,7 +16,7 @@ from pose_ros.media.overlay import draw
 from pose_ros.media.sheet import add_title, arrange
 from pose_ros.network.model import PoseNetwork
 from pose_ros.people import People
-from pose_ros.training.loader import Normaliser, pixels_of
+from pose_ros.training.loader import Normaliser, pixels_of, split_samples
 
 
 def available_groupings(spec: ModelSpec) -> list[str]:
@@ -27,12 +27,11 @@ def available_groupings(spec: ModelSpec) -> list[str]:
 
 
 def predict_fields(network: PoseNetwork, samples: Sequence[Sample], batch: int = 8) -> Iterator[Fields]:
-    """Predict the fields of samples of one size, one by one. The network stays in evaluation mode afterwards."""
+    """Predict the fields of samples, one by one. The network stays in evaluation mode afterwards."""
     network.eval()
     spec, device = network.spec, next(network.parameters()).device
     normalise = Normaliser(spec.input, device)
-    for first in range(0, len(samples), batch):
-        chosen = [samples[index] for index in range(first, min(first + batch, len(samples)))]
+    for chosen in split_samples(samples, batch):
         images = torch.from_numpy(np.stack([pixels_of(sample, spec.input.colour) for sample in chosen]))
         with torch.no_grad():
             outputs = network.fields(normalise(images.to(device)))

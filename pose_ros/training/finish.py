@@ -61,7 +61,7 @@ def model_card(network: PoseNetwork, config: TrainingConfig, inputs: RunInputs, 
     }
     tables = {"Last losses": _read_last_row(config.output / "log.csv")}
     tables["Validation"] = _read_last_row(config.output / "validation.csv")
-    parts = [f"# {spec.name}", *inputs.notes, _table(facts)]
+    parts = [f"# {spec.name}", *dict.fromkeys(inputs.notes), _table(facts)]
     parts += [f"## {title}\n\n{_table(row)}" for title, row in tables.items() if row]
     return "\n\n".join(
         [*parts, f"## Configuration\n\n```yaml\n{yaml.safe_dump(to_plain(config), sort_keys=False)}```\n"]

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,6 +56,26 @@ class Examples(Dataset):
         return {"image": pixels_of(sample, self.colour), **self.targets(sample)}
 
 
+class _Guarded(Dataset):
+    """Examples that return an error about a file instead of raising it. A worker would add a traceback to the text."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+
+    def __getitem__(self, position: int) -> dict[str, AnyArray] | BadExample:
+        try:
+            return self._examples[position]
+        except (ValueError, OSError) as error:
+            return BadExample(str(error))
+
+
+@dataclass(frozen=True)
+class BadExample:
+    """Error about an image or its labels, in place of an example."""
+
+    text: str
+
+
 @dataclass(frozen=True)
 class Positions(Sampler):
     """Sample positions of each batch of one process.
@@ -94,8 +114,10 @@ class Positions(Sampler):
                 yield list(range(start, start + share))
 
 
-def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, pinned: bool = False) -> Any:
-    """Make an iterable of the batches of a run, prepared in advance.
+def make_loader(
+    examples: Examples, positions: Positions, config: LoaderConfig, pinned: bool = False
+) -> Iterator[Batch]:
+    """Make an iterator over the batches of a run, prepared in advance.
 
     Args:
         examples: Images and targets.
@@ -103,11 +125,14 @@ def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, 
         config: Number of worker processes and of batches to prefetch.
         pinned: Whether to store batches in pinned memory, for faster copies to a GPU.
 
-    Returns:
-        An iterable of ``Batch``.
+    Yields:
+        The batches.
+
+    Raises:
+        ValueError: If an image or its labels are wrong.
     """
-    return DataLoader(
-        examples,
+    loader = DataLoader(
+        _Guarded(examples),
         batch_sampler=positions,
         num_workers=config.workers,
         prefetch_factor=config.prefetch if config.workers else None,
@@ -116,13 +141,41 @@ def make_loader(examples: Examples, positions: Positions, config: LoaderConfig, 
         # A forked worker can deadlock if the parent has used threads or a GPU.
         multiprocessing_context="forkserver" if config.workers else None,
         pin_memory=pinned,
+        collate_fn=_collate,
     )
+    for batch in loader:
+        if isinstance(batch, BadExample):
+            raise ValueError(batch.text)
+        yield batch
+
+
+def split_samples(samples: Sequence[Sample], most: int) -> Iterator[list[Sample]]:
+    """Split samples into batches of one size, in order. Each sample is read once.
+
+    Args:
+        samples: Samples of any sizes.
+        most: Most samples of a batch.
+    """
+    part: list[Sample] = []
+    for index in range(len(samples)):
+        sample = samples[index]
+        if part and (len(part) == most or part[0].size_wh != sample.size_wh):
+            yield part
+            part = []
+        part.append(sample)
+    if part:
+        yield part
 
 
 def stack_examples(examples: list[dict[str, AnyArray]]) -> Batch:
     """Stack examples into a batch."""
     batch: Batch = default_collate(examples)
     return batch
+
+
+def _collate(examples: list[dict[str, AnyArray] | BadExample]) -> Batch | BadExample:
+    bad = next((example for example in examples if isinstance(example, BadExample)), None)
+    return bad or stack_examples([example for example in examples if not isinstance(example, BadExample)])
 
 
 class Normaliser:

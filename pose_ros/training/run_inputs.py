@@ -8,11 +8,14 @@ from functools import partial
 
 import numpy as np
 
+from pose_ros.config import PreprocessConfig
 from pose_ros.datasets.augment import Augmentation, TrainingStream, fit_sample
 from pose_ros.datasets.sample import Sample
 from pose_ros.datasets.sets import describe_labels, open_data_set, open_mixture
-from pose_ros.fields import ModelSpec
+from pose_ros.datasets.taught import count_taught
+from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.network.model import PoseNetwork
+from pose_ros.preprocess import fit
 from pose_ros.skeleton import Skeleton
 from pose_ros.training.config import TrainingConfig, ValidationConfig
 from pose_ros.training.loader import Examples, SampleStream
@@ -29,7 +32,7 @@ class RunInputs:
         network: Network with its initial weights.
         stream: Training samples.
         epoch: Number of samples in one pass over the data.
-        validation: Validation samples, all of the input size of the network.
+        validation: Validation samples, as large as the input of the running model.
         notes: Lines of text about the inputs, for the watchers and the model card.
     """
 
@@ -53,17 +56,24 @@ def open_run_inputs(config: TrainingConfig) -> RunInputs:
         raise ValueError(f"size_wh: expected multiples of {multiple} px for {config.network}, got {config.size_wh}")
     mixture = open_mixture(config.data, skeleton)
     stream = TrainingStream(mixture, Augmentation(config.augmentation, skeleton), config.size_wh, config.seed)
-    validation = ValidationSamples(config.validation, skeleton, config.size_wh)
+    taught = count_taught(mixture, skeleton)
+    if config.distillation.file is None:
+        taught.check()
+    validation = ValidationSamples(config.validation, skeleton, network.spec.input)
     counts = f"data: {len(mixture)} training images, {len(validation)} validation images"
-    notes = (weights, counts, *describe_labels(mixture.data_sets), *describe_labels(validation.data_sets))
+    labels = *describe_labels(mixture.data_sets), *describe_labels(validation.data_sets)
+    notes = (weights, counts, *labels, *taught.lines())
     return RunInputs(network, stream, len(mixture), validation, notes)
 
 
 class ValidationSamples(Sequence[Sample]):
-    """Samples spread evenly over the validation data: whole images without augmentation, read on access."""
+    """Samples spread evenly over the validation data: whole images without augmentation, read on access.
 
-    def __init__(self, config: ValidationConfig, skeleton: Skeleton, size_wh: tuple[int, int]) -> None:
-        self._skeleton, self._size_wh = skeleton, size_wh
+    Each image has the size that the running model gives it, so that validation judges the model that is used.
+    """
+
+    def __init__(self, config: ValidationConfig, skeleton: Skeleton, input: InputSpec) -> None:
+        self._skeleton, self._input = skeleton, input
         self.data_sets = [open_data_set(each, skeleton) for each in config.data]
         places = [(part, index) for part, images in enumerate(self.data_sets) for index in range(len(images))]
         count = min(config.samples, len(places))
@@ -74,7 +84,9 @@ class ValidationSamples(Sequence[Sample]):
 
     def __getitem__(self, index: int) -> Sample:  # type: ignore[override]
         part, place = self._places[index]
-        return fit_sample(self.data_sets[part][place], self._size_wh, self._skeleton)
+        sample = self.data_sets[part][place]
+        size_wh = fit(sample.size_wh, self._input, PreprocessConfig()).input_wh
+        return fit_sample(sample, size_wh, self._skeleton)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pose_ros.checkpoint.backbone import fill_backbone
 from pose_ros.checkpoint.loading import load_content
 from pose_ros.checkpoint.own import is_own
 from pose_ros.checkpoint.reading import read_file, state_of
+from pose_ros.fields import InputSpec
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
@@ -35,6 +36,8 @@ def build_initial_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
     network.spec = replace(
         network.spec, name=config.name or network.spec.name, licence=config.licence or network.spec.licence
     )
+    if config.short_side:
+        network.spec = replace(network.spec, input=_set_short_side(network.spec.input, config.short_side))
     loaded, count = [], len(network.state_dict())
     if config.init.file is not None:
         file = weights_file(config.init.file)
@@ -48,6 +51,12 @@ def build_initial_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
 def weights_file(file: Path) -> Path:
     """Return the file of the initial weights. The name ``default`` means the default model."""
     return DEFAULT_MODEL if file.name == DEFAULT and not file.is_file() else file
+
+
+def _set_short_side(input: InputSpec, short_side: int) -> InputSpec:
+    if input.size_wh is not None:
+        raise ValueError(f"short_side: expected 0 for a network of fixed size {input.size_wh}, got {short_side}")
+    return replace(input, short_side=short_side)
 
 
 def _fill_weights(network: PoseNetwork, file: Path, parts: str) -> str:

@@ -106,13 +106,13 @@ class _Run(ExitStack):
         if self.world.first:
             self.watchers.append(self.enter_context(closing(LogFiles(self.config.output, self.step))))
             write_config(self.config, self.config.output / "config.yaml")
-        for note in self.inputs.notes:
+        for note in dict.fromkeys(self.inputs.notes):  # training and validation may read one file
             self.notify(note)
 
     def train(self, stop: StopSignal) -> int:
         """Run the remaining steps. Return the signal that stopped the run, or 0 if it is complete."""
         self.throughput = Throughput(self.step)
-        batches = self.throughput.time_items(self._load_batches())
+        batches = self.throughput.time_items(self._make_loader())
         number = self.world.maximum(stop.number)
         while self.step < self.steps and not number:
             try:
@@ -151,11 +151,11 @@ class _Run(ExitStack):
         if changed:
             self.notify(f"settings changed since the checkpoint: {', '.join(changed)}")
 
-    def _load_batches(self) -> Iterator[Batch]:
+    def _make_loader(self) -> Iterator[Batch]:
         config, world = self.config, self.world
         positions = Positions(self.step, self.steps, config.batch, config.accumulation, world.rank, world.size)
         examples = make_examples(self.inputs.stream, self.inputs.epoch, self.inputs.network.spec, config.targets)
-        return iter(make_loader(examples, positions, config.loader, world.device.type == "cuda"))
+        return make_loader(examples, positions, config.loader, world.device.type == "cuda")
 
     def _count(self, result: StepResult) -> None:
         self.step += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -20,7 +20,7 @@ from pose_ros.people import People
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.contact_sheet import available_groupings, predict_fields
 from pose_ros.training.learner import Loss
-from pose_ros.training.loader import Normaliser, stack_examples
+from pose_ros.training.loader import Normaliser, split_samples, stack_examples
 from pose_ros.training.run_inputs import FixedStream, make_examples
 
 
@@ -29,19 +29,19 @@ def validate(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config
 
     Args:
         network: Network on its device. It stays in evaluation mode afterwards.
-        samples: Validation samples of the input size of the network.
+        samples: Validation samples, of any sizes.
         loss: Function of stages and targets that returns the loss and its parts.
         config: Settings of the targets and the batch size.
 
     Returns:
-        Mean of each loss by name, and ``AP_<grouping>`` in [0, 1].
+        Mean of each loss by name, and ``AP_<grouping>`` in percent.
     """
     network.eval()
     sums: dict[str, float] = defaultdict(float)
     labels: list[Sample] = []
     people: dict[str, list[People]] = {name: [] for name in available_groupings(network.spec)}
     decoders = {name: make_decoder(network.spec, name) for name in people}
-    for part in _split_batches(samples, config.batch):
+    for part in split_samples(samples, config.batch):
         for name, value in _compute_losses(network, part, loss, config).items():
             sums[name] += value * len(part) / len(samples)
         for fields in predict_fields(network, part):
@@ -52,7 +52,7 @@ def validate(network: PoseNetwork, samples: Sequence[Sample], loss: Loss, config
 
 
 def compute_ap(network: PoseNetwork, labels: Sequence[Sample], people: Sequence[People]) -> float:
-    """Compute the average precision of the people detected in samples. It is 0 if no person is labelled.
+    """Compute the average precision of the people detected in samples, 0 to 1. It is 0 if no person is labelled.
 
     Raises:
         ImportError: If pycocotools is missing.
@@ -65,7 +65,7 @@ def compute_ap(network: PoseNetwork, labels: Sequence[Sample], people: Sequence[
 def _compute_aps(network: PoseNetwork, labels: Sequence[Sample], people: dict[str, list[People]]) -> dict[str, float]:
     if find_spec("pycocotools") is None:
         return {}
-    return {f"AP_{name}": compute_ap(network, labels, each) for name, each in people.items()}
+    return {f"AP_{name}": 100 * compute_ap(network, labels, each) for name, each in people.items()}
 
 
 def _compute_losses(
@@ -79,11 +79,6 @@ def _compute_losses(
     with torch.no_grad():
         total, parts = loss(network(images), batch)
     return {name: float(value) for name, value in {"loss": total, **parts}.items()}
-
-
-def _split_batches(samples: Sequence[Sample], count: int) -> Iterator[list[Sample]]:
-    for first in range(0, len(samples), count):
-        yield [samples[i] for i in range(first, min(first + count, len(samples)))]
 
 
 def _drop_image(sample: Sample) -> Sample:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from pose_ros.runtime import trial
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a small machine, more threads only wait for each other
 # Background jobs of a shell ignore Ctrl-C, and so do their child processes. The tested programs must not ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,3 +29,9 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the folder of photos and public models is missing ({SHARED})")
     return SHARED
+
+
+@pytest.fixture(autouse=True)
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the models of the tests without a trial in a separate process, which takes a second for each."""
+    monkeypatch.setattr(trial, "_PACKAGE", Path("/"))

@@ -29,7 +29,7 @@ def test_every_setting_has_a_description_and_a_valid_default(kind: type) -> None
     [
         (lambda: DecoderConfig(score_threshold=1.5), ValueError, "DecoderConfig.score_threshold: expected 0.0 to 1.0"),
         (lambda: DecoderConfig(score_threshold=float("nan")), ValueError, "score_threshold"),
-        (lambda: DecoderConfig(max_peaks=0), ValueError, "max_peaks: expected 1 to 1000, got 0"),
+        (lambda: DecoderConfig(max_peaks=-1), ValueError, "max_peaks: expected 0 to 1000, got -1"),
         (lambda: DecoderConfig(max_peaks=2.5), TypeError, "max_peaks: expected int, got float 2.5"),
         (lambda: DecoderConfig(max_peaks=True), TypeError, "max_peaks: expected int, got bool"),
         (lambda: DecoderConfig(subpixel="cubic"), ValueError, "subpixel: expected one of auto, none, quarter"),

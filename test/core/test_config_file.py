@@ -11,6 +11,7 @@ import pytest
 from pose_ros.config import MarkersConfig
 from pose_ros.config_file import build_config, merge_assignments, read_config, to_plain, write_config
 from pose_ros.skeleton import COCO_17, Skeleton
+from pose_ros.training.config import load_config
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,34 @@ def test_errors_name_the_wrong_entry(data: object, message: str) -> None:
 def test_errors_name_the_type_of_yaml_text() -> None:
     with pytest.raises(TypeError, match=r"^markers: expected names and values, got str 'steps'$"):
         build_config(Outer, merge_assignments({}, ["markers=steps"]))
+
+
+def test_the_configuration_of_a_run_can_be_used_again(tmp_path: Path) -> None:
+    """Empty paths and texts of a file are plain texts in the next file."""
+    (tmp_path / "run.yaml").write_text(
+        "{network: n, output: out, steps: 3, data: [{labels: a.json, category: [person]}], skeleton: "
+        "{name: s, keypoint_names: [a, b], limbs: [[a, b]]}}"
+    )
+    configs = [load_config(tmp_path / "run.yaml")]
+    for number in range(3):
+        write_config(configs[-1], tmp_path / f"{number}" / "config.yaml")
+        configs.append(load_config(tmp_path / f"{number}" / "config.yaml"))
+    assert configs[1:] == 3 * configs[:1] and configs[0].data[0].labels == str(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{extends: 5}", "run.yaml: extends: expected the name of a file, got int 5"),
+        ("{extends: " + "x" * 300 + "}", "configuration: expected a YAML file, got .*, which does not exist"),
+        ("{skeleton: {name: s, keypoint_names: [a], limbs: 5}}", "skeleton.limbs: expected a list of pairs"),
+        ("{optimiser: {rate: 1" + 399 * "0" + "}}", "optimiser.rate: expected a number, got int 1000"),
+        ("{steps: " + "x" * 9000 + "}", "steps: expected a whole number, got str"),
+    ],
+    ids=["extends", "long name", "limbs", "huge number", "long text"],
+)
+def test_wrong_values_are_reported_in_a_short_line(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "run.yaml").write_text(text[:-1] + ", network: n, output: o, data: []}")
+    with pytest.raises((ValueError, TypeError, FileNotFoundError), match=message) as caught:
+        load_config(tmp_path / "run.yaml")
+    assert len(str(caught.value)) < 500

@@ -166,7 +166,7 @@ def make_message(stamp_ms: int, people: int = 0, dropped: int = 0, times_ms: tup
     sec, rest_ms = divmod(stamp_ms, 1000)
     return SimpleNamespace(
         header=SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=rest_ms * MS)),
-        people=[None] * people,
+        people=[SimpleNamespace(id=-1)] * people,
         dropped=dropped,
         **dict(zip(("preprocess_ms", "network_ms", "decode_ms", "latency_ms"), times_ms, strict=True)),
     )
@@ -194,8 +194,13 @@ def row(rendered: str, name: str) -> list[str]:
 
 def test_table_contains_the_counts_of_the_messages() -> None:
     messages = [make_message(0, people=3), make_message(200, people=0, dropped=1), make_message(300, people=8)]
+    messages[0].people, messages[2].people = (
+        [SimpleNamespace(id=each) for each in ids] for ids in ((-1, 4, 5), (4, -1, -1, -1, 8, 9, -1, -1))
+    )
     run = make_run(messages, [0, 100, 200, 300])
     counts = render(table.run_table(run))
+    assert row(counts, "ids of people") == ["4"]
+    assert row(render(table.run_table(run, 20)), "ids of people") == ["4 for 20 passages counted by hand"]
     assert row(counts, "images in") == ["4"]
     assert row(counts, "processed") == ["3"]
     assert row(counts, "dropped") == ["1"]

@@ -125,7 +125,7 @@ def test_a_description_is_embedded(tmp_path: Path, estimator: PoseEstimator) -> 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("[1, 2", "expected YAML or JSON"), ("hello", "got str"), ("name: x", "skeleton"), ("", "got NoneType")],
+    [("[1, 2", "expected YAML"), ("hello", "got str"), ("name: x", "skeleton"), ("", "got NoneType")],
 )
 def test_a_broken_sidecar_names_the_file(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "side.yaml").write_text(text)

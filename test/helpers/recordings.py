@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -18,6 +19,12 @@ PERIOD_NS = 100_000_000
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 IMAGE_TOPIC = "/camera/image_raw"
 TYPES = get_typestore(Stores.ROS2_JAZZY)
+_FOREVER = QosTime(2147483647, 4294967295)
+LATCHED = Qos(
+    *(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL),
+    *(_FOREVER, _FOREVER, QosLiveliness.AUTOMATIC, _FOREVER, False),
+)
+"""QoS of a latched publisher."""
 
 
 def frame_image(number: int, size_wh: tuple[int, int] = SIZE_WH) -> np.ndarray:
@@ -76,11 +83,18 @@ def write_bag(
     topics: dict[str, list[Any]],
     storage: str = "sqlite3",
     damage: dict[int, Callable[[bytes], bytes]] | None = None,
+    latched: Collection[str] = (),
+    version: Literal[8, 9] = 9,
 ) -> Path:
-    """Write a bag. Message i of each topic is received 20 ms after stamp i, and changed by ``damage[i]``."""
-    with Writer(folder, version=9, storage_plugin=STORAGES[storage]) as writer:
+    """Write a bag. Message i of each topic is received 20 ms after stamp i, and changed by ``damage[i]``.
+
+    Topics in ``latched`` have the QoS of a latched publisher.
+    """
+    with Writer(folder, version=version, storage_plugin=STORAGES[storage]) as writer:
         for topic, messages in topics.items():
-            connection = writer.add_connection(topic, messages[0].__msgtype__, typestore=TYPES)
+            profiles = [LATCHED] * (topic in latched)
+            kind = messages[0].__msgtype__
+            connection = writer.add_connection(topic, kind, typestore=TYPES, offered_qos_profiles=profiles)
             for index, message in enumerate(messages):
                 data = bytes(TYPES.serialize_cdr(message, message.__msgtype__))
                 data = (damage or {}).get(index, bytes)(data)

@@ -45,6 +45,15 @@ class Dots:
         return draw_dots(np.array(people, np.float32), SIZE, rng)
 
 
+class BrokenDots(Dots):
+    """Stream whose second image cannot be read."""
+
+    def sample(self, epoch: int, index: int) -> Sample:
+        if index == 1:
+            raise ValueError("labels a.json: image b.jpg: expected a complete image")
+        return super().sample(epoch, index)
+
+
 def draw_dots(keypoints: np.ndarray, size: int, rng: np.random.Generator) -> Sample:
     """Draw an image of people (N, 4, 2)."""
     image = rng.integers(90, 140, (size, size, 3)).astype(np.uint8)

@@ -19,6 +19,7 @@ import pytest
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
+from pose_ros.runtime import trial
 from pose_ros.runtime.runner import Runner
 from pose_ros.skeleton import Skeleton
 
@@ -338,3 +339,9 @@ def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
     """Make the toy estimator with a ``SlowRunner``, which takes up to four images per run."""
     config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False, max_batch=4))
     return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)
+
+
+@pytest.fixture(autouse=True)
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the models of the tests without a trial in a separate process, which takes a second for each."""
+    monkeypatch.setattr(trial, "_PACKAGE", Path("/"))

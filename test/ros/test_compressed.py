@@ -19,7 +19,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from pose_ros.media.compressed_images import MAX_PIXELS
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.ros.messages.conversions import image_from_message, image_to_compressed
 
@@ -138,14 +137,14 @@ def tiff_of_size(width: int, height: int, order: str = "<", kind: int = 4) -> by
 
 
 BROKEN = {
-    "nothing": (b"", "got no data"),
-    "one byte": (b"\xff", "a jpeg, png or tiff image, got 1 bytes"),
+    "nothing": (b"", "got 0 bytes"),
+    "one byte": (b"\xff", "got 1 bytes that start with .* use jpeg, png or tiff"),
     "text": (b"hello, world", r"got 12 bytes that start with b'hello, w'"),
-    "a video": (b"\0\0\0\1\x67\x42\0\x1f", "a jpeg, png or tiff image, got 8 bytes"),
+    "a video": (b"\0\0\0\1\x67\x42\0\x1f", "got 8 bytes that start with"),
     "the start of a jpeg": (JPEG[:3], "broken header"),
     "half the head of a jpeg": (JPEG[:40], "broken header"),
-    "half a jpeg": (JPEG[: len(JPEG) // 2], "got .* bytes without an end marker"),
-    "jpeg without an end": (JPEG[:-2], "got .* bytes without an end marker"),
+    "half a jpeg": (JPEG[: len(JPEG) // 2], "broken header"),
+    "jpeg without an end": (JPEG[:-2], "broken header: no end marker"),
     "jpeg of no height": (jpeg_of_size(64, 0), "got 64 x 0"),
     "jpeg of markers only": (b"\xff\xd8\xff" + b"\xff\x01" * 100_000, "broken header"),
     "jpeg with a segment of no length": (b"\xff\xd8\xff\xe0" + b"\0" * 1000, "broken header"),
@@ -159,11 +158,13 @@ BROKEN = {
     "half a tiff": (TIFF[: len(TIFF) // 2], "broken header|damaged"),
     "tiff of a size and no pixels": (tiff_of_size(64, 48), "damaged"),
     "giant png": (png_of_size(2**31 - 1, 2**31 - 1), "got 2147483647 x 2147483647"),
-    "giant jpeg": (jpeg_of_size(65_000, 65_000), "got 65000 x 65000"),
-    "giant tiff": (tiff_of_size(TOO_LARGE, TOO_LARGE), "got 60000 x 60000"),
-    "giant tiff, other byte order": (tiff_of_size(TOO_LARGE, TOO_LARGE, ">"), "got 60000 x 60000"),
-    "giant tiff, short numbers": (tiff_of_size(TOO_LARGE, TOO_LARGE, ">", 3), "got 60000 x 60000"),
-    "a little too large": (png_of_size(2**13, 2**13 + 1), f"1 to {MAX_PIXELS} px, got 8192 x 8193"),
+    "giant jpeg": (jpeg_of_size(65_000, 65_000), "65000 x 65000"),
+    "giant tiff": (tiff_of_size(TOO_LARGE, TOO_LARGE), "60000 x 60000"),
+    "giant tiff, other byte order": (tiff_of_size(TOO_LARGE, TOO_LARGE, ">"), "60000 x 60000"),
+    "giant tiff, short numbers": (tiff_of_size(TOO_LARGE, TOO_LARGE, ">", 3), "60000 x 60000"),
+    "png larger than its data": (png_of_size(8000, 8000), "where 8000 x 8000 px of png need"),
+    "jpeg larger than its data": (jpeg_of_size(8000, 8000), "where 8000 x 8000 px of jpeg need"),
+    "tiff larger than its data": (tiff_of_size(8000, 8000), "where 8000 x 8000 px of tiff need"),
 }
 
 
@@ -216,7 +217,7 @@ def test_damaged_data_raises_only_value_errors(data: bytes, changes: list[tuple[
 def test_a_too_large_image_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("the image was decoded"))
     for data in (png_of_size(30_000, 30_000), jpeg_of_size(60_000, 60_000), tiff_of_size(30_000, 30_000)):
-        with pytest.raises(ValueError, match="px, got"):
+        with pytest.raises(ValueError, match=r"px of [a-z]+ need at least"):
             image_from_message(message(data))
 
 

@@ -11,8 +11,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from pose_ros.msg import PersonPoseArray
 from rclpy.parameter import Parameter
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
@@ -108,10 +109,45 @@ def test_an_incompatible_publisher_is_named(graph: Any, make_node: Any, log: Any
     assert "/tester" in log.find("/image: no image for")[0]
 
 
-def test_an_invalid_override_does_not_stop_the_node(graph: Any, make_node: Any, log: Any) -> None:
-    node = make_node(**{"qos_overrides./image.subscription.durability": "perfect", "lazy": "off"})
-    graph.until(lambda: log.find("perfect"), "the node logs it")
-    graph.until(lambda: node.state == "active", "the node is active")
+def test_a_latched_image_is_received_as_the_watchdog_advises(
+    graph: Any, make_node: Any, paint: Any, image_message: Any
+) -> None:
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    graph.node.create_publisher(Image, "image", latched).publish(image_message(paint(20)))
+    answers = graph.collect(PersonPoseArray, "pose_estimator/poses")
+    overrides = {"durability": "transient_local", "reliability": "reliable"}
+    make_node(**{f"qos_overrides./image.subscription.{name}": value for name, value in overrides.items()})
+    graph.until(lambda: answers, "the image from before is processed")
+
+
+def test_simulated_time_without_a_clock_is_reported(graph: Any, make_node: Any, log: Any) -> None:
+    make_node(use_sim_time=True, watchdog_s=0.5)
+    graph.until(lambda: log.find("/clock: no time for"), "the node warns")
+    clock = graph.node.create_publisher(Clock, "/clock", 1)
+    message = Clock()
+    message.clock.sec = 5
+    graph.until(lambda: clock.publish(message) or log.find("/clock: time arrives"), "the node reports the end")
+    assert len(log.find("/clock: no time for")) == 1
+
+
+def test_unknown_parameters_are_reported(make_node: Any, log: Any, graph: Any) -> None:
+    make_node(decoder__score_treshold=0.5)
+    graph.until(lambda: log.find("did you mean decoder.score_threshold?"), "the node warns")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("/image.subscription.reliability", "perfect"),
+        ("/image.subscription.durability", "perfect"),
+        ("/image.subscription.depth", -1),
+        ("/camera_info.subscription.depth", "deep"),
+        ("/pose_estimator/poses.publisher.depth", -1),
+    ],
+)
+def test_an_invalid_override_is_refused(make_node: Any, name: str, value: Any) -> None:
+    with pytest.raises(RuntimeError, match=name.rpartition(".")[0]):
+        make_node(**{f"qos_overrides.{name}": value})
 
 
 def test_markers_use_the_frame_of_the_image_and_the_calibration(

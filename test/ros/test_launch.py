@@ -19,6 +19,7 @@ pytest.importorskip("launch_ros", reason="launch_ros is not installed: ROS 2 fro
 from ament_index_python.packages import get_package_prefix
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_source import LaunchDescriptionSource
 from launch_ros.actions import Node, PushRosNamespace
 from launch_ros.utilities import evaluate_parameters
 from lifecycle_msgs.srv import GetState
@@ -35,7 +36,10 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 file, *words = sys.argv[1:]
 robots = [list(group) for is_mark, group in itertools.groupby(words, lambda word: word == "and") if not is_mark]
 source = PythonLaunchDescriptionSource(file)
-files = [IncludeLaunchDescription(source, launch_arguments=[word.split(":=") for word in robot]) for robot in robots]
+files = [
+    IncludeLaunchDescription(source, launch_arguments=[word.split(":=", 1) for word in robot])
+    for robot in robots or [[]]
+]
 service = LaunchService()
 service.include_launch_description(LaunchDescription(files))
 sys.exit(service.run())
@@ -59,6 +63,7 @@ DRIVER_LAUNCH = """
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PythonExpression
+from launch.launch_description_source import LaunchDescriptionSource
 from launch_ros.actions import Node
 
 def generate_launch_description():
@@ -268,6 +273,60 @@ def test_a_missing_package_is_reported(module: Any, arguments: dict[str, str], m
         make_actions(module, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param({"cameras": "front,2rear"}, r"cameras: expected names of letters.*'2rear'", id="name"),
+        pytest.param({"cameras": "front,front"}, "cameras: expected unique names", id="same name"),
+        pytest.param(
+            {"cameras": "front,rear", "image_topic": "/a"},
+            "image_topic: expected with cameras a topic below .*; use image_topics:=front:=/a",
+            id="one absolute topic for two cameras",
+        ),
+        pytest.param({"cameras": "front", "image_topics": "back:=/a"}, r"cameras .*\(front\), got back", id="unknown"),
+        pytest.param({"cameras": "front", "image_topics": "/a"}, "expected topics such as front:=/a", id="no camera"),
+        pytest.param({"image_topics": "front:=/a"}, "none; add cameras:=front,rear", id="without cameras"),
+        pytest.param({"cameras": "front", "poses_topic": "/people"}, "poses_topic: expected with cameras", id="output"),
+    ],
+)
+def test_wrong_cameras_and_topics_are_refused(module: Any, arguments: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_actions(module, camera="none", **arguments)
+
+
+def test_each_camera_has_its_topic(module: Any) -> None:
+    topics = {"image_topics": "front:=/a, rear:=/b", "camera_info_topics": "rear:=/b_info", "poses_topic": "people"}
+    estimator = find_node(make_actions(module, camera="none", cameras="front,rear,left", **topics), "pose_node")
+    assert remappings_of(estimator) == {
+        "front/image": "/a",
+        "rear/image": "/b",
+        "rear/camera_info": "/b_info",
+        "left/image": "left/image",
+        **{f"~/{name}/poses": f"{name}/people" for name in ("front", "rear", "left")},
+    }
+
+
+@pytest.mark.parametrize(("switch", "value"), [("True", True), ("true", True), ("False", False), ("false", False)])
+def test_switches_are_written_as_in_python_or_yaml(module: Any, switch: str, value: bool) -> None:
+    actions = make_actions(module, camera="none", use_sim_time=switch, autostart=switch, respawn=switch)
+    parameters = parameters_of(find_node(actions, "pose_node"))
+    assert (parameters["use_sim_time"], parameters["autostart"]) == (value, value)
+
+
+def test_texts_stay_texts(module: Any) -> None:
+    actions = make_actions(module, camera="none", model="123", runtime="on", cameras="yes,no")
+    parameters = parameters_of(find_node(actions, "pose_node"))
+    assert (parameters["model"], parameters["runtime.backend"]) == ("123", "on")
+    assert list(parameters["cameras"]) == ["yes", "no"]
+
+
+def test_the_node_has_another_name_and_topics(module: Any) -> None:
+    actions = make_actions(module, camera="none", estimator_name="eyes", poses_topic="/people", overlay_topic="drawn")
+    estimator = find_node(actions, "pose_node")
+    assert estimator._Node__node_name == "eyes"
+    assert remappings_of(estimator) == {"image": "image", "~/poses": "/people", "~/overlay": "drawn"}
+
+
 def test_a_wrong_argument_is_refused(module: Any) -> None:
     with pytest.raises(ValueError, match="expected a file with camera:=video"):
         make_actions(module, camera="video")
@@ -291,9 +350,9 @@ class LaunchProcess:
         return self._log.read_text()
 
     def stop(self) -> int:
-        """Interrupt the process. Return its exit code."""
+        """Interrupt the launch file and its processes, as Ctrl-C in a terminal does. Return its exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
+            os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(timeout=30)
 
 
@@ -313,7 +372,7 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
     def launch(file: str, *arguments: str) -> LaunchProcess:
         command = [sys.executable, str(program), str(FOLDER / file), *arguments]
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         running.append(LaunchProcess(process, log))
         return running[-1]
 
@@ -326,6 +385,14 @@ def launch(tmp_path: Path) -> Iterator[Launch]:
 def state(call: Any) -> Callable[[], str]:
     """Return a function that requests the state of the node."""
     return lambda: str(call(GetState, "/pose_estimator/get_state").current_state.label)
+
+
+def test_the_example_with_two_robots() -> None:
+    """The image topic of the first robot does not reach the second."""
+    source = LaunchDescriptionSource(load_launch_file("../examples/two_robots.launch.py").generate_launch_description())
+    first, second = collect_nodes(IncludeLaunchDescription(source), LaunchContext())
+    assert (remappings_of(first), remappings_of(second)) == ({"image": "/front/image"}, {"image": "image"})
+    assert (first.expanded_node_namespace, second.expanded_node_namespace) != ("", "")
 
 
 def test_the_nodes_of_two_robots_start_publish_and_stop(
@@ -373,6 +440,83 @@ def test_a_missing_driver_stops_the_launch_with_one_line(launch: Launch) -> None
     assert launched.process.wait(timeout=30) == 1
     (line,) = [line for line in launched.output.splitlines() if "usb_cam" in line]
     assert line.endswith("-usb-cam") and "Traceback" not in launched.output
+
+
+def collect_nodes(entity: Any, context: LaunchContext) -> list[Node]:
+    """Visit an entity like launch does, but execute no process. Return the nodes."""
+    if isinstance(entity, Node):
+        return [entity]
+    return [node for each in entity.visit(context) or () for node in collect_nodes(each, context)]
+
+
+def test_arguments_of_other_launch_files_are_ignored() -> None:
+    """The first robot, or the parent, must not change the second one. Simulated time is common."""
+    included = load_launch_file("camera.launch.py").generate_launch_description()
+    source = LaunchDescriptionSource(included)
+    context = LaunchContext()
+    context.launch_configurations.update(
+        model="robot.urdf", camera="/dev/video0", log_level="warn", use_sim_time="True"
+    )
+    one = {"camera": "none", "namespace": "one", "image_topic": "/front/image", "runtime": "onnx", "model": "my.onnx"}
+    two = {"camera": "none", "namespace": "two"}
+    first, second = (
+        node
+        for arguments in (one, two)
+        for node in collect_nodes(IncludeLaunchDescription(source, launch_arguments=arguments.items()), context)
+    )
+    assert remappings_of(first) == {"image": "/front/image"} and remappings_of(second) == {"image": "image"}
+    assert parameters_of(first) == {"model": "my.onnx", "runtime.backend": "onnx", "use_sim_time": True}
+    assert parameters_of(second) == {"use_sim_time": True}
+    assert context.launch_configurations["model"] == "my.onnx"  # the parent keeps what it has
+    assert "params_file" not in context.launch_configurations
+
+
+def test_the_replay_lists_what_it_passes_on() -> None:
+    camera, replay = load_launch_file("camera.launch.py"), load_launch_file("replay.launch.py")
+    of_cameras = {name for name in camera.ARGUMENTS if name.startswith(("camera", "image_topic", "video"))}
+    assert set(camera.ARGUMENTS) - of_cameras <= set(replay.ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("messages", "arguments", "transport", "sim_time"),
+    [
+        pytest.param(recordings.image_message, {}, "raw", True, id="raw"),
+        pytest.param(recordings.compressed_message, {}, "compressed", True, id="compressed"),
+        pytest.param(
+            recordings.compressed_message,
+            {"image_transport": "raw", "use_sim_time": "false"},
+            *("raw", False),
+            id="as requested",
+        ),
+    ],
+)
+def test_the_replay_finds_the_transport(
+    tmp_path: Path, messages: Any, arguments: dict[str, str], transport: str, sim_time: bool
+) -> None:
+    bag = recordings.write_bag(tmp_path / "bag", {"/eye": [messages(0)]})
+    source = LaunchDescriptionSource(load_launch_file("replay.launch.py").generate_launch_description())
+    include = IncludeLaunchDescription(source, launch_arguments={"bag": str(bag), **arguments}.items())
+    _, estimator = collect_nodes(include, LaunchContext())
+    assert parameters_of(estimator) == {"image_transport": transport, "use_sim_time": sim_time}
+
+
+def test_a_launch_ends_with_an_error_if_its_program_fails(launch: Launch, tmp_path: Path, domain_id: int) -> None:
+    launched = launch("camera.launch.py", "camera:=none", "model:=missing.onnx")
+    assert launched.process.wait(timeout=TIMEOUT_S) == 1
+    assert "pose_node: expected exit code 0, got 1; its error is above" in launched.output
+    launched = launch("camera.launch.py", "camera:=video", f"video:={tmp_path}/missing.avi")
+    assert launched.process.wait(timeout=TIMEOUT_S) == 1 and "missing.avi, which does not exist" in launched.output
+    launched = launch("replay.launch.py", f"bag:={tmp_path}/missing")
+    assert launched.process.wait(timeout=TIMEOUT_S) == 1 and "missing, which does not exist" in launched.output
+
+
+def test_an_interrupted_replay_ends_cleanly(graph: Any, launch: Launch, tmp_path: Path, toy_model: Path) -> None:
+    video = recordings.write_video(tmp_path / "walk.avi")
+    answers = graph.collect(PersonPoseArray, "/pose_estimator/poses")
+    launched = launch("replay.launch.py", f"bag:={video}", "loop:=True", f"model:={toy_model}")
+    graph.until(lambda: answers, "the replay is processed", TIMEOUT_S)
+    assert launched.stop() == 0
+    assert "process has died" not in launched.output and "Traceback" not in launched.output
 
 
 def test_a_node_that_waits_for_a_manager(graph: Any, launch: Launch, toy_model: Path, state: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from geometry_msgs.msg import PoseArray
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_srvs.srv import SetBool
@@ -18,6 +19,7 @@ from visualization_msgs.msg import MarkerArray
 from pose_ros.ros.node.camera import RateLimit
 
 OUTPUTS = {"poses": PersonPoseArray, "overlay": Image, "overlay/compressed": CompressedImage, "markers": MarkerArray}
+OUTPUTS["pose_array"] = PoseArray
 
 
 def wait_until_settled(graph: Any, node: Any) -> None:
@@ -67,7 +69,7 @@ def test_every_policy_of_an_output_can_be_overridden(graph: Any, make_node: Any,
     assert getattr(publishers()[0].qos_profile, policy).name.lower() == values[policy]
 
 
-@pytest.mark.parametrize(("lazy", "answered"), [("keep", 0), ("off", 1)])
+@pytest.mark.parametrize(("lazy", "answered"), [("keep", 0), ("never", 1), ("off", 1)])
 def test_keep_skips_inference_and_off_processes(
     graph: Any, make_node: Any, lazy: str, answered: int, paint: Any, image_message: Any
 ) -> None:

@@ -175,6 +175,30 @@ def test_after_a_failed_load_the_node_can_try_again(graph: Any, make_node: Any, 
     assert change("activate") and state() == "active"
 
 
+def test_transitions_are_logged(make_node: Any, change: Change, log: Any, graph: Any) -> None:
+    make_node(Loads(), autostart=False)
+    assert all(change(label) for label in ("configure", "activate", "deactivate", "cleanup"))
+    lines = ("unconfigured -> inactive", "inactive -> active", "active -> inactive", "inactive -> unconfigured")
+    for line in lines:
+        graph.until(lambda line=line: len(log.find(line)) == 1, line)
+
+
+def test_a_bond_with_the_manager_of_nav2(graph: Any, make_node: Any, change: Change) -> None:
+    """The manager makes its bond on the same topic, with the name of the node."""
+    pytest.importorskip("bondpy", reason="bondpy is not installed")
+    from bondpy.bondpy import Bond
+
+    make_node(Loads(), autostart=False)
+    assert change("configure")
+    manager = Bond(graph.node, "bond", "pose_estimator")
+    manager.start()
+    assert change("activate")
+    graph.until(lambda: manager.sm.getState().getName() == "SM.Alive", "the bond is formed")
+    assert change("deactivate")
+    graph.until(manager.is_broken, "the bond is broken")
+    manager.shutdown()
+
+
 def test_an_error_in_a_transition_leads_back_to_unconfigured(
     graph: Any, make_node: Any, change: Change, state: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

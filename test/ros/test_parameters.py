@@ -25,10 +25,11 @@ from pose_ros.config import (  # noqa: E402
     SmoothingConfig,
     TrackingConfig,
 )
-from pose_ros.ros.parameters.config import NodeConfig, NodeDepthConfig  # noqa: E402
+from pose_ros.ros.parameters.config import NodeConfig, NodeDepthConfig, OutputsConfig  # noqa: E402
 from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
 from pose_ros.ros.parameters.documents import FILES  # noqa: E402
 from pose_ros.ros.parameters.live import LiveSettings  # noqa: E402
+from pose_ros.ros.parameters.unused import find_unknown_parameters, find_unused_files  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = {
@@ -40,9 +41,21 @@ STAGES = {
     "depth": NodeDepthConfig,
     "overlay": OverlayConfig,
     "markers": MarkersConfig,
+    "outputs": OutputsConfig,
     "diagnostics": DiagnosticsConfig,
 }
-OWN = {"model", "grouping", "cameras", "image_transport", "autostart", "lazy", "max_rate", "watchdog_s", "jpeg_quality"}
+OWN = {
+    "model",
+    "grouping",
+    "cameras",
+    "image_transport",
+    "autostart",
+    "lazy",
+    "max_rate",
+    "max_image_mb",
+    "watchdog_s",
+    "jpeg_quality",
+}
 
 
 def node_with(graph: Any, overrides: dict[str, Any]) -> Any:
@@ -76,8 +89,13 @@ def test_values_reach_their_stage(graph: Any) -> None:
     ("name", "value", "error"),
     [
         pytest.param("decoder.score_threshold", 1.5, r"expected float \(0.0 to 1.0\)", id="high"),
-        pytest.param("decoder.max_people", 0, r"decoder.max_people: expected int \(1 to 1000\)", id="low"),
-        pytest.param("decoder.score_threshold", 1, "write a float with a point: 1.0", id="integer for a float"),
+        pytest.param("decoder.max_people", -1, r"decoder.max_people: expected int \(0 to 1000\)", id="low"),
+        pytest.param("model", 83, "expected str, .*: put it in quotes", id="number for a text"),
+        pytest.param("lazy", True, "lazy: expected str .*: put it in quotes", id="yes for a text"),
+        pytest.param("cameras", [True, False], r"cameras\[0\]: expected text, got bool True", id="on and off"),
+        pytest.param("jpeg_quality", 80.5, "jpeg_quality: expected int", id="fraction for an integer"),
+        pytest.param("jpeg_quality", "80", "jpeg_quality: expected int .*; write a number without", id="quoted number"),
+        pytest.param("autostart", 1, "autostart: expected bool", id="number for a bool"),
         pytest.param("overlay.boxes", "yes", "overlay.boxes: expected bool", id="text for a bool"),
         pytest.param("runtime.backend", "abacus", "expected one of auto, .*, got 'abacus'", id="unknown choice"),
         pytest.param("grouping", "guess", "grouping: expected one of .*, got 'guess'", id="unknown grouping"),
@@ -91,6 +109,66 @@ def test_values_reach_their_stage(graph: Any) -> None:
 def test_a_bad_value_is_refused_with_the_reason(graph: Any, name: str, value: Any, error: str) -> None:
     with pytest.raises(ValueError, match=error):
         declare_parameters(node_with(graph, {name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meaning"),
+    [
+        pytest.param("lazy", False, "off", id="lazy: off"),
+        pytest.param("max_rate", 1, 1.0, id="max_rate: 1"),
+        pytest.param("jpeg_quality", 50.0, 50, id="jpeg_quality: 5e1"),
+    ],
+)
+def test_a_value_that_yaml_types_otherwise_keeps_its_meaning(
+    graph: Any, settings: Any, name: str, value: Any, meaning: Any
+) -> None:
+    node = node_with(graph, {name: value})
+    config = declare_parameters(node)
+    assert (getattr(config, name), type(node.get_parameter(name).value)) == (meaning, type(meaning))
+    if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
+        assert settings.set(**{name: value}).successful and getattr(settings.config, name) == meaning
+
+
+def test_a_parameter_without_meaning_is_reported_with_the_nearest_name(graph: Any) -> None:
+    names = ("decoder.score_treshold", "score_threshold", "qos_overrides./image.subscripton.depth", "zzz", "max_rate")
+    node = node_with(graph, {**dict.fromkeys(names, 1), "use_sim_time": False})
+    declare_parameters(node)
+    wrong, other_group, policy, far = find_unknown_parameters(node)
+    assert wrong == (
+        "parameter decoder.score_treshold: expected a parameter of this node, got an unknown name; "
+        "did you mean decoder.score_threshold?"
+    )
+    assert "did you mean decoder.score_threshold or overlay.score_threshold" in other_group
+    assert "qos_overrides" in policy and far.endswith("got an unknown name")
+
+
+@pytest.mark.parametrize(
+    ("section", "hint"),
+    [
+        pytest.param("/**", None, id="any node"),
+        pytest.param("/robot/eyes", None, id="full name"),
+        pytest.param("robot:\n eyes", None, id="nested"),
+        pytest.param("/*/eyes", None, id="any namespace"),
+        pytest.param("/**/eyes", None, id="any namespaces"),
+        pytest.param("/*/*/eyes", "/*/*/eyes", id="two namespaces"),
+        pytest.param("eyes", "/eyes", id="without namespace"),
+        pytest.param("/robot/eye", "/robot/eye", id="misspelt"),
+        pytest.param("camera_driver", "", id="another node"),
+    ],
+)
+def test_a_parameter_file_for_other_nodes_is_reported(
+    graph: Any, tmp_path: Path, section: str, hint: str | None
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"{section}:\n  ros__parameters: {{max_rate: 5.0}}\n")
+    node = graph.add(rclpy.create_node("eyes", context=graph.context, namespace="/robot"))
+    found = list(find_unused_files(node, ["pose_node", "--ros-args", "--params-file", str(path)]))
+    if hint is None:
+        assert found == []
+        return
+    (line,) = found
+    assert line.startswith(f"{path}: expected a section /robot/eyes or /**, got only sections of other nodes (/")
+    assert line.endswith(f"did you mean {hint}?" if hint else "nothing of this file")
 
 
 def test_descriptors_have_ranges_and_units(graph: Any) -> None:
@@ -133,8 +211,8 @@ def test_live_parameters_change_together(settings: Any) -> None:
     ("values", "reason"),
     [
         pytest.param({"max_rate": 5.0, "decoder__dark_kernel": 4}, "expected an odd number", id="even kernel"),
-        pytest.param({"max_rate": 5.0, "decoder__max_people": 0}, "decoder.max_people", id="out of range"),
-        pytest.param({"max_rate": 5.0, "lazy": "always"}, "expected one of drop, keep, off, got 'always'", id="choice"),
+        pytest.param({"max_rate": 5.0, "decoder__max_people": -1}, "decoder.max_people", id="out of range"),
+        pytest.param({"max_rate": 5.0, "lazy": "always"}, "one of drop, keep, never, off, got 'always'", id="choice"),
         pytest.param({"max_rate": 5.0, "overlay__boxes": 1}, "expected 'Type.BOOL'", id="type"),
         pytest.param({"max_rate": 5.0, "decoder__max_people": 13}, "the model rejects 13", id="rejected by the model"),
         pytest.param({"max_rate": 5.0, "cameras": ["front"]}, "cameras", id="read-only"),

@@ -20,8 +20,9 @@ from sensor_msgs.msg import Image
 PROGRAM = Path(__file__).resolve().parents[2] / "scripts/pose_node"
 EXIT_TIMEOUT_S = 20
 BUSY = """
-import sys, time
+import signal, sys, time
 from pose_ros.estimator import PoseEstimator
+from pose_ros.ros.node import process
 from pose_ros.ros.node.process import run
 
 def busy(seconds):
@@ -40,7 +41,13 @@ def load_to_close_slowly(*arguments):
     estimator.runner.close = lambda: (busy(1.0), close())
     return estimator
 
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
+
+if sys.argv[1] == "never":
+    process.keep_freed_memory = interrupt  # the first step after the signal handlers are set
 loads = {
+    "never": lambda *_: busy(0.0) or load(*_),
     "closes": load_to_close_slowly,
     "loads": lambda *arguments: busy(1.0) or load(*arguments),
     "hangs": lambda *_: busy(60.0),
@@ -105,7 +112,7 @@ def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_stops_an_idle_node_cleanly(start: Start, toy_model: Path, number: int) -> None:
     process = start(str(PROGRAM), "--ros-args", "-p", f"model:={toy_model}")
-    wait_for_log(process, "ready")
+    wait_for_log(process, "inactive -> active")
     process.send_signal(number)
     assert wait_for_exit(process) == (0, "")
 
@@ -120,6 +127,18 @@ def test_a_signal_during_loading_stops_it_after_loading(
     process.send_signal(number)  # a launch file repeats the signal of the terminal
     code, output = wait_for_exit(process)
     assert (code, "Traceback" in output) == (0, False)
+
+
+def test_a_signal_during_the_start_loads_no_model(start: Start, busy_program: str, toy_model: Path) -> None:
+    process = start(busy_program, "never", "--ros-args", "-p", f"model:={toy_model}")
+    assert wait_for_exit(process) == (0, "")
+
+
+def test_a_parameter_file_for_another_node_is_reported(start: Start, tmp_path: Path, toy_model: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("pose_estimater:\n  ros__parameters: {max_rate: 5.0}\n")
+    process = start(str(PROGRAM), "--ros-args", "--params-file", str(path), "-p", f"model:={toy_model}")
+    wait_for_log(process, "did you mean /pose_estimater?")
 
 
 def test_a_model_that_hangs_does_not_keep_the_process_running(start: Start, busy_program: str) -> None:
@@ -183,7 +202,7 @@ def test_a_managed_process_survives_failing_models_and_invalid_requests(start: S
     [
         pytest.param(["-p", "model:=missing.onnx"], "missing.onnx, which does not exist", id="no model"),
         pytest.param(["-p", f"model:={__file__}"], "expected a readable ONNX network", id="not a model"),
-        pytest.param(["-p", "decoder.max_people:=-1"], "decoder.max_people: expected int (1 to 1000)", id="bad value"),
+        pytest.param(["-p", "decoder.max_people:=-1"], "decoder.max_people: expected int (0 to 1000)", id="bad value"),
         pytest.param(["-p", "runtime.backend:=abacus"], "got 'abacus'", id="bad choice"),
         pytest.param(["--params-file", "missing.yaml"], "missing.yaml", id="no parameter file"),
         pytest.param(["--remap", "nonsense"], "nonsense", id="bad remapping"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,17 @@ import recordings
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import cv2
-from rclpy.qos import qos_profile_sensor_data
+from geometry_msgs.msg import TransformStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile, qos_profile_sensor_data
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from typer.testing import CliRunner
 
 from pose_ros.cli import app
 from pose_ros.media.bag import Bag
+from pose_ros.media.sources import open_source
+from pose_ros.ros.replay.others import find_type
+from pose_ros.ros.replay.player import Player, ReplayConfig
 
 COUNT = 12
 PERIOD_NS = recordings.PERIOD_NS
@@ -94,7 +99,7 @@ def test_a_video_arrives_complete_in_order_and_in_time(graph: Any, replay: Repla
         ("bgr8", 64, 48, 192, "camera")
     }
     stamps = [stamp_ns(message) for message in images]
-    assert np.allclose(np.diff(stamps), PERIOD_NS, atol=2e6)  # recorded intervals, at any speed
+    assert np.allclose(np.diff(stamps), PERIOD_NS / 2, atol=2e6)  # the intervals of sending
     assert before < stamps[0] < time.time_ns()
     duration_s = float(output.split(" images in ")[1].split(" s")[0])
     assert output.startswith(f"{video}: {COUNT} images in ") and duration_s >= 0.5
@@ -169,6 +174,91 @@ def test_the_clock_is_that_of_the_recorder(graph: Any, replay: Replay, tmp_path:
     recorded = [stamp_ns(image) + 20_000_000 for image in images]
     assert times == sorted(times) and recorded[0] <= times[0] < recorded[1] and times[-1] == recorded[-1]
     assert set(recorded[1:]) <= set(times) and len(times) > 2 * COUNT
+
+
+@pytest.mark.parametrize(("settings", "period_ns"), [({"speed": 0.5}, 2 * PERIOD_NS), ({"rate_hz": 40.0}, 25_000_000)])
+def test_the_stamps_of_a_video_follow_the_rate_of_sending(
+    graph: Any, tmp_path: Path, settings: dict[str, float], period_ns: int
+) -> None:
+    """Otherwise the images of a slow replay get older and older, and those of a fast one come from the future."""
+    source = open_source(recordings.write_video(tmp_path / "short.avi", 4))
+    images = graph.collect(Image, "image")
+    player = Player(graph.node, source, ReplayConfig(**settings))
+    player.wait_for_subscriber()
+    player.play()
+    graph.until(lambda: len(images) == 4, "all images arrive")
+    assert np.allclose(np.diff([stamp_ns(message) for message in images]), period_ns, atol=2e6)
+
+
+def write_bag_with_other_topics(folder: Path) -> Path:
+    """Write a bag with three images, latched transforms, a clock, and messages that cannot be published."""
+    types, make_time = recordings.TYPES.types, recordings.TYPES.types["builtin_interfaces/msg/Time"]
+    images = [recordings.image_message(index) for index in range(3)]
+    vector, quaternion = types["geometry_msgs/msg/Vector3"](1, 2, 3), types["geometry_msgs/msg/Quaternion"](0, 0, 0, 1)
+    transform = types["geometry_msgs/msg/Transform"](vector, quaternion)
+    make_transform = types["geometry_msgs/msg/TransformStamped"]
+    clock = types["rosgraph_msgs/msg/Clock"]
+    return recordings.write_bag(
+        folder,
+        {
+            "/tf_static": [make_transform(images[0].header, "arm", transform)],
+            "/clock": [clock(make_time(*divmod(recordings.stamp_ns(index), 10**9))) for index in range(3)],
+            "/cam/image": images,
+            "/tf": [types["tf2_msgs/msg/TFMessage"]([])],
+            "/header": [replace(images[0].header, frame_id=frame) for frame in ("whole", "damaged")],
+        },
+        damage={1: lambda data: data[:12] if b"damaged" in data else data},
+        latched=["/header"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("sensor_msgs/msg/Image", Image),
+        ("sensor_msgs/msg/Imag", None),
+        ("missing_msgs/msg/Image", None),
+        ("foxglove.Log in json encoding", None),
+        ("/msg/Image", None),
+        ("", None),
+    ],
+)
+def test_the_type_of_another_topic_is_found_or_left_out(name: str, kind: Any) -> None:
+    assert find_type(name) is kind
+
+
+def test_other_topics_of_a_bag_are_published_on_request(graph: Any, replay: Replay, tmp_path: Path) -> None:
+    bag = write_bag_with_other_topics(tmp_path / "bag")
+    clocks, images = graph.collect(Clock, "/clock", 1000), graph.collect(Image, "image")
+    child = replay(bag, "--also", "all", "--loop", "--rate", "20")
+    graph.until(lambda: len(images) > 3, "the second pass has begun")
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    late = graph.collect(TransformStamped, "/tf_static", latched)
+    graph.until(lambda: late and len(images) > 7, "a late subscriber gets the latched transform")
+    child.send_signal(signal.SIGINT)
+    graph.until(lambda: child.poll() is not None, "the replay has finished")
+    assert late[0].child_frame_id == "arm"
+    assert "a message of /header: expected a std_msgs/msg/Header, got " in child.communicate()[1]
+    stamps = [message.clock.sec * 10**9 + message.clock.nanosec for message in clocks]
+    expected = {stamp_ns(image) for image in images}
+    assert len(set(stamps)) == len(stamps) and stamps == sorted(stamps)  # shifted in each pass, as the images
+    assert {round(stamp, -9) for stamp in stamps} == {round(stamp, -9) for stamp in expected}
+
+
+def test_the_clock_of_the_replay_replaces_a_recorded_one(graph: Any, tmp_path: Path) -> None:
+    source = open_source(write_bag_with_other_topics(tmp_path / "bag"))
+    Player(graph.node, source, ReplayConfig(also="/clock,tf_static", clock=True)).play()
+    assert graph.node.count_publishers("/clock") == graph.node.count_publishers("/tf_static") == 1
+
+
+def test_a_launched_replay_exits_with_0_when_it_is_interrupted(graph: Any, replay: Replay, video: Path) -> None:
+    images = graph.collect(Image, "image")
+    child = replay(video, "--loop", "--launched")
+    graph.until(lambda: images, "an image arrives")
+    child.send_signal(signal.SIGINT)
+    child.send_signal(signal.SIGINT)  # a launch file repeats the signal of the terminal
+    graph.until(lambda: child.poll() is not None, "the replay has finished")
+    assert (child.returncode, "Traceback" in child.communicate()[1]) == (0, False)
 
 
 def test_the_clock_keeps_increasing_in_a_loop(graph: Any, replay: Replay, video: Path) -> None:
@@ -282,6 +372,11 @@ def test_a_broken_message_does_not_end_the_replay(
         pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
         pytest.param(["broken", "--wait", "0"], "2.png: expected a complete image", id="broken image"),
         pytest.param(["broken", "--wait", "0", "--strict"], "2.png: expected a complete image", id="strict"),
+        pytest.param(["walk.avi", "--also", "/tf"], "also: expected a bag, got walk.avi", id="also of a video"),
+        pytest.param(["bag", "--also", "/imag"], "got /imag; did you mean /image?", id="unknown topic"),
+        pytest.param(
+            ["bag", "--also", "all", "--stamps", "now"], "expected original with also, got now", id="also now"
+        ),
         pytest.param(["bag", "--compressed"], "compressed: expected a video or images, got a bag", id="compressed bag"),
     ],
 )

@@ -25,6 +25,7 @@ import aiohttp
 import cv2
 import recordings
 from chromium import Browser
+from geometry_msgs.msg import Point32, Vector3
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
@@ -372,6 +373,57 @@ def test_without_aiohttp_it_reports_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_texts_of_messages_are_cut_for_the_page() -> None:
     model = live.sample_of(PersonPoseArray(model="default\n\x1b[31m" + "x" * 10**6)).model
     assert model.startswith(r"default\n\x1b[31mxxx") and model.isprintable() and len(model) < 200
+
+
+def walker(person_id: int, **values: Any) -> PersonPose:
+    unknown = {"position_3d": Point32(x=math.nan, y=math.nan, z=math.nan), "velocity": [math.nan] * 2}
+    unknown["velocity_3d"] = Vector3(x=math.nan, y=math.nan, z=math.nan)
+    return PersonPose(id=person_id, state=PersonPose.TRACKED, **(unknown | values))
+
+
+def test_people_are_listed_by_id_with_distance_and_speed(tmp_path: Path) -> None:
+    """A page in a real browser: rows come, change and go, and unknown values are dashes."""
+    near = walker(3, position_3d=Point32(x=0.0, y=3.0, z=4.0), velocity_3d=Vector3(x=0.0, y=0.6, z=0.8))
+    far = walker(12, velocity=[30.0, -40.0])
+    lost = walker(7)
+    lost.state = PersonPose.LOST
+    rows = "[...document.querySelectorAll('.tracked tbody tr')].map((r) => [...r.cells].map((c) => c.innerText).join())"
+
+    def drive(page: LivePage, address: str) -> None:
+        camera = page.board.camera("/front")
+        camera.publishers = 1
+        browser.open(address)
+        for people, expected in (
+            ([far, PersonPose(id=-1), near], ["#3,5.0 m,1.0 m/s,tracked", "#12,–,50 px/s,tracked"]),
+            ([lost], ["#7,–,–,lost"]),
+            ([], []),
+        ):
+            page.call(camera.add, live.sample_of(PersonPoseArray(people=people)))
+            browser.until(f"{rows}.join(';') === {json.dumps(';'.join(expected))}", "the rows are shown")
+            (tmp_path / f"rows_{len(expected)}.png").write_bytes(browser.screenshot())
+        assert browser.js("document.querySelector('.tracked').hidden") is True
+        assert browser.errors() == []
+
+    async def run() -> None:
+        page = LivePage(Board())
+        async with page.serve(port=0) as address:
+            await asyncio.to_thread(drive, page, address)
+
+    with Browser(tmp_path / "profile") as browser:
+        asyncio.run(asyncio.wait_for(run(), DEMO_TIMEOUT_S))
+
+
+def test_at_most_fifty_people_are_listed() -> None:
+    tracked = live.sample_of(PersonPoseArray(people=[walker(i) for i in range(99, -1, -1)])).tracked
+    assert [person.id for person in tracked] == list(range(50))
+
+
+def test_unusual_values_of_people_are_unknown() -> None:
+    person = walker(1, velocity=[math.inf, math.nan], position_3d=Point32(x=math.inf, y=0.0, z=0.0))
+    person.state = 250
+    (row,) = live.sample_of(PersonPoseArray(people=[person])).tracked
+    expected = {"id": 1, "state": "", "distance_m": None, "speed_mps": None, "speed_px": None}
+    assert row.describe() == expected
 
 
 def decode(jpeg: bytes) -> np.ndarray:

@@ -30,7 +30,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from pose_ros.ros import qos as peers
-from pose_ros.ros.node import watchdog
+from pose_ros.ros.node import camera, watchdog
 from pose_ros.ros.node.watchdog import Watchdog
 from pose_ros.ros.qos import MAX_LISTED, describe_publishers, describe_qos, qos_events
 
@@ -166,6 +166,78 @@ def test_a_publisher_of_another_type_is_described(graph: Any, make_other_node: A
     wait_for_publishers(graph, "/image")
     description = describe_publishers(graph.node, "image")
     assert "with type sensor_msgs/msg/CompressedImage, expected sensor_msgs/msg/Image" in description
+    assert "set image_transport:=compressed, and remap image/compressed to /image" in description
+
+
+RAW, JPEG = peers.IMAGE_TYPES
+REMAP = "remap the image topic of this node to one of them"
+
+
+@pytest.mark.parametrize(
+    ("name", "topics", "advice"),
+    [
+        pytest.param("/image", {"/cam": RAW}, REMAP, id="raw"),
+        pytest.param("/image", {"/image/compressed": JPEG}, "set image_transport:=compressed", id="only compressed"),
+        pytest.param(
+            *("/image", {"/cam/compressed": JPEG}, f"set image_transport:=compressed, and {REMAP}"), id="both differ"
+        ),
+        pytest.param(
+            *("/image", {"/cam": RAW, "/cam/compressed": JPEG}),
+            f"{REMAP}, and for CompressedImage set image_transport:=compressed",
+            id="raw and compressed",
+        ),
+        pytest.param("/image/compressed", {"/image": RAW}, "set image_transport:=raw", id="only raw"),
+        pytest.param("/image/compressed", {"/cam/compressed": JPEG}, REMAP, id="compressed"),
+        pytest.param(
+            *("/image/compressed", {"/jpeg": JPEG}),
+            f"{REMAP}; for CompressedImage without /compressed in its name, remap image/compressed",
+            id="other name",
+        ),
+    ],
+)
+def test_the_advice_fits_the_transport(name: str, topics: dict[str, str], advice: str) -> None:
+    assert peers._advise_topic(name, topics) == advice
+
+
+@pytest.mark.parametrize(
+    ("remap", "topic"),
+    [
+        pytest.param("image:=/cam/image", "/cam/image/compressed", id="raw name"),
+        pytest.param("image:=/cam/image/compressed", "/cam/image/compressed", id="full name"),
+        pytest.param("image/compressed:=/jpeg", "/jpeg", id="other name"),
+        pytest.param("other:=/cam", "/image/compressed", id="none"),
+    ],
+)
+def test_following_the_advice_leads_to_the_topic(graph: Any, remap: str, topic: str) -> None:
+    node = graph.add(rclpy.create_node("remapped", context=graph.context, cli_args=["--ros-args", "-r", remap]))
+    assert camera._compressed_topic(node, "image") == topic
+
+
+def test_a_latched_publisher_is_explained(graph: Any, make_other_node: Any) -> None:
+    graph.node.create_subscription(Image, "/image", ignore, qos_profile_sensor_data)
+    make_other_node("map").create_publisher(Image, "/image", LATCHED)
+    wait_for_publishers(graph, "/image")
+    advice = "set qos_overrides./image.subscription.durability to transient_local and "
+    assert advice in describe_publishers(graph.node, "image")
+
+
+def test_a_driver_that_dies_is_reported_without_a_subscription(graph: Any, make_other_node: Any) -> None:
+    reports: list[str] = []
+    ends: list[str] = []
+    dog = Watchdog(graph.node, "image", SILENCE_S, reports.append, ends.append)
+    dog.watch_publishers()
+    driver = make_other_node("driver")
+    publisher = driver.create_publisher(Image, "/image", 1)
+    wait_for_publishers(graph, "/image")
+    end_s = time.monotonic() + 3 * SILENCE_S
+    graph.until(lambda: time.monotonic() > end_s, "the watchdog would have warned")
+    assert reports == []
+    driver.destroy_publisher(publisher)
+    graph.until(lambda: dog.watch_publishers() or reports, "the watchdog warns")
+    assert reports[0].startswith("/image: lost its publisher, for ") and ends == []
+    driver.create_publisher(Image, "/image", 1)
+    graph.until(lambda: ends, "the end is reported")
+    assert ends == ["/image: has a publisher again"]
 
 
 def test_a_limited_number_of_publishers_is_listed(graph: Any, make_other_node: Any) -> None:
@@ -190,7 +262,7 @@ def test_without_publisher_the_topics_with_images_are_listed(graph: Any, make_ot
     wait_for_publishers(graph, "/cam/image_raw/compressed")
     assert describe_publishers(graph.node, "image") == (
         "no publisher; images are published on /cam/image_raw (Image); /cam/image_raw/compressed (CompressedImage): "
-        "remap the image topic of this node to one of them"
+        "remap the image topic of this node to one of them, and for CompressedImage set image_transport:=compressed"
     )
 
 

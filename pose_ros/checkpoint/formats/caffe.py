@@ -8,12 +8,13 @@ References:
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pose_ros.arrays import count_elements
+from pose_ros.files import LARGEST_BYTES, read_limited
 from pose_ros.protobuf import Kind, Schema, parse
 
 SHAPE: Schema = {1: ("dim", Kind.INTEGER)}
@@ -45,7 +46,7 @@ def read_caffe(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         ValueError: If the file is truncated or has another format, or an array does not match its shape.
     """
     try:
-        net = parse(path.read_bytes(), NET)
+        net = parse(read_limited(path, LARGEST_BYTES), NET)
         arrays = [entry for layer in net["layers"] + net["layer"] for entry in _read_arrays(layer)]
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected a Caffe model, got: {error}") from error
@@ -71,6 +72,6 @@ def _read_array(layer: str, blob: dict[str, list[Any]]) -> np.ndarray[Any, Any]:
     else:
         legacy = [blob[side][-1] for side in LEGACY_SHAPE if blob[side]]
         shape = tuple(legacy) if legacy else (len(numbers),)
-    if min(shape, default=0) < 0 or math.prod(shape) != len(numbers):
+    if count_elements(f"layer {layer}", shape, len(numbers)) != len(numbers):
         raise ValueError(f"layer {layer} with {len(numbers)} numbers for the shape {shape}")
     return numbers.reshape(shape)

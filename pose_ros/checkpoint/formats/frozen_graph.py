@@ -6,17 +6,14 @@ References:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import FloatArray
-from pose_ros.protobuf import Kind, Schema, parse
-
-Message = dict[str, list[Any]]
+from pose_ros.arrays import FloatArray, count_elements
+from pose_ros.files import LARGEST_BYTES, read_limited
+from pose_ros.protobuf import Kind, Message, Schema, parse
 
 FLOAT = 1
 """Type of the tensors to read: float32."""
@@ -39,14 +36,13 @@ def read_frozen_graph(path: Path) -> dict[str, FloatArray]:
     Raises:
         ValueError: If the file has another format or is truncated.
     """
-    data, arrays = path.read_bytes(), {}
-    budget = len(data)  # one number can be stored for many, but a file of weights has no more numbers than bytes
+    arrays = {}
     try:
+        data = read_limited(path, LARGEST_BYTES)
+        budget = len(data)  # one number can be stored for many, but a file of weights has no more numbers than bytes
         for name, tensor in _find_constants(parse(data, _GRAPH)["nodes"]):
             shape = [sum(dim["size"]) for shape in tensor["shape"] for dim in shape["dims"]]
-            budget -= math.prod(shape)
-            if min(shape, default=0) < 0 or budget < 0:
-                raise ValueError(f"{name} of shape {shape}, too large for the file or negative")
+            budget -= count_elements(name, shape, budget)
             arrays[name] = _read_array(tensor, shape)
     except ValueError as error:
         raise ValueError(f"checkpoint {path}: expected a frozen TensorFlow graph, got: {error}") from error

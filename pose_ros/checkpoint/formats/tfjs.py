@@ -10,14 +10,14 @@ References:
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray
+from pose_ros.arrays import AnyArray, count_elements
+from pose_ros.files import LARGEST_BYTES, read_limited
 
 DTYPES = {"float32": "<f4", "float16": "<f2", "int32": "<i4", "uint16": "<u2", "uint8": "u1", "bool": "u1"}
 """Types of stored numbers, by their names."""
@@ -39,10 +39,7 @@ def read_tfjs(path: Path) -> dict[str, AnyArray]:
 
 
 def _read_manifest(path: Path) -> list[Mapping[str, Any]]:
-    size = path.stat().st_size
-    if size > LARGEST_JSON:
-        raise ValueError(f"a JSON file of {size} bytes, more than {LARGEST_JSON}")
-    groups = json.loads(path.read_text(encoding="utf-8"))["weightsManifest"]
+    groups = json.loads(read_limited(path, LARGEST_JSON).decode())["weightsManifest"]
     if not isinstance(groups, list) or not all(isinstance(group, Mapping) for group in groups):
         raise ValueError("a weightsManifest that is not a list of groups")
     return groups
@@ -87,7 +84,7 @@ def _read_shard(name: Any, folder: Path, known: set[str]) -> bytes:
     path = folder / name
     if not path.is_file():
         raise ValueError(f"no weight file {name}; download it to the same folder")
-    return path.read_bytes()
+    return read_limited(path, LARGEST_BYTES)
 
 
 def _read_weight(entry: Mapping[str, Any], data: bytes, position: int) -> tuple[AnyArray, int]:
@@ -100,11 +97,10 @@ def _read_weight(entry: Mapping[str, Any], data: bytes, position: int) -> tuple[
         stored = quantization["dtype"]
     if stored not in DTYPES:
         raise ValueError(f"{name} of type {stored!r}, expected one of {', '.join(DTYPES)}")
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
-        raise ValueError(f"{name} of shape {shape!r}")
-    dtype, count = np.dtype(DTYPES[stored]), math.prod(shape)
-    if position + count * dtype.itemsize > len(data):
-        raise ValueError(f"{name} of shape {shape}, more than the {len(data)} bytes of its weight files")
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        raise ValueError(f"{name} of shape {str(shape)[:80]}")
+    dtype = np.dtype(DTYPES[stored])
+    count = count_elements(name, shape, (len(data) - position) // dtype.itemsize)
     values = np.frombuffer(data, dtype, count, position).reshape(shape)
     return _dequantise(values, quantization), count * dtype.itemsize
 
@@ -121,6 +117,6 @@ def _dequantise(values: AnyArray, quantization: Mapping[str, Any] | None) -> Any
 
 def _read_number(quantization: Mapping[str, Any], key: str) -> np.float32:
     value = quantization[key]
-    if type(value) not in (int, float) or not abs(value) <= np.finfo(np.float32).max:
+    if type(value) not in (int, float) or not abs(value) <= float(np.finfo(np.float32).max):
         raise ValueError(f"quantization with {key} {str(value)[:40]!r}, which is no float32 number")
     return np.float32(value)

@@ -25,11 +25,18 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, FloatArray
+from pose_ros.arrays import AnyArray, FloatArray, count_elements
+from pose_ros.files import LARGEST_BYTES, read_limited
 
 DTYPES = {0: "<f4", 1: "<f2", 2: "<i4", 3: "u1", 9: "i1"}
 """Types of weights, by the number of the type in the schema."""
 IDENTIFIER = b"TFL3"
+SHARED_READS = 2
+"""How often each byte of a file may be read, on average."""
+MAX_TABLES = 100_000
+"""Most tables in a vector. Published files have up to 1000."""
+COST_OF_A_PART = 4
+"""Bytes that each vector counts at least, so that empty ones are not free."""
 
 
 def read_tflite(path: Path) -> dict[str, FloatArray]:
@@ -38,34 +45,64 @@ def read_tflite(path: Path) -> dict[str, FloatArray]:
     Raises:
         ValueError: If the file has another format or is truncated.
     """
-    data = path.read_bytes()
-    if data[4:8] != IDENTIFIER:
-        raise ValueError(f"checkpoint {path}: expected a TensorFlow Lite file, got one that begins with {data[:8]!r}")
     try:
-        return dict(_read_constants(Table(data, 0).table_at(0), len(data)))
+        data = read_limited(path, LARGEST_BYTES)
+        if data[4:8] != IDENTIFIER:
+            raise ValueError(f"a file that begins with {data[:8]!r}")
+        return dict(_read_constants(Table(FlatBuffer(data), 0).table_at(0)))
     except (struct.error, IndexError, ValueError) as error:
         raise ValueError(f"checkpoint {path}: expected a complete TensorFlow Lite file, got: {error}") from error
+
+
+class FlatBuffer:
+    """Bytes of a file, and how many of them may still be read.
+
+    A malicious file can refer to the same vector without limit. An intact file shares few of its bytes.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self._left = SHARED_READS * len(data)
+
+    def vector(self, position: int, dtype: str) -> AnyArray:
+        """Read the vector at a position.
+
+        Raises:
+            ValueError: If it exceeds the file, or more was read than an intact file has.
+        """
+        count = self.read_uint32(position)
+        self._left -= count * np.dtype(dtype).itemsize + COST_OF_A_PART
+        if self._left < 0:
+            raise ValueError("parts that share their values")
+        return np.frombuffer(self.data, dtype, count, position + 4)
+
+    def unpack(self, form: str, position: int) -> Any:
+        """Read one number."""
+        return struct.unpack_from(form, self.data, position)[0]
+
+    def read_uint32(self, position: int) -> int:
+        """Read a length or distance."""
+        return int(self.unpack("<I", position))
 
 
 @dataclass(frozen=True)
 class Table:
     """A table of a FlatBuffer. Its fields are identified by their numbers."""
 
-    data: bytes
+    buffer: FlatBuffer
     position: int
 
     def number(self, field: int, form: str) -> Any:
         """Read a number. 0 if the field is missing."""
         position = self._position_of(field)
-        return struct.unpack_from(form, self.data, position)[0] if position else 0
+        return self.buffer.unpack(form, position) if position else 0
 
     def vector(self, field: int, dtype: str) -> AnyArray:
         """Read a vector of numbers. Empty if the field is missing."""
         position = self._position_of(field)
         if not position:
             return np.empty(0, dtype)
-        start = self._follow(position)
-        return np.frombuffer(self.data, dtype, self._read_uint32(start), start + 4)
+        return self.buffer.vector(self._follow(position), dtype)
 
     def text(self, field: int) -> str:
         """Read a string."""
@@ -77,7 +114,10 @@ class Table:
         if not position:
             return []
         start = self._follow(position) + 4
-        return [self.table_at(start + 4 * index) for index in range(len(self.vector(field, "<u4")))]
+        count = len(self.vector(field, "<u4"))
+        if count > MAX_TABLES:
+            raise ValueError(f"{count} tables, more than {MAX_TABLES}")
+        return [self.table_at(start + 4 * index) for index in range(count)]
 
     def table(self, field: int) -> Table | None:
         """Read a table. None if the field is missing."""
@@ -86,34 +126,30 @@ class Table:
 
     def table_at(self, position: int) -> Table:
         """Return the table that the distance stored at a position refers to."""
-        return Table(self.data, self._follow(position))
+        return Table(self.buffer, self._follow(position))
 
     def _position_of(self, field: int) -> int:
         """Find the position of a field in the file. 0 if it is missing."""
-        vtable = self.position - struct.unpack_from("<i", self.data, self.position)[0]
-        (size,) = struct.unpack_from("<H", self.data, vtable)
+        vtable = self.position - self.buffer.unpack("<i", self.position)
         entry = 4 + 2 * field
-        (distance,) = struct.unpack_from("<H", self.data, vtable + entry) if entry < size else (0,)
+        distance = self.buffer.unpack("<H", vtable + entry) if entry < self.buffer.unpack("<H", vtable) else 0
         return self.position + distance if distance else 0
 
     def _follow(self, position: int) -> int:
-        return position + self._read_uint32(position)
-
-    def _read_uint32(self, position: int) -> int:
-        return int(struct.unpack_from("<I", self.data, position)[0])
+        return position + self.buffer.read_uint32(position)
 
 
-def _read_constants(model: Table, limit: int) -> Iterator[tuple[str, FloatArray]]:
+def _read_constants(model: Table) -> Iterator[tuple[str, FloatArray]]:
     """Yield name and values of each constant tensor."""
     buffers = model.tables(4)
     for tensor in (tensor for graph in model.tables(2)[:1] for tensor in graph.tables(0)):
         stored, dtype = buffers[tensor.number(2, "<I")].vector(0, "u1"), DTYPES.get(tensor.number(1, "b"))
-        limit -= len(stored)
-        if limit < 0:
-            raise ValueError("tensors that share their values")  # a malicious file can share them without limit
         if len(stored) and dtype is not None:
-            values = stored.view(dtype).reshape(tensor.vector(0, "<i4")).astype(np.float32)
-            yield tensor.text(3), _dequantise(values, tensor.table(4))
+            shape = tensor.vector(0, "<i4").tolist()
+            name = tensor.text(3)
+            count_elements(name, shape, len(stored))
+            values = stored.view(dtype).reshape(shape).astype(np.float32)
+            yield name, _dequantise(values, tensor.table(4))
 
 
 def _dequantise(values: FloatArray, quantization: Table | None) -> FloatArray:

@@ -106,6 +106,7 @@ class Card {
     write(this.find(".dropped"), number(camera.dropped));
     write(this.find(".details"), this.details(camera));
     write(this.find(".note"), camera.note || this.broken);
+    this.list(camera.tracked);
     this.rows.push(...camera.rows);
     if (second === this.second) return; // new rows arrive once per second
     this.second = second;
@@ -116,6 +117,21 @@ class Card {
   disconnect() {
     this.element.dataset.state = "gone";
     write(this.find(".state"), "no connection");
+  }
+
+  // One row per person with an id. The speed is in metres if the depth is known.
+  list(tracked) {
+    this.find(".tracked").hidden = tracked.length === 0;
+    const body = this.find(".tracked tbody");
+    while (body.rows.length > tracked.length) body.deleteRow(-1);
+    tracked.forEach((person, index) => {
+      const row = body.rows[index] ?? body.insertRow();
+      const speed = person.speed_mps === null
+        ? number(person.speed_px, 0, " px/s")
+        : number(person.speed_mps, 1, " m/s");
+      const cells = [`#${person.id}`, number(person.distance_m, 1, " m"), speed, person.state];
+      cells.forEach((text, column) => write(row.cells[column] ?? row.insertCell(), text));
+    });
   }
 
   details({ size_wh, model, times_ms }) {

@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from pose_ros import arrays
+from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.media.image_messages import decode_message, stamp_ns
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
@@ -21,8 +22,14 @@ from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 DEFAULT_QUALITY = 80
 
 
-def image_from_message(message: Image | CompressedImage) -> tuple[arrays.Image, str]:
+def image_from_message(
+    message: Image | CompressedImage, max_image_mb: float = MAX_IMAGE_MB
+) -> tuple[arrays.Image, str]:
     """Decode a raw or compressed image message. cv_bridge is used if it is installed.
+
+    Args:
+        message: The message.
+        max_image_mb: Limit of the memory for a decoded compressed image, MB.
 
     Returns:
         The image, (H, W, 3) or grey (H, W), and its channel order, ``"bgr"`` or ``"rgb"``. See ``decode_message``.
@@ -30,7 +37,7 @@ def image_from_message(message: Image | CompressedImage) -> tuple[arrays.Image, 
     Raises:
         ValueError: If the message is damaged, has an unknown encoding, or is a depth image.
     """
-    return decode_message(message, convert_with_cv_bridge)
+    return decode_message(message, convert_with_cv_bridge, max_image_mb)
 
 
 def image_to_message(image_bgr: arrays.Image, header: Header) -> Image:

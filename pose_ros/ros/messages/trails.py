@@ -17,7 +17,7 @@ Trail = deque[tuple[int, FloatArray]]
 MAX_POINTS = 1000
 
 
-class Trails:
+class SpaceTrails:
     """Recent positions of the people of one camera, in one frame."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ from pose_ros.ros.node.outputs import CameraPublishers
 from pose_ros.ros.node.statistics import CameraStatistics
 from pose_ros.ros.node.watchdog import Watchdog
 from pose_ros.ros.parameters.live import LiveSettings
-from pose_ros.ros.qos import OVERRIDABLE, qos_events
+from pose_ros.ros.qos import OVERRIDABLE, SUFFIX, declare_qos, qos_events
 from pose_ros.texts import printable, quote
 
 ERROR_PERIOD_S = 5.0
@@ -63,19 +63,20 @@ class Camera:
             put: Called with each image to process.
 
         Raises:
-            RuntimeError: If a QoS override of a publisher or the reliability of the images is invalid.
+            RuntimeError: If a QoS override is invalid.
         """
         self._node, self._settings, self._put = node, settings, put
         self.name = name
         prefix = f"{name}/" if name else ""
-        self.outputs = CameraPublishers(node, prefix)
+        self.outputs = CameraPublishers(node, name, settings.config)
         self._is_compressed = settings.config.image_transport == "compressed"
         image_topic = node.resolve_topic_name(f"{prefix}image")
-        self._name = f"{image_topic}/compressed" if self._is_compressed else f"{prefix}image"
+        self._name = _compressed_topic(node, f"{prefix}image") if self._is_compressed else f"{prefix}image"
         self.topic = node.resolve_topic_name(self._name)
         self._info_topic = _info_topic(node, f"{prefix}camera_info", image_topic)
         notify = node.get_logger().warning
         self._info_events = qos_events(node, self._info_topic, notify, is_publisher=False)
+        declare_qos(node, self._info_topic, _request_infos(), is_publisher=False)
         self.depth = DepthImages(node, prefix, settings)
         self.camera_model = CameraCalibration(node, image_topic, self._info_topic)
         self.statistics = CameraStatistics(time.monotonic())
@@ -96,7 +97,7 @@ class Camera:
     @property
     def wanted(self) -> bool:
         """Whether its images should be processed now."""
-        return self.active and self.enabled and (self._settings.config.lazy == "off" or self.outputs.has_subscribers)
+        return self.active and self.enabled and (self.outputs.has_subscribers or not self._settings.config.is_lazy)
 
     @property
     def silent(self) -> bool:
@@ -117,11 +118,15 @@ class Camera:
             self.depth.update(needs_depth)
         except (RuntimeError, ParameterException) as error:  # an invalid QoS override
             self._log_error(f"{self.topic}: cannot subscribe: {describe_error(error)}")
+        if not (active and enabled):
+            self.outputs.clear()
         self._check_loss()
         if self._watchdog_s != self._settings.config.watchdog_s:
             self._watchdog_s = self._settings.config.watchdog_s
             self._watchdog.close()
             self._watchdog = self._create_watchdog()
+        if self._images.reliability is None:
+            self._watchdog.watch_publishers() if active and enabled else self._watchdog.pause()
 
     def _subscribe_images(self, needed: bool) -> None:
         before = self._images.reliability
@@ -141,7 +146,7 @@ class Camera:
                 CameraInfo,
                 self._info_topic,
                 self._store_calibration,
-                QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability),
+                _request_infos(),
                 qos_overriding_options=OVERRIDABLE,
                 event_callbacks=self._info_events,
             )
@@ -150,7 +155,8 @@ class Camera:
             self._infos = self.calibration = None
 
     def _create_watchdog(self) -> Watchdog:
-        watchdog = Watchdog(self._node, self._name, self._watchdog_s, self._node.get_logger().warning)
+        log = self._node.get_logger()
+        watchdog = Watchdog(self._node, self._name, self._watchdog_s, log.warning, log.info)
         if self._images.reliability is None:
             watchdog.pause()
         return watchdog
@@ -230,10 +236,26 @@ class RateLimit:
         return True
 
 
+def _request_infos() -> QoSProfile:
+    """Make a new profile. rclpy writes the overrides of the parameters into it."""
+    return QoSProfile(depth=qos_profile_sensor_data.depth, reliability=qos_profile_sensor_data.reliability)
+
+
 def _describe_image(message: Image | CompressedImage) -> str:
     if isinstance(message, CompressedImage):
         return f"{quote(message.format)}, {len(message.data)} bytes"
     return f"{quote(message.encoding)} {message.width} x {message.height}"
+
+
+def _compressed_topic(node: Node, name: str) -> str:
+    """Return the topic of compressed images: that of the image after remapping, plus ``/compressed``.
+
+    A remapping of ``image/compressed`` itself comes first, for drivers that use another name.
+    """
+    resolved = str(node.resolve_topic_name(f"{name}{SUFFIX}"))
+    if resolved != node.resolve_topic_name(f"{name}{SUFFIX}", only_expand=True):
+        return resolved
+    return str(node.resolve_topic_name(name)).removesuffix(SUFFIX) + SUFFIX
 
 
 def _info_topic(node: Node, name: str, image_topic: str) -> str:

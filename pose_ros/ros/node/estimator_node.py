@@ -16,13 +16,18 @@ from std_srvs.srv import SetBool
 
 from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.errors import describe_error
+from pose_ros.ros.node.bond import ManagerBond
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.diagnostics import DiagnosticsPublisher, NodeState, runtime_details
+from pose_ros.ros.node.freed_memory import return_freed_memory
+from pose_ros.ros.node.sim_time import SimTimeCheck
 from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.node.transitions import Transitions
 from pose_ros.ros.node.worker import LOADING, Worker
 from pose_ros.ros.parameters.config import NodeConfig
+from pose_ros.ros.parameters.declare import FORMER_NAMES
 from pose_ros.ros.parameters.live import LiveSettings
+from pose_ros.ros.parameters.unused import find_unknown_parameters
 from pose_ros.runtime.runner import BuildProgress, Notify
 from pose_ros.texts import printable
 
@@ -32,6 +37,14 @@ PROGRESS_PERIOD_S = 10.0
 LoadEstimator = Callable[[NodeConfig, BuildProgress, Notify], PoseEstimator]
 TransitionCallback = Callable[["PoseEstimatorNode", LifecycleState], TransitionCallbackReturn]
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+GOALS = {
+    "configure": "inactive",
+    "activate": "active",
+    "deactivate": "inactive",
+    "cleanup": "unconfigured",
+    "shutdown": "finalized",
+}
+"""State after each transition."""
 
 
 def load_estimator(config: NodeConfig, progress: BuildProgress, notify: Notify) -> PoseEstimator:
@@ -46,15 +59,19 @@ def load_estimator(config: NodeConfig, progress: BuildProgress, notify: Notify) 
 
 
 def report_errors(transition: TransitionCallback) -> TransitionCallback:
-    """Make a transition report its exceptions, which rclpy would drop."""
+    """Make a transition log its success, and report its exceptions, which rclpy would drop."""
 
     @functools.wraps(transition)
     def wrapped(node: PoseEstimatorNode, state: LifecycleState) -> TransitionCallbackReturn:
+        name = transition.__name__.removeprefix("on_")
         try:
-            return transition(node, state)
+            result = transition(node, state)
         except Exception as error:
             node.report_failure(f"{transition.__name__}: {describe_error(error)}")
             return TransitionCallbackReturn.ERROR
+        if result == SUCCESS:
+            node.get_logger().info(f"{name}: {state.label} -> {GOALS[name]}")
+        return result
 
     return wrapped
 
@@ -80,11 +97,14 @@ class PoseEstimatorNode(LifecycleNode):
         failed: Set when ``autostart`` has failed.
     """
 
-    def __init__(self, load: LoadEstimator = load_estimator, **node_options: Any) -> None:
+    def __init__(
+        self, load: LoadEstimator = load_estimator, may_start: Callable[[], bool] = lambda: True, **node_options: Any
+    ) -> None:
         """Declare the parameters and create the publishers. With ``autostart``, start loading the model.
 
         Args:
             load: Function that loads the estimator, in the worker thread.
+            may_start: Returns whether ``autostart`` may load the model. False after a signal.
             node_options: Arguments of ``rclpy.node.Node``.
 
         Raises:
@@ -103,10 +123,14 @@ class PoseEstimatorNode(LifecycleNode):
         self.cameras = [Camera(self, name, self._settings, self._queue_image) for name in self.config.cameras]
         self._transforms = FrameTransforms(self)
         self._health = DiagnosticsPublisher(self, self.cameras)
+        self._bond = ManagerBond(self)
         self._transitions = Transitions(self, self._service_change_state, self._update)
         self.create_service(SetBool, "~/enable", self._handle_enable)
+        SimTimeCheck(self, lambda: self.config.watchdog_s)
         self.create_timer(UPDATE_S, self._update, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        if self.config.autostart:
+        for text in find_unknown_parameters(self, FORMER_NAMES):
+            self.get_logger().warning(text)
+        if self.config.autostart and may_start():
             self._transitions.start(self._autostart)
 
     @property
@@ -130,6 +154,8 @@ class PoseEstimatorNode(LifecycleNode):
         """Start processing images. Load the model first if ``deactivate`` has released it."""
         if self._worker is None and self._start_worker() != SUCCESS:
             return FAILURE
+        if not self.config.autostart:  # a lifecycle manager has requested it
+            self._bond.start()
         topics = ", ".join(camera.topic for camera in self.cameras)
         lazily = ", while an output has a subscriber" if self.config.lazy == "drop" else ""
         self.get_logger().info(f"ready: receiving images from {topics}{lazily}")
@@ -138,22 +164,21 @@ class PoseEstimatorNode(LifecycleNode):
     @report_errors
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop processing images, and release the model."""
-        self._failure = ""
-        self._stop_worker()
-        return SUCCESS
+        return self._release()
 
     @report_errors
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release the model."""
-        return self.on_deactivate(state)
+        return self._release()
 
     @report_errors
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release everything. The process keeps running, but the node cannot be configured again."""
-        return self.on_deactivate(state)
+        return self._release()
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Release everything. The node can be configured again. The diagnostics keep showing the error."""
+        self._bond.stop()
         self._stop_worker()
         return SUCCESS
 
@@ -173,6 +198,7 @@ class PoseEstimatorNode(LifecycleNode):
         """
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
         self._closing.set()
+        self._bond.stop()
         if self._worker is not None:
             self._worker.waiting.close()
         if not self._transitions.join(timeout_s):
@@ -197,6 +223,12 @@ class PoseEstimatorNode(LifecycleNode):
             self._log_error(f"autostart failed: {describe_error(error)}")
         if not (started or self._closing.is_set()):
             self.failed.set()
+
+    def _release(self) -> TransitionCallbackReturn:
+        self._failure = ""
+        self._bond.stop()
+        self._stop_worker()
+        return SUCCESS
 
     def _start_worker(self) -> TransitionCallbackReturn:
         """Load a model in a new worker, and wait until it is loaded."""
@@ -247,6 +279,7 @@ class PoseEstimatorNode(LifecycleNode):
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.close()
+            return_freed_memory()
 
     def _queue_image(self, camera: Camera, message: Any) -> None:
         if worker := self._worker:

@@ -8,7 +8,7 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 
-from pose_ros.ros.qos import OVERRIDABLE_EXCEPT_RELIABILITY, qos_events
+from pose_ros.ros.qos import OVERRIDABLE_EXCEPT_RELIABILITY, declare_qos, qos_events
 from pose_ros.ros.reliability import RequestedReliability
 
 try:
@@ -27,7 +27,7 @@ class ImageSubscription:
     def __init__(
         self, node: Node, kind: Any, topic: str, receive: Callable[[Any], None], count_lost: Callable[[int], None]
     ) -> None:
-        """Declare the parameter of the reliability. ``update`` subscribes.
+        """Declare the QoS parameters. ``update`` subscribes.
 
         Args:
             node: Node that subscribes.
@@ -38,11 +38,13 @@ class ImageSubscription:
                 counts them.
 
         Raises:
-            RuntimeError: If the parameter of the reliability is invalid.
+            RuntimeError: If a QoS override is invalid.
         """
         self._node, self._kind, self._topic, self._receive = node, kind, topic, receive
         self.reliability: ReliabilityPolicy | None = None
         self._requested = RequestedReliability(node, node.resolve_topic_name(topic))
+        profile = _make_profile(ReliabilityPolicy.BEST_EFFORT)
+        declare_qos(node, topic, profile, is_publisher=False, overridable=OVERRIDABLE_EXCEPT_RELIABILITY)
         self._subscription: Any = None
         # Kept over all subscriptions, so that each incompatible peer is reported once
         notify = node.get_logger().warning
@@ -50,12 +52,7 @@ class ImageSubscription:
         self._basic_events = qos_events(node, topic, notify, is_publisher=False)
 
     def update(self, needed: bool) -> None:
-        """Subscribe if the images are needed, and unsubscribe if not. Call it often: the publishers may change.
-
-        Raises:
-            ParameterException: If another QoS override is invalid.
-            RuntimeError: The same.
-        """
+        """Subscribe if the images are needed, and unsubscribe if not. Call it often: the publishers may change."""
         reliability = self._requested.choose(self.reliability) if needed else None
         if reliability == self.reliability:
             return
@@ -77,7 +74,12 @@ class ImageSubscription:
             self._kind,
             self._topic,
             self._receive,
-            QoSProfile(depth=qos_profile_sensor_data.depth, reliability=reliability),
+            _make_profile(reliability),
             qos_overriding_options=OVERRIDABLE_EXCEPT_RELIABILITY,
             event_callbacks=events,
         )
+
+
+def _make_profile(reliability: ReliabilityPolicy) -> QoSProfile:
+    """Make a new profile. rclpy writes the overrides of the parameters into it."""
+    return QoSProfile(depth=qos_profile_sensor_data.depth, reliability=reliability)

@@ -2,91 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from rclpy.duration import Duration
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header
 from visualization_msgs.msg import MarkerArray
 
-from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
+from pose_ros.media.trails import Trails
 from pose_ros.msg import PersonPoseArray
-from pose_ros.pipeline import CameraImage
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
 from pose_ros.ros.messages.markers import people_markers
-from pose_ros.ros.messages.trails import Trails
+from pose_ros.ros.messages.trails import SpaceTrails
+from pose_ros.ros.node.image_result import ImageResult
+from pose_ros.ros.node.publishers import create_publisher, has_subscribers
+from pose_ros.ros.node.standard_outputs import StandardOutputs
 from pose_ros.ros.parameters.config import NodeConfig
-from pose_ros.ros.qos import OVERRIDABLE, qos_events
-from pose_ros.skeleton import Skeleton
 
 LAST_RESULT_TIMEOUT = Duration(seconds=0.5)
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """One processed image, ready to publish.
-
-    Attributes:
-        header: Header of the image message.
-        image: The image.
-        estimate: The people in the image, and the time of each step.
-        skeleton: Skeleton of the people.
-        model_name: Name of the model that found them.
-        frame_3d: Frame of the results in metres. Empty = frame of the header.
-    """
-
-    header: Header
-    image: CameraImage
-    estimate: Estimate
-    skeleton: Skeleton
-    model_name: str
-    frame_3d: str = ""
 
 
 class CameraPublishers:
     """Publishers of one camera. Call the methods in the worker's thread. The properties may be read in any thread."""
 
-    def __init__(self, node: Node, prefix: str) -> None:
+    def __init__(self, node: Node, camera: str, config: NodeConfig) -> None:
         """Create the publishers.
 
         Args:
             node: Node that publishes.
-            prefix: Prefix of each topic: ``""``, or ``"front/"`` for ``~/front/poses``.
+            camera: Name of the camera, which is part of each topic. Empty for a single camera.
+            config: Settings of the node. They say which standard outputs exist.
 
         Raises:
             RuntimeError: If a QoS override is invalid.
         """
         self._node = node
-        self._poses = self._create_publisher(PersonPoseArray, f"~/{prefix}poses", 10)
-        self._overlay = self._create_publisher(Image, f"~/{prefix}overlay", 1)
-        self._compressed = self._create_publisher(CompressedImage, f"~/{prefix}overlay/compressed", 1)
-        self._markers = self._create_publisher(MarkerArray, f"~/{prefix}markers", 1)
+        prefix = f"{camera}/" if camera else ""
+        self._poses = create_publisher(node, PersonPoseArray, f"~/{prefix}poses", 10)
+        self._overlay = create_publisher(node, Image, f"~/{prefix}overlay", 1)
+        self._compressed = create_publisher(node, CompressedImage, f"~/{prefix}overlay/compressed", 1)
+        self._markers = create_publisher(node, MarkerArray, f"~/{prefix}markers", 1)
         self._shown_people = 0
-        self._trails = Trails()
-
-    def _create_publisher(self, kind: Any, topic: str, depth: int) -> Any:
-        return self._node.create_publisher(
-            kind,
-            topic,
-            QoSProfile(depth=depth),
-            qos_overriding_options=OVERRIDABLE,
-            event_callbacks=qos_events(self._node, topic, self._node.get_logger().warning, is_publisher=True),
-        )
+        self._standard = StandardOutputs(node, camera, config)
+        self._trails, self._space_trails = Trails(), SpaceTrails()
 
     @property
     def has_subscribers(self) -> bool:
         """Whether any output has a subscriber."""
-        return any(map(_has_subscribers, (self._poses, self._overlay, self._compressed, self._markers)))
+        publishers = (self._poses, self._overlay, self._compressed, self._markers)
+        return any(map(has_subscribers, publishers)) or self._standard.keeps_active
 
     @property
     def has_marker_subscribers(self) -> bool:
         """Whether the markers have a subscriber."""
-        return _has_subscribers(self._markers)
+        return has_subscribers(self._markers)
 
     def publish_poses(self, result: ImageResult, dropped: int) -> float:
         """Publish the people. Return the latency in the message, ms."""
@@ -102,14 +71,17 @@ class CameraPublishers:
         return float(message.latency_ms)
 
     def publish_drawings(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
-        """Publish the markers and the overlay, each only if it has a subscriber."""
-        if _has_subscribers(self._markers):
+        """Publish the standard outputs, the markers and the overlay, each only if it has a subscriber."""
+        self._standard.publish(result)
+        if has_subscribers(self._markers):
             self._publish_markers(result, config, camera_info)
-        raw, compressed = _has_subscribers(self._overlay), _has_subscribers(self._compressed)
+        raw, compressed = has_subscribers(self._overlay), has_subscribers(self._compressed)
         if not (raw or compressed):
             return
         image_bgr = to_bgr(result.image.image, result.image.colour)
-        overlay_bgr = draw(image_bgr, result.estimate.people, result.skeleton, config.overlay)
+        people, stamp_s = result.estimate.people, result.image.stamp_ns / 1e9
+        self._trails.update(people, result.skeleton, stamp_s, config.overlay.trails_s)
+        overlay_bgr = draw(image_bgr, people, result.skeleton, config.overlay, self._trails)
         if raw:
             self._overlay.publish(image_to_message(overlay_bgr, result.header))
         if compressed:
@@ -117,22 +89,22 @@ class CameraPublishers:
 
     def _publish_markers(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
         people, skeleton, size_wh = result.estimate.people, result.skeleton, result.image.size_wh
-        header, points = result.header, people.keypoints_3d
-        if points is not None and result.frame_3d:
-            header = Header(stamp=header.stamp, frame_id=result.frame_3d)
+        points = people.keypoints_3d
+        header = result.header if points is None else result.header_3d
         markers = people_markers(
             *(people, skeleton, header, size_wh, config.markers, camera_info, points),
             previous_count=self._shown_people,
-            trails=self._trails.update(people, header, config.markers.trails_s),
+            trails=self._space_trails.update(people, header, config.markers.trails_s),
         )
         self._markers.publish(markers)
         self._shown_people = len(people)
 
+    def clear(self) -> None:
+        """Tell subscribers that remember people that there are none. Repeated calls have no effect."""
+        self._standard.clear()
+
     def flush(self) -> None:
         """Wait until subscribers have received the last poses. Otherwise destroying the publisher would lose them."""
-        if _has_subscribers(self._poses):
+        self._standard.clear(LAST_RESULT_TIMEOUT)
+        if has_subscribers(self._poses):
             self._poses.wait_for_all_acked(LAST_RESULT_TIMEOUT)
-
-
-def _has_subscribers(publisher: Any) -> bool:
-    return bool(publisher.get_subscription_count() > 0)

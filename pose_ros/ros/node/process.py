@@ -57,17 +57,23 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
         signal.signal(number, stop)
     keep_freed_memory()
     import rclpy  # takes 0.5 s: imported after the handlers are set, so that Ctrl-C shows no traceback
+    from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
     from pose_ros.ros.node.estimator_node import PoseEstimatorNode, load_estimator
+    from pose_ros.ros.parameters.unused import find_unused_files
 
+    if stop.requested:
+        return 0
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = PoseEstimatorNode(load or load_estimator)
-    except (RuntimeError, TypeError, ValueError) as error:
+        node = PoseEstimatorNode(load or load_estimator, may_start=lambda: not stop.requested)
+    except (ParameterException, RuntimeError, TypeError, ValueError) as error:
         sys.stderr.write(f"pose_estimator: {printable(error)}\n")
         return 1
+    for text in find_unused_files(node, sys.argv if args is None else args):
+        node.get_logger().warning(text)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     while not (stop.requested or node.failed.is_set()) and rclpy.ok():

@@ -17,8 +17,8 @@ from pose_ros.media.image_messages import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.image_result import ImageResult
 from pose_ros.ros.node.latest import TakenItem
-from pose_ros.ros.node.outputs import ImageResult
 from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.parameters.live import LiveSettings
 
@@ -85,7 +85,7 @@ class Processor:
     def _decode(self, entry: TakenItem[Camera, Any]) -> DecodedMessage | None:
         camera, message = entry.source, entry.item
         with _FailureReporter(camera, message):
-            image, colour = image_from_message(message)
+            image, colour = image_from_message(message, self._settings.config.max_image_mb)
             decoded = CameraImage(image, colour, stamp_ns(message.header))
             camera.size_wh = decoded.size_wh
             return self._add_depth(DecodedMessage(camera, message, decoded, ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from pose_ros.config import (
@@ -18,13 +19,54 @@ from pose_ros.config import (
     TrackingConfig,
 )
 from pose_ros.fields import GROUPING_HEADS
+from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.settings import CheckedSettings, setting
+from pose_ros.texts import quote
 
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
 NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
 """Settings of the loaded network. A change takes effect when the node is configured."""
-NEEDS_RESTART = ("cameras", "image_transport", "autostart", "depth.transport")
+NEEDS_RESTART = ("cameras", "image_transport", "autostart", "outputs", "depth.transport")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
+NAMESPACE = re.compile(r"(~/|/)?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True)
+class OutputsConfig(CheckedSettings):
+    """Messages of other packages that the node publishes, in addition to its own."""
+
+    pose_array: bool = setting(True, "Publish ~/pose_array (geometry_msgs/PoseArray). Needs depth.")
+    vision_msgs: bool = setting(
+        False, "Publish ~/detections_2d and ~/detections_3d (vision_msgs). The latter needs depth."
+    )
+    people_msgs: bool = setting(
+        False, "Publish ~/people (people_msgs/People) for social layers. Needs depth and tracking."
+    )
+    hri: bool = setting(False, "Publish the bodies of REP-155 (hri_msgs) and their frames. Needs tracking.")
+    hri_prefix: str = setting("/humans", "Namespace of REP-155. A relative name is in the namespace of the node.")
+    tf: bool = setting(False, "Publish the frame of each body on /tf. Needs depth and tracking.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not NAMESPACE.fullmatch(self.hri_prefix):
+            raise ValueError(
+                f"outputs.hri_prefix: expected a namespace such as /humans, without / at its end, got "
+                f"{quote(self.hri_prefix)}"
+            )
+
+
+def check_camera_names(names: Sequence[str]) -> None:
+    """Check the names of several cameras.
+
+    Raises:
+        ValueError: If there is no name, a name cannot be part of a topic, or a name occurs twice.
+    """
+    if not (names and all(CAMERA_NAME.fullmatch(name) for name in names)):
+        raise ValueError(
+            f"cameras: expected names of letters, digits and _ that start with a letter, got {list(names)}"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError(f"cameras: expected unique names, got {list(names)}")
 
 
 @dataclass(frozen=True)
@@ -72,8 +114,8 @@ class NodeConfig(CheckedSettings):
     lazy: str = setting(
         "drop",
         "Behaviour while no output has a subscriber. drop: unsubscribe from the images, keep: receive them but skip "
-        "inference, off: process them anyway.",
-        choices=("drop", "keep", "off"),
+        "inference, never: process them anyway. off means never.",
+        choices=("drop", "keep", "never", "off"),
     )
     max_rate: float = setting(
         0.0,
@@ -81,6 +123,13 @@ class NodeConfig(CheckedSettings):
         unit="Hz",
         low=0.0,
         high=1000.0,
+    )
+    max_image_mb: float = setting(
+        float(MAX_IMAGE_MB),
+        "Limit of the memory for decoding one compressed image. Larger images are refused.",
+        unit="MB",
+        low=1.0,
+        high=4000.0,
     )
     watchdog_s: float = setting(
         5.0,
@@ -98,18 +147,21 @@ class NodeConfig(CheckedSettings):
     depth: NodeDepthConfig = field(default_factory=NodeDepthConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)
     diagnostics: DiagnosticsConfig = field(default_factory=DiagnosticsConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        names = self.cameras
-        is_single = names == ("",)
-        if not is_single and not (names and all(CAMERA_NAME.fullmatch(name) for name in names)):
-            raise ValueError(
-                f"cameras: expected names of letters, digits and _ that start with a letter, got {list(names)}"
-            )
-        if len(set(names)) < len(names):
-            raise ValueError(f"cameras: expected unique names, got {list(names)}")
+        if self.cameras != ("",):
+            check_camera_names(self.cameras)
+        in_frames = {name.replace("/", "_") for name in self.cameras}
+        if (self.outputs.tf or self.outputs.hri) and len(in_frames) < len(self.cameras):
+            raise ValueError(f"cameras: expected names that differ when / becomes _ in frames, got {list(self.cameras)}")
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether images are processed only while an output has a subscriber."""
+        return self.lazy not in ("never", "off")
 
     @property
     def estimator(self) -> EstimatorConfig:

@@ -14,6 +14,7 @@ from rclpy.node import Node
 
 from pose_ros.config_file import build_config
 from pose_ros.ros.parameters.config import NEEDS_CONFIGURE, NEEDS_RESTART, NodeConfig
+from pose_ros.ros.parameters.retyped import explain_type, restore_type
 from pose_ros.texts import printable
 
 MAX_INTEGER = 2**63 - 1
@@ -89,7 +90,7 @@ def declare_parameters(node: Node) -> NodeConfig:
     """
     values = {parameter.name: _declare(node, parameter) for parameter in parameters()}
     defaults = {parameter.name: parameter.default for parameter in parameters()}
-    for old, new in _find_former_names(NodeConfig):
+    for old, new in FORMER_NAMES.items():
         given = _take_value(node, old)
         if given is not None:
             values[old] = given
@@ -132,14 +133,20 @@ def values_of(config: NodeConfig) -> dict[str, Any]:
 
 
 def _declare(node: Node, parameter: Parameter) -> Any:
+    name, default, advice = parameter.name, parameter.default, ""
     try:
-        return node.declare_parameter(parameter.name, parameter.default, parameter.descriptor()).value
+        try:
+            return node.declare_parameter(name, default, parameter.descriptor()).value
+        except InvalidParameterTypeException:
+            given = _take_value(node, name)
+            value, advice = restore_type(given, default, parameter.choices), explain_type(given, default)
+            if type(value) is not type(default):
+                raise
+            return node.declare_parameter(name, value, parameter.descriptor(), ignore_override=True).value
     except ParameterException as error:
-        kind = type(parameter.default).__name__
+        kind = type(default).__name__
         expected = f"{kind} ({parameter.allowed})" if parameter.allowed else kind
-        is_mistyped = kind == "float" and isinstance(error, InvalidParameterTypeException)
-        hint = "; write a float with a point: 1.0" if is_mistyped else ""
-        raise ValueError(f"parameter {parameter.name}: expected {expected}, got: {error}{hint}") from error
+        raise ValueError(f"parameter {name}: expected {expected}, got: {error}{advice}") from error
 
 
 def _take_value(node: Node, former_name: str) -> Any:
@@ -172,3 +179,7 @@ def _find_former_names(kind: Any, prefix: str = "") -> Iterator[tuple[str, str]]
     for entry in fields(kind):
         if stage := _stage_class(entry):
             yield from _find_former_names(stage, f"{prefix}{entry.name}.")
+
+
+FORMER_NAMES = dict(_find_former_names(NodeConfig))
+"""Current name of each renamed parameter, by its former name."""

@@ -50,8 +50,15 @@ values:
 
     pose_estimator: parameter decoder.score_threshold: expected float (0.0 to 1.0), got: …
 
-- Write a float with a point: `1.0`, not `1`.
-- Write `off` in quotes: `lazy: "off"`. Without quotes, YAML reads it as `false`.
+- YAML reads some texts as another type, such as `on`, `123` and `0x10`. Write these in quotes: `model: "123"`. On the
+  command line, the quotes need quotes: `-p model:='"123"'`.
+- If the meaning is clear, the node accepts such a value: `max_rate: 1` is 1.0, and `lazy: off` is `never`.
+
+The node warns about a parameter that it does not have, with the nearest name. It also warns about a parameter file that
+has no section for it:
+
+    parameter decoder.score_treshold: expected a parameter of this node, got an unknown name; did you mean
+        decoder.score_threshold?
 
 Two parameters have new names: `markers.joint_m` is now `markers.keypoint_m`, and `markers.bone_m` is now
 `markers.limb_m`. At the start of the node, the old names still work, with a warning for each.

@@ -7,12 +7,15 @@ from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
 
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.parameters.declare import config_of, declare_parameters, parameters, values_of
+from pose_ros.ros.parameters.retyped import restore_type
 from pose_ros.texts import printable
 
-CHANGES = {parameter.name: parameter.changes for parameter in parameters()}
+PARAMETERS = {parameter.name: parameter for parameter in parameters()}
+CHANGES = {name: parameter.changes for name, parameter in PARAMETERS.items()}
 
 
 class LiveSettings:
@@ -35,6 +38,8 @@ class LiveSettings:
         """
         self.config = declare_parameters(node)
         self._check, self._in_use = check, in_use
+        if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
+            node.add_pre_set_parameters_callback(_restore_types)
         node.add_on_set_parameters_callback(self._check_changes)
         self._has_post_set = hasattr(node, "add_post_set_parameters_callback")  # not in Humble
         if self._has_post_set:
@@ -70,3 +75,13 @@ class LiveSettings:
                     f"{parameter.name}: expected no change while the model is in use; deactivate the node, "
                     "set the parameter, then cleanup, configure and activate"
                 )
+
+
+def _restore_types(changed: Sequence[Any]) -> list[Any]:
+    """Undo the types that YAML gives to new values, as ``ros2 param set`` reads them."""
+    return [
+        RosParameter(each.name, value=restore_type(each.value, known.default, known.choices))
+        if (known := PARAMETERS.get(each.name)) and each.value is not None
+        else each
+        for each in changed
+    ]

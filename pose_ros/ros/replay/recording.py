@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
@@ -17,6 +16,7 @@ from pose_ros.media.bag import Bag
 from pose_ros.media.recorded_message import CAMERA_INFO, COMPRESSED_IMAGE, IMAGE, RecordedMessage
 from pose_ros.media.sources import Frame, OnBroken, raise_error
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message
+from pose_ros.yaml_text import read_yaml
 
 MESSAGE_TYPES: dict[str, Any] = {IMAGE: Image, COMPRESSED_IMAGE: CompressedImage, CAMERA_INFO: CameraInfo}
 DEFAULT_FRAME_ID = "camera"
@@ -29,12 +29,14 @@ class RecordingItem:
     """One message of a recording.
 
     Attributes:
-        is_image: True for an image, False for a calibration.
+        is_image: True for an image, False for a calibration or a message of another topic.
         time_ns: Time of publishing, since the start of the recording, ns.
-        stamp_ns: Recorded stamp, ns. For frames: time since the start of the recording.
+        stamp_ns: Recorded stamp, ns. For frames: time since the start of the recording. For other topics: time of
+            recording, because a message may have several stamps or none.
         recorded_ns: Time of recording, by the clock of the recorder, ns. For frames: same as the stamp.
         frame_id: Frame in the header.
         message: ROS message, or serialised message of a bag.
+        is_other: True for a message of another topic than those of the camera.
     """
 
     is_image: bool
@@ -43,6 +45,7 @@ class RecordingItem:
     recorded_ns: int
     frame_id: str
     message: Any
+    is_other: bool = False
 
     def with_stamp(self, stamp_ns: int) -> Any:
         """Return the message with this stamp, ready to publish. A serialised message is returned as bytes."""
@@ -54,21 +57,29 @@ class RecordingItem:
         return self.message
 
 
-def bag_items(bag: Bag, frame_id: str, on_broken: OnBroken = raise_error) -> Iterator[RecordingItem]:
-    """Read the images of a bag, and its calibrations if it has any.
+def bag_items(
+    bag: Bag, frame_id: str, on_broken: OnBroken = raise_error, others: Sequence[str] = ()
+) -> Iterator[RecordingItem]:
+    """Read the images of a bag, its calibrations if it has any, and the messages of other topics.
 
     Args:
         bag: The bag.
         frame_id: Frame of the messages. Empty = the recorded frame.
         on_broken: Called with the error of each message whose header, or with a frame_id whose content, is damaged,
             and of a part of the bag that cannot be read.
+        others: Other topics.
     """
-    topics = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
+    of_camera = [bag.image_topic, *([bag.camera_info_topic] if bag.camera_info_topic else [])]
+    topics = [*of_camera, *others]
     first_ns = None
     for index, recorded in enumerate(bag.messages(topics, on_broken)):
         first_ns = recorded.received_ns if first_ns is None else first_ns
+        time_ns = recorded.received_ns - first_ns
         try:
-            item = _bag_item(recorded, recorded.topic == bag.image_topic, recorded.received_ns - first_ns, frame_id)
+            if recorded.topic in of_camera:
+                item = _bag_item(recorded, recorded.topic == bag.image_topic, time_ns, frame_id)
+            else:
+                item = _other_item(recorded, time_ns)
         except Exception as error:  # of struct, Unicode, or the type support of the middleware
             where = f"bag {bag.path}, message {index} of {recorded.topic}"
             on_broken(ValueError(f"{where}: expected a {recorded.type_name}, got {error!r}"))
@@ -80,6 +91,12 @@ def _bag_item(recorded: RecordedMessage, is_image: bool, time_ns: int, frame_id:
     message = deserialize_message(recorded.data, MESSAGE_TYPES[recorded.type_name]) if frame_id else recorded
     frame = frame_id or recorded.frame_id
     return RecordingItem(is_image, time_ns, recorded.stamp_ns, recorded.received_ns, frame, message)
+
+
+def _other_item(recorded: RecordedMessage, time_ns: int) -> RecordingItem:
+    if recorded.fault:
+        raise ValueError(recorded.fault)
+    return RecordingItem(False, time_ns, recorded.received_ns, recorded.received_ns, "", recorded, is_other=True)
 
 
 def frame_items(frames: Iterator[Frame], frame_id: str, compressed: bool) -> Iterator[RecordingItem]:
@@ -97,17 +114,14 @@ def read_camera_info(path: str | Path) -> CameraInfo:
         FileNotFoundError: If the file does not exist.
         ValueError: If an entry is missing or malformed.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"camera_info: expected a YAML file, got {path}, which does not exist")
+    data = read_yaml(Path(path), "camera_info")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
         info = CameraInfo(width=data["image_width"], height=data["image_height"])
         info.distortion_model = data["distortion_model"]
         info.d = _numbers(data, "distortion_coefficients")
         info.k, info.r = _numbers(data, "camera_matrix"), _numbers(data, "rectification_matrix")
         info.p = _numbers(data, "projection_matrix")
-    except (yaml.YAMLError, KeyError, TypeError, AssertionError, ValueError) as error:
+    except (KeyError, TypeError, AssertionError, ValueError) as error:
         raise ValueError(f"camera_info {path}: expected a file of camera_calibration, got {error!r}") from error
     return info
 

@@ -6,7 +6,7 @@ import cv2
 from sensor_msgs.msg import CompressedImage, Image
 
 from pose_ros import arrays
-from pose_ros.media.compressed_images import JPEG_START, image_size_wh
+from pose_ros.media.headers import find_format, read_header
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.ros.messages.conversions import image_from_message
 
@@ -25,10 +25,8 @@ def encode_for_browser(message: Image | CompressedImage) -> bytes:
     """
     if isinstance(message, CompressedImage):
         data = bytes(message.data)
-        if data.startswith(JPEG_START):
-            width, height = image_size_wh(data)
-            if 0 < width * height <= MAX_PIXELS_UNCHANGED:
-                return data
+        if find_format(data) == "jpeg" and read_header(data).pixels <= MAX_PIXELS_UNCHANGED:
+            return data
     return _encode_jpeg(*image_from_message(message))
 
 

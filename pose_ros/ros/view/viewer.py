@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,9 +16,10 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 
-from pose_ros.live.board import Board, CameraBoard, PoseSample
+from pose_ros.live.board import MAX_ROWS, Board, CameraBoard, PersonRow, PoseSample
 from pose_ros.live.page import LivePage
-from pose_ros.msg import PersonPoseArray
+from pose_ros.msg import PersonPose, PersonPoseArray
+from pose_ros.people import TrackState
 from pose_ros.ros.command_node import command_node
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.reliability import choose_reliability
@@ -33,6 +35,7 @@ POSES, OVERLAYS = "/poses", ("/overlay/compressed", "/overlay")
 _POSES_TYPE = "pose_ros/msg/PersonPoseArray"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _STOP_POLL_S = 0.1
+_STATES = {int(state): state.name.lower() for state in TrackState}
 _TopicReader = tuple[Any, Callable[[Any], None]]
 """A message type, and the callback of its messages."""
 
@@ -173,6 +176,7 @@ class Viewer:
 
 def sample_of(message: PersonPoseArray) -> PoseSample:
     """Extract the numbers of one image for the page."""
+    tracked = [person for person in message.people if person.id >= 0]
     return PoseSample(
         people=len(message.people),
         dropped=message.dropped,
@@ -182,4 +186,16 @@ def sample_of(message: PersonPoseArray) -> PoseSample:
         decode_ms=message.decode_ms,
         size_wh=(message.image_width, message.image_height),
         model=printable(message.model, MAX_QUOTE),
+        tracked=tuple(_row_of(person) for person in sorted(tracked, key=lambda each: int(each.id))[:MAX_ROWS]),
+    )
+
+
+def _row_of(person: PersonPose) -> PersonRow:
+    position, velocity = person.position_3d, person.velocity_3d
+    return PersonRow(
+        int(person.id),
+        _STATES.get(person.state, ""),
+        math.hypot(position.x, position.y, position.z),
+        math.hypot(velocity.x, velocity.y, velocity.z),
+        math.hypot(*person.velocity),
     )

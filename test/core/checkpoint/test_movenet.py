@@ -132,8 +132,8 @@ def set_weight(**entries: Any) -> Any:
         (set_paths(7), "not in the same folder"),
         (set_paths("other.bin"), "no weight file other.bin"),
         (set_paths("shard.bin", "shard.bin"), "shard.bin twice"),
-        (set_weight(shape=[1 << 40, 1 << 40]), "more than the 19 bytes"),
-        (set_weight(shape=[-1]), r"of shape \[-1\]"),
+        (set_weight(shape=[1 << 40, 1 << 40]), "too large for the file"),
+        (set_weight(shape=[-1]), r"of shape \(-1,\), where a size is negative"),
         (set_weight(shape=[2.5]), r"of shape \[2.5\]"),
         (set_weight(shape=[True]), r"of shape \[True\]"),
         (set_weight(shape=4), "of shape 4"),
@@ -156,7 +156,7 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, content: bytes) -> 
 
 @pytest.mark.parametrize("length", range(19))
 def test_truncated_weight_files_are_refused(tmp_path: Path, length: int) -> None:
-    with pytest.raises(ValueError, match="more than the"):
+    with pytest.raises(ValueError, match=r"too large for the file|used"):
         read_tfjs(write_model(tmp_path, shard=bytes(length)))
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("flatbuffers")
 
 import checkpoint_keys as keys  # noqa: E402
+import tflite_file  # noqa: E402
 
 from pose_ros.checkpoint import centernet, load_checkpoint, loading, posenet  # noqa: E402
 from pose_ros.checkpoint.formats.tflite import read_tflite  # noqa: E402
@@ -201,44 +203,6 @@ def test_people_of_google_corals_file(coral_fields) -> None:
         assert np.median(distance) <= 0.5 and distance.max() <= 2
 
 
-def make_quantised_file(zero_points: list[int], scales: list[float], dimension: int, shape: list[int]) -> bytes:
-    """Make a TensorFlow Lite file with one tensor "w" of bytes 0, 1, 2, …, by the builder of FlatBuffers."""
-    builder = pytest.importorskip("flatbuffers").Builder(0)
-
-    def table(fields: dict[int, Any]) -> int:
-        builder.StartObject(8)
-        for slot, (add, value) in fields.items():
-            getattr(builder, f"Prepend{add}Slot")(slot, value, 0)
-        return builder.EndObject()
-
-    def vector(offsets: list[int]) -> int:
-        builder.StartVector(4, len(offsets), 4)
-        for offset in reversed(offsets):
-            builder.PrependUOffsetTRelative(offset)
-        return builder.EndVector()
-
-    stored = builder.CreateNumpyVector(np.arange(int(np.prod(shape)), dtype=np.uint8))
-    buffers = vector([table({}), table({0: ("UOffsetTRelative", stored)})])
-    scale = builder.CreateNumpyVector(np.array(scales, np.float32))
-    zero = builder.CreateNumpyVector(np.array(zero_points, np.int64))
-    quantisation = {2: ("UOffsetTRelative", scale), 3: ("UOffsetTRelative", zero), 6: ("Int32", dimension)}
-    quantisation_table = table(quantisation)
-    sizes, name = builder.CreateNumpyVector(np.array(shape, np.int32)), builder.CreateString("w")
-    tensor = table(
-        {
-            0: ("UOffsetTRelative", sizes),
-            1: ("Int8", 3),
-            2: ("Uint32", 1),
-            3: ("UOffsetTRelative", name),
-            4: ("UOffsetTRelative", quantisation_table),
-        }
-    )
-    graph = table({0: ("UOffsetTRelative", vector([tensor]))})
-    graphs = vector([graph])
-    builder.Finish(table({2: ("UOffsetTRelative", graphs), 4: ("UOffsetTRelative", buffers)}), b"TFL3")
-    return bytes(builder.Output())
-
-
 @pytest.mark.parametrize(
     ("zero_points", "scales", "dimension", "expected"),
     [
@@ -250,14 +214,14 @@ def make_quantised_file(zero_points: list[int], scales: list[float], dimension: 
 )
 def test_bytes_are_dequantised(tmp_path, zero_points, scales, dimension, expected) -> None:
     path = tmp_path / "small.tflite"
-    path.write_bytes(make_quantised_file(zero_points, scales, dimension, [2, 3]))
+    path.write_bytes(tflite_file.make_quantised_file(zero_points, scales, dimension, [2, 3]))
     ((name, array),) = read_tflite(path).items()
     assert name == "w" and array.tolist() == expected
 
 
 def test_scales_that_do_not_fit_are_rejected(tmp_path) -> None:
     path = tmp_path / "small.tflite"
-    path.write_bytes(make_quantised_file([0, 0, 0], [1.0, 1.0, 1.0], 0, [2, 3]))
+    path.write_bytes(tflite_file.make_quantised_file([0, 0, 0], [1.0, 1.0, 1.0], 0, [2, 3]))
     with pytest.raises(ValueError, match=r"small\.tflite.*3 scales"):
         read_tflite(path)
 
@@ -265,7 +229,7 @@ def test_scales_that_do_not_fit_are_rejected(tmp_path) -> None:
 def test_damaged_files_are_rejected_or_read(tmp_path) -> None:
     """Any change leads to a result or to a ValueError that names the file, without exhausting the memory."""
     path, rejected = tmp_path / "small.tflite", 0
-    intact = np.frombuffer(make_quantised_file([2], [0.5], 0, [2, 3]), np.uint8)
+    intact = np.frombuffer(tflite_file.make_quantised_file([2], [0.5], 0, [2, 3]), np.uint8)
     random = np.random.default_rng(0)
     damaged = [intact[:length] for length in range(len(intact))]
     for _ in range(400):

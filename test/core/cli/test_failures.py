@@ -95,7 +95,7 @@ def test_label(folder: Path, tmp_path: Path) -> None:
     result = run("label", folder, "-o", tmp_path / "l.json", *FAST)
     check_listed(result, BROKEN, "4.png: expected a complete image, got 0 bytes")
     labels = json.loads((tmp_path / "l.json").read_text())
-    assert [(image["id"], image["file_name"]) for image in labels["images"]] == [(1, "1.png"), (2, "3.png")]
+    assert [(image["id"], image["file_name"]) for image in labels["images"]] == [(1, "1.png"), (3, "3.png")]
     assert "0 people in 2 images" in result.stdout
 
 

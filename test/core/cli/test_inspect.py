@@ -14,8 +14,8 @@ from pose_ros.datasets.preview import draw_sample
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
 from pose_ros.datasets.synthetic.file import encode_run_lengths, to_annotations, write_scenes
 from pose_ros.datasets.synthetic.scene import SyntheticImages
+from pose_ros.media.decoding import read_image
 from pose_ros.media.sheet import arrange
-from pose_ros.media.sources import read_image
 from pose_ros.skeleton import COCO_17
 
 app = typer.Typer()
@@ -96,6 +96,13 @@ def test_settings_change_the_configuration_of_a_run(tmp_path):
     result = run(tmp_path / "run.yaml", "-o", tmp_path / "sheet.png", "-n", 1, "--set", "size_wh=[96, 32]")
     assert result.exit_code == 0, result.output
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (32, 96, 3)
+
+
+@pytest.mark.parametrize("option", [["--size", "64"], ["--skeleton", "coco_17"], ["--images", "."]], ids=str)
+def test_options_that_a_configuration_sets_are_rejected(tmp_path, option):
+    (tmp_path / "run.yaml").write_text("{network: n, output: o, steps: 1, data: [{format: synthetic}]}")
+    result = run(tmp_path / "run.yaml", *option, "-o", tmp_path / "sheet.png")
+    assert result.exit_code == 1 and f"{option[0]}: expected labels or images as source" in str(result.exception)
 
 
 def test_settings_without_a_configuration_are_rejected(labels):

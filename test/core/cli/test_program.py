@@ -121,13 +121,17 @@ def test_the_first_frames_of_a_video(video: Path, tmp_path: Path) -> None:
     assert len(list(open_source(output))) == 2
 
 
-def test_a_truncated_video_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "wanted"), [([], 12), (["--max-frames", 10], 10)])
+def test_a_truncated_video_is_an_error(tmp_path: Path, options: list[object], wanted: int) -> None:
     path = recordings.write_video(tmp_path / "walk.avi", 12)
     data = path.read_bytes()
     eighth = [i for i in range(len(data)) if data[i : i + 4] == b"00dc"][8]
     path.write_bytes(data[: eighth + 20])
-    result = run("video", path, *FAST)
-    assert result.exit_code == 0 and "of 12 frames could be read" in result.stderr
+    result = run("video", path, "--json", tmp_path / "people.jsonl", *options, *FAST)
+    lines = (tmp_path / "people.jsonl").read_text().splitlines()
+    assert result.exit_code == 1 and f"{len(lines)} of {wanted} frames could be read" in result.stderr
+    assert f"expected {wanted} frames, got {len(lines)} that can be decoded" in result.stderr
+    assert run("video", path, "--max-frames", len(lines), *FAST).exit_code == 0
 
 
 @pytest.mark.parametrize("storage", recordings.STORAGES)

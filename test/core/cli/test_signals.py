@@ -74,8 +74,15 @@ def stop(child: subprocess.Popen[str], *signals: int) -> tuple[int, str]:
     return child.returncode, errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize(
+    ("work", "number"),
+    [
+        ("native call", signal.SIGINT),
+        ("native call", signal.SIGTERM),
+        ("worker", signal.SIGTERM),
+        ("destructors", signal.SIGINT),
+    ],
+)
 def test_a_signal_ends_the_program(tmp_path: Path, work: str, number: int) -> None:
     assert stop(start(tmp_path, WORKS[work]), number) == (128 + number, "")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result.txt", "earlier")]
@@ -109,3 +116,16 @@ def test_a_command_that_waits_in_a_library_ends(tmp_path: Path, number: int) -> 
         child.wait(1)  # in the imports or in FFmpeg: both must be interrupted
     assert stop(child, number) == (128 + number, "")
     assert [file.name for file in tmp_path.iterdir()] == ["walk.mp4"]
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["replay", "x"], 130), (["replay", "x", "--launched"], 0)])
+def test_an_interrupt_during_the_imports(arguments: list[str], code: int) -> None:
+    """A launch file counts another exit code than 0 as a crash."""
+    script = (
+        "import signal, sys, types; from pose_ros.__main__ import main; module = types.ModuleType('pose_ros.cli'); "
+        "module.main = lambda **_: signal.raise_signal(signal.SIGINT); sys.modules[module.__name__] = module; main()"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (child.returncode, child.stderr) == (code, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ def test_people_are_labelled_with_the_requested_skeleton(
     assert labels["categories"][0]["keypoints"] == list(COCO_17.keypoint_names)
     nose = labels["annotations"][0]["keypoints"][:2]
     np.testing.assert_allclose(nose, make_people().keypoints[0, OPENPOSE_18.index("nose")], atol=0.006)
-    assert [entry["image_id"] for entry in labels["annotations"]] == [1, 1, 2, 2]
+    assert [entry["image_id"] for entry in labels["annotations"]] == [2, 2, 10, 10]
 
 
 def test_a_second_stage_labels_the_crops_of_the_people(
@@ -265,3 +266,34 @@ def test_images_are_estimated_one_at_a_time(image_folder: Path) -> None:
     file, size_wh, found = next(results)
     assert views.count == 1 and file.name == "10.jpg" and len(found) == 0
     assert size_wh == recordings.frame_image(0).shape[1::-1]
+
+
+def test_labels_and_results_number_images_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pycocotools")
+    folder = recordings.write_images(tmp_path / "images", ["frame_07.png", "frame_12.png", "still.png"])
+    monkeypatch.setattr("pose_ros.estimator.PoseEstimator.estimate", lambda self, image_bgr: make_crowd())
+    labels, results = tmp_path / "labels.json", tmp_path / "people.json"
+    assert run("label", folder, "-o", labels, "--skeleton", "coco_17", "--no-flip", *FAST).exit_code == 0
+    assert run("image", folder, "--coco", results, *FAST).exit_code == 0
+    assert [image["id"] for image in load_json(labels)["images"]] == [7, 12, 2]
+    assert {entry["image_id"] for entry in load_json(results)} == {7, 12, 2}
+    result = run("evaluate", "--results", results, "--data", labels, "--images", folder)
+    assert result.exit_code == 0 and re.search(r"^AP +100\.0$", result.stdout, re.MULTILINE), result.output
+
+
+def make_crowd() -> People:
+    """Make a person of 18 certain keypoints."""
+    keypoints = (OPENPOSE_18.standing * 30 + (30, 5)).astype(np.float32)[None]
+    return People(keypoints, np.full((1, 18), 0.9, np.float32), np.array([0.9], np.float32))
+
+
+def test_a_file_that_teaches_nothing_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = recordings.write_images(tmp_path / "images", ["1.png"])
+    weak = make_crowd()
+    weak = People(weak.keypoints, weak.scores / 2, weak.person_scores)
+    monkeypatch.setattr("pose_ros.estimator.PoseEstimator.estimate", lambda self, image_bgr: weak)
+    result = run("label", folder, "-o", tmp_path / "labels.json", "--no-flip", *FAST)
+    assert f"{tmp_path / 'labels.json'}: taught: 0 people with 0 keypoints" in result.stdout
+    assert "teaches nothing, and pose_ros train would stop" in result.stderr
+    inspected = run("inspect", tmp_path / "labels.json", "--images", folder, "-o", tmp_path / "sheet.png")
+    assert inspected.exit_code == 1 and not (tmp_path / "sheet.png").exists()

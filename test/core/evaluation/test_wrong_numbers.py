@@ -286,3 +286,15 @@ def test_reported_cases(shared: Path, case: str, results: str, expected: dict[st
         pytest.skip(f"the folder of reported cases is missing ({folder})")
     rows = evaluate_case(folder, results)
     assert {name: rows[name] for name in expected} == expected
+
+
+def test_keypoints_of_a_network_count_by_their_scores(tmp_path: Path) -> None:
+    """As in training: from 0.5 on a keypoint counts, and from six of them on a person counts."""
+    labels = write_labels(tmp_path)
+    content = json.loads(labels.read_text())
+    for person, scores in zip(content["annotations"], ([0.9] * 17, [0.9] * 6 + [0.4] * 11, [0.4] * 17), strict=False):
+        person["keypoint_scores"] = scores
+    labels.write_text(json.dumps(content))
+    (image,) = read_coco(labels).images
+    assert image.labelled.sum(axis=1).tolist() == [17, 6, 0, 17]
+    assert image.ignored.tolist() == [False, False, True, False]

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from pose_ros.live.access import is_same_origin, names_this_machine
-from pose_ros.live.board import HISTORY_S, CameraBoard, PoseSample
+from pose_ros.live.board import HISTORY_S, CameraBoard, PersonRow, PoseSample
 
 
 class Clock:
@@ -31,6 +31,16 @@ def camera(clock: Clock) -> CameraBoard:
     camera.publishers = 1
     camera.listen()
     return camera
+
+
+def test_people_with_ids_are_listed_and_unknown_values_are_none(camera: CameraBoard) -> None:
+    assert camera.describe()["tracked"] == []
+    camera.add(PoseSample(2, tracked=(PersonRow(3, "tracked", 2.5, 0.5, 40.0), PersonRow(4, "lost"))))
+    unknown = {"distance_m": None, "speed_mps": None, "speed_px": None}
+    assert camera.describe()["tracked"] == [
+        {"id": 3, "state": "tracked", "distance_m": 2.5, "speed_mps": 0.5, "speed_px": 40.0},
+        {"id": 4, "state": "lost", **unknown},
+    ]
 
 
 # Camera data --------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,6 +25,10 @@ NUMBERS = list(range(12))
 IMAGE = recordings.frame_image(7)
 JPEG = cv2.imencode(".jpg", IMAGE)[1].tobytes()
 HEIGHT, WIDTH = IMAGE.shape[:2]
+ALIASES = b"a0: &a0 [x, x]\n" + b"".join(
+    b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 30)
+)
+"""YAML of a kilobyte that stands for more values than fit into any memory."""
 
 
 def read_numbers(path: Path, errors: list[str] | None = None) -> list[int]:
@@ -45,7 +50,7 @@ def write_bag(folder: Path, storage: str) -> Path:
 
 
 @pytest.mark.parametrize("storage", recordings.STORAGES)
-@pytest.mark.parametrize("metadata", [None, b"", b"rosbag2_bagfile_information: [", b"version: 5"])
+@pytest.mark.parametrize("metadata", [None, b"", b"rosbag2_bagfile_information: [", b"version: 5", ALIASES])
 def test_a_bag_without_usable_metadata_is_read(tmp_path: Path, storage: str, metadata: bytes | None) -> None:
     bag = write_bag(tmp_path / "bag", storage)
     (bag / "metadata.yaml").unlink()
@@ -53,6 +58,19 @@ def test_a_bag_without_usable_metadata_is_read(tmp_path: Path, storage: str, met
         (bag / "metadata.yaml").write_bytes(metadata)
     assert read_numbers(bag) == NUMBERS
     assert open_source(bag).count == len(NUMBERS)
+
+
+@pytest.mark.parametrize("storage", recordings.STORAGES)
+@pytest.mark.parametrize("version", [8, 9])
+@pytest.mark.parametrize("read", ["folder", "file", "metadata"])
+def test_latched_topics_are_identified(tmp_path: Path, storage: str, version: Any, read: str) -> None:
+    topics = {name: [recordings.image_message(0)] for name in ("/image", "/map", "/tf_static")}
+    bag = recordings.write_bag(tmp_path / "bag", topics, storage, latched=["/map"], version=version)
+    if read == "metadata":  # the only place that has the QoS
+        other = recordings.write_bag(tmp_path / "other", topics, storage)
+        storage_file(bag).write_bytes(storage_file(other).read_bytes())
+    found = Bag(storage_file(bag) if read == "file" else bag, "/image")
+    assert found.latched_topics == {"/map", "/tf_static"}  # the second by its name
 
 
 def test_files_of_a_bag_without_metadata_are_read_in_natural_order(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from pose_ros.config import OverlayConfig
 from pose_ros.media.overlay import SIDE_COLOURS, draw
-from pose_ros.people import People
+from pose_ros.people import People, TrackState
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, SKELETONS, Skeleton
 
 ARM = Skeleton("arm", ("neck", "left_shoulder", "right_shoulder"), ((0, 1), (0, 2), (1, 2)), ((1, 2),))
@@ -111,6 +113,18 @@ def test_boxes_and_ids_only_on_request() -> None:
     assert boxed.any(axis=(1, 2)).sum() > plain.any(axis=(1, 2)).sum()
     assert not np.array_equal(named, plain)
     assert not np.array_equal(named, draw(black(), arms(person_id=8), ARM, OverlayConfig(ids=True)))
+
+
+def test_with_tracking_only_ids_are_written() -> None:
+    config = OverlayConfig(ids=True)
+
+    def write(state: TrackState, person_id: int, score: float = 0.9) -> np.ndarray:
+        return draw(black(), replace(arms(person_id=person_id), states=[state], person_scores=[score]), ARM, config)
+
+    assert np.array_equal(write(TrackState.NEW, -1), draw(black(), arms(), ARM))
+    assert np.array_equal(write(TrackState.TRACKED, 3, 0.2), write(TrackState.TRACKED, 3, 0.9))
+    assert not np.array_equal(write(TrackState.TRACKED, 3), write(TrackState.LOST, 3))
+    assert not np.array_equal(write(TrackState.UNTRACKED, -1, 0.2), write(TrackState.UNTRACKED, -1, 0.9))
 
 
 @pytest.mark.parametrize("x", [-1e30, -500, 100, 5000, 1e30])

@@ -12,8 +12,9 @@ import pytest
 import recordings
 
 from pose_ros.media.bag import Bag, camera_info_topic
+from pose_ros.media.decoding import read_image
 from pose_ros.media.even_rate import find_even_rate
-from pose_ros.media.sources import open_source, read_image
+from pose_ros.media.sources import open_source
 from pose_ros.media.video_file import VideoFile
 
 NUMBERS = list(range(12))

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,6 +34,8 @@ class Site:
 
     Attributes:
         cut_at: Bytes after which the connection ends. 0 = never.
+        sends_length: Whether the length of the file is in the response.
+        pause_s: Pause after each byte, s. 0 = all bytes at once.
         requested_ranges: The header ``Range`` of each request.
     """
 
@@ -41,6 +44,8 @@ class Site:
     etag: str = '"first"'
     ranges: bool = True
     cut_at: int = 0
+    sends_length: bool = True
+    pause_s: float = 0.0
     redirect: str = ""
     requested_ranges: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -87,9 +92,14 @@ def respond(request: BaseHTTPRequestHandler, site: Site) -> None:
     if site.etag:
         request.send_header("ETag", site.etag)
     request.send_header("Content-Type", site.content_type)
-    request.send_header("Content-Length", str(len(site.body) - start))
+    if site.sends_length:
+        request.send_header("Content-Length", str(len(site.body) - start))
     request.end_headers()
-    request.wfile.write(site.body[start : site.cut_at or None])
+    with suppress(ConnectionError):
+        while site.pause_s:
+            request.wfile.write(b"x")
+            time.sleep(site.pause_s)
+        request.wfile.write(site.body[start : site.cut_at or None])
     return None
 
 
@@ -215,8 +225,9 @@ def test_a_wrong_checksum_leaves_nothing(site: Site, tmp_path: Path) -> None:
         ({"body": b"\n <!DOCTYPE html><html><title>Virus scan warning</title>"}, "open it in a browser"),
         ({"redirect": "/elsewhere"}, "got HTTP 404 Not Found; the publisher has moved or removed the file"),
         ({"redirect": "file:///etc/hostname"}, "got HTTP 302"),
+        ({"redirect": "ftp://127.0.0.1/model.pth"}, "expected a redirect to http or https, got ftp://127.0.0.1"),
     ],
-    ids=["page by its type", "page by its first bytes", "404", "redirect to a local file"],
+    ids=["page by its type", "page by its first bytes", "404", "redirect to a local file", "redirect to ftp"],
 )
 def test_a_response_that_is_not_a_file_is_reported(
     site: Site, tmp_path: Path, change: dict[str, object], message: str
@@ -255,6 +266,27 @@ def test_a_server_that_does_not_respond_is_reported(tmp_path: Path, site: Site) 
     listener = module.socket.create_server(("127.0.0.1", 0))
     with listener, pytest.raises(OSError, match="no more data"):
         download(f"http://127.0.0.1:{listener.getsockname()[1]}/model.pth", tmp_path / "model.pth", timeout_s=0.2)
+
+
+@pytest.mark.parametrize("sends_length", [True, False])
+def test_a_file_that_is_too_large_is_not_stored(site: Site, tmp_path: Path, sends_length: bool) -> None:
+    site.sends_length = sends_length
+    with pytest.raises(ValueError, match="expected a file of at most 1000 bytes"):
+        download(site.url, tmp_path / "model.pth", max_bytes=1000)
+    assert file_names(tmp_path) == []
+
+
+def test_a_slow_server_does_not_outlast_the_time_limit(site: Site, tmp_path: Path) -> None:
+    site.pause_s = 0.05  # after each of 3 million bytes
+    with pytest.raises(OSError, match="repeat the command to resume"):
+        download(site.url, tmp_path / "model.pth", max_s=0.3)
+    assert not (tmp_path / "model.pth").exists()
+
+
+def test_a_redirect_from_https_to_http_is_refused() -> None:
+    request = module.Request("https://example.org/model.pth")
+    with pytest.raises(ValueError, match=r"expected a redirect to https, got http://example\.org"):
+        module._CheckedRedirects().redirect_request(request, None, 302, "Found", {}, "http://example.org/model.pth")
 
 
 def test_a_disk_without_enough_space(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ SURE = np.full((1, 17), 0.8)
 def run(offsets: np.ndarray, rate_hz: float = 30, config: SmoothingConfig | None = None) -> np.ndarray:
     """Smooth a body that is moved by offsets (T, K, 2). Return the smoothed offsets."""
     smoother = Smoother(17, config)
-    return np.array([smoother.smooth(ONE, BODY[None] + o, SURE, 5 + i / rate_hz)[0] - BODY for i, o in enumerate(offsets)])
+    return np.array(
+        [smoother.smooth(ONE, BODY[None] + o, SURE, 5 + i / rate_hz)[0] - BODY for i, o in enumerate(offsets)]
+    )
 
 
 def test_a_resting_person_trembles_less() -> None:

@@ -179,7 +179,7 @@ def test_lost_people_are_bridged_on_request() -> None:
     lost = tracker.update(People.empty(17), 7.0)
     assert lost.ids.tolist() == [0] and lost.states.tolist() == [TrackState.LOST]
     assert np.allclose(lost.keypoints, person(400).keypoints, atol=4)
-    assert 0 < lost.scores.min() and lost.person_scores[0] == pytest.approx(0.8)
+    assert lost.scores.min() > 0 and lost.person_scores[0] == pytest.approx(0.8)
     tracker.update(People.empty(17), 7.1)
     assert len(tracker.update(People.empty(17), 7.2)) == 0
     assert track(tracker, person(415), start_s=7.3) == [[0]]

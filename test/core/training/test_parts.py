@@ -11,16 +11,17 @@ import pytest
 
 torch = pytest.importorskip("torch")
 from label_files import make_annotation, write_coco  # noqa: E402
-from tiny_training import DOTS, Dots, first_box_target, make_config, tiny_network  # noqa: E402
+from tiny_training import DOTS, BrokenDots, Dots, first_box_target, make_config, tiny_network  # noqa: E402
 
 from pose_ros.checkpoint import loading, save_checkpoint  # noqa: E402
 from pose_ros.checkpoint.reading import read_file  # noqa: E402
 from pose_ros.config_file import build_config  # noqa: E402
+from pose_ros.datasets.sample import Sample  # noqa: E402
 from pose_ros.fields import InputSpec  # noqa: E402
 from pose_ros.skeleton import COCO_17, OPENPOSE_18  # noqa: E402
 from pose_ros.training import start  # noqa: E402
 from pose_ros.training.config import LoaderConfig, OptimiserConfig, ScheduleConfig, TrainingConfig  # noqa: E402
-from pose_ros.training.loader import Examples, Normaliser, Positions, make_loader  # noqa: E402
+from pose_ros.training.loader import Examples, Normaliser, Positions, make_loader, split_samples  # noqa: E402
 from pose_ros.training.log import CsvTable  # noqa: E402
 from pose_ros.training.optimisation import (  # noqa: E402
     MovingAverage,
@@ -274,3 +275,42 @@ def test_the_inputs_of_a_run_report_their_labels(tmp_path: Path) -> None:
     assert notes[1] == "data: 1 training images, 1 validation images"
     assert notes.count(f"{labels}: 1 images, 1 people, 18 keypoints, 0 ignored areas") == 2
     assert notes.count(f"{labels}: left out: 1 annotations of an image that is not listed") == 2
+
+
+def test_labels_that_teach_nothing_end_the_run_before_it_starts(tmp_path: Path) -> None:
+    """All people are in images that are left out, or in a data set of weight 0."""
+    write_coco(tmp_path, [make_annotation()])
+    labels, sizes = str(tmp_path / "labels.json"), {"network": "pose_ros_mobilenet_v1_075", "size_wh": [64, 64]}
+    negatives = {"format": "negatives", "images": str(tmp_path)}
+    for data in ([{"labels": labels, "weight": 0.0}, negatives], [negatives], [{"labels": labels, "gate_label": 1.0}]):
+        if "gate_label" in data[0]:
+            write_coco(tmp_path, [make_annotation(keypoint_scores=[0.9] * 17)])
+        with pytest.raises(ValueError, match=r"expected people .*got none"):
+            open_run_inputs(make_config(tmp_path, 1, data=data, **sizes))
+
+
+def test_validation_images_are_as_large_as_those_of_the_running_model(tmp_path: Path) -> None:
+    labels = str(write_coco(tmp_path, [make_annotation()]))  # an image of 120 x 100 px
+    data = [{"labels": labels}]
+    settings = {"network": "pose_ros_mobilenet_v1_075", "size_wh": [64, 64], "short_side": 160}
+    inputs = open_run_inputs(make_config(tmp_path, 1, data=data, validation={"data": data}, **settings))
+    assert inputs.network.spec.input.short_side == 160
+    assert inputs.validation[0].size_wh == (192, 160)
+    assert "taught: 1 people with 18 keypoints" in inputs.notes
+
+
+def test_batches_hold_images_of_one_size() -> None:
+    images = [Sample(np.zeros((8, width, 3), np.uint8), *no_people()) for width in (8, 8, 8, 16, 8)]
+    assert [len(part) for part in split_samples(images, 2)] == [2, 1, 1, 1]
+
+
+def no_people() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return np.zeros((0, 4, 2), np.float32), np.zeros((0, 4), np.uint8), np.zeros((0, 4), np.float32)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_a_worker_is_one_line(workers: int) -> None:
+    examples = Examples(BrokenDots(), 10, first_box_target, "bgr")
+    with pytest.raises(ValueError) as caught:
+        list(make_loader(examples, Positions(0, 2, 2), LoaderConfig(workers=workers)))
+    assert str(caught.value) == "labels a.json: image b.jpg: expected a complete image"

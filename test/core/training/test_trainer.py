@@ -94,7 +94,7 @@ def test_training_writes_weights_contact_sheets_and_a_card(tmp_path: Path) -> No
     assert np.mean(losses[-10:]) < 0.3 * np.mean(losses[:3])
     (early, first), (late, last) = recorder.validations
     assert (early, late) == (30, 60) and last["loss"] < first["loss"]
-    assert 0 <= last["AP_paf"] <= 1 and 0 <= last["AP_tag"] <= 1
+    assert 0 <= last["AP_paf"] <= 100 and 0 <= last["AP_tag"] <= 100
     assert sum(last[part] for part in ("heatmaps", "pafs", "pull", "push")) == pytest.approx(last["loss"], rel=1e-4)
     assert len(list((tmp_path / "pictures").glob("*.jpg"))) == 2
     card = (tmp_path / "model.md").read_text()

@@ -304,5 +304,5 @@ def test_a_free_input_that_is_not_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"input 'x': expected a batch of images of 3 channels, got any x 7"):
         shape_ranges(graph, RuntimeConfig())
     bad = replace(graph, metadata={"pose_ros": "{"})
-    with pytest.raises(ValueError, match="metadata pose_ros: expected the description of a model"):
+    with pytest.raises(ValueError, match="metadata pose_ros: expected"):
         shape_ranges(bad, RuntimeConfig())

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose_ros.models.model_file import DEFAULT_MODEL
-from pose_ros.runtime import model_checksum
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.tensorrt.key import EngineKey
 
@@ -99,29 +98,3 @@ def write_model_with_external_weights(folder: Path, nested: bool) -> Path:
     (folder / "weights.bin").write_bytes(bytes(2048))
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     return folder / "model.onnx"
-
-
-@given(before=st.integers(0, 70), length=st.sampled_from([1, 5, 127, 128, 300]))
-def test_names_are_found_across_chunks_of_the_file(
-    before: int, length: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    name = "w" * length
-    size = bytes([length]) if length < 128 else bytes([length & 127 | 128, length >> 7])
-    data = bytes(before) + b"\x0a\x08location\x12" + size + name.encode() + bytes(9)
-    path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(data)
-    with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(model_checksum, "_CHUNK_BYTES", 32)
-        got = model_sha256(path)
-    assert got == model_checksum.sha256_of_json([hashlib.sha256(data).hexdigest(), [name, "absent"]])
-
-
-@pytest.mark.parametrize("name", ["..", "/dev/zero", "a\0b", "n" * 300, "\udcff"], ids=repr)
-def test_names_that_are_not_files_count_as_absent(name: str, tmp_path: Path) -> None:
-    raw = name.encode(errors="surrogateescape")
-    data = (
-        b"\x0a\x08location\x12" + bytes([len(raw) & 127 | 128, len(raw) >> 7] if len(raw) > 127 else [len(raw)]) + raw
-    )
-    (tmp_path / "model.onnx").write_bytes(data)
-    expected = model_checksum.sha256_of_json([hashlib.sha256(data).hexdigest(), [name, "absent"]])
-    assert model_sha256(tmp_path / "model.onnx") == expected
