@@ -25,7 +25,7 @@ PACKAGE = "opencv-doc"
 NAME = "vtest.avi"
 FRAME_COUNT = 795
 PASSAGES = 20
-"""How often a person enters the view of the clip and leaves it, or is in view at its start or end. Counted by hand."""
+"""How often about a person enters the view of the clip and leaves it, counted by hand."""
 INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data")
 ADVICE = "check the network, or use your own video: make demo VIDEO=my.mp4"
 

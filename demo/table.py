@@ -17,7 +17,7 @@ def run_table(run: Run, passages: int | None = None) -> Table:
 
     Args:
         run: The run.
-        passages: How often a person enters the view and leaves it, counted by hand. None = not counted.
+        passages: How often about a person enters the view and leaves it. None = not counted.
     """
     table = Table(title="run", title_justify="left", show_header=False)
     processed = len(run.figures)
@@ -26,7 +26,7 @@ def run_table(run: Run, passages: int | None = None) -> Table:
     table.add_row("processed", str(processed))
     table.add_row("dropped", str(run.dropped))
     table.add_row("people per image (min / median / max)", format_spread([entry.people for entry in run.figures]))
-    counted = "" if passages is None else f" for {passages} passages counted by hand"
+    counted = "" if passages is None else f" for about {passages} passages of people"
     table.add_row("ids of people", f"{run.id_count}{counted}")
     table.add_row("wall time", f"{run.wall_s:.1f} s{rate}")
     table.add_row("resident memory of the node", f"{run.memory_mb:.0f} MB")

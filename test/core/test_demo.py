@@ -200,7 +200,7 @@ def test_table_contains_the_counts_of_the_messages() -> None:
     run = make_run(messages, [0, 100, 200, 300])
     counts = render(table.run_table(run))
     assert row(counts, "ids of people") == ["4"]
-    assert row(render(table.run_table(run, 20)), "ids of people") == ["4 for 20 passages counted by hand"]
+    assert row(render(table.run_table(run, 20)), "ids of people") == ["4 for about 20 passages of people"]
     assert row(counts, "images in") == ["4"]
     assert row(counts, "processed") == ["3"]
     assert row(counts, "dropped") == ["1"]
