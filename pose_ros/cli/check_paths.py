@@ -48,8 +48,9 @@ def _files_of(path: Path) -> Iterator[Path]:
 
 def _identity(path: Path) -> tuple[int, int] | str:
     """Return device and inode of a file that exists, or else its absolute path without links."""
+    absolute = os.path.realpath(path)  # also without "new/..", where "new" is created with the output
     try:
-        state = os.stat(path)
+        state = os.stat(absolute)
     except OSError:
-        return str(path.resolve())
+        return absolute
     return state.st_dev, state.st_ino

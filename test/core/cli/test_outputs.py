@@ -90,6 +90,7 @@ LINKS: dict[str, Callable[[Path, Path], Path]] = {
     "symbolic link": make_symbolic_link,
     "hard link": make_hard_link,
     "other spelling": lambda file, folder: file.parent / "." / ".." / file.parent.name / file.name,
+    "through a new folder": lambda file, folder: file.parent / "new" / ".." / file.name,
 }
 
 
