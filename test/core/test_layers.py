@@ -35,8 +35,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts yaml_text",
     "datasets": "arrays consensus files json_file media people settings similarity skeleton yaml_text",
     "evaluation": (
-        "arrays consensus datasets decoder estimator fields files json_file media people preprocess similarity "
-        "skeleton"
+        "arrays consensus datasets decoder estimator fields files json_file media people preprocess similarity skeleton"
     ),
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields file_kind files network protobuf skeleton",

@@ -156,7 +156,9 @@ class NodeConfig(CheckedSettings):
             check_camera_names(self.cameras)
         in_frames = {name.replace("/", "_") for name in self.cameras}
         if (self.outputs.tf or self.outputs.hri) and len(in_frames) < len(self.cameras):
-            raise ValueError(f"cameras: expected names that differ when / becomes _ in frames, got {list(self.cameras)}")
+            raise ValueError(
+                f"cameras: expected names that differ when / becomes _ in frames, got {list(self.cameras)}"
+            )
 
     @property
     def is_lazy(self) -> bool:
