@@ -44,6 +44,14 @@ def test_a_walking_person_does_not_move_the_camera() -> None:
     assert measured is not None and np.abs(measured - np.eye(2, 3)).max() < 0.5
 
 
+def test_a_person_outside_the_image_hides_no_corners() -> None:
+    motion = CameraMotion()
+    motion.measure(SCENE)
+    motion.remember_people(np.array([[-500, -100, -5, 5000], [-3e38, -3e38, -1e30, -1e30], [1e30, 1e30, 3e38, 3e38]]))
+    measured = motion.measure(SCENE)
+    assert measured is not None and np.abs(measured - np.eye(2, 3)).max() < 0.1
+
+
 def test_images_without_corners_have_no_motion() -> None:
     motion, flat = CameraMotion(), np.full((720, 1280, 3), 90, np.uint8)
     assert motion.measure(flat) is None and motion.measure(flat) is None
