@@ -22,6 +22,8 @@ from pose_ros.config import (  # noqa: E402
     OverlayConfig,
     PreprocessConfig,
     RuntimeConfig,
+    SmoothingConfig,
+    TrackingConfig,
 )
 from pose_ros.ros.parameters.config import NodeConfig  # noqa: E402
 from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
@@ -33,6 +35,8 @@ STAGES = {
     "preprocess": PreprocessConfig,
     "runtime": RuntimeConfig,
     "decoder": DecoderConfig,
+    "tracking": TrackingConfig,
+    "smoothing": SmoothingConfig,
     "overlay": OverlayConfig,
     "markers": MarkersConfig,
     "diagnostics": DiagnosticsConfig,
