@@ -39,7 +39,8 @@ class CameraMotion:
             image, after a change of the size, and for images with too few corners.
         """
         scale = min(1.0, _WIDTH_PX / image.shape[1])
-        grey = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+        size_wh = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+        grey = cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA) if scale < 1 else image
         grey = cv2.cvtColor(grey, cv2.COLOR_BGR2GRAY) if grey.ndim == 3 else grey
         last, self._last = self._last, grey
         if last is None or last.shape != grey.shape:
@@ -62,8 +63,10 @@ class CameraMotion:
 
 def _background(shape_hw: tuple[int, ...], boxes: FloatArray) -> ByteArray:
     mask = np.full(shape_hw, 255, np.uint8)
-    for x_min, y_min, x_max, y_max in np.rint(boxes).astype(int):
-        mask[max(y_min, 0) : y_max + 1, max(x_min, 0) : x_max + 1] = 0
+    height, width = shape_hw
+    low, high = np.clip(boxes[:, :2], 0, (width, height)), np.clip(boxes[:, 2:], -1, (width, height))
+    for x_min, y_min, x_max, y_max in np.rint(np.concatenate([low, high], axis=1)).astype(int):
+        mask[y_min : y_max + 1, x_min : x_max + 1] = 0
     return mask
 
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pose_ros.tracking.camera_motion import CameraMotion
+from pose_ros.tracking.camera_motion import CameraMotion, _background
 
 RANDOM = np.random.default_rng(0)
 SCENE = cv2.resize(RANDOM.integers(0, 255, (60, 100, 3), np.uint8), (1600, 960), interpolation=cv2.INTER_CUBIC)
@@ -42,6 +42,20 @@ def test_a_walking_person_does_not_move_the_camera() -> None:
     motion.remember_people(np.array([[190, 90, 930, 710]], np.float32))
     measured = motion.measure(image(230))
     assert measured is not None and np.abs(measured - np.eye(2, 3)).max() < 0.5
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(-50, 0, -9, 30), (0, -50, 40, -9), (60, 0, 90, 30), (-3e38, 0, -1e30, 3e38), (1e30, 0, 3e38, 3e38)],
+    ids=str,
+)
+def test_a_person_outside_the_image_hides_no_corners(box: tuple[float, ...]) -> None:
+    assert (_background((30, 40), np.array([box], np.float32)) == 255).all()
+
+
+def test_a_person_hides_the_corners_inside_the_box() -> None:
+    mask = _background((30, 40), np.array([(-5, 10, 3, 99)], np.float32))
+    assert (mask[10:, :4] == 0).all() and (mask == 0).sum() == 20 * 4
 
 
 def test_images_without_corners_have_no_motion() -> None:

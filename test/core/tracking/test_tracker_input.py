@@ -101,6 +101,22 @@ def test_people_who_are_often_hidden_keep_the_rules(seed: int) -> None:
         check_states(stage)
 
 
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_any_images_of_a_moving_camera_keep_the_rules(seed: int) -> None:
+    random, used = np.random.default_rng(seed), set[int]()
+    stage = TrackingStage(COCO_17, TrackingConfig(hits=1, camera_motion=True), SmoothingConfig())
+    shape = [(1, 3000), (3000, 1), (2, 2), (200, 300), (200, 300, 3), (90, 1500, 3)][random.integers(6)]
+    noise = random.integers(0, 255, shape, np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for i in range(4):
+            people = random_people(random, int(random.choice([0, 1, 8])))
+            image = noise if random.random() < 0.5 else np.roll(noise, random.integers(20), axis=1)
+            check_rules(people, stage.track(people, np.ascontiguousarray(image), 5 + i / 10), False, used)
+            check_states(stage)
+
+
 def test_a_thousand_people_keep_the_rules() -> None:
     random, used = np.random.default_rng(1), set[int]()
     stage = TrackingStage(COCO_17, TrackingConfig(hits=1, lost_s=60.0), SmoothingConfig(enabled=True))
