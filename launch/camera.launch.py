@@ -2,6 +2,7 @@
 
     ros2 launch pose_ros camera.launch.py camera:=usb_cam rviz:=true
     ros2 launch pose_ros camera.launch.py camera:=video video:=people.mp4
+    ros2 launch pose_ros camera.launch.py camera:=realsense depth:=true rviz:=true
     ros2 launch pose_ros camera.launch.py camera:=none image_topic:=/my/camera/image_raw
     ros2 launch pose_ros camera.launch.py camera:=none cameras:=front,rear image_topic:=color/image_raw
     ros2 launch pose_ros camera.launch.py camera:=none cameras:=front,rear image_topics:=front:=/a,rear:=/b
@@ -44,7 +45,14 @@ from pose_ros.ros.launching.scope import (
     report_unknown,
     select_arguments,
 )
-from pose_ros.ros.launching.topics import OUTPUTS, Remappings, read_camera_names, remap_inputs, remap_outputs
+from pose_ros.ros.launching.topics import (
+    OUTPUTS,
+    Remappings,
+    read_camera_names,
+    remap_depth,
+    remap_inputs,
+    remap_outputs,
+)
 
 Arguments = dict[str, str]
 DEFAULT_NAME = "camera"  # name of a single camera if this file starts its driver
@@ -67,6 +75,7 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     unpushed = [camera.driver for camera in cameras if camera.driver and camera.has_own_namespace]
     pushed = [camera.driver for camera in cameras if camera.driver and not camera.has_own_namespace]
     topics = remap_inputs(arguments, names, [camera.image for camera in cameras])
+    topics += remap_depth(arguments, names, [camera.depth for camera in cameras])
     outputs = remap_outputs(arguments, names)
     nodes = [
         *start_estimator(arguments, names, [*topics, *outputs]),
@@ -99,7 +108,9 @@ def start_estimator(arguments: Arguments, names: Sequence[str], topics: Remappin
     overrides = {name: ParameterValue(text, value_type=str) for name, text in texts.items() if text}
     if names:
         overrides["cameras"] = ParameterValue(list(names), value_type=list[str])
-    overrides |= {name: is_true(arguments[name]) for name in ("autostart", "use_sim_time") if arguments[name]}
+    switches = {"autostart": "autostart", "use_sim_time": "use_sim_time"}
+    switches |= {"tracking.enabled": "tracking", "depth.enabled": "depth"}
+    overrides |= {name: is_true(arguments[each]) for name, each in switches.items() if arguments[each]}
     node = LifecycleNode(
         package="pose_ros",
         executable="pose_node",

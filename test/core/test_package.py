@@ -26,17 +26,8 @@ MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 MODULES = sorted((ROOT / "pose_ros").rglob("*.py"))
 DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
 # Used if present, never required. The first two come with the software of the GPU, the others with some ROS systems.
-NEVER_REQUIRED = {
-    "tensorrt",
-    "cuda",
-    "bondpy",
-    "cv_bridge",
-    "hri_msgs",
-    "people_msgs",
-    "tf2_msgs",
-    "tf2_ros",
-    "vision_msgs",
-}
+NEVER_REQUIRED = {"tensorrt", "cuda", "bondpy", "cv_bridge"}
+NEVER_REQUIRED |= {"hri_msgs", "people_msgs", "tf2_msgs", "tf2_ros", "vision_msgs"}
 
 MESSAGES = {
     "Keypoint": "float32 x, float32 y, float32 score",

@@ -26,7 +26,7 @@ from pose_ros.config import (  # noqa: E402
     TrackingConfig,
 )
 from pose_ros.ros.parameters.config import NodeConfig, NodeDepthConfig, OutputsConfig  # noqa: E402
-from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
+from pose_ros.ros.parameters.declare import config_of, declare_parameters, parameters  # noqa: E402
 from pose_ros.ros.parameters.documents import FILES  # noqa: E402
 from pose_ros.ros.parameters.live import LiveSettings  # noqa: E402
 from pose_ros.ros.parameters.unused import find_unknown_parameters, find_unused_files  # noqa: E402
@@ -295,3 +295,10 @@ def test_the_yaml_file_holds_every_default() -> None:
     defaults = {parameter.name: parameter.default for parameter in parameters()}
     assert flat == defaults
     assert {name: type(value) for name, value in flat.items()} == {n: type(v) for n, v in defaults.items()}
+
+
+def test_the_example_for_moving_robots_is_valid() -> None:
+    example = yaml.safe_load((ROOT / "config/moving_robot.yaml").read_text())["/**"]["ros__parameters"]
+    values = {f"{stage}.{name}": value for stage, entries in example.items() for name, value in entries.items()}
+    assert values.keys() <= {parameter.name for parameter in parameters()}
+    assert config_of(values) != NodeConfig()

@@ -17,6 +17,12 @@ CAMERA_ARGUMENTS: ArgumentTable = {
         "Topic of the calibration, as image_topic. Empty = camera_info next to the images.",
         None,
     ),
+    "depth_topic": (
+        "",
+        "Topic of the depth images, registered to the images, for depth:=true. With cameras: topic below each name. "
+        "Empty = topic of the camera.",
+        None,
+    ),
     "camera_info_topics": ("", "With cameras: topic of the calibration of each, as image_topics.", None),
 }
 """Arguments about the cameras and their topics."""
@@ -25,6 +31,12 @@ ESTIMATOR_ARGUMENTS: ArgumentTable = {
     "image_transport": ("", "raw or compressed. Empty = as in params_file.", ("", "raw", "compressed")),
     "model": ("", "ONNX file of the network. Empty = as in params_file.", None),
     "runtime": ("", "Runtime of the network (auto, tensorrt, onnx, …). Empty = as in params_file.", None),
+    "depth": (
+        "",
+        "Keypoints in metres. true: also turn on the registered depth of realsense. Empty = as in params_file.",
+        ("", *SWITCH),
+    ),
+    "tracking": ("", "Ids that stay the same over images. Empty = as in params_file, where it is on.", ("", *SWITCH)),
     "params_file": (file_of("pose_ros", "config", "camera.yaml"), "Parameter file of the node.", None),
     "estimator_name": ("pose_estimator", "Name of the node.", None),
     "poses_topic": ("", "Topic of the poses. With cameras: topic below each name. Empty = ~/poses.", None),

@@ -28,12 +28,14 @@ class LaunchedCamera(NamedTuple):
         image: Topic of its images.
         frame: Frame of its images.
         driver: Action that starts the driver. None = the driver runs already.
+        depth: Topic of its registered depth images. Empty = none is known.
         has_own_namespace: Whether the driver reads the argument ``namespace`` itself, so that it must not be pushed.
     """
 
     image: str
     frame: str
     driver: LaunchDescriptionEntity | None = None
+    depth: str = ""
     has_own_namespace: bool = False
 
 
@@ -77,22 +79,36 @@ def _driver(respawn: str, namespace: str, **options: Any) -> Node:
     )
 
 
-def include_driver(arguments: Arguments, package: str, name: str, install: str = "") -> IncludeLaunchDescription:
-    """Include the launch file of a driver. It starts one camera, and gets the arguments given to this launch file."""
+def include_driver(
+    arguments: Arguments, package: str, name: str, install: str = "", fixed: dict[str, str] | None = None
+) -> IncludeLaunchDescription:
+    """Include the launch file of a driver. It starts one camera, and gets the arguments given to this launch file.
+
+    Args:
+        arguments: Arguments of this launch file.
+        package: Package of the driver.
+        name: Name of its launch file.
+        install: How to install the package.
+        fixed: Arguments for the driver that this launch file decides. None = none.
+    """
     if arguments["cameras"]:
         raise ValueError(
             f"cameras: expected none with camera:={arguments['camera']}, got {arguments['cameras']}; start the drivers "
             "separately, and use camera:=none here"
         )
     require("camera", package, install)
-    return IncludeLaunchDescription(PythonLaunchDescriptionSource(file_of(package, "launch", name)))
+    source = PythonLaunchDescriptionSource(file_of(package, "launch", name))
+    return IncludeLaunchDescription(source, launch_arguments=(fixed or {}).items())
 
 
 def realsense(arguments: Arguments, _: str) -> LaunchedCamera:
     """Describe an Intel RealSense camera."""
-    driver = include_driver(arguments, "realsense2_camera", "rs_launch.py")
+    with_depth = arguments["depth"] == "true"
+    fixed = {"enable_depth": "true", "align_depth.enable": "true", "enable_sync": "true"} if with_depth else {}
+    driver = include_driver(arguments, "realsense2_camera", "rs_launch.py", fixed=fixed)
     namespace, name = arguments.get("camera_namespace", "camera"), arguments.get("camera_name", "camera")
-    return LaunchedCamera(f"{namespace}/{name}/color/image_raw", f"{name}_color_optical_frame", driver)
+    topics = [f"{namespace}/{name}/{topic}/image_raw" for topic in ("color", "aligned_depth_to_color")]
+    return LaunchedCamera(topics[0], f"{name}_color_optical_frame", driver, topics[1])
 
 
 def zed(arguments: Arguments, _: str) -> LaunchedCamera:
@@ -102,9 +118,8 @@ def zed(arguments: Arguments, _: str) -> LaunchedCamera:
     name = arguments.get("camera_name", "zed")
     # Same rule as in the launch file of the driver
     node = name if arguments["namespace"] else f"{name}/{arguments.get('node_name', 'zed_node')}"
-    return LaunchedCamera(
-        f"{node}/rgb/color/rect/image", f"{name}_left_camera_frame_optical", driver, has_own_namespace=True
-    )
+    topics = (f"{node}/rgb/color/rect/image", f"{node}/depth/depth_registered")
+    return LaunchedCamera(topics[0], f"{name}_left_camera_frame_optical", driver, topics[1], has_own_namespace=True)
 
 
 def video(arguments: Arguments, name: str) -> LaunchedCamera:

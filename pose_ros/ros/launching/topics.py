@@ -63,6 +63,22 @@ def remap_inputs(arguments: dict[str, str], names: Sequence[str], images: Sequen
     return rules
 
 
+def remap_depth(arguments: dict[str, str], names: Sequence[str], depths: Sequence[str]) -> Remappings:
+    """Map the depth topics of the node.
+
+    Args:
+        arguments: Arguments of the launch file.
+        names: Names of several cameras. Empty = one camera without a name.
+        depths: Depth topic of each camera, used unless the argument names another one. Empty = not mapped.
+
+    Raises:
+        ValueError: If a topic does not fit the cameras.
+    """
+    given = _check_single("depth_topic", arguments["depth_topic"], names)
+    topics = [_join(name, given) if given else depth for name, depth in zip(names or [""], depths, strict=True)]
+    return [(_join(name, "depth/image"), topic) for name, topic in zip(names or [""], topics, strict=True) if topic]
+
+
 def remap_outputs(arguments: dict[str, str], names: Sequence[str]) -> Remappings:
     """Map the outputs of the node. With several cameras, a topic is below the name of each camera."""
     rules = []
