@@ -367,7 +367,11 @@ def test_a_broken_message_does_not_end_the_replay(
         pytest.param(
             ["walk.avi", "--camera-info", "missing.yaml"], "missing.yaml, which does not exist", id="calibration"
         ),
-        pytest.param(["walk.avi", "--camera-info", "walk.avi"], "expected a file of camera_calibration", id="no yaml"),
+        pytest.param(
+            ["walk.avi", "--camera-info", "walk.avi"],
+            "camera_info: expected a YAML file, got walk.avi, which is not text",
+            id="no yaml",
+        ),
         pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
         pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
         pytest.param(["broken", "--wait", "0"], "2.png: expected a complete image", id="broken image"),

@@ -476,5 +476,5 @@ def huge_jpeg() -> bytes:
     ids=["empty", "start", "loop", "gif", "huge"],
 )
 def test_invalid_data_is_refused(data: bytes) -> None:
-    with pytest.raises(ValueError, match="data: expected"):
+    with pytest.raises(ValueError, match="expected a complete image"):
         encode_for_browser(CompressedImage(format="jpeg", data=data))

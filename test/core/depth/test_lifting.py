@@ -21,7 +21,7 @@ WALL_M = 6.0
 
 @pytest.fixture(scope="module")
 def scenes():
-    return [measure_scene(seed, 4, (848, 480)) for seed in range(7)]
+    return [measure_scene(seed, 4, (640, 360)) for seed in range(7)]
 
 
 @pytest.fixture(scope="module")
