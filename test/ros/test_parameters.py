@@ -168,7 +168,7 @@ def test_a_parameter_file_for_other_nodes_is_reported(
         return
     (line,) = found
     assert line.startswith(f"{path}: expected a section /robot/eyes or /**, got only sections of other nodes (/")
-    assert line.endswith(f"did you mean {hint}?" if hint else "nothing of this file")
+    assert line.endswith(f"rename {hint} to /robot/eyes" if hint else "nothing of this file")
 
 
 def test_descriptors_have_ranges_and_units(graph: Any) -> None:

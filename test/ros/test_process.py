@@ -138,7 +138,7 @@ def test_a_parameter_file_for_another_node_is_reported(start: Start, tmp_path: P
     path = tmp_path / "mine.yaml"
     path.write_text("pose_estimater:\n  ros__parameters: {max_rate: 5.0}\n")
     process = start(str(PROGRAM), "--ros-args", "--params-file", str(path), "-p", f"model:={toy_model}")
-    wait_for_log(process, "did you mean /pose_estimater?")
+    wait_for_log(process, "rename /pose_estimater to /pose_estimator")
 
 
 def test_a_model_that_hangs_does_not_keep_the_process_running(start: Start, busy_program: str) -> None:

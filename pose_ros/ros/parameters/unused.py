@@ -51,7 +51,7 @@ def find_unused_files(node: Node, arguments: Sequence[str]) -> Iterator[str]:
         listed = ", ".join(sections[:_LISTED])
         yield (
             f"{path}: expected a section {own} or /**, got only sections of other nodes ({listed}); this node uses "
-            f"nothing of this file{_hint(own, sections)}"
+            f"nothing of this file{_renaming(own, sections)}"
         )
 
 
@@ -76,6 +76,11 @@ def _matches(section: str, own: str) -> bool:
     """Return whether a section applies to a node: ``*`` is one name, ``**`` is any number of names."""
     pattern = re.escape(section).replace(r"/\*\*", "(/[^/]+)*").replace(r"\*", "[^/]+")
     return re.fullmatch(pattern, own) is not None
+
+
+def _renaming(own: str, sections: Collection[str]) -> str:
+    near = difflib.get_close_matches(own, sections, n=1)
+    return f"; rename {near[0]} to {own}" if near else ""
 
 
 def _hint(name: str, known: Collection[str]) -> str:
