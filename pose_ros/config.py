@@ -204,6 +204,34 @@ class DecoderConfig(CheckedSettings):
 
 
 @dataclass(frozen=True)
+class RefinementConfig(CheckedSettings):
+    """Second network that refines the keypoints of each person on a crop."""
+
+    PATHS: ClassVar[tuple[str, ...]] = ("model",)
+    model: str = setting("", "Network for one person: ONNX file or checkpoint, such as MoveNet Thunder. Empty = off.")
+    most_people: int = setting(
+        20, "Most people that are refined in an image, the largest first. They are one batch.", low=1, high=64
+    )
+    min_person_px: float = setting(
+        32.0,
+        "Smallest person that is refined: longer side of the box of the keypoints.",
+        unit="px",
+        low=0.0,
+        high=4096.0,
+    )
+    period: int = setting(
+        1, "Each person is refined in every n-th image, and unchanged between. 1 = in each image.", low=1, high=1000
+    )
+    budget_ms: float = setting(
+        0.0,
+        "Time for the people of an image. The largest are refined first, at least one. 0 = no limit.",
+        unit="ms",
+        low=0.0,
+        high=10_000.0,
+    )
+
+
+@dataclass(frozen=True)
 class TrackingConfig(CheckedSettings):
     """Settings of the ids of people."""
 
@@ -342,5 +370,6 @@ class EstimatorConfig:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)

@@ -67,7 +67,10 @@ def video(
     options.check_append(append, json)
     if output is not None:
         check_video_name("--output", output)
-    check_paths([Path(source), model, spec], [("--json", json), ("--coco", coco), ("--output", output)])
+    check_paths(
+        [Path(source), model, spec, options.refinement_input(config)],
+        [("--json", json), ("--coco", coco), ("--output", output)],
+    )
     failures = Failures(strict)
     frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
     if coco is not None and isinstance(frames, ImageFiles):
@@ -75,7 +78,7 @@ def video(
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
     with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append) as outputs:
-        run = _process(frames, max_frames, PosePipeline(estimator), outputs)
+        run = _process(frames, max_frames, PosePipeline(estimator, refiner=options.load_refiner(estimator)), outputs)
         failures.stop_if_none(run.frames)
     if frames.count is not None and max_frames is None and run.frames + len(failures) < frames.count:
         typer.secho(f"{source}: {run.frames} of {frames.count} frames could be read", fg="yellow", err=True)

@@ -28,13 +28,14 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "models": "config_file fields file_kind files",
     "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
     "consensus": "arrays decoder estimator people refinement similarity skeleton",
-    "refinement": "arrays estimator people skeleton",
-    "pipeline": "arrays config estimator people tracking",
+    "refinement": "arrays config decoder estimator people runtime similarity skeleton",
+    "pipeline": "arrays config estimator people refinement tracking",
     "tracking": "arrays config decoder people similarity skeleton",
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts",
     "datasets": "arrays consensus files media people settings similarity skeleton",
     "evaluation": (
-        "arrays consensus datasets decoder estimator fields files media people preprocess similarity skeleton"
+        "arrays consensus datasets decoder estimator fields files media people preprocess refinement similarity "
+        "skeleton"
     ),
     "network": "arrays config fields skeleton",
     "checkpoint": "arrays fields file_kind files network protobuf skeleton",
@@ -46,10 +47,11 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "live": "texts",
     "cli": (
         "arrays checkpoint config config_file consensus datasets decoder estimator evaluation export fields files "
-        "media models network people pipeline preprocess ros runtime skeleton texts training"
+        "media models network people pipeline preprocess refinement ros runtime skeleton texts training"
     ),
     "ros": (
-        "arrays config config_file estimator fields files live media people pipeline runtime settings skeleton texts"
+        "arrays config config_file estimator fields files live media people pipeline refinement runtime settings "
+        "skeleton texts"
     ),
     "file_kind": "",
     "depth": "arrays config decoder people skeleton",

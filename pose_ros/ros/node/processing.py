@@ -13,6 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
+from pose_ros.refinement import Refiner
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.latest import TakenItem
@@ -38,11 +39,14 @@ class Processor:
         estimator: Estimator in use. It is replaced when the decoder parameters change.
     """
 
-    def __init__(self, estimator: PoseEstimator, cameras: Sequence[Camera], settings: LiveSettings) -> None:
+    def __init__(
+        self, estimator: PoseEstimator, refiner: Refiner | None, cameras: Sequence[Camera], settings: LiveSettings
+    ) -> None:
         self.estimator = estimator
         self._settings = settings
-        self._pipelines = {camera: PosePipeline(estimator) for camera in cameras}
-        self._tracking = estimator.config.tracking, estimator.config.smoothing
+        self._pipelines = {camera: PosePipeline(estimator, refiner=refiner) for camera in cameras}
+        config = estimator.config
+        self._stages = config.tracking, config.smoothing, config.refinement
 
     def process(self, taken: Sequence[TakenItem[Camera, Any]]) -> None:
         """Process one image of each given camera: publish the poses of all cameras first, then the drawings."""
@@ -55,12 +59,13 @@ class Processor:
             self._draw(each)
 
     def _update_settings(self) -> None:
-        """Apply changed parameters of the decoder, of tracking and of smoothing."""
+        """Apply changed parameters of the decoder and of the stages after it."""
         config = self._settings.config
-        if (config.tracking, config.smoothing) != self._tracking:
-            self._tracking = config.tracking, config.smoothing
+        stages = config.tracking, config.smoothing, config.refinement
+        if stages != self._stages:
+            self._stages = stages
             for pipeline in self._pipelines.values():
-                pipeline.configure(*self._tracking)
+                pipeline.configure(*stages)
         decoder = config.decoder
         if decoder != self.estimator.config.decoder:
             self.estimator = self.estimator.with_decoder(decoder)

@@ -45,8 +45,9 @@ class Parameter:
     @property
     def changes(self) -> str:
         """When a new value takes effect: at once (``"live"``), at the next ``"configure"``, or at a ``"restart"``."""
-        stage = self.name.partition(".")[0]
-        return "restart" if stage in NEEDS_RESTART else "configure" if stage in NEEDS_CONFIGURE else "live"
+        names = {self.name, self.name.partition(".")[0]}
+        is_of_network = not names.isdisjoint(NEEDS_CONFIGURE)
+        return "configure" if is_of_network else "live" if names.isdisjoint(NEEDS_RESTART) else "restart"
 
     @property
     def allowed(self) -> str:
