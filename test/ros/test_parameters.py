@@ -21,7 +21,10 @@ from pose_ros.config import (  # noqa: E402
     MarkersConfig,
     OverlayConfig,
     PreprocessConfig,
+    RefinementConfig,
     RuntimeConfig,
+    SmoothingConfig,
+    TrackingConfig,
 )
 from pose_ros.ros.parameters.config import NodeConfig  # noqa: E402
 from pose_ros.ros.parameters.declare import declare_parameters, parameters  # noqa: E402
@@ -33,6 +36,9 @@ STAGES = {
     "preprocess": PreprocessConfig,
     "runtime": RuntimeConfig,
     "decoder": DecoderConfig,
+    "refinement": RefinementConfig,
+    "tracking": TrackingConfig,
+    "smoothing": SmoothingConfig,
     "overlay": OverlayConfig,
     "markers": MarkersConfig,
     "diagnostics": DiagnosticsConfig,

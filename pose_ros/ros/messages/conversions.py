@@ -75,7 +75,7 @@ def people_to_message(
     columns = zip(
         *(people.ids.tolist(), people.states.tolist(), people.person_scores.tolist(), boxes, xy),
         *(people.scores.tolist(), _values(people, "velocities", (2,)), _values(people, "positions_3d", (3,))),
-        *(_values(people, "velocities_3d", (3,)), _points_3d(people)),
+        *(_values(people, "velocities_3d", (3,)), _points_3d(people), _refined(people)),
         strict=True,
     )
     return PersonPoseArray(
@@ -105,6 +105,7 @@ def _make_person(
     position: Any,
     velocity_3d: Any,
     keypoints_3d: list[Point32],
+    refined: bool,
 ) -> PersonPose:
     points = [Keypoint(x=x, y=y, score=s) for (x, y), s in zip(keypoints, scores, strict=True)]
     return PersonPose(
@@ -117,6 +118,7 @@ def _make_person(
         position_3d=_point(position),
         velocity_3d=_vector(velocity_3d),
         keypoints_3d=keypoints_3d,
+        refined=refined,
     )
 
 
@@ -124,6 +126,10 @@ def _values(people: People, name: str, shape: tuple[int, ...]) -> Any:
     """Return an optional array of people, all NaN if it is missing."""
     value = getattr(people, name)
     return np.full((len(people), *shape), np.nan, np.float32) if value is None else value
+
+
+def _refined(people: People) -> list[bool]:
+    return [False] * len(people) if people.refined is None else people.refined.tolist()
 
 
 def _points_3d(people: People) -> list[list[Point32]]:

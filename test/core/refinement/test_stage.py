@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from crop_network import BODY, SHAPE, paint, painted_person, write_crop_network
 from hypothesis import given
 from hypothesis import settings as property_settings
 from hypothesis import strategies as st
@@ -16,7 +17,6 @@ from pose_ros.config import EstimatorConfig, RefinementConfig, RuntimeConfig
 from pose_ros.people import People
 from pose_ros.refinement import Refiner
 from pose_ros.refinement.stage import RefinementStage, load_refiner
-from test.helpers.crop_network import BODY, SHAPE, paint, painted_person, write_crop_network
 
 CONFIG = RefinementConfig()
 
