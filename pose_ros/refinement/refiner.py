@@ -88,7 +88,8 @@ class Refiner:
             Keypoints (M, K, 2) in pixels of the image, and scores (M, K). The score is 0 for keypoints that were not
             found.
         """
-        crops = [self._find_crop(box) for box in people.boxes()[chosen]]
+        reach = 2.0 * np.array([*image.shape[1::-1], *image.shape[1::-1]])
+        crops = [self._find_crop(box) for box in people.boxes()[chosen].clip(-reach, reach)]
         images = [self._cut(image, crop) for crop in crops]
         keypoints = np.zeros((len(chosen), *people.keypoints.shape[1:]), np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)

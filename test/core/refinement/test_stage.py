@@ -123,6 +123,15 @@ def test_people_at_the_edge_and_outside_harm_nothing(refiner: Refiner, nose: tup
     )
 
 
+@pytest.mark.parametrize("far", [1e4, -1e9, 3e38])
+def test_a_keypoint_far_outside_harms_nothing(refiner: Refiner, far: float) -> None:
+    person = painted_person((200, 100))
+    keypoints = person.keypoints.copy()
+    keypoints[0, 2] = far
+    refined = RefinementStage(refiner, CONFIG).refine(person.with_keypoints(keypoints), paint(black(), (200, 100)))
+    assert np.isfinite(refined.keypoints).all() and refined.refined.tolist() == [True]
+
+
 def test_an_empty_crop_leaves_the_keypoints(refiner: Refiner) -> None:
     people = crowd((200, 100))
     refined = RefinementStage(refiner, CONFIG).refine(people, black())
