@@ -135,15 +135,20 @@ def drop_duplicates(people: People, skeleton: Skeleton) -> People:
     return People(keypoints[kept], scores[kept], people.person_scores[order][kept])
 
 
-def _with_sizes(estimator: PoseEstimator, short_sides: Sequence[int]) -> list[PoseEstimator]:
-    return [_with_size(estimator, short_side) for short_side in short_sides] or [estimator]
+def with_short_side(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
+    """Make an estimator of the same network with another input size. Closing one estimator closes both.
 
-
-def _with_size(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
-    """Make an estimator of the same network with another input size."""
+    Args:
+        estimator: The estimator.
+        short_side: Shorter side of the network input, px.
+    """
     config = estimator.config
     config = replace(config, preprocess=replace(config.preprocess, short_side=short_side))
     return PoseEstimator(estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name)
+
+
+def _with_sizes(estimator: PoseEstimator, short_sides: Sequence[int]) -> list[PoseEstimator]:
+    return [with_short_side(estimator, short_side) for short_side in short_sides] or [estimator]
 
 
 def _group_people(answers: Sequence[People], sigmas: DoubleArray) -> list[list[People]]:
