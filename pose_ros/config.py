@@ -7,10 +7,12 @@ It carries its description, unit and range. ROS parameters, help texts and docum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from pose_ros.settings import CheckedSettings, setting
+
+MAX_SCALES = 8
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,31 @@ class PreprocessConfig(CheckedSettings):
     short_side: int = setting(
         0, "Shorter side of the network input. 0 = preferred size of the model.", unit="px", low=0, high=4096
     )
+    scales: tuple[int, ...] = setting(
+        (0,),
+        "Shorter sides of several runs per image, whose people are merged, such as [256, 448]. Slower, more accurate. "
+        "[0] = one run, at short_side.",
+        unit="px",
+    )
     max_long_side: int = setting(
         1312, "Longest side of the network input. Limits extreme aspect ratios.", unit="px", low=32, high=8192
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_single = self.scales == (0,)
+        if not is_single and not (self.scales and all(1 <= side <= 4096 for side in self.scales)):
+            raise ValueError(f"PreprocessConfig.scales: expected sides of 1 to 4096 px, got {list(self.scales)}")
+        if len(set(self.scales)) < len(self.scales) or len(self.scales) > MAX_SCALES:
+            raise ValueError(
+                f"PreprocessConfig.scales: expected at most {MAX_SCALES} different sides, got {list(self.scales)}"
+            )
+
+    def views(self) -> tuple[PreprocessConfig, ...]:
+        """Return the settings of each run: these, or one for each of ``scales``."""
+        if self.scales == (0,):
+            return (self,)
+        return tuple(replace(self, short_side=side, scales=(0,)) for side in self.scales)
 
 
 @dataclass(frozen=True)

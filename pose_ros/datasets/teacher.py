@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.consensus import Views, consensus
+from pose_ros.consensus import Views
 from pose_ros.datasets.categories import list_keypoints
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
 from pose_ros.datasets.numbers import read_keypoints, read_numbers, read_scores
 from pose_ros.media.sources import OnBroken, raise_error, read_image
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
+from pose_ros.view_merging import consensus
 
 MIN_SCORE = 0.02
 """Keypoints with a lower score are not written."""

@@ -26,13 +26,14 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "decoder": "arrays config fields people similarity skeleton",
     "runtime": "arrays config fields file_kind files protobuf texts",
     "models": "config_file fields file_kind files",
-    "estimator": "arrays config decoder fields models people preprocess runtime skeleton",
-    "consensus": "arrays decoder estimator people refinement similarity skeleton",
+    "estimator": "arrays config decoder fields models people preprocess runtime skeleton view_merging",
+    "view_merging": "arrays people similarity skeleton",
+    "consensus": "arrays decoder estimator people refinement skeleton view_merging",
     "refinement": "arrays config decoder estimator people runtime similarity skeleton",
     "pipeline": "arrays config estimator people refinement tracking",
     "tracking": "arrays config decoder people similarity skeleton",
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts",
-    "datasets": "arrays consensus files media people settings similarity skeleton",
+    "datasets": "arrays consensus files media people settings similarity skeleton view_merging",
     "evaluation": (
         "arrays consensus datasets decoder estimator fields files media people preprocess refinement similarity "
         "skeleton"

@@ -218,3 +218,19 @@ def test_the_yaml_file_holds_every_default() -> None:
     defaults = {parameter.name: parameter.default for parameter in parameters()}
     assert flat == defaults
     assert {name: type(value) for name, value in flat.items()} == {n: type(v) for n, v in defaults.items()}
+
+
+def test_a_list_of_numbers_can_be_set_and_set_again(graph: Any) -> None:
+    node = node_with(graph, {"preprocess.scales": [256, 448]})
+    in_use = False
+    settings = LiveSettings(node, lambda config: None, lambda: in_use)
+    assert settings.config.preprocess.scales == (256, 448)
+
+    def set_scales(*sides: int) -> Any:
+        return node.set_parameters([Parameter("preprocess.scales", value=list(sides))])[0]
+
+    assert set_scales(128, 256).successful and settings.config.preprocess.scales == (128, 256)
+    in_use = True
+    assert set_scales(128, 256).successful  # unchanged
+    refused = set_scales(192, 256)
+    assert not refused.successful and "expected no change while the model is in use" in refused.reason

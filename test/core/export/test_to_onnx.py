@@ -104,7 +104,7 @@ def test_normalisation_matches_the_network(tmp_path: Path, float_input: bool) ->
     path = export(network, tmp_path / "m.onnx", ExportOptions((96, 64), float_input=float_input)).path
     image = np.random.default_rng(1).integers(0, 256, (64, 96, 3), np.uint8)
     estimator = PoseEstimator.load(path)
-    tensor, _ = estimator._preprocess(image)
+    tensor, _ = estimator._views[0](image)
     got = estimator.runner.run({"image": tensor})
     plain = (image - np.array(tiny_networks.INPUT.mean)) / np.array(tiny_networks.INPUT.std)
     with torch.inference_mode():
