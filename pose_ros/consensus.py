@@ -17,15 +17,11 @@ from dataclasses import replace
 import numpy as np
 
 from pose_ros.arrays import Image
-from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
 from pose_ros.refinement import Refiner
 from pose_ros.skeleton import Skeleton, map_keypoints
-from pose_ros.view_merging import consensus
-
-DUPLICATE_OKS = 0.5
-"""OKS above which two people of the second stage are one. Crops of parts of a person show that person."""
+from pose_ros.view_merging import consensus, drop_duplicates
 
 
 class Views:
@@ -100,14 +96,6 @@ def flip_people(people: People, skeleton: Skeleton, width: int) -> People:
     keypoints, scores = people.keypoints[:, order].copy(), people.scores[:, order]
     keypoints[..., 0] = np.where(scores > 0, width - 1 - keypoints[..., 0], 0)
     return People(keypoints, scores, people.person_scores, people.ids)
-
-
-def drop_duplicates(people: People, skeleton: Skeleton) -> People:
-    """Drop each person that is like a better one (OKS above DUPLICATE_OKS). Returns the others, the best first."""
-    order = np.argsort(-people.person_scores, kind="stable")
-    keypoints, scores = people.keypoints[order], people.scores[order]
-    kept = find_distinct(keypoints, scores, np.array(skeleton.sigmas), DUPLICATE_OKS)
-    return People(keypoints[kept], scores[kept], people.person_scores[order][kept])
 
 
 def with_short_side(estimator: PoseEstimator, short_side: int) -> PoseEstimator:

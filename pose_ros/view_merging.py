@@ -12,12 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray
+from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.people import People
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
 SAME_OKS = 0.35
 """Lowest OKS of two detections of the same person, over the keypoints that both have."""
+DUPLICATE_OKS = 0.5
+"""OKS above which two people of the second stage are one. Crops of parts of a person show that person."""
 
 
 def consensus(answers: Sequence[People], skeleton: Skeleton) -> People:
@@ -41,6 +44,12 @@ def consensus(answers: Sequence[People], skeleton: Skeleton) -> People:
     keypoints, scores, person_scores = (np.stack(arrays) for arrays in zip(*groups, strict=True))
     order = np.argsort(-person_scores, kind="stable")
     return People(keypoints[order], scores[order], person_scores[order])
+
+
+def drop_duplicates(people: People, skeleton: Skeleton) -> People:
+    """Drop each person that is like a better one (OKS above DUPLICATE_OKS). Returns the others, the best first."""
+    people = people[np.argsort(-people.person_scores, kind="stable")]
+    return people[find_distinct(people.keypoints, people.scores, np.array(skeleton.sigmas), DUPLICATE_OKS)]
 
 
 def _group_people(answers: Sequence[People], sigmas: DoubleArray) -> list[list[People]]:

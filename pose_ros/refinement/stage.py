@@ -9,7 +9,6 @@ import numpy as np
 
 from pose_ros.arrays import FloatArray, Image, IndexArray, IntArray
 from pose_ros.config import EstimatorConfig, RefinementConfig
-from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
 from pose_ros.refinement.merging import merge_keypoints
@@ -17,9 +16,7 @@ from pose_ros.refinement.refiner import Refiner
 from pose_ros.refinement.schedule import TimePerPerson, Turns
 from pose_ros.runtime.runner import BuildProgress, Notify
 from pose_ros.skeleton import Skeleton
-
-DUPLICATE_OKS = 0.5
-"""OKS above which two people are one. Crops of parts of a person show that person."""
+from pose_ros.view_merging import drop_duplicates
 
 
 def load_refiner(
@@ -49,8 +46,10 @@ def load_refiner(
         estimator = PoseEstimator.load(
             refinement.model, config=EstimatorConfig(runtime=runtime), progress=progress, notify=notify
         )
-    except (FileNotFoundError, ValueError) as error:
-        raise type(error)(f"refinement.model: {error}") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"refinement.model: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"refinement.model: {error}") from error
     try:
         return Refiner(estimator, skeleton)
     except ValueError as error:
@@ -96,7 +95,7 @@ class RefinementStage:
             seen. Their score is the geometric mean of the person's score and the mean score of the keypoints, halved
             if the two networks do not agree at all. People who are the same are one.
         """
-        people = self._drop_duplicates(people)
+        people = drop_duplicates(people, self._refiner.skeleton)
         boxes = people.boxes()
         ages = self._turns.find_ages(boxes, self.config.period)
         chosen = self._choose(people, boxes, ages, image)
@@ -104,7 +103,9 @@ class RefinementStage:
         refined[chosen] = True
         self._turns.record(boxes, ages, refined)
         people = replace(people, refined=refined)
-        return self._drop_duplicates(self._merge(people, image, colour, chosen)) if len(chosen) else people
+        if len(chosen) == 0:
+            return people
+        return drop_duplicates(self._merge(people, image, colour, chosen), self._refiner.skeleton)
 
     def _choose(self, people: People, boxes: FloatArray, ages: IntArray, image: Image) -> IndexArray:
         """Return the indices of the people to refine, the largest first."""
@@ -129,8 +130,3 @@ class RefinementStage:
         certainty = (1 + agreement) / 2
         person_scores[chosen] = certainty * np.sqrt(person_scores[chosen] * scores[chosen].mean(axis=1))
         return replace(people, keypoints=keypoints, scores=scores, person_scores=person_scores)
-
-    def _drop_duplicates(self, people: People) -> People:
-        """Drop each person that is like a better one. Return the others, the best first."""
-        people = people[np.argsort(-people.person_scores, kind="stable")]
-        return people[find_distinct(people.keypoints, people.scores, self._sigmas, DUPLICATE_OKS)]
