@@ -7,13 +7,14 @@ It carries its description, unit and range. ROS parameters, help texts and docum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from pose_ros.settings import CheckedSettings, setting
 
 LARGEST_SIDE = 8192
 """Largest side of a network input, px."""
+MAX_SCALES = 8
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,12 @@ class PreprocessConfig(CheckedSettings):
 
     short_side: int = setting(
         0, "Shorter side of the network input. 0 = preferred size of the model.", unit="px", low=0, high=4096
+    )
+    scales: tuple[int, ...] = setting(
+        (0,),
+        "Shorter sides of several runs per image, whose people are merged, such as [256, 448]. Slower, more accurate. "
+        "[0] = one run, at short_side.",
+        unit="px",
     )
     max_long_side: int = setting(
         0,
@@ -38,10 +45,24 @@ class PreprocessConfig(CheckedSettings):
                 f"PreprocessConfig.max_long_side: expected 0 or 32 to {LARGEST_SIDE}, got {self.max_long_side}"
             )
 
+        is_single = self.scales == (0,)
+        if not is_single and not (self.scales and all(1 <= side <= 4096 for side in self.scales)):
+            raise ValueError(f"PreprocessConfig.scales: expected sides of 1 to 4096 px, got {list(self.scales)}")
+        if len(set(self.scales)) < len(self.scales) or len(self.scales) > MAX_SCALES:
+            raise ValueError(
+                f"PreprocessConfig.scales: expected at most {MAX_SCALES} different sides, got {list(self.scales)}"
+            )
+
     @property
     def long_side(self) -> int:
         """Longest side of the network input, px. A short side that the user asks for is not cut by a default."""
         return self.max_long_side or (LARGEST_SIDE if self.short_side else 1312)
+
+    def views(self) -> tuple[PreprocessConfig, ...]:
+        """Return the settings of each run: these, or one for each of ``scales``."""
+        if self.scales == (0,):
+            return (self,)
+        return tuple(replace(self, short_side=side, scales=(0,)) for side in self.scales)
 
 
 @dataclass(frozen=True)
@@ -238,6 +259,34 @@ class DecoderConfig(CheckedSettings):
 
 
 @dataclass(frozen=True)
+class RefinementConfig(CheckedSettings):
+    """Second network that refines the keypoints of each person on a crop."""
+
+    PATHS: ClassVar[tuple[str, ...]] = ("model",)
+    model: str = setting("", "Network for one person: ONNX file or checkpoint, such as MoveNet Thunder. Empty = off.")
+    most_people: int = setting(
+        20, "Most people that are refined in an image, the largest first. They are one batch.", low=1, high=64
+    )
+    min_person_px: float = setting(
+        32.0,
+        "Smallest person that is refined: longer side of the box of the keypoints.",
+        unit="px",
+        low=0.0,
+        high=4096.0,
+    )
+    period: int = setting(
+        1, "Each person is refined in every n-th image, and unchanged between. 1 = in each image.", low=1, high=1000
+    )
+    budget_ms: float = setting(
+        0.0,
+        "Time for the people of an image. The largest are refined first, at least one. 0 = no limit.",
+        unit="ms",
+        low=0.0,
+        high=10_000.0,
+    )
+
+
+@dataclass(frozen=True)
 class TrackingConfig(CheckedSettings):
     """Settings of the ids of people."""
 
@@ -389,6 +438,7 @@ class EstimatorConfig:
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)

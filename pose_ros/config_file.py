@@ -9,6 +9,7 @@ import difflib
 import os
 import types
 import warnings
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
@@ -216,7 +217,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:
 
 
 def _items(kinds: tuple[Any, ...], value: Any, name: str) -> tuple[Any, ...]:
-    if not isinstance(value, (list, tuple)):
+    if not isinstance(value, (list, tuple, array)):  # an array of numbers is how rclpy stores a parameter
         raise TypeError(f"{name}: expected a list, got {_type(value)} {value!r:.80}")
     if kinds[-1] is Ellipsis:
         kinds = (kinds[0],) * len(value)

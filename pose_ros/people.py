@@ -81,6 +81,7 @@ class People:
         position_deviations_3d: (N,) float32, standard deviation of the distance of ``positions_3d``, m. None = no
             depth.
         velocities_3d: (N, 3) float32, velocity, m/s. NaN = unknown. None = no depth or no tracking.
+        refined: (N,) bool, True for people that a second network has seen in this image. None = no second network.
 
     Raises:
         ValueError: If a shape is wrong, a score is outside [0, 1], or a coordinate is not finite.
@@ -99,6 +100,7 @@ class People:
     positions_3d: FloatArray | None = None
     position_deviations_3d: FloatArray | None = None
     velocities_3d: FloatArray | None = None
+    refined: BoolArray | None = None
 
     def __post_init__(self) -> None:
         keypoints = np.asarray(self.keypoints, np.float32)
@@ -118,6 +120,8 @@ class People:
             if value is not None:
                 expected = tuple({"N": n, "K": k}.get(size, size) for size in shape)
                 set_field(self, name, _to_array(name, value, np.float32, expected))
+        if self.refined is not None:
+            set_field(self, "refined", _to_array("refined", self.refined, np.bool_, (n,)))
         if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != n):
             raise ValueError(f"masks: expected shape ({n}, H, W), got {self.masks.shape}")
         if not np.isfinite(keypoints).all():

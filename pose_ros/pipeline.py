@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pose_ros.arrays import DoubleArray, FloatArray, Image
-from pose_ros.config import DepthConfig, SmoothingConfig, TrackingConfig
+from pose_ros.config import DepthConfig, RefinementConfig, SmoothingConfig, TrackingConfig
 from pose_ros.depth.camera_model import CameraModel
 from pose_ros.depth.stage import DepthStage, OnDepthError, add_lifted, forget_points
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.people import People
+from pose_ros.refinement.refiner import Refiner
+from pose_ros.refinement.stage import RefinementStage
 from pose_ros.tracking.stage import TrackingStage
 
 
@@ -71,7 +73,8 @@ class PosePipeline:
         self,
         estimator: PoseEstimator,
         *,
-        refine: Stage = pass_through,
+        refiner: Refiner | None = None,
+        refine: Stage | None = None,
         track: Stage | None = None,
         smooth: Stage | None = None,
         lift: Stage | None = None,
@@ -81,7 +84,8 @@ class PosePipeline:
 
         Args:
             estimator: Estimator of a single image.
-            refine: Stage that improves keypoints with a second network.
+            refiner: Second network, used as ``estimator.config.refinement`` says. None = off.
+            refine: Stage that improves keypoints instead of ``refiner``.
             track: Stage that assigns ids to people. None = as ``estimator.config.tracking`` says.
             smooth: Stage that smooths keypoints over time. None = as ``estimator.config.smoothing`` says.
             lift: Stage that adds keypoints in metres. None = as ``estimator.config.depth`` says.
@@ -92,22 +96,36 @@ class PosePipeline:
         config = estimator.config
         self._tracking = tracking = TrackingStage(estimator.skeleton, config.tracking, config.smoothing)
         self._depth = DepthStage(estimator.skeleton, config.depth, on_depth_error)
-        self._refine, self._lift = refine, lift or self._lift_to_metres
+        self._refinement = None if refiner is None else RefinementStage(refiner, config.refinement)
+        self._refine, self._lift = refine or self._refine_people, lift or self._lift_to_metres
         self._track = track or (lambda people, image: tracking.track(people, image.image, image.stamp_ns / 1e9))
         self._smooth = smooth or (lambda people, image: tracking.smooth(people, image.stamp_ns / 1e9))
 
-    def configure(self, tracking: TrackingConfig, smoothing: SmoothingConfig, depth: DepthConfig | None = None) -> None:
+    def configure(
+        self,
+        tracking: TrackingConfig,
+        smoothing: SmoothingConfig,
+        depth: DepthConfig | None = None,
+        refinement: RefinementConfig | None = None,
+    ) -> None:
         """Change the settings of the built-in stages between two images. People keep their ids.
 
         Args:
             tracking: Settings of the ids.
             smoothing: Settings of the filters.
             depth: Settings of the lifting to metres. None = unchanged.
+            refinement: Settings of the second network, without its model. None = unchanged.
         """
         self._tracking.configure(tracking, smoothing)
         if depth is not None and depth != self._depth.config:
             self._depth.config = depth
             self._tracking.reset_3d()  # the frame may be another one
+        if self._refinement is not None and refinement is not None:
+            self._refinement.config = refinement
+
+    def _refine_people(self, people: People, image: CameraImage) -> People:
+        stage = self._refinement
+        return people if stage is None else stage.refine(people, image.image, image.colour)
 
     def process(self, image: CameraImage, estimate: Estimate | None = None) -> Estimate:
         """Find the people in the camera's next image.

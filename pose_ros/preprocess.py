@@ -173,3 +173,23 @@ def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
     if (image.shape[1], image.shape[0]) == size_wh:
         return image
     return cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+
+
+def make_preprocessors(spec: InputSpec, config: PreprocessConfig, notify: Once | None = None) -> list[Preprocessor]:
+    """Make the converter of each run per image: one, or one for each of ``scales``.
+
+    Args:
+        spec: Input of the network.
+        config: Sizes of the network input.
+        notify: Receives one line of text if the limit of the long side cuts the short side. None = no texts.
+
+    Raises:
+        ValueError: If there are several scales, but the network has only one input size.
+    """
+    if config.scales != (0,) and spec.size_wh is not None:
+        width, height = spec.size_wh
+        raise ValueError(
+            f"preprocess.scales: expected [0] for a network with the only input size {height} x {width} px, got "
+            f"{list(config.scales)}; export it with --dynamic"
+        )
+    return [Preprocessor(spec, view, notify) for view in config.views()]

@@ -24,6 +24,7 @@ from pose_ros.cli import (
     models,
     replay,
     train,
+    tune,
     video,
     view,
 )
@@ -66,6 +67,7 @@ app.command("synthetic")(data.synthetic)
 app.command("label")(label.label)
 app.command("merge-labels")(label.merge_labels)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("view")(view.view)
 app.add_typer(models.app, name="models")
 

@@ -150,7 +150,14 @@ def _evaluate_model(
         return track(images, "evaluating", console=Console(stderr=True))
 
     scales = sides if len(sides) > 1 else ()
-    return evaluate_model(estimator, labelled, groupings, flip=flip, short_sides=scales, track=show_progress)
+    refinement = options.load_refinement(estimator)
+    return evaluate_model(
+        *(estimator, labelled, groupings),
+        flip=flip,
+        short_sides=scales,
+        refinement=refinement,
+        track=show_progress,
+    )
 
 
 def _describe_views(flip: bool, sides: Sequence[int]) -> list[str]:

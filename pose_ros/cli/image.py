@@ -48,14 +48,17 @@ def image(
     inputs = _expand_folders(files)
     targets = [None] * len(inputs) if output is None else _target_files(inputs, output)
     drawn = (("--output", target) for target in targets)
-    check_paths([*inputs, model, spec], [("--json", json), ("--coco", coco), *drawn])
+    check_paths([*inputs, model, spec, options.refinement_input(config)], [("--json", json), ("--coco", coco), *drawn])
     if coco is not None:
         check_image_ids(file.name for file in inputs)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
+    refinement = options.load_refinement(estimator)
     failures, done = Failures(strict or len(inputs) == 1), 0
     with ResultFiles(estimator, json, coco, append=append) as outputs:
         for frame in ImageFiles(inputs, files[0], on_broken=failures.add):
             people, target = estimator.estimate(frame.image_bgr), targets[frame.index]
+            if refinement is not None:
+                people = refinement.refine(people, frame.image_bgr)
             outputs.write(frame, people)
             if target is not None:
                 write_image(target, draw(frame.image_bgr, people, estimator.skeleton, overlay))

@@ -13,6 +13,8 @@ from pose_ros.config import EstimatorConfig, OverlayConfig
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
+    from pose_ros.refinement import Refiner
+    from pose_ros.refinement.stage import RefinementStage
 
 Model = Annotated[
     Path | None, typer.Option("--model", help="ONNX file or checkpoint.", show_default="the model of this package")
@@ -77,6 +79,28 @@ def load_estimator(
             progress=bar.progress,
             notify=bar.notify,
         )
+
+
+def load_refiner(estimator: PoseEstimator) -> Refiner | None:
+    """Load the second network that the settings of an estimator name. None if they name none."""
+    from pose_ros.cli.progress import BuildBar
+    from pose_ros.refinement.stage import load_refiner
+
+    with BuildBar() as bar:
+        return load_refiner(estimator.config, estimator.skeleton, bar.progress, bar.notify)
+
+
+def load_refinement(estimator: PoseEstimator) -> RefinementStage | None:
+    """Load the second network for images that do not follow each other. None if the settings name none."""
+    from pose_ros.refinement.stage import RefinementStage
+
+    refiner = load_refiner(estimator)
+    return None if refiner is None else RefinementStage.of_single_images(refiner, estimator.config.refinement)
+
+
+def refinement_input(config: EstimatorConfig) -> Path | None:
+    """Return the file of the second network. None without one."""
+    return Path(config.refinement.model) if config.refinement.model else None
 
 
 def check_append(append: bool, json: Path | None) -> None:

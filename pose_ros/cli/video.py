@@ -82,7 +82,10 @@ def video(
     options.check_append(append, json)
     if output is not None:
         check_video_name("--output", output)
-    check_paths([Path(source), model, spec], [("--json", json), ("--coco", coco), ("--csv", csv), ("--output", output)])
+    check_paths(
+        [Path(source), model, spec, options.refinement_input(config)],
+        [("--json", json), ("--coco", coco), ("--csv", csv), ("--output", output)],
+    )
     failures = Failures(strict)
     frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
     if coco is not None and isinstance(frames, ImageFiles):
@@ -92,7 +95,7 @@ def video(
         config = replace(config, depth=replace(config.depth, enabled=True))
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
-    pipeline = PosePipeline(estimator, on_depth_error=failures.add)
+    pipeline = PosePipeline(estimator, refiner=options.load_refiner(estimator), on_depth_error=failures.add)
     images = camera_images(frames, depth, config.depth)
     with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append, csv) as outputs:
         run = _process(images, frames.count, max_frames, pipeline, outputs)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.consensus import Views, consensus
+from pose_ros.consensus import Views
 from pose_ros.datasets.categories import list_keypoints
 from pose_ros.datasets.file_errors import to_line
 from pose_ros.datasets.labels_file import VISIBLE, LabelFile
@@ -25,6 +25,7 @@ from pose_ros.media.decoding import read_image
 from pose_ros.media.sources import OnBroken, raise_error
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
+from pose_ros.view_merging import consensus
 
 MIN_SCORE = 0.02
 """Keypoints with a lower score are not written."""

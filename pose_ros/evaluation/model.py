@@ -14,6 +14,7 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections, to_detections
 from pose_ros.people import People
+from pose_ros.refinement.stage import RefinementStage
 from pose_ros.skeleton import Skeleton
 
 Track = Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]]
@@ -77,6 +78,28 @@ class SharedPass:
             people = decode(fields)
             people = people.with_keypoints(transform.to_image(people.keypoints))
             results[grouping] = people, {**shared, "decode": 1e3 * (time.perf_counter() - start)}
+        return results
+
+
+class Refined:
+    """Another model whose people a second network refines.
+
+    Args:
+        model: The other model.
+        refinement: The second network.
+    """
+
+    def __init__(self, model: PoseModel, refinement: RefinementStage) -> None:
+        self.skeleton = model.skeleton
+        self._model, self._refinement = model, refinement
+
+    def detect(self, image_bgr: Image) -> dict[str, tuple[People, dict[str, float]]]:
+        """Detect people with each grouping, refine them, and measure that time as the stage ``refine``."""
+        results = {}
+        for grouping, (people, times) in self._model.detect(image_bgr).items():
+            start = time.perf_counter()
+            refined = self._refinement.refine(people, image_bgr)
+            results[grouping] = refined, {**times, "refine": 1e3 * (time.perf_counter() - start)}
         return results
 
 

@@ -66,6 +66,25 @@ def gains_plot(gains: Mapping[str, float | None]) -> bytes:
     return _encode_png(figure)
 
 
+def sizes_plot(short_sides: Sequence[int], scores: Sequence[float], times_ms: Sequence[float], name: str) -> bytes:
+    """Plot the score of each input size against its time.
+
+    Args:
+        short_sides: Shorter sides of the network input, px.
+        scores: Score of each size.
+        times_ms: Time of each size, ms.
+        name: Name of the score.
+    """
+    figure = new_figure(6, 4)
+    axes = figure.subplots()
+    axes.plot(times_ms, scores, "o-", color=_OTHER)
+    for side, score, time_ms in zip(short_sides, scores, times_ms, strict=True):
+        axes.annotate(f"{side} px", (time_ms, score), (6, -12), textcoords="offset points")
+    axes.margins(x=0.15, y=0.15)
+    axes.set(xlabel="time per image, ms", ylabel=name)
+    return _encode_png(figure)
+
+
 def _encode_png(figure: Any) -> bytes:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)

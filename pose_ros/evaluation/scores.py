@@ -15,9 +15,10 @@ from pose_ros.evaluation.data import DataSet
 from pose_ros.evaluation.data_sets import data_of
 from pose_ros.evaluation.detections import Detections, spell_usually, to_detections
 from pose_ros.evaluation.errors import KINDS, ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
-from pose_ros.evaluation.model import ModelResults, PoseModel, SeveralViews, SharedPass, Track, run_model
+from pose_ros.evaluation.model import ModelResults, PoseModel, Refined, SeveralViews, SharedPass, Track, run_model
 from pose_ros.evaluation.pck import Pck, correct_keypoints
 from pose_ros.people import People
+from pose_ros.refinement.stage import RefinementStage
 from pose_ros.skeleton import Skeleton
 
 
@@ -81,6 +82,7 @@ def evaluate_model(
     *,
     flip: bool = False,
     short_sides: Sequence[int] = (),
+    refinement: RefinementStage | None = None,
     track: Track = iter,
 ) -> dict[str, Evaluation]:
     """Evaluate a model with each grouping. Groupings share one run of the network per image, unless views are merged.
@@ -91,6 +93,7 @@ def evaluate_model(
         groupings: Names of the groupings. Default: the grouping of the estimator.
         flip: Whether to add the mirrored image as a view.
         short_sides: Shorter sides of the input, one view each, px. Default: as configured in the estimator.
+        refinement: Second network that refines the people. None = off.
         track: Function that yields the images and shows the progress.
 
     Returns:
@@ -101,10 +104,12 @@ def evaluate_model(
         ImportError: If pycocotools is missing.
         ValueError: If an image cannot be read, or the model lacks the fields of a grouping.
     """
-    several = flip or bool(short_sides)
+    several = flip or bool(short_sides) or len(estimator.config.preprocess.views()) > 1
     model: PoseModel = (
         SeveralViews(estimator, groupings, short_sides, flip) if several else SharedPass(estimator, groupings)
     )
+    if refinement is not None:
+        model = Refined(model, refinement)
     return {name: evaluate_results(data, results) for name, results in run_model(model, data, track).items()}
 
 

@@ -229,6 +229,8 @@ def person_entry(person: People) -> dict[str, Any]:
     }
     if person.states[0] != TrackState.UNTRACKED:
         entry["state"] = TrackState(int(person.states[0])).name.lower()
+    if person.refined is not None:
+        entry["refined"] = bool(person.refined[0])
     for name, key in _JSON_NAMES.items():
         value = getattr(person, name)
         if value is not None:

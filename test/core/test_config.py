@@ -21,7 +21,7 @@ def test_every_setting_has_a_description_and_a_valid_default(kind: type) -> None
     config = kind()
     for entry in dataclasses.fields(config):
         assert entry.metadata["help"].endswith("."), entry.name
-        assert isinstance(entry.default, (bool, int, float, str)), entry.name
+        assert isinstance(entry.default, (bool, int, float, str, tuple)), entry.name
 
 
 @pytest.mark.parametrize(

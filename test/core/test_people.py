@@ -75,3 +75,13 @@ def test_wrong_arrays_are_refused(change: dict, message: str) -> None:
     arrays = {"keypoints": np.zeros((3, 4, 2)), "scores": np.zeros((3, 4)), "person_scores": np.zeros(3), **change}
     with pytest.raises(ValueError, match=message):
         People(**arrays)
+
+
+def test_the_mark_of_refined_people_follows_them() -> None:
+    people = make_people()
+    marked = People(people.keypoints, people.scores, people.person_scores, refined=np.array([True, False, True]))
+    assert marked[1:].refined.tolist() == [False, True]
+    assert marked.append(people).refined.tolist() == [True, False, True, False, False, False]
+    assert people.append(people).refined is None
+    with pytest.raises(ValueError, match="refined: expected shape"):
+        People(people.keypoints, people.scores, people.person_scores, refined=np.array([True]))

@@ -21,6 +21,7 @@ from pose_ros.config import (  # noqa: E402
     MarkersConfig,
     OverlayConfig,
     PreprocessConfig,
+    RefinementConfig,
     RuntimeConfig,
     SmoothingConfig,
     TrackingConfig,
@@ -36,6 +37,7 @@ STAGES = {
     "preprocess": PreprocessConfig,
     "runtime": RuntimeConfig,
     "decoder": DecoderConfig,
+    "refinement": RefinementConfig,
     "tracking": TrackingConfig,
     "smoothing": SmoothingConfig,
     "depth": NodeDepthConfig,
@@ -302,3 +304,19 @@ def test_the_example_for_moving_robots_is_valid() -> None:
     values = {f"{stage}.{name}": value for stage, entries in example.items() for name, value in entries.items()}
     assert values.keys() <= {parameter.name for parameter in parameters()}
     assert config_of(values) != NodeConfig()
+
+
+def test_a_list_of_numbers_can_be_set_and_set_again(graph: Any) -> None:
+    node = node_with(graph, {"preprocess.scales": [256, 448]})
+    in_use = False
+    settings = LiveSettings(node, lambda config: None, lambda: in_use)
+    assert settings.config.preprocess.scales == (256, 448)
+
+    def set_scales(*sides: int) -> Any:
+        return node.set_parameters([Parameter("preprocess.scales", value=list(sides))])[0]
+
+    assert set_scales(128, 256).successful and settings.config.preprocess.scales == (128, 256)
+    in_use = True
+    assert set_scales(128, 256).successful  # unchanged
+    refused = set_scales(192, 256)
+    assert not refused.successful and "expected no change while the model is in use" in refused.reason

@@ -83,7 +83,7 @@ def people_to_message(
         *(people.ids.tolist(), people.states.tolist(), people.person_scores.tolist(), boxes, xy),
         *(people.scores.tolist(), _values(people, "velocities", (2,)), _values(people, "positions_3d", (3,))),
         *(_values(people, "position_deviations_3d", ()).tolist(), _values(people, "velocities_3d", (3,))),
-        *(_points_3d(people), _deviations_3d(people)),
+        *(_points_3d(people), _deviations_3d(people), _refined(people)),
         strict=True,
     )
     return PersonPoseArray(
@@ -115,6 +115,7 @@ def _make_person(
     velocity_3d: Any,
     keypoints_3d: list[Point32],
     deviations_3d: Any,
+    refined: bool,
 ) -> PersonPose:
     points = [Keypoint(x=x, y=y, score=s) for (x, y), s in zip(keypoints, scores, strict=True)]
     return PersonPose(
@@ -129,6 +130,7 @@ def _make_person(
         velocity_3d=_vector(velocity_3d),
         keypoints_3d=keypoints_3d,
         deviations_3d=deviations_3d,
+        refined=refined,
     )
 
 
@@ -136,6 +138,10 @@ def _values(people: People, name: str, shape: tuple[int, ...]) -> Any:
     """Return an optional array of people, all NaN if it is missing."""
     value = getattr(people, name)
     return np.full((len(people), *shape), np.nan, np.float32) if value is None else value
+
+
+def _refined(people: People) -> list[bool]:
+    return [False] * len(people) if people.refined is None else people.refined.tolist()
 
 
 def _points_3d(people: People) -> list[list[Point32]]:

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool
 
 from pose_ros.estimator import PoseEstimator
+from pose_ros.refinement.stage import load_refiner
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.bond import ManagerBond
 from pose_ros.ros.node.camera import Camera
@@ -239,7 +240,9 @@ class PoseEstimatorNode(LifecycleNode):
         notify = self._log_line
         worker = Worker(
             *(self.cameras, self._settings, self._transforms),
-            *(lambda progress: self._load(config, progress, notify), self._log_error),
+            lambda progress: self._load(config, progress, notify),
+            lambda estimator, progress: load_refiner(config.estimator, estimator.skeleton, progress, notify),
+            self._log_error,
         )
         self._worker = worker
         while not worker.loaded.wait(POLL_S):
@@ -262,6 +265,8 @@ class PoseEstimatorNode(LifecycleNode):
             self._log_line(f"{estimator.model_name}: loaded ({runner.description})")
             if runner.reason:
                 self._log_line(f"runtime: {runner.reason}")
+        if refiner := worker.refiner:
+            self._log_line(f"{refiner.model_name}: loaded (refinement)")
         return SUCCESS
 
     def _log_progress(self, task: str, fraction: float) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from pose_ros.config import DepthConfig, SmoothingConfig, TrackingConfig
+from pose_ros.config import DepthConfig, RefinementConfig, SmoothingConfig, TrackingConfig
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.media.image_messages import stamp_ns
 from pose_ros.pipeline import CameraImage, PosePipeline
+from pose_ros.refinement import Refiner
 from pose_ros.ros.messages.conversions import image_from_message
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.image_result import ImageResult
@@ -45,6 +46,7 @@ class Processor:
     def __init__(
         self,
         estimator: PoseEstimator,
+        refiner: Refiner | None,
         cameras: Sequence[Camera],
         settings: LiveSettings,
         transforms: FrameTransforms,
@@ -52,11 +54,12 @@ class Processor:
         self.estimator = estimator
         self._settings, self._transforms = settings, transforms
         self._pipelines = {
-            camera: PosePipeline(estimator, on_depth_error=camera.depth.report_error) for camera in cameras
+            camera: PosePipeline(estimator, refiner=refiner, on_depth_error=camera.depth.report_error)
+            for camera in cameras
         }
         config = estimator.config
-        self._stages: tuple[TrackingConfig, SmoothingConfig, DepthConfig]
-        self._stages = config.tracking, config.smoothing, config.depth
+        self._stages: tuple[TrackingConfig, SmoothingConfig, DepthConfig, RefinementConfig]
+        self._stages = config.tracking, config.smoothing, config.depth, config.refinement
 
     def process(self, taken: Sequence[TakenItem[Camera, Any]]) -> None:
         """Process one image of each given camera: publish the poses of all cameras first, then the drawings."""
@@ -71,7 +74,7 @@ class Processor:
     def _update_settings(self) -> None:
         """Apply changed parameters of the decoder and of the stages after it."""
         config = self._settings.config
-        stages = config.tracking, config.smoothing, config.depth
+        stages = config.tracking, config.smoothing, config.depth, config.refinement
         if stages != self._stages:
             self._stages = stages
             for pipeline in self._pipelines.values():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pose_ros.estimator import PoseEstimator
+from pose_ros.refinement import Refiner
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.latest import LatestItems
@@ -16,6 +17,7 @@ from pose_ros.ros.parameters.live import LiveSettings
 from pose_ros.runtime.runner import CPU, BuildProgress, Notify
 
 LoadModel = Callable[[BuildProgress], PoseEstimator]
+LoadRefiner = Callable[[PoseEstimator, BuildProgress], Refiner | None]
 LOADING = "loading"
 """Default task in ``Worker.progress``, until a runtime reports its own."""
 
@@ -32,6 +34,7 @@ class Worker:
         loaded: Set when the model is loaded, or loading has failed.
         error: Error of a failed load. None otherwise.
         estimator: The model. None before it is loaded and after it is released.
+        refiner: The second network. None without one.
         progress: Current task while the model loads, and its progress: 0 to 1, negative = unknown.
     """
 
@@ -41,23 +44,27 @@ class Worker:
         settings: LiveSettings,
         transforms: FrameTransforms,
         load: LoadModel,
+        load_refiner: LoadRefiner,
         notify: Notify,
     ) -> None:
-        """Start the thread and load the model.
+        """Start the thread and load the models.
 
         Args:
             cameras: Cameras to serve.
             settings: Settings of the node, read before each run.
             transforms: Transforms of the node.
             load: Function that loads the estimator, in the worker's thread.
+            load_refiner: Function that then loads the second network.
             notify: Called with one line of text for each non-fatal error.
         """
         self.waiting: LatestItems[Camera, Any] = LatestItems(cameras)
         self.loaded = threading.Event()
         self.error: Exception | None = None
         self.estimator: PoseEstimator | None = None
+        self.refiner: Refiner | None = None
         self.progress = (LOADING, -1.0)
-        self._cameras, self._settings, self._load, self._notify = cameras, settings, load, notify
+        self._cameras, self._settings, self._notify = cameras, settings, notify
+        self._load, self._load_refiner = load, load_refiner
         self._transforms = transforms
         self._thread = threading.Thread(target=self._run, name="pose_worker", daemon=True)
         self._thread.start()
@@ -77,13 +84,13 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            self.estimator = self._load(self._set_progress)
+            self.estimator, self.refiner = self._load_models()
         except Exception as error:  # model files and runtimes raise many types
             self.error = error
             return
         finally:
             self.loaded.set()
-        processor = Processor(self.estimator, self._cameras, self._settings, self._transforms)
+        processor = Processor(self.estimator, self.refiner, self._cameras, self._settings, self._transforms)
         while (taken := self.waiting.take(self._batch_size(self.estimator))) is not None:
             try:
                 processor.process(taken)
@@ -91,11 +98,25 @@ class Worker:
                 for entry in taken:
                     entry.source.report_failure(entry.item, error)
             self.estimator = processor.estimator
-        estimator, self.estimator = self.estimator, None
+        estimator, refiner = self.estimator, self.refiner
+        self.estimator = self.refiner = None
+        self._release(refiner)
+        self._release(estimator)
+
+    def _release(self, model: PoseEstimator | Refiner | None) -> None:
         try:
-            estimator.close()
+            if model is not None:
+                model.close()
         except Exception as error:
             self._notify(f"could not release the model: {describe_error(error)}")
+
+    def _load_models(self) -> tuple[PoseEstimator, Refiner | None]:
+        estimator = self._load(self._set_progress)
+        try:
+            return estimator, self._load_refiner(estimator, self._set_progress)
+        except BaseException:
+            estimator.close()
+            raise
 
     def _batch_size(self, estimator: PoseEstimator) -> int:
         """Return the most images of one run. On a CPU a batch is slower than single images, so it must be requested."""

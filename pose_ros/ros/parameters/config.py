@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from pose_ros.config import (
     DecoderConfig,
@@ -14,6 +15,7 @@ from pose_ros.config import (
     MarkersConfig,
     OverlayConfig,
     PreprocessConfig,
+    RefinementConfig,
     RuntimeConfig,
     SmoothingConfig,
     TrackingConfig,
@@ -24,8 +26,8 @@ from pose_ros.settings import CheckedSettings, setting
 from pose_ros.texts import quote
 
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime")
-"""Settings of the loaded network. A change takes effect when the node is configured."""
+NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime", "refinement.model", "refinement.most_people")
+"""Settings of the loaded networks. A change takes effect when the node is configured."""
 NEEDS_RESTART = ("cameras", "image_transport", "autostart", "outputs", "depth.transport")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
 NAMESPACE = re.compile(r"(~/|/)?[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
@@ -142,6 +144,7 @@ class NodeConfig(CheckedSettings):
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    refinement: RefinementConfig = field(default_factory=RefinementConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     depth: NodeDepthConfig = field(default_factory=NodeDepthConfig)
@@ -170,8 +173,19 @@ class NodeConfig(CheckedSettings):
         """Settings of the estimator. The batch size is at least the number of cameras."""
         runtime = replace(self.runtime, max_batch=min(64, max(self.runtime.max_batch, len(self.cameras))))
         depth = DepthConfig(**{entry.name: getattr(self.depth, entry.name) for entry in fields(DepthConfig)})
-        return EstimatorConfig(self.preprocess, runtime, self.decoder, self.tracking, self.smoothing, depth)
+        stages = self.preprocess, runtime, self.decoder, self.refinement, self.tracking, self.smoothing, depth
+        return EstimatorConfig(*stages)
 
     def with_network_of(self, other: NodeConfig) -> NodeConfig:
         """Copy these settings, with the network settings of another object."""
-        return replace(self, **{name: getattr(other, name) for name in NEEDS_CONFIGURE})
+        result = self
+        for name in NEEDS_CONFIGURE:
+            result = _with_value_of(other, result, name)
+        return result
+
+
+def _with_value_of(source: Any, target: Any, name: str) -> Any:
+    """Copy settings with the value of another object. A dot in the name separates levels."""
+    first, _, rest = name.partition(".")
+    value = getattr(source, first)
+    return replace(target, **{first: _with_value_of(value, getattr(target, first), rest) if rest else value})

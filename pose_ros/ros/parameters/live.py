@@ -68,9 +68,10 @@ class LiveSettings:
     def _check_in_use(self, changed: Sequence[Any]) -> None:
         if not self._in_use():
             return
-        present = values_of(self.config)
+        present, wanted = values_of(self.config), values_of(self._merge(changed))
         for parameter in changed:
-            if CHANGES.get(parameter.name) == "configure" and parameter.value != present[parameter.name]:
+            name = parameter.name
+            if CHANGES.get(name) == "configure" and wanted[name] != present[name]:
                 raise ValueError(
                     f"{parameter.name}: expected no change while the model is in use; deactivate the node, "
                     "set the parameter, then cleanup, configure and activate"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from pose_ros.arrays import DoubleArray, Image
+from pose_ros.arrays import DoubleArray, FloatArray, Image, IndexArray
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton, map_keypoints
@@ -28,6 +28,10 @@ class Refiner:
         estimator: Estimator of a network with the grouping ``single`` and a fixed input size.
         skeleton: Keypoints of the people.
 
+    Attributes:
+        skeleton: Keypoints of the people.
+        model_name: Name and short hash of the network.
+
     Raises:
         ValueError: If the network is not for one person, or its input size is not fixed.
     """
@@ -44,7 +48,8 @@ class Refiner:
                 f"model {spec.name}: expected keypoints of {skeleton.name}, got none of them in "
                 f"{estimator.skeleton.name}"
             )
-        self._estimator, self._skeleton, self._size_wh = estimator, skeleton, spec.input.size_wh
+        self.skeleton, self.model_name = skeleton, estimator.model_name
+        self._estimator, self._size_wh = estimator, spec.input.size_wh
 
     def refine(self, image_bgr: Image, people: People) -> People:
         """Estimate the keypoints of each person again.
@@ -61,16 +66,42 @@ class Refiner:
         chosen = np.flatnonzero(people.visible.any(axis=1))
         if len(chosen) == 0 or image_bgr.size == 0:
             return people
-        crops = [self._find_crop(box) for box in people.boxes()[chosen]]
-        images = [self._cut(image_bgr, crop) for crop in crops]
         keypoints, scores = people.keypoints.copy(), np.float32(0.5) * people.scores
-        estimates = self._estimator.process_batch(images, ["bgr"] * len(images))
-        for n, crop, estimate in zip(chosen, crops, estimates, strict=True):
-            if len(estimate.people.person_scores):
-                mapped, values = self._to_image(estimate.people, crop)
-                found = values > 0
-                keypoints[n, found], scores[n, found] = mapped[found], values[found]
+        new_keypoints, new_scores = self.estimate(image_bgr, people, chosen)
+        found = new_scores > 0
+        rows, columns = np.nonzero(found)
+        keypoints[chosen[rows], columns], scores[chosen[rows], columns] = new_keypoints[found], new_scores[found]
         return People(keypoints, scores, people.person_scores, people.ids, people.masks)
+
+    def estimate(
+        self, image: Image, people: People, chosen: IndexArray, colour: str = "bgr"
+    ) -> tuple[FloatArray, FloatArray]:
+        """Estimate the keypoints of some people from their crops, in one batch.
+
+        Args:
+            image: (H, W, 3) or grey (H, W) uint8.
+            people: People in pixels of the image.
+            chosen: (M,) indices of the people. Each has a visible keypoint.
+            colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+
+        Returns:
+            Keypoints (M, K, 2) in pixels of the image, and scores (M, K). The score is 0 for keypoints that were not
+            found.
+        """
+        reach = 2.0 * np.array([*image.shape[1::-1], *image.shape[1::-1]])
+        crops = [self._find_crop(box) for box in people.boxes()[chosen].clip(-reach, reach)]
+        images = [self._cut(image, crop) for crop in crops]
+        keypoints = np.zeros((len(chosen), *people.keypoints.shape[1:]), np.float32)
+        scores = np.zeros(keypoints.shape[:2], np.float32)
+        estimates = self._estimator.process_batch(images, [colour] * len(images))
+        for n, (crop, estimate) in enumerate(zip(crops, estimates, strict=True)):
+            if len(estimate.people.person_scores):
+                keypoints[n], scores[n] = self._to_image(estimate.people, crop)
+        return keypoints, scores
+
+    def close(self) -> None:
+        """Free the memory of the network. The refiner is unusable afterwards."""
+        self._estimator.close()
 
     def _find_crop(self, box: DoubleArray) -> DoubleArray:
         """Return the map from the image to the crop: scale, x and y of the shift."""
@@ -107,6 +138,6 @@ class Refiner:
         """Return keypoints (K, 2) in the image and scores (K,) of the person of a crop."""
         keypoints = (people.keypoints - crop[1:]) / crop[0]
         mapped, scores = map_keypoints(
-            keypoints.astype(np.float32), people.scores, self._estimator.skeleton, self._skeleton
+            keypoints.astype(np.float32), people.scores, self._estimator.skeleton, self.skeleton
         )
         return mapped[0], scores[0]

@@ -1,0 +1,53 @@
+"""Test several input sizes per image (``preprocess.scales``)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from crop_network import write_crop_network
+
+from pose_ros.config import EstimatorConfig, PreprocessConfig, RuntimeConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.view_merging import consensus
+
+RUNTIME = RuntimeConfig(backend="onnx", threads=1, warm_up=False)
+
+
+def load(**preprocess: object) -> PoseEstimator:
+    return PoseEstimator.load(config=EstimatorConfig(PreprocessConfig(**preprocess), RUNTIME))
+
+
+def test_the_people_of_both_sizes_are_merged(shared: Path) -> None:
+    image = cv2.imread(str(sorted((shared / "images/coco_val/images").glob("*.jpg"))[4]))
+    single = [load(short_side=side).estimate(image) for side in (128, 256)]
+    estimator = load(scales=(128, 256))
+    merged = estimator.process_batch([image, image[:, ::-1]], ["bgr", "bgr"])[0]
+    expected = consensus(single, estimator.skeleton)
+    assert len(expected) > 0
+    np.testing.assert_allclose(merged.people.keypoints, expected.keypoints, atol=1e-3)
+    np.testing.assert_allclose(merged.people.person_scores, expected.person_scores, atol=1e-4)
+    assert min(merged.preprocess_ms, merged.network_ms, merged.decode_ms) > 0
+
+
+def test_one_size_is_the_default() -> None:
+    config = PreprocessConfig(short_side=192)
+    assert config.views() == (config,)
+    assert [view.short_side for view in PreprocessConfig(scales=(256, 448)).views()] == [256, 448]
+    assert PreprocessConfig(scales=(256, 448)).views()[0] == replace(config, short_side=256)
+
+
+@pytest.mark.parametrize("scales", [(), (0, 256), (256, 256), (-1,), (5000,), tuple(range(32, 64))])
+def test_wrong_sizes_are_refused(scales: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"PreprocessConfig\.scales: expected"):
+        PreprocessConfig(scales=scales)
+
+
+def test_a_network_of_one_size_refuses_scales(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="needs onnx to make a network")
+    config = EstimatorConfig(PreprocessConfig(scales=(256, 448)), RUNTIME)
+    with pytest.raises(ValueError, match=r"preprocess\.scales: expected \[0\] for a network with the only input size"):
+        PoseEstimator.load(write_crop_network(tmp_path / "crop.onnx"), config=config)
