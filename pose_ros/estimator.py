@@ -23,7 +23,6 @@ from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import BuildProgress, Notify, Runner
 from pose_ros.skeleton import Skeleton
-from pose_ros.view_merging import consensus
 
 
 @dataclass(frozen=True)
@@ -267,6 +266,8 @@ def _prepare(preprocess: Preprocessor, image: Image, colour: str) -> _PreparedIm
 
 def _merge_views(views: Sequence[Estimate], skeleton: Skeleton) -> Estimate:
     """Merge the people of one image at several input sizes. The times add up."""
+    from pose_ros.view_merging import consensus  # compiles code, which most estimators do not need
+
     start = time.perf_counter()
     people = consensus([view.people for view in views], skeleton)
     merge_ms = 1e3 * (time.perf_counter() - start)

@@ -83,6 +83,7 @@ def evaluate(
         _refuse_settings({**views, "--runtime": runtime != "auto", "--threads": threads, "--set": settings})
         labelled.check_rotation()
         name, evaluations = results.stem, _evaluate_results(results, labelled)
+        _report_unlisted(results, whole)
     else:
         refuse_twice(settings, {"preprocess.short_side": sides or None})
         config, _ = make_configs(settings, threads, sides[0] if len(sides) == 1 else None, False, False)
@@ -136,6 +137,13 @@ def _evaluate_results(results: Path, labelled: DataSet) -> Mapping[str, Evaluati
     from pose_ros.evaluation.scores import evaluate_detections
 
     return {results.stem: evaluate_detections(labelled, read_results(results, labelled))}
+
+
+def _report_unlisted(results: Path, whole: DataSet) -> None:
+    from pose_ros.evaluation.detections import count_unlisted
+
+    if count := count_unlisted(results, whole):
+        typer.echo(f"{results}: left out: {count} results of an image that is not listed in {whole.name}", err=True)
 
 
 def _evaluate_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -134,13 +135,16 @@ def make_configs(
 
 
 def refuse_twice(settings: Sequence[str] | None, options: Mapping[str, object]) -> None:
-    """Raise ValueError for a setting that both ``--set`` and an option give.
+    """Raise ValueError for a setting that ``--set`` gives twice, or that both ``--set`` and an option give.
 
     Args:
         settings: Texts ``name=value`` of ``--set``.
         options: Value of the option for each setting. None = not given.
     """
-    names = {text.partition("=")[0].strip() for text in settings or ()}
+    names = [text.partition("=")[0].strip() for text in settings or ()]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"--set {name}: expected the setting once, got it {count} times; remove all but one")
     for name, value in options.items():
         if value is not None and name in names:
             option = f"--{name.rpartition('.')[2].replace('_', '-')}"

@@ -131,7 +131,7 @@ def read_image_list(file: Path, name: str) -> frozenset[str]:
     """
     if not is_file(file):
         raise FileNotFoundError(f"{name}: expected a text file with image names, got {file}, which does not exist")
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return frozenset(Path(line.strip()).name for line in lines if line.strip())
 
 

@@ -168,7 +168,7 @@ def _find_listed(name: str, roots: Sequence[Path], text_file: Path) -> Path:
 
 def _read_lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
+        return file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: expected text in UTF-8, got {error}") from error
 

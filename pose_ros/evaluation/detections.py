@@ -79,6 +79,16 @@ def read_results(file: Path, data: DataSet) -> list[Detections]:
         return _read_all(file, data)
 
 
+def count_unlisted(file: Path, data: DataSet) -> int:
+    """Return the number of results whose image the data set lacks.
+
+    Raises:
+        ValueError: If the file is not a list of results.
+    """
+    listed = {id_key(image.id) for image in data.images}
+    return sum(id_key(entry["image_id"]) not in listed for entry in _read_entries(file))
+
+
 def _read_all(file: Path, data: DataSet) -> list[Detections]:
     entries = _read_entries(file)
     keys = [id_key(entry["image_id"]) for entry in entries]

@@ -82,6 +82,8 @@ def read_graph(path: Path) -> OnnxGraph:
     require_model_file(path)
     try:
         model = parse(read_limited(path, LARGEST_BYTES), MODEL)
+        if len(model["graph"]) != 1:
+            raise ValueError(f"{len(model['graph'])} networks in the file, expected 1")
         (graph,) = model["graph"]
         names = frozenset(find_names(model))
         check_external_files(path, names)

@@ -33,8 +33,8 @@ MESSAGES = {
     "Keypoint": "float32 x, float32 y, float32 score",
     "PersonPose": (
         "int32 id, float32 score, float32[4] box, Keypoint[] keypoints, geometry_msgs/Point32[] keypoints_3d, "
-        "uint8 UNTRACKED = 0, uint8 NEW = 1, uint8 TRACKED = 2, uint8 LOST = 3, uint8 state, float32[2] velocity, bool refined, "
-        "geometry_msgs/Point32 position_3d, geometry_msgs/Vector3 velocity_3d, float32[] deviations_3d, "
+        "uint8 UNTRACKED = 0, uint8 NEW = 1, uint8 TRACKED = 2, uint8 LOST = 3, uint8 state, float32[2] velocity, "
+        "bool refined, geometry_msgs/Point32 position_3d, geometry_msgs/Vector3 velocity_3d, float32[] deviations_3d, "
         "float32 position_deviation_3d"
     ),
     "PersonPoseArray": (

@@ -21,6 +21,8 @@ def test_a_setting_is_given_once(settings: list[str], options: dict[str, object]
     refuse_twice(["decoder.max_people=3"], options)
     with pytest.raises(ValueError, match=message):
         refuse_twice(settings, options)
+    with pytest.raises(ValueError, match="expected the setting once, got it 2 times"):
+        refuse_twice([*settings, *settings], {})
 
 
 def test_two_runtimes_are_rejected() -> None:

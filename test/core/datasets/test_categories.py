@@ -265,3 +265,8 @@ def test_people_of_yolo_without_keypoints_are_ignored_areas(tmp_path):
     labels = write_yolo(tmp_path, yolo_line(0) + yolo_line(0, visible=0).replace("0.3 0.5", "0.7 0.5"))
     first, _ = open_data_set(DataConfig("yolo", str(labels)), COCO_17)
     assert len(first.boxes) == 1 and first.ignored[50, 140] and not first.ignored[50, 60]
+
+
+def test_labels_of_yolo_may_start_with_a_byte_order_mark(tmp_path):
+    labels = write_yolo(tmp_path, "\ufeff" + yolo_line(0))
+    assert sum(len(image.boxes) for image in read_yolo(labels, COCO_17)) == 1

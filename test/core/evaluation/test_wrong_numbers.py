@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from cli_runner import run
 from evaluation_people import data_set, detections_of, person_at
 from typer.testing import CliRunner, Result
 
@@ -18,7 +19,7 @@ pytest.importorskip("pycocotools")
 
 from pose_ros.cli.evaluate import evaluate
 from pose_ros.evaluation.data import DataSet, read_coco
-from pose_ros.evaluation.detections import read_results, to_detections
+from pose_ros.evaluation.detections import count_unlisted, read_results, to_detections
 from pose_ros.evaluation.failures import failure_sheets
 from pose_ros.evaluation.model import ModelResults, run_model
 from pose_ros.evaluation.scores import evaluate_detections, evaluate_results
@@ -175,6 +176,16 @@ def test_results_are_joined_by_ids_of_another_type(tmp_path: Path, in_labels: ob
     entries = [{**entry, "image_id": in_results} for entry in json.loads(results.read_text())]
     results.write_text(json.dumps(entries))
     assert score(labels, results) == pytest.approx(1)
+
+
+def test_results_of_unlisted_images_are_reported(tmp_path: Path) -> None:
+    labels, results = write_labels(tmp_path), write_results(tmp_path)
+    entries = json.loads(results.read_text())
+    results.write_text(json.dumps([*entries, {**entries[0], "image_id": 99}]))
+    assert count_unlisted(results, read_coco(labels)) == 1
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    said = run("evaluate", "--data", labels, "--results", results).stderr
+    assert f"{results}: left out: 1 results of an image that is not listed in {labels}" in said
 
 
 class FixedModel:

@@ -180,3 +180,9 @@ def test_a_file_larger_than_any_network_is_not_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got: a file of 1099511627776 bytes"):
         read_graph(tmp_path / "a.onnx")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+def test_a_file_without_a_network_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"empty\.onnx: expected a readable ONNX network, got: 0 networks"):
+        read_graph(tmp_path / "empty.onnx")
