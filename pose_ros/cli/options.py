@@ -51,6 +51,10 @@ Json = Annotated[
     Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
 ]
 Csv = Annotated[Path | None, typer.Option("--csv", help="CSV file to write, one row per person.", show_default=False)]
+Mcap = Annotated[
+    Path | None,
+    typer.Option("--mcap", help="MCAP file to write, one PersonPoseArray per image. Needs ROS 2.", show_default=False),
+]
 Append = Annotated[bool, typer.Option("--append", help="Add lines to the --json file, in place, instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")]
 Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results to write.", show_default=False)]

@@ -6,8 +6,10 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from pose_ros.cli.delay_signals import delay_signals
+from pose_ros.cli.ros_needed import require_ros
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.csv_results import CsvResults
@@ -18,9 +20,12 @@ from pose_ros.media.trails import Trails
 from pose_ros.media.video_file import VideoFile
 from pose_ros.people import People
 
+if TYPE_CHECKING:
+    from pose_ros.ros.messages.poses_bag import PosesBag
+
 
 class ResultFiles(ExitStack):
-    """Annotated video, JSON Lines, COCO results and CSV. A file without a path is skipped. Use it in a ``with``.
+    """Annotated video, JSON Lines, COCO results, CSV and MCAP. A file without a path is skipped. Use it in a ``with``.
 
     The files appear at the end of the ``with``, and each is complete. An interrupted run has written the frames so far.
     """
@@ -35,14 +40,15 @@ class ResultFiles(ExitStack):
         overlay: OverlayConfig | None = None,
         append: bool = False,
         csv: Path | None = None,
+        mcap: Path | None = None,
     ) -> None:
         super().__init__()
         self._skeleton = estimator.skeleton
         self._overlay, self._trails = overlay or OverlayConfig(), Trails()
-        self._tables: list[JsonLines | CocoResults | CsvResults] = []
+        self._tables: list[JsonLines | CocoResults | CsvResults | PosesBag] = []
         self._video: VideoFile | None = None
         try:
-            self._open(estimator.model_name, json, coco, csv, video, rate_hz, append)
+            self._open(estimator.model_name, json, coco, csv, mcap, video, rate_hz, append)
         except BaseException:
             self.__exit__(*sys.exc_info())  # earlier files stay
             raise
@@ -53,6 +59,7 @@ class ResultFiles(ExitStack):
         json: Path | None,
         coco: Path | None,
         csv: Path | None,
+        mcap: Path | None,
         video: Path | None,
         rate_hz: float,
         append: bool,
@@ -63,6 +70,10 @@ class ResultFiles(ExitStack):
             self._tables.append(self.enter_context(CocoResults(coco, self._skeleton)))
         if csv is not None:
             self._tables.append(self.enter_context(CsvResults(csv, self._skeleton)))
+        if mcap is not None:
+            with require_ros("--mcap"):
+                from pose_ros.ros.messages.poses_bag import PosesBag
+            self._tables.append(self.enter_context(PosesBag(mcap, self._skeleton, model_name)))
         if video is not None:
             self._video = self.enter_context(VideoFile(video, rate_hz))
 

@@ -49,6 +49,7 @@ def video(
     json: options.Json = None,
     coco: options.Coco = None,
     csv: options.Csv = None,
+    mcap: options.Mcap = None,
     append: options.Append = False,
     strict: options.Strict = False,
     max_frames: MaxFrames = None,
@@ -84,7 +85,7 @@ def video(
         check_video_name("--output", output)
     check_paths(
         [Path(source), model, spec, options.refinement_input(config)],
-        [("--json", json), ("--coco", coco), ("--csv", csv), ("--output", output)],
+        [("--json", json), ("--coco", coco), ("--csv", csv), ("--mcap", mcap), ("--output", output)],
     )
     failures = Failures(strict)
     frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
@@ -97,7 +98,7 @@ def video(
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
     pipeline = PosePipeline(estimator, refiner=options.load_refiner(estimator), on_depth_error=failures.add)
     images = camera_images(frames, depth, config.depth)
-    with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append, csv) as outputs:
+    with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append, csv, mcap) as outputs:
         run = _process(images, frames.count, max_frames, pipeline, outputs)
         failures.stop_if_none(run.frames)
     typer.echo(f"{source}: {run}")
