@@ -202,7 +202,7 @@ def test_the_images_of_each_camera_reach_the_node(
     module: Any, arguments: dict[str, str], topic: str, frame: str
 ) -> None:
     actions = make_actions(module, **arguments, rviz="true")
-    assert remappings_of(find_node(actions, "pose_node")) == {"image": topic}
+    assert remappings_of(find_node(actions, "pose_node"))["image"] == topic
     processes = [action for action in actions if isinstance(action, (Node, IncludeLaunchDescription))]
     assert len(processes) == (2 if arguments["camera"] == "none" else 3)
     rviz = find_node(actions, "rviz2")
@@ -221,6 +221,43 @@ def test_given_arguments_override_the_camera(module: Any) -> None:
     assert remappings_of(find_node(actions, "pose_node")) == {"image": "/mine", "camera_info": "/info"}
     assert remappings_of(find_node(actions, "rviz2"))["/image"] == "/mine"
     assert find_node(actions, "rviz2")._Node__arguments[-1] == "map"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remappings"),
+    [
+        pytest.param(
+            {"camera": "realsense"},
+            {
+                "image": "camera/camera/color/image_raw",
+                "depth/image": "camera/camera/aligned_depth_to_color/image_raw",
+            },
+            id="realsense",
+        ),
+        pytest.param(
+            {"camera": "zed"},
+            {"image": "zed/zed_node/rgb/color/rect/image", "depth/image": "zed/zed_node/depth/depth_registered"},
+            id="zed",
+        ),
+        pytest.param(
+            {"camera": "none", "image_topic": "/rgb", "depth_topic": "/depth"},
+            {"image": "/rgb", "depth/image": "/depth"},
+            id="topic",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("drivers")
+def test_depth_comes_from_the_camera(module: Any, arguments: dict[str, str], remappings: dict[str, str]) -> None:
+    node = find_node(make_actions(module, depth="True", **arguments), "pose_node")
+    assert parameters_of(node)["depth.enabled"] is True
+    assert remappings_of(node) == remappings
+    without = parameters_of(find_node(make_actions(module, **arguments), "pose_node"))
+    assert "depth.enabled" not in without
+
+
+def test_tracking_can_be_turned_off(module: Any) -> None:
+    node = find_node(make_actions(module, camera="none", tracking="False"), "pose_node")
+    assert parameters_of(node)["tracking.enabled"] is False
 
 
 @pytest.mark.usefixtures("drivers")

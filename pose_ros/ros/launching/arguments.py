@@ -17,12 +17,6 @@ CAMERA_ARGUMENTS: ArgumentTable = {
         "Topic of the calibration, as image_topic. Empty = camera_info next to the images.",
         None,
     ),
-    "depth_topic": (
-        "",
-        "Topic of the depth images, registered to the images, for depth:=true. With cameras: topic below each name. "
-        "Empty = topic of the camera.",
-        None,
-    ),
     "camera_info_topics": ("", "With cameras: topic of the calibration of each, as image_topics.", None),
 }
 """Arguments about the cameras and their topics."""
@@ -35,6 +29,12 @@ ESTIMATOR_ARGUMENTS: ArgumentTable = {
         "",
         "Keypoints in metres. true: also turn on the registered depth of realsense. Empty = as in params_file.",
         ("", *SWITCH),
+    ),
+    "depth_topic": (
+        "",
+        "Topic of the depth images, registered to the images, for depth:=true. With cameras: topic below each name. "
+        "Empty = topic of the camera.",
+        None,
     ),
     "tracking": ("", "Ids that stay the same over images. Empty = as in params_file, where it is on.", ("", *SWITCH)),
     "params_file": (file_of("pose_ros", "config", "camera.yaml"), "Parameter file of the node.", None),

@@ -103,7 +103,7 @@ def include_driver(
 
 def realsense(arguments: Arguments, _: str) -> LaunchedCamera:
     """Describe an Intel RealSense camera."""
-    with_depth = arguments["depth"] == "true"
+    with_depth = is_true(arguments["depth"])
     fixed = {"enable_depth": "true", "align_depth.enable": "true", "enable_sync": "true"} if with_depth else {}
     driver = include_driver(arguments, "realsense2_camera", "rs_launch.py", fixed=fixed)
     namespace, name = arguments.get("camera_namespace", "camera"), arguments.get("camera_name", "camera")

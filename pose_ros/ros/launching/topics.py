@@ -69,12 +69,15 @@ def remap_depth(arguments: dict[str, str], names: Sequence[str], depths: Sequenc
     Args:
         arguments: Arguments of the launch file.
         names: Names of several cameras. Empty = one camera without a name.
-        depths: Depth topic of each camera, used unless the argument names another one. Empty = not mapped.
+        depths: Depth topic of each camera, used unless the arguments name another depth or image topic, since it is
+            registered to the camera's own images. Empty = not mapped.
 
     Raises:
         ValueError: If a topic does not fit the cameras.
     """
     given = _check_single("depth_topic", arguments["depth_topic"], names)
+    if arguments["image_topic"] or arguments["image_topics"]:
+        depths = [""] * len(depths)
     topics = [_join(name, given) if given else depth for name, depth in zip(names or [""], depths, strict=True)]
     return [(_join(name, "depth/image"), topic) for name, topic in zip(names or [""], topics, strict=True) if topic]
 
