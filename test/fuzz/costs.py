@@ -33,6 +33,11 @@ def measure(call: Callable[[], object]) -> Cost:
     return Cost(time.process_time() - start, max(0, _read_kb("VmHWM") - before) / 1024)
 
 
+def start() -> None:
+    """Count memory from now on. Earlier calls, of this and of other tests, do not count."""
+    _read_first_kb.cache_clear()
+
+
 @cache
 def _read_first_kb() -> int:
     """Return the memory before the first call. Freed memory of later calls stays with the process."""

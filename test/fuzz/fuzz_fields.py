@@ -16,7 +16,15 @@ from costs import measure
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
-from pose_ros.fields import GROUPING_HEADS, OPTIONAL_HEADS, SNAPPING, Fields, HeadSpec, ModelSpec
+from pose_ros.fields import (
+    GROUPING_HEADS,
+    OPTIONAL_HEADS,
+    PERSON_FIELDS,
+    SNAPPING,
+    Fields,
+    HeadSpec,
+    ModelSpec,
+)
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
@@ -46,6 +54,7 @@ def channels_of(name: str, spec: ModelSpec) -> int:
     keypoints, limbs = len(spec.skeleton), len(spec.limbs)
     known = {"pafs": 2 * limbs, "mid_offsets": 4 * limbs, "segmentation": 1, "centres": 1, "heatmap_offsets": 2}
     known |= dict.fromkeys(("centre_offsets", "sizes"), 2)
+    known |= {"people": 3 * keypoints, "person_scores": 1, "boxes": 4}
     known |= dict.fromkeys(("short_offsets", "long_offsets", "keypoint_offsets"), 2 * keypoints)
     return known.get(name, keypoints)
 
@@ -92,14 +101,18 @@ def make_case(number: int, seed: int) -> tuple[str, ModelSpec, DecoderConfig, Fi
     rng = np.random.default_rng((seed, number))
     grouping = tuple(GROUPING_HEADS)[number % len(GROUPING_HEADS)]
     names = [*GROUPING_HEADS[grouping], *(n for n in OPTIONAL_HEADS.get(grouping, ()) if rng.random() < 0.5)]
-    names += [n for n in ("heatmap_offsets", "centres", "keypoint_offsets") if n not in names and rng.random() < 0.2]
+    if grouping != "direct":
+        names += [
+            n for n in ("heatmap_offsets", "centres", "keypoint_offsets") if n not in names and rng.random() < 0.2
+        ]
     skeleton = SKELETONS[rng.choice(4, p=(0.4, 0.4, 0.1, 0.1))]
-    heads = tuple(HeadSpec(name, name) for name in names)
+    heads = tuple(HeadSpec(name, name, "NCP" if name in PERSON_FIELDS else "NCHW") for name in names)
     stride, origin = float(rng.choice((1, 4, 8, 1024, 0.01))), float(rng.choice((0, 3.5, -8192)))
     spec = ModelSpec("fuzz", skeleton, stride, origin, heads=heads, grouping=grouping)
     spec = replace(spec, snapping=str(rng.choice(SNAPPING)))
     rows, columns = (int(side) for side in rng.integers(1, 20, 2))
-    arrays = {name: make_field((channels_of(name, spec), rows, columns), rng) for name in names}
+    places = (rows * columns,) if grouping == "direct" else (rows, columns)
+    arrays = {name: make_field((channels_of(name, spec), *places), rng) for name in names}
     if rng.random() < 0.1:
         name = str(rng.choice(names))
         arrays[name] = make_field(tuple(int(side) for side in rng.integers(0, 40, rng.integers(1, 5))), rng)
