@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pose_ros.arrays import DoubleArray, FloatArray, Image
 from pose_ros.config import DepthConfig, RefinementConfig, SmoothingConfig, TrackingConfig
 from pose_ros.depth.camera_model import CameraModel
@@ -100,6 +102,22 @@ class PosePipeline:
         self._refine, self._lift = refine or self._refine_people, lift or self._lift_to_metres
         self._track = track or (lambda people, image: tracking.track(people, image.image, image.stamp_ns / 1e9))
         self._smooth = smooth or (lambda people, image: tracking.smooth(people, image.stamp_ns / 1e9))
+        if config.runtime.warm_up:
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Compile the stages that are on. Otherwise the first people would wait for the compiler."""
+        skeleton, config = self.estimator.skeleton, self.estimator.config
+        body = 100 * np.nan_to_num(skeleton.standing, nan=0.5) + 50
+        scores = np.full((2, len(skeleton)), 0.9)
+        people = People(np.stack([body, body + 200]), scores, scores[:, 0])
+        stage, image = TrackingStage(skeleton, config.tracking, config.smoothing), np.zeros((48, 64, 3), np.uint8)
+        for stamp_s in (1.0, 1.1, 1.2):
+            stage.smooth(stage.track(people, image, stamp_s), stamp_s)
+        if config.depth.enabled:
+            camera = CameraModel((640, 480), k=np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]))
+            depth = DepthStage(skeleton, config.depth, raise_depth_error)
+            depth.lift(people, lambda: np.full((480, 640), 2, np.float32), camera)
 
     def configure(
         self,

@@ -97,7 +97,8 @@ def set_up(wanted: str | None, torch: str | None) -> None:
         for step in workspace_steps(env):
             step.run()
     write_if_changed(env.prefix / "ros.sh", shell.make_script(ROOT, env))
-    decoders = (*base_inputs(env), read_contents((ROOT / "pose_ros/decoder").glob("*.py")))
+    files = [file for room in ("decoder", "tracking", "depth") for file in (ROOT / "pose_ros" / room).glob("*.py")]
+    decoders = (*base_inputs(env), read_contents(files))
     Step("compiled decoders", env.stamp("decoders"), decoders, lambda: workspace.compile_decoders(env)).run()
     if torch:
         install_torch(env, torch)

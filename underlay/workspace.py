@@ -11,6 +11,15 @@ from environment import Environment, run
 SOURCE = ".colcon/src/pose_ros"
 
 
+LOAD_ALL_STAGES = """
+from pose_ros.config import DepthConfig, EstimatorConfig, SmoothingConfig
+from pose_ros.estimator import PoseEstimator
+from pose_ros.pipeline import PosePipeline
+config = EstimatorConfig(smoothing=SmoothingConfig(enabled=True), depth=DepthConfig(enabled=True))
+PosePipeline(PoseEstimator.load(config=config))
+"""
+
+
 def stamp(root: Path, step: str) -> Path:
     """Return the stamp file of a step that changes the workspace."""
     return root / ".colcon/stamps" / step
@@ -43,9 +52,8 @@ def build(root: Path, env: Environment) -> None:
 
 
 def compile_decoders(env: Environment) -> None:
-    """Load the default model once. This compiles its decoder and stores it on disk for all later processes."""
-    load = "from pose_ros.estimator import PoseEstimator; PoseEstimator.load()"
-    command = f"cd / && . {shlex.quote(str(env.prefix / 'ros.sh'))} && python -c '{load}'"
+    """Load the default model and all stages once. This stores their compiled code on disk for all later processes."""
+    command = f"cd / && . {shlex.quote(str(env.prefix / 'ros.sh'))} && python -c '{LOAD_ALL_STAGES}'"
     run(["sh", "-c", command], env.variables())
 
 
