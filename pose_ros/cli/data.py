@@ -58,11 +58,12 @@ def inspect(
     from pose_ros.datasets.preview import count_labels, draw_sample
     from pose_ros.datasets.sets import describe_labels
     from pose_ros.datasets.taught import count_taught
-    from pose_ros.media.results import check_image_name, write_image
+    from pose_ros.media.output_file import check_suffix
+    from pose_ros.media.results import WRITTEN_SUFFIXES, write_image
     from pose_ros.media.sheet import arrange
 
     _check_options(context, source)
-    check_image_name("--output", output)
+    check_suffix("--output", output, WRITTEN_SUFFIXES)
     check_paths([source, images], [("--output", output)])
     stream = _open_stream(source, images, category or (), skeleton, size, seed, settings or ())
     for line in describe_labels(stream.data.data_sets):

@@ -52,12 +52,13 @@ def decode(
     from pose_ros.cli.check_paths import check_paths
     from pose_ros.decoder import make_decoder
     from pose_ros.files import atomic_write
-    from pose_ros.media.results import check_image_name
+    from pose_ros.media.output_file import check_suffix
+    from pose_ros.media.results import WRITTEN_SUFFIXES
     from pose_ros.models.model_file import read_sidecar
 
     check_paths([arrays, spec, image], [("--json", output), ("--picture", picture), ("--masks", masks)])
     if picture is not None:
-        check_image_name("--picture", picture)
+        check_suffix("--picture", picture, WRITTEN_SUFFIXES)
     model = read_sidecar(spec)
     config = options.make_configs(settings, None, None, False, False)[0].decoder
     fields = _read_fields(arrays, model)

@@ -48,34 +48,24 @@ class ResultFiles(ExitStack):
         self._tables: list[JsonLines | CocoResults | CsvResults | PosesBag] = []
         self._video: VideoFile | None = None
         try:
-            self._open(estimator.model_name, json, coco, csv, mcap, video, rate_hz, append)
+            if json is not None:
+                self._add(JsonLines(json, self._skeleton, estimator.model_name, append))
+            if coco is not None:
+                self._add(CocoResults(coco, self._skeleton))
+            if csv is not None:
+                self._add(CsvResults(csv, self._skeleton))
+            if mcap is not None:
+                with require_ros("--mcap"):
+                    from pose_ros.ros.messages.poses_bag import PosesBag
+                self._add(PosesBag(mcap, self._skeleton, estimator.model_name))
+            if video is not None:
+                self._video = self.enter_context(VideoFile(video, rate_hz))
         except BaseException:
             self.__exit__(*sys.exc_info())  # earlier files stay
             raise
 
-    def _open(
-        self,
-        model_name: str,
-        json: Path | None,
-        coco: Path | None,
-        csv: Path | None,
-        mcap: Path | None,
-        video: Path | None,
-        rate_hz: float,
-        append: bool,
-    ) -> None:
-        if json is not None:
-            self._tables.append(self.enter_context(JsonLines(json, self._skeleton, model_name, append)))
-        if coco is not None:
-            self._tables.append(self.enter_context(CocoResults(coco, self._skeleton)))
-        if csv is not None:
-            self._tables.append(self.enter_context(CsvResults(csv, self._skeleton)))
-        if mcap is not None:
-            with require_ros("--mcap"):
-                from pose_ros.ros.messages.poses_bag import PosesBag
-            self._tables.append(self.enter_context(PosesBag(mcap, self._skeleton, model_name)))
-        if video is not None:
-            self._video = self.enter_context(VideoFile(video, rate_hz))
+    def _add(self, table: JsonLines | CocoResults | CsvResults | PosesBag) -> None:
+        self._tables.append(self.enter_context(table))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

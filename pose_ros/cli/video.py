@@ -73,16 +73,19 @@ def video(
     from pose_ros.cli.depth_frames import camera_images, find_depth
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
+    from pose_ros.media.output_file import check_suffix
     from pose_ros.media.results import check_image_ids
     from pose_ros.media.sources import ImageFiles, Video, open_source
-    from pose_ros.media.video_file import check_video_name
+    from pose_ros.media.video_file import FOURCC
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
     config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
     options.check_append(append, json)
     if output is not None:
-        check_video_name("--output", output)
+        check_suffix("--output", output, FOURCC)
+    if mcap is not None:
+        check_suffix("--mcap", mcap, (".mcap",))
     check_paths(
         [Path(source), model, spec, options.refinement_input(config)],
         [("--json", json), ("--coco", coco), ("--csv", csv), ("--mcap", mcap), ("--output", output)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -69,3 +70,18 @@ def create_folder(path: Path) -> Path:
     except (FileExistsError, NotADirectoryError) as error:
         raise NotADirectoryError(f"output {path}: expected a folder for it, got {path.parent}, a file") from error
     return path
+
+
+def check_suffix(name: str, path: Path, suffixes: Collection[str]) -> None:
+    """Check that the name of a file ends in one of some suffixes, in any case.
+
+    Args:
+        name: Name for the error, e.g. an option.
+        path: File to write.
+        suffixes: Suffixes of the formats that can be written.
+
+    Raises:
+        ValueError: If it does not.
+    """
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"{name}: expected a name ending in {', '.join(suffixes)}, got {path}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from pose_ros.arrays import FloatArray, Image
 from pose_ros.files import InPlaceFile, atomic_write, is_stream, open_target
-from pose_ros.media.output_file import OutputFile, create_folder
+from pose_ros.media.output_file import OutputFile, check_suffix, create_folder
 from pose_ros.media.sources import IMAGE_SUFFIXES, Frame
 from pose_ros.people import People, TrackState
 from pose_ros.skeleton import COCO_17, Skeleton, map_keypoints
@@ -153,26 +153,12 @@ def write_image(path: Path, image: Image) -> None:
     Raises:
         ValueError: If OpenCV does not support the format.
     """
-    check_image_name("image", path)
+    check_suffix("image", path, WRITTEN_SUFFIXES)
     is_encoded, data = cv2.imencode(path.suffix, image)
     if not is_encoded:
         raise ValueError(f"image {path}: expected an image that OpenCV can encode, got shape {image.shape}")
     with atomic_write(create_folder(path)) as unfinished:
         unfinished.write_bytes(data.tobytes())
-
-
-def check_image_name(name: str, path: Path) -> None:
-    """Check that an image can be written in the format of its suffix.
-
-    Args:
-        name: Name for the error, e.g. an option.
-        path: File to write.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    if path.suffix.lower() not in WRITTEN_SUFFIXES:
-        raise ValueError(f"{name}: expected a name ending in {', '.join(WRITTEN_SUFFIXES)}, got {path}")
 
 
 def image_id(name: str, index: int) -> int:

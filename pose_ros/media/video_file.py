@@ -10,7 +10,7 @@ import cv2
 
 from pose_ros.arrays import Image
 from pose_ros.files import UnfinishedFile
-from pose_ros.media.output_file import OutputFile, create_folder
+from pose_ros.media.output_file import OutputFile, check_suffix, create_folder
 
 FOURCC = {".mp4": "mp4v", ".webm": "VP80", ".avi": "MJPG", ".mkv": "mp4v"}
 """Codec by file type. Every build of OpenCV has all of them. Browsers play only .webm."""
@@ -34,7 +34,7 @@ class VideoFile(OutputFile):
     """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
-        check_video_name("video", path)
+        check_suffix("video", path, FOURCC)
         super().__init__(path, UnfinishedFile(create_folder(path)))
         self._rate_hz = rate_hz
         self._size_wh = (0, 0)
@@ -110,20 +110,6 @@ class VideoFile(OutputFile):
                 _check_space(self._target.path)
             raise ValueError(f"video {self.path}: expected a file that OpenCV can write, got no writer for {size_wh}")
         return writer
-
-
-def check_video_name(name: str, path: Path) -> None:
-    """Check that a video can be written in the format of its suffix.
-
-    Args:
-        name: Name for the error, e.g. an option.
-        path: File to write.
-
-    Raises:
-        ValueError: If it cannot.
-    """
-    if path.suffix.lower() not in FOURCC:
-        raise ValueError(f"{name}: expected a name ending in {', '.join(FOURCC)}, got {path}")
 
 
 def _fit(image: Image, size_wh: tuple[int, int]) -> Image:

@@ -73,7 +73,7 @@ class TrackingStage:
         if people.positions_3d is None or people.position_deviations_3d is None or not self._tracking.enabled:
             return people
         positions, deviations = people.positions_3d, people.position_deviations_3d
-        velocities = self._velocity_filter.update(people.ids.astype(np.int64), positions, deviations, stamp_s)
+        velocities = self._velocity_filter.update(people.ids, positions, deviations, stamp_s)
         if self._smoothing.enabled:
             people = self._smooth_3d(people, stamp_s)
         return replace(people, velocities_3d=velocities)
@@ -83,7 +83,7 @@ class TrackingStage:
         keypoints = np.full((n, k, 3), np.nan, np.float32) if people.keypoints_3d is None else people.keypoints_3d
         points = np.concatenate([keypoints, np.asarray(people.positions_3d)[:, None]], axis=1)
         scores = np.concatenate([people.scores, people.person_scores[:, None]], axis=1)
-        smoothed = self._smoother_3d.smooth(people.ids.astype(np.int64), points, scores, stamp_s)
+        smoothed = self._smoother_3d.smooth(people.ids, points, scores, stamp_s)
         return replace(
             people, keypoints_3d=None if people.keypoints_3d is None else smoothed[:, :-1], positions_3d=smoothed[:, -1]
         )

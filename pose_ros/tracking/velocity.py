@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, DoubleArray, FloatArray, IndexArray, LongArray
+from pose_ros.arrays import AnyArray, DoubleArray, FloatArray, IndexArray, IntArray, LongArray
 from pose_ros.tracking.tracker import RESTART_S
 
 _ACCELERATION = 0.5
@@ -44,7 +44,7 @@ class VelocityFilter:
         """Forget all people."""
         self.__init__()  # type: ignore[misc]
 
-    def update(self, ids: LongArray, positions_m: AnyArray, deviations_m: AnyArray, stamp_s: float) -> FloatArray:
+    def update(self, ids: IntArray, positions_m: AnyArray, deviations_m: AnyArray, stamp_s: float) -> FloatArray:
         """Return the velocities of the people of the next image.
 
         The filter starts again if the clock goes back by a second or more, or if a person jumps.

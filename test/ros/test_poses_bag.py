@@ -73,6 +73,7 @@ def test_an_earlier_file_is_replaced_only_by_a_complete_one(images: Path, toy_mo
     assert sorted(entry.name for entry in out.iterdir()) == ["people.jsonl", "people.mcap"]
 
 
-def test_another_suffix_is_refused_before_any_work(images: Path, toy_model: Path, tmp_path: Path) -> None:
-    result = invoke("video", images, "--model", str(toy_model), "--mcap", str(tmp_path / "people.bag"))
+def test_another_suffix_is_refused_before_any_work(images: Path, tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing.onnx")  # a later error
+    result = invoke("video", images, "--model", missing, "--mcap", str(tmp_path / "people.bag"))
     assert result.exit_code == 1 and "--mcap: expected a name ending in .mcap" in result.output

@@ -12,7 +12,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from std_msgs.msg import Header
 
 from pose_ros.files import UnfinishedFile
-from pose_ros.media.output_file import OutputFile, create_folder
+from pose_ros.media.output_file import OutputFile, check_suffix, create_folder
 from pose_ros.media.sources import Frame
 from pose_ros.people import People
 from pose_ros.ros.messages.conversions import people_to_message
@@ -39,7 +39,7 @@ class PosesBag(OutputFile):
     """
 
     def __init__(self, path: Path, skeleton: Skeleton, model_name: str) -> None:
-        check_bag_name(path)
+        check_suffix("--mcap", path, (".mcap",))
         self._types = types = _message_types()
         super().__init__(path, UnfinishedFile(create_folder(path)))
         self._skeleton, self._model_name = skeleton, model_name
@@ -81,12 +81,6 @@ class PosesBag(OutputFile):
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-
-
-def check_bag_name(path: Path) -> None:
-    """Raise ValueError if a name does not end in .mcap."""
-    if path.suffix.lower() != ".mcap":
-        raise ValueError(f"--mcap: expected a name ending in .mcap, got {path}")
 
 
 def _open_writer(folder: Path) -> Writer:
