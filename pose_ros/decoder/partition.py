@@ -79,7 +79,7 @@ def can_solve() -> bool:
 
 
 def partition(hypotheses: Hypotheses, start: LongArray, limit_ms: float) -> LongArray:
-    """Return the person (n,) of each hypothesis at the lowest cost. -1 = not selected.
+    """Return the person (n,) of each hypothesis at the lowest cost. -1 = not selected. New people have new numbers.
 
     Clusters without an attractive pair between them are independent programs, the smallest first.
 
@@ -94,11 +94,14 @@ def partition(hypotheses: Hypotheses, start: LongArray, limit_ms: float) -> Long
     same_place = hypotheses.places[:, None] == hypotheses.places
     clusters = _connected(attracts | same_place)
     sizes = np.bincount(clusters, minlength=1)
+    unused = max(int(start.max(initial=-1)), len(start)) + 1
     for cluster in np.argsort(sizes, kind="stable"):
         indices = np.flatnonzero(clusters == cluster)
-        if len(indices) <= MAX_HYPOTHESES:
-            found = _solve(hypotheses.take(indices), start[indices], deadline)
-            groups[indices] = np.where(found >= 0, found + len(start) * (1 + cluster), -1)
+        if len(indices) > MAX_HYPOTHESES:
+            break
+        found = _solve(hypotheses.take(indices), start[indices], deadline)
+        if found is not None:
+            groups[indices] = np.where(found >= 0, found + unused + cluster * len(start), -1)
     return groups
 
 
@@ -119,9 +122,9 @@ def _connected(matrix: BoolArray) -> LongArray:
     return components
 
 
-def _solve(hypotheses: Hypotheses, start: LongArray, deadline: float) -> LongArray:
-    """Return the partition of one cluster."""
-    best, best_cost = start, hypotheses.cost(start)
+def _solve(hypotheses: Hypotheses, start: LongArray, deadline: float) -> LongArray | None:
+    """Return the partition of one cluster. None = nothing better than the start was found."""
+    best, best_cost = None, hypotheses.cost(start)
     free = np.where(hypotheses.labels[:, None] != hypotheses.labels, np.minimum(hypotheses.pair_costs, 0), 0)
     if best_cost <= np.minimum(hypotheses.costs, 0).sum() + np.triu(free, 1).sum() + TOLERANCE:
         return best  # no constraint can make it better

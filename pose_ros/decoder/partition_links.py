@@ -1,8 +1,8 @@
 """Select the links of part affinity fields with ``partition``: peaks are candidates, and links are likely pairs.
 
-The probabilities are logistic functions of heatmap and link values. The slope of links and the cost of a missing link
-are fitted to the default model on 188 images of COCO train2017. The constants of peaks gave the best AP there. The
-program selects the core of each person. Then greedy links add the peaks that it leaves out, as far as they fit.
+The probabilities are logistic functions of heatmap and link values. The slope of links is fitted to the default model
+on 188 images of COCO train2017. The constants of peaks gave the best AP there. The program selects the core of each
+person. Then greedy links add the peaks that it leaves out, as far as they fit.
 
 References:
     Pishchulin et al., DeepCut: Joint Subset Partition and Labeling for Multi Person Pose Estimation, arXiv:1511.06645,
@@ -24,8 +24,9 @@ PEAK_SLOPE, UNDECIDED_PEAK = 5.0, 0.8
 """Rise of the log-odds of a peak with its heatmap value, and the value at odds of 1."""
 LINK_SLOPE = 4.7
 """Rise of the log-odds of a link with its value. The odds are 1 at ``paf_threshold``."""
-NO_LINK_COST = 4.4
-"""Cost of two ends of a limb in one person without a link: 92 of 7918 such pairs belonged to one person."""
+NO_LINK_COST = 1.0
+"""Cost of two ends of a limb in one person without a link. The fit gives 4.4, with the same AP. But this divides people
+in crowds, where the PAFs of short limbs overlap."""
 SAME_CELLS = 0.5
 """Distance below which a left and a right peak are one candidate with two labels. Eyes are often a cell apart."""
 
@@ -72,9 +73,11 @@ class LinkPartition:
         hypotheses = self._make_hypotheses(peaks, candidates, first, second, values)
         start = _find_start(candidates, hypotheses, members, peaks)
         groups = partition(hypotheses, start, self.limit_ms)
-        core = np.flatnonzero((groups[first] == groups[second]) & (groups[first] >= 0))
+        is_new = (groups != start) & (groups >= 0)
+        core = np.flatnonzero((groups[first] == groups[second]) & is_new[first])
         core = core[np.argsort(-values[core], kind="stable")]
-        rest = self._find_rest(self._ends(greedy[0], peaks), candidates, hypotheses, groups)
+        ends = np.searchsorted(candidates, self._ends(greedy[0], peaks))
+        rest = _find_rest(ends, hypotheses.places, groups, is_new)
         return np.concatenate([links[core], greedy[0][rest]]), np.concatenate([values[core], greedy[1][rest]])
 
     def _ends(self, links: LongArray, peaks: Peaks) -> LongArray:
@@ -105,16 +108,18 @@ class LinkPartition:
                 places[n] = others[gaps.argmin()]
         return places
 
-    def _find_rest(
-        self, ends: LongArray, candidates: LongArray, hypotheses: Hypotheses, groups: LongArray
-    ) -> BoolArray:
-        """Return which greedy links have an end that was left out, and no end whose candidate has another label."""
-        first, second = np.searchsorted(candidates, ends)
-        left_out = groups < 0
-        is_taken = np.zeros(len(groups), np.bool_)
-        is_taken[hypotheses.places[~left_out]] = True
-        wrong = left_out & is_taken[hypotheses.places]
-        return (left_out[first] | left_out[second]) & ~wrong[first] & ~wrong[second]
+
+def _find_rest(ends: LongArray, places: LongArray, groups: LongArray, is_new: BoolArray) -> BoolArray:
+    """Return which greedy links (2, n) remain: those between people of the start, and those that add peaks to people.
+
+    A peak whose candidate has another label now is not added.
+    """
+    left_out = groups < 0
+    is_taken = np.zeros(len(groups), np.bool_)
+    is_taken[places[is_new]] = True
+    is_wrong = (left_out & is_taken[places])[ends].any(axis=0)
+    remains = left_out[ends].any(axis=0) | ~is_new[ends].any(axis=0)
+    return remains & ~is_wrong
 
 
 def _find_start(candidates: LongArray, hypotheses: Hypotheses, members: LongArray, peaks: Peaks) -> LongArray:

@@ -49,6 +49,8 @@ def partition_tags(
     np.fill_diagonal(pair_costs, 0)
     hypotheses = Hypotheses(keypoint, np.arange(len(person)), PEAK_SLOPE * (UNDECIDED_PEAK - scores), pair_costs)
     groups = partition(hypotheses, person, limit_ms)
+    if np.array_equal(groups, person):
+        return members, person_tags
     return _complete(groups, keypoint, index, scores, found, members.shape[1], threshold)
 
 
