@@ -117,9 +117,10 @@ def _find_rest(ends: LongArray, places: LongArray, groups: LongArray, is_new: Bo
     left_out = groups < 0
     is_taken = np.zeros(len(groups), np.bool_)
     is_taken[places[is_new]] = True
-    is_wrong = (left_out & is_taken[places])[ends].any(axis=0)
-    remains = left_out[ends].any(axis=0) | ~is_new[ends].any(axis=0)
-    return remains & ~is_wrong
+    is_wrong = left_out & is_taken[places]
+    first, second = ends
+    remains = left_out[first] | left_out[second] | ~(is_new[first] | is_new[second])
+    return remains & ~is_wrong[first] & ~is_wrong[second]
 
 
 def _find_start(candidates: LongArray, hypotheses: Hypotheses, members: LongArray, peaks: Peaks) -> LongArray:
