@@ -171,7 +171,18 @@ class DecoderConfig(CheckedSettings):
     paf_threshold: float = setting(0.05, "Lowest PAF value along a limb.", low=0.0, high=1.0)
     paf_fraction: float = setting(0.8, "Share of a limb's samples that must reach paf_threshold.", low=0.0, high=1.0)
     matching: str = setting(
-        "greedy", "PAF: selection of the links between keypoints.", choices=("greedy", "hungarian", "global")
+        "greedy",
+        "PAF: selection of the links between keypoints. PAF, tags: partition = lowest cost of all people together, "
+        "slow, needs SciPy.",
+        choices=("greedy", "hungarian", "global", "partition"),
+    )
+    partition_ms: float = setting(
+        200.0,
+        "Matching partition: time limit per image. Groups of keypoints that are not solved in time keep the greedy "
+        "result. 0 = no limit.",
+        unit="ms",
+        low=0.0,
+        high=60_000.0,
     )
     tag_threshold: float = setting(
         1.0, "Tags: largest tag distance between a keypoint and its person.", low=0.001, high=100.0

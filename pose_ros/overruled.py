@@ -7,10 +7,12 @@ from dataclasses import fields
 
 from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig
 from pose_ros.decoder import can_use_centres
+from pose_ros.decoder.partition import can_solve
 from pose_ros.fields import ModelSpec
 
 READERS = {
-    **dict.fromkeys(("paf_threshold", "paf_fraction", "matching", "max_stretch"), ("paf",)),
+    **dict.fromkeys(("paf_threshold", "paf_fraction", "max_stretch"), ("paf",)),
+    **dict.fromkeys(("matching", "partition_ms"), ("paf", "tag")),
     **dict.fromkeys(("tag_threshold", "tag_spatial", "complete"), ("tag",)),
     **dict.fromkeys(("centre_threshold", "snap_threshold", "snap_distance"), ("centernet", "centres")),
     "half_cell": ("centernet",),
@@ -45,6 +47,7 @@ def overruled_settings(
         )
     yield from _overruled_sizes(spec, config.preprocess)
     yield from _overruled_by_grouping(spec, grouping, config.decoder)
+    yield from _overruled_matching(spec, grouping, config.decoder)
     yield from _overruled_limits(grouping, config.decoder, front_peaks)
 
 
@@ -72,6 +75,18 @@ def _overruled_by_grouping(spec: ModelSpec, grouping: str, config: DecoderConfig
         value = getattr(config, field.name)
         if value != getattr(default, field.name) and present.isdisjoint(READERS.get(field.name, present)):
             yield f"decoder.{field.name}: {value} has no effect with grouping {grouping} of model {spec.name}"
+
+
+def _overruled_matching(spec: ModelSpec, grouping: str, config: DecoderConfig) -> Iterator[str]:
+    if grouping not in READERS["matching"]:
+        return
+    if config.matching == "partition" and not can_solve():
+        yield (
+            "decoder.matching: partition has no effect, because SciPy 1.9 or newer is not installed, and greedy is "
+            "used instead; run pip install scipy"
+        )
+    if grouping == "tag" and config.matching not in (DecoderConfig().matching, "partition"):
+        yield f"decoder.matching: {config.matching} has no effect with grouping tag of model {spec.name}"
 
 
 def _overruled_limits(grouping: str, config: DecoderConfig, front_peaks: int | None) -> Iterator[str]:

@@ -22,6 +22,8 @@ from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.decoder.limbs import score_limbs
 from pose_ros.decoder.matching import match
+from pose_ros.decoder.partition import can_solve
+from pose_ros.decoder.partition_links import LinkPartition
 from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks
 from pose_ros.decoder.with_centres import CentreKeypoints
 from pose_ros.fields import Fields, ModelSpec, field_array
@@ -46,6 +48,13 @@ class PafDecoder:
         self._can_use_front = can_use_front(spec, config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
         ends = spec.skeleton.standing[self._limbs]
+        is_partition = config.matching == "partition"
+        self._matching = "greedy" if is_partition else config.matching
+        self._partition = (
+            LinkPartition(self._limbs, np.array(spec.skeleton.flip_order), config.paf_threshold, config.partition_ms)
+            if is_partition and can_solve()
+            else None
+        )
         self._limb_lengths = np.maximum(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), SHORTEST_LIMB)
 
     def __call__(self, fields: Fields) -> People:
@@ -64,13 +73,14 @@ class PafDecoder:
         """
         config = self._config
         if self._can_use_front and fields.peaks is not None:
-            peaks, links, values = read_front(fields, self._limbs, self._keypoint_count, config)
+            peaks, all_links, all_values = read_front(fields, self._limbs, self._keypoint_count, config)
         else:
-            peaks, links, values = self._find_links(fields)
-        links, values = match(links, values, config.matching, len(self._limbs), config.most_peaks)
-        shape = (self._keypoint_count, config.most_peaks)
-        spans = self._spans(links, peaks)
-        members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
+            peaks, all_links, all_values = self._find_links(fields)
+        links, values = match(all_links, all_values, self._matching, len(self._limbs), config.most_peaks)
+        members, limb_sums = self._assemble(links, values, peaks)
+        if self._partition is not None:
+            links, values = self._partition.select(peaks, (all_links, all_values), (links, values), members)
+            members, limb_sums = self._assemble(links, values, peaks)
         people = self._make_people(peaks, members, limb_sums)
         return people if self._centres is None or fields.centres is None else self._centres.improve(people, fields)
 
@@ -82,6 +92,12 @@ class PafDecoder:
         if pafs.shape[1:] != heatmaps.shape[1:]:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
         return peaks, *score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
+
+    def _assemble(self, links: LongArray, values: DoubleArray, peaks: Peaks) -> tuple[LongArray, DoubleArray]:
+        """Join the links, in their order, to groups. Return members (G, K) and the sums (G,) of their link values."""
+        shape = (self._keypoint_count, self._config.most_peaks)
+        members, sums = _assemble(links, values, self._spans(links, peaks), self._limbs, self._limits, shape)
+        return members, sums
 
     def _spans(self, links: LongArray, peaks: Peaks) -> DoubleArray:
         """Return the heights (n,) of standing people with limbs as long as the links, cells. NaN = unknown."""
