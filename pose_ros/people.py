@@ -55,7 +55,7 @@ def _fill_missing(array: AnyArray | None, like: AnyArray | None, count: int) -> 
 
 
 def _check_unit_range(name: str, array: FloatArray) -> None:
-    if array.size and not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails too
+    if array.size and not (np.minimum.reduce(array, None) >= 0 and np.maximum.reduce(array, None) <= 1):  # also for NaN
         raise ValueError(f"{name}: expected values in [0, 1], got {array.min()} to {array.max()}")
 
 

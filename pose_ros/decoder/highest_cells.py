@@ -23,8 +23,9 @@ _WORD = 8
 
 @jit_inline
 def make_row_buffers(cols: Any) -> Any:
-    """Return the buffers of ``find_highest`` for rows of a length: marks, and columns."""
-    return np.zeros((cols + _WORD - 1) // _WORD * _WORD, np.uint8), np.empty(cols, np.int64)
+    """Return the buffers of ``find_highest`` for rows of a length: marks, the same as words, and columns."""
+    marks = np.zeros((cols + _WORD - 1) // _WORD * _WORD, np.uint8)
+    return marks, marks.view(np.uint64), np.empty(cols, np.int64)
 
 
 @jit_inline
@@ -48,7 +49,7 @@ def fill_row_maxima(bits: Any, k: Any, maxima: Any) -> Any:
 
 @jit_inline
 def find_highest(
-    heatmaps: Any, bits: Any, k: Any, row: Any, threshold: Any, finite: Any, marks: Any, columns: Any
+    heatmaps: Any, bits: Any, k: Any, row: Any, threshold: Any, finite: Any, marks: Any, words: Any, columns: Any
 ) -> Any:
     """List the columns of the highest cells of a row.
 
@@ -60,6 +61,7 @@ def find_highest(
         threshold: Threshold, not negative.
         finite: Whether all positive values of the channel are finite.
         marks: (W,) uint8, padded to whole words. Filled: SINGLE, TIED or 0.
+        words: The same memory as uint64.
         columns: (W,) filled with the columns, in order.
 
     Returns:
@@ -73,25 +75,25 @@ def find_highest(
     marks[0] = _mark(heatmaps, k, row, 0, threshold)
     for col in range(inner, cols):
         marks[col] = _mark(heatmaps, k, row, col, threshold)
-    return _list_marks(marks, columns)
+    return _list_marks(marks, words, columns)
 
 
 @jit_inline
 def _mark_inner(bits: Any, k: Any, row: Any, threshold: Any, marks: Any) -> None:
     """Mark the highest cells of a row, except in its first and last column. At a border, the other row counts twice."""
     above, below = (row - 1 if row > 0 else 1), (row + 1 if row + 1 < bits.shape[1] else row - 1)
-    for col in range(1, bits.shape[2] - 1):  # max of two arguments: that of three is not compiled to vectors
+    for col in range(1, bits.shape[2] - 1):
         beside = max(bits[k, row, col - 1], bits[k, row, col + 1])
-        over = max(max(bits[k, above, col - 1], bits[k, above, col + 1]), bits[k, above, col])
-        under = max(max(bits[k, below, col - 1], bits[k, below, col + 1]), bits[k, below, col])
-        value, highest = bits[k, row, col], max(max(beside, over), under)
+        over = max(bits[k, above, col - 1], bits[k, above, col + 1], bits[k, above, col])
+        under = max(bits[k, below, col - 1], bits[k, below, col + 1], bits[k, below, col])
+        value, highest = bits[k, row, col], max(beside, over, under)
         marks[col] = (np.uint8(value >= highest) + np.uint8(value > highest)) * np.uint8(value > threshold)
 
 
 @jit_inline
-def _list_marks(marks: Any, columns: Any) -> Any:
+def _list_marks(marks: Any, words: Any, columns: Any) -> Any:
     """List the marked columns, and return their number. Eight columns without a mark take one step."""
-    words, count = marks.view(np.uint64), 0
+    count = 0
     for word in range(len(words)):
         if words[word] != 0:
             for col in range(_WORD * word, _WORD * word + _WORD):

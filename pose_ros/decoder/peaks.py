@@ -117,12 +117,12 @@ def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> A
     """Store the peaks of a single cell. Return the number of highest cells that have an equal neighbour."""
     channels, rows, cols = heatmaps.shape
     bits, maxima, tied = heatmaps.view(np.int32), np.empty(rows, np.int32), 0
-    threshold_bits, (marks, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
+    threshold_bits, (marks, words, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
     for k in range(channels):
         finite = fill_row_maxima(bits, k, maxima)
         for row in range(rows):
             if maxima[row] > threshold_bits:
-                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, columns)):
+                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
                     if marks[columns[n]] == SINGLE:
                         _store_single(heatmaps, k, row, columns[n], xy, scores, counts)
                     else:
@@ -135,12 +135,12 @@ def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any
     """Store the peaks of plateaus."""
     channels, rows, cols = heatmaps.shape
     bits, maxima = heatmaps.view(np.int32), np.empty(rows, np.int32)
-    threshold_bits, (marks, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
+    threshold_bits, (marks, words, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
     for k in range(channels):
         finite = fill_row_maxima(bits, k, maxima)
         for row in range(rows):
             if maxima[row] > threshold_bits:
-                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, columns)):
+                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
                     if marks[columns[n]] == TIED:
                         _store_plateau(heatmaps, k, row, columns[n], seen, stack, xy, scores, counts)
 
