@@ -284,6 +284,9 @@ class RefinementConfig(CheckedSettings):
         low=0.0,
         high=10_000.0,
     )
+    rotate: bool = setting(
+        False, "Turn each crop so that the torso is upright. For people who lie, and for turned cameras."
+    )
 
 
 @dataclass(frozen=True)

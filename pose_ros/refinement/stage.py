@@ -121,7 +121,7 @@ class RefinementStage:
 
     def _merge(self, people: People, image: Image, colour: str, chosen: IndexArray) -> People:
         start = time.perf_counter()
-        new_keypoints, new_scores = self._refiner.estimate(image, people, chosen, colour)
+        new_keypoints, new_scores = self._refiner.estimate(image, people, chosen, colour, self.config.rotate)
         self._time.record(len(chosen), 1e3 * (time.perf_counter() - start))
         keypoints, scores, person_scores = people.keypoints.copy(), people.scores.copy(), people.person_scores.copy()
         keypoints[chosen], scores[chosen], agreement = merge_keypoints(

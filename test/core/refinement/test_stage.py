@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,9 +43,9 @@ class CountingRefiner:
         self.skeleton, self._refiner = refiner.skeleton, refiner
         self.batches: list[list[int]] = []
 
-    def estimate(self, image: Image, people: People, chosen: np.ndarray, colour: str) -> tuple[np.ndarray, np.ndarray]:
+    def estimate(self, image: Image, people: People, chosen: np.ndarray, *options: Any) -> tuple[np.ndarray, ...]:
         self.batches.append(chosen.tolist())
-        return self._refiner.estimate(image, people, chosen, colour)
+        return self._refiner.estimate(image, people, chosen, *options)
 
 
 def black(width: int = 400, height: int = 300) -> Image:
