@@ -17,12 +17,13 @@ from pose_ros.arrays import DoubleArray, SizeWH
 from pose_ros.config import AUTO, PreprocessConfig
 from pose_ros.people import People
 
-BEST_SIZE = 0.6
+BEST_SIZE = 0.35
 """Size of a person at which a network is best: longer side of the box, relative to the preferred short side."""
-WIDTH = 0.7
-"""Standard deviation of the Gaussian around the best size, octaves."""
-HYSTERESIS = 1.1
-"""Another input size is taken if it is better by this factor."""
+WIDTH = 1.5
+"""Standard deviation of the Gaussian around the best size, octaves. Both measured on 143 images of COCO."""
+GOOD, POOR = 0.96, 0.9
+"""Shares of the best value. The smallest input size that is good is taken, because it is the fastest. A larger one is
+taken only when the present one is poor, so that the input size does not swing between two."""
 PROBE_S = 1.0
 """Time between two images with other input sizes."""
 SEARCH_S = 0.25
@@ -151,11 +152,14 @@ class FollowedSizes:
         return after if after != self._view else (after + 1) % len(self._sides)
 
     def _follow(self) -> None:
+        """Take another input size if it suits the people better. Without people, it stays."""
         sizes, scores = _distinct_people(list(self._seen.values()))
         octaves = np.log2(self._sides[:, None] * np.maximum(sizes, 1e-6) / self._best_px)
         values = (scores * np.exp(-0.5 * (octaves / WIDTH) ** 2)).sum(axis=1)
-        best = int(values.argmax())
-        if values[best] > HYSTERESIS * values[self._view]:
+        if not values.any():
+            return
+        best = int((values >= GOOD * values.max()).argmax())
+        if best < self._view or values[self._view] < POOR * values.max():
             self._view = best
 
 

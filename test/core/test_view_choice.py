@@ -71,7 +71,7 @@ def test_other_sizes_are_rare() -> None:
 
 def test_the_size_does_not_swing_between_two() -> None:
     random = np.random.default_rng(0)
-    between = people_of(0.6 * PREFERRED * IMAGE_WH[1] / np.sqrt(SIDES[1] * SIDES[2]))
+    between = people_of(0.35 * PREFERRED * IMAGE_WH[1] / np.sqrt(SIDES[1] * SIDES[2]))
     used = watch(
         FollowedSizes(SIDES, PREFERRED),
         lambda side: between.with_keypoints(between.keypoints * random.uniform(0.98, 1.02)),
