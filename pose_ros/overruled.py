@@ -59,8 +59,9 @@ def _overruled_sizes(spec: ModelSpec, config: PreprocessConfig) -> Iterator[str]
     for name, is_obeyed in obeyed.items():
         if not is_obeyed:
             value = getattr(config, name)
+            given = "auto" if value == AUTO else f"{value} px"
             yield (
-                f"preprocess.{name}: {'auto' if value == AUTO else f'{value} px'} has no effect, because the input of model {spec.name} "
+                f"preprocess.{name}: {given} has no effect, because the input of model {spec.name} "
                 f"is always {size_wh[0]} x {size_wh[1]} px; export the model with another --size, or with --dynamic"
             )
 

@@ -180,6 +180,8 @@ class PosePipeline:
         if self._choice is not None and estimate.view is not None:
             self._choice.record(estimate.view, estimate.people, image.size_wh, image.stamp_ns / 1e9)
         # Refine each person on a crop of the image
+        if self._refinement is not None:
+            self._refinement.view = estimate.view if self._choice is not None else None
         people = self._refine(estimate.people, image)
         # Identify the people of earlier images
         people = self._track(people, image)

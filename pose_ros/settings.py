@@ -7,7 +7,6 @@ from dataclasses import field, fields
 from types import MappingProxyType
 from typing import Any
 
-
 NO_WORDS: Mapping[str, int] = MappingProxyType({})
 
 

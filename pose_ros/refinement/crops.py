@@ -111,7 +111,8 @@ def find_turn(keypoints: FloatArray, scores: FloatArray, skeleton: Skeleton) -> 
         seen = [(index[top], index[bottom]) for top, bottom in ends[2:]]
     if not seen:
         return 0.0
-    x, y = np.mean([keypoints[bottom] - keypoints[top] for top, bottom in seen], axis=0, dtype=np.float64)
+    torsos = np.array([keypoints[bottom] - keypoints[top] for top, bottom in seen], np.float64)
+    x, y = torsos.mean(axis=0).tolist()
     visible: AnyArray = keypoints[scores > 0]
     longest = float(np.ptp(visible, axis=0).max())
     return math.atan2(x, y) if math.hypot(x, y) >= MIN_TORSO * longest > 0 else 0.0

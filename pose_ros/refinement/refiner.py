@@ -15,6 +15,7 @@ from pose_ros.people import People
 from pose_ros.refinement.crops import Crop, find_turn
 from pose_ros.skeleton import Skeleton, map_keypoints
 
+
 class Refiner:
     """Second stage: one crop per person, through a network for one person. As thread-safe as its estimator.
 

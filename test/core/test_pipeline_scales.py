@@ -1,4 +1,4 @@
-"""Test input sizes in turn (``preprocess.scale_order``) and by the people (``short_side: auto``) over several images."""
+"""Test input sizes in turn (``preprocess.scale_order``) and by the people (``short_side: auto``)."""
 
 from __future__ import annotations
 

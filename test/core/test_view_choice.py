@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_the_size_does_not_swing_between_two() -> None:
         lambda side: between.with_keypoints(between.keypoints * random.uniform(0.98, 1.02)),
         20.0,
     )
-    steady = [a for a, b in zip(used, used[1:], strict=False) if a == b]
+    steady = [a for a, b in itertools.pairwise(used) if a == b]
     assert len(steady) > 0.85 * len(used) and len(set(steady)) == 1
 
 
