@@ -15,6 +15,8 @@ from pose_ros.settings import CheckedSettings, setting
 LARGEST_SIDE = 8192
 """Largest side of a network input, px."""
 MAX_SCALES = 8
+AUTO = -1
+"""Value of ``short_side`` for ``auto``."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,25 @@ class PreprocessConfig(CheckedSettings):
     """Resizing of images to the network input."""
 
     short_side: int = setting(
-        0, "Shorter side of the network input. 0 = preferred size of the model.", unit="px", low=0, high=4096
+        0,
+        "Shorter side of the network input. 0 = preferred size of the model. auto (-1) = one of scales for each image, "
+        "by the people of the last seconds.",
+        unit="px",
+        low=AUTO,
+        high=4096,
+        words={"auto": AUTO},
     )
     scales: tuple[int, ...] = setting(
         (0,),
         "Shorter sides of several runs per image, whose people are merged, such as [256, 448]. Slower, more accurate. "
-        "[0] = one run, at short_side.",
+        "[0] = one run, at short_side. With short_side auto: the sizes to choose from, [0] = 0.5 to 2 times the "
+        "preferred size.",
         unit="px",
+    )
+    scale_order: str = setting(
+        "together",
+        "Order of scales: all of them on each image, or one per image, in turn. alternate needs tracking.",
+        choices=("together", "alternate"),
     )
     max_long_side: int = setting(
         0,
@@ -52,17 +66,32 @@ class PreprocessConfig(CheckedSettings):
             raise ValueError(
                 f"PreprocessConfig.scales: expected at most {MAX_SCALES} different sides, got {list(self.scales)}"
             )
+        if self.scale_order == "alternate" and (is_single or self.short_side == AUTO):
+            got = "short_side auto" if self.short_side == AUTO else f"scales {list(self.scales)}"
+            raise ValueError(
+                f"PreprocessConfig.scale_order: expected together with one run per image, got alternate with {got}; "
+                "set two scales and no short_side"
+            )
 
     @property
     def long_side(self) -> int:
         """Longest side of the network input, px. A short side that the user asks for is not cut by a default."""
-        return self.max_long_side or (LARGEST_SIDE if self.short_side else 1312)
+        return self.max_long_side or (LARGEST_SIDE if self.short_side > 0 else 1312)
 
-    def views(self) -> tuple[PreprocessConfig, ...]:
-        """Return the settings of each run: these, or one for each of ``scales``."""
+    def views(self, sides: tuple[int, ...] = ()) -> tuple[PreprocessConfig, ...]:
+        """Return the settings of each input size: these, or one for each of ``scales``.
+
+        Args:
+            sides: Sizes that ``short_side: auto`` chooses from if ``scales`` names none, px.
+        """
+        if self.short_side == AUTO:
+            # A size that the user has not asked for stays within the default limit
+            one = replace(self, short_side=0, scales=(0,), max_long_side=self.long_side)
+            named = sides if self.scales == (0,) else self.scales
+            return tuple(replace(one, short_side=side) for side in named) or (one,)
         if self.scales == (0,):
             return (self,)
-        return tuple(replace(self, short_side=side, scales=(0,)) for side in self.scales)
+        return tuple(replace(self, short_side=side, scales=(0,), scale_order="together") for side in self.scales)
 
 
 @dataclass(frozen=True)
@@ -295,6 +324,9 @@ class RefinementConfig(CheckedSettings):
         low=0.0,
         high=10_000.0,
     )
+    rotate: bool = setting(
+        False, "Turn each crop so that the torso is upright. For people who lie, and for turned cameras."
+    )
 
 
 @dataclass(frozen=True)
@@ -442,6 +474,19 @@ class DiagnosticsConfig(CheckedSettings):
     )
 
 
+def check_turns(preprocess: PreprocessConfig, tracking: TrackingConfig) -> None:
+    """Check that the people of scales in turn are joined.
+
+    Raises:
+        ValueError: If ``preprocess.scale_order`` is ``alternate``, and tracking is off.
+    """
+    if preprocess.scale_order == "alternate" and not tracking.enabled:
+        raise ValueError(
+            "preprocess.scale_order: expected together without tracking, got alternate; set tracking.enabled, which "
+            "joins the people of the scales"
+        )
+
+
 @dataclass(frozen=True)
 class EstimatorConfig:
     """Settings of all stages between an image and its people."""
@@ -453,3 +498,6 @@ class EstimatorConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
+
+    def __post_init__(self) -> None:
+        check_turns(self.preprocess, self.tracking)

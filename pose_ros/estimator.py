@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pose_ros.arrays import AnyArray, ByteArray, Image
-from pose_ros.config import DecoderConfig, EstimatorConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
@@ -27,12 +27,17 @@ from pose_ros.skeleton import Skeleton
 
 @dataclass(frozen=True)
 class Estimate:
-    """People of one image, and the time of each stage in milliseconds."""
+    """People of one image, and the time of each stage in milliseconds.
+
+    Attributes:
+        view: Index of the input size among ``PoseEstimator.short_sides``. None = as configured.
+    """
 
     people: People
     preprocess_ms: float
     network_ms: float
     decode_ms: float
+    view: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,14 @@ class PoseEstimator:
         return self.config.runtime.max_batch if batch is None else 1
 
     @property
+    def short_sides(self) -> tuple[int, ...]:
+        """Short side of each input size that an image may have, px. One without ``scales`` and ``auto``."""
+        fixed = self.spec.input.size_wh
+        return tuple(
+            min(fixed) if fixed else view.config.short_side or self.spec.input.short_side for view in self._views
+        )
+
+    @property
     def skeleton(self) -> Skeleton:
         """Skeleton of the model."""
         return self.spec.skeleton
@@ -196,25 +209,30 @@ class PoseEstimator:
         """
         return self.process(image_bgr).people
 
-    def process(self, image: Image, colour: str = "bgr") -> Estimate:
+    def process(self, image: Image, colour: str = "bgr", *, view: int | None = None) -> Estimate:
         """Find the people in an image, and measure the time of each stage.
 
         Args:
             image: (H, W, 3) uint8, or (H, W) grey. Not modified.
             colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+            view: Index of the only input size, among ``short_sides``. None = all ``scales``, or the preferred size of
+                the model with ``short_side: auto``, because a single image has no earlier people.
 
         Raises:
             TypeError: If the image is not an array.
             ValueError: If the image is not uint8 of that shape, or is empty.
         """
-        return self.process_batch([image], [colour])[0]
+        return self.process_batch([image], [colour], views=[view])[0]
 
-    def process_batch(self, images: Sequence[ByteArray], colours: Sequence[str]) -> list[Estimate]:
+    def process_batch(
+        self, images: Sequence[ByteArray], colours: Sequence[str], *, views: Sequence[int | None] = ()
+    ) -> list[Estimate]:
         """Process several images. Images with tensors of the same shape share runs of up to ``max_batch``.
 
         Args:
             images: (H, W, 3) uint8, or (H, W) grey, each. Not modified.
             colours: Channel order of each image, ``"bgr"`` or ``"rgb"``.
+            views: Input size of each image, see ``process``. Empty = None for each.
 
         Returns:
             One estimate per image, in order. ``network_ms`` is the time of the whole run that contained the image.
@@ -223,14 +241,29 @@ class PoseEstimator:
             TypeError: If an image is not an array.
             ValueError: If an image is not uint8 of that shape, or is empty.
         """
-        views = [self._process_view(view, images, colours) for view in self._views]
-        return views[0] if len(views) == 1 else [_merge_views(each, self.skeleton) for each in zip(*views, strict=True)]
+        chosen = [self._choose_views(view) for view in views or [None] * len(images)]
+        entries = list(zip(images, colours, chosen, strict=True))
+        runs = [(self._views[n], image, colour) for image, colour, indices in entries for n in indices]
+        estimates = iter(self._process_runs(runs))
+        results = [[next(estimates) for _ in indices] for indices in chosen]
+        return [
+            replace(each[0], view=indices[0]) if len(each) == 1 else _merge_views(each, self.skeleton)
+            for each, indices in zip(results, chosen, strict=True)
+        ]
 
-    def _process_view(
-        self, preprocess: Preprocessor, images: Sequence[ByteArray], colours: Sequence[str]
-    ) -> list[Estimate]:
-        """Process several images at one input size."""
-        prepared = [_prepare(preprocess, image, colour) for image, colour in zip(images, colours, strict=True)]
+    def _choose_views(self, view: int | None) -> Sequence[int]:
+        """Return the indices of the input sizes of an image."""
+        if view is not None:
+            return [view]
+        if self.config.preprocess.short_side != AUTO or len(self._views) == 1:
+            return range(len(self._views))
+        self.notify("preprocess.short_side: auto follows the people of a camera; a single image has the preferred size")
+        wanted = self.spec.input.short_side
+        return [min(range(len(self._views)), key=lambda n: abs(self.short_sides[n] - wanted))]
+
+    def _process_runs(self, runs: Sequence[tuple[Preprocessor, ByteArray, str]]) -> list[Estimate]:
+        """Process several images, each at one input size."""
+        prepared = [_prepare(*run) for run in runs]
         estimates: dict[int, Estimate] = {}
         for indices in _group_by_shape([entry.tensor.shape for entry in prepared], self.max_batch):
             estimates.update(zip(indices, self._run_batch([prepared[index] for index in indices]), strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig
 from pose_ros.decoder import can_use_centres
 from pose_ros.decoder.partition import can_solve
 from pose_ros.fields import ModelSpec
@@ -61,8 +61,10 @@ def _overruled_sizes(spec: ModelSpec, config: PreprocessConfig) -> Iterator[str]
     }
     for name, is_obeyed in obeyed.items():
         if not is_obeyed:
+            value = getattr(config, name)
+            given = "auto" if value == AUTO else f"{value} px"
             yield (
-                f"preprocess.{name}: {getattr(config, name)} px has no effect, because the input of model {spec.name} "
+                f"preprocess.{name}: {given} has no effect, because the input of model {spec.name} "
                 f"is always {size_wh[0]} x {size_wh[1]} px; export the model with another --size, or with --dynamic"
             )
 

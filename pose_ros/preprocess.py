@@ -19,6 +19,8 @@ from pose_ros.once import Once
 
 PADDING = 128
 """Grey level of the padding. It is near the mean of every network, so the border makes no edge."""
+FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
+"""Short sides of ``auto``, relative to the preferred one of the model."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
 
 
 def make_preprocessors(spec: InputSpec, config: PreprocessConfig, notify: Once | None = None) -> list[Preprocessor]:
-    """Make the converter of each run per image: one, or one for each of ``scales``.
+    """Make the converter of each input size: one, or one for each of ``scales``, or of ``short_side: auto``.
 
     Args:
         spec: Input of the network.
@@ -186,10 +188,18 @@ def make_preprocessors(spec: InputSpec, config: PreprocessConfig, notify: Once |
     Raises:
         ValueError: If there are several scales, but the network has only one input size.
     """
-    if config.scales != (0,) and spec.size_wh is not None:
+    if spec.size_wh is None:
+        return [Preprocessor(spec, view, notify) for view in config.views(ladder(spec))]
+    if config.scales != (0,):
         width, height = spec.size_wh
         raise ValueError(
             f"preprocess.scales: expected [0] for a network with the only input size {height} x {width} px, got "
             f"{list(config.scales)}; export it with --dynamic"
         )
-    return [Preprocessor(spec, view, notify) for view in config.views()]
+    return [Preprocessor(spec, config.views()[0], notify)]
+
+
+def ladder(spec: InputSpec) -> tuple[int, ...]:
+    """Return the short sides that ``short_side: auto`` chooses from, px: few, because a runtime prepares each shape."""
+    sides = {max(1, round(factor * spec.short_side / spec.multiple)) * spec.multiple for factor in FACTORS}
+    return tuple(sorted(sides))

@@ -31,7 +31,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "consensus": "arrays estimator people refinement skeleton view_merging",
     "refinement": "arrays config estimator people runtime similarity skeleton view_merging",
     "depth": "arrays config decoder people skeleton",
-    "pipeline": "arrays config depth estimator people refinement tracking",
+    "pipeline": "arrays config depth estimator people refinement tracking view_choice",
     "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts yaml_text",
     "datasets": "arrays consensus files json_file media people settings similarity skeleton view_merging yaml_text",
     "evaluation": (
@@ -62,6 +62,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "overruled": "config decoder fields",
     "yaml_text": "files",
     "tracking": "arrays config decoder people similarity skeleton",
+    "view_choice": "arrays config people",
     "view_merging": "arrays decoder people similarity skeleton",
 }
 """The whole rule: an arrow that is not here is forbidden. A test fails if an arrow here is no longer used."""
