@@ -24,7 +24,7 @@ _PARTS = {"adapters_ahead": "outputs", "adapters_skip": "skips"}
 def _network(shapes: Shapes) -> Builder | None:
     """Identify the number of U-Nets, and the order from the input channels of the blocks.
 
-    The first U-Net reads no other. Each previous U-Net adds as many channels as the second U-Net has more.
+    The U-Nets after the first read 1, 2, … and at last K previous ones, so that there are K + 1 numbers of channels.
     """
     units = [int(match[1]) for key in shapes if (match := _LINEAR.fullmatch(key))]
     inputs = sorted({shapes[key][1] for key in shapes if _FIRST_LAYERS.fullmatch(key)})
@@ -58,7 +58,7 @@ def _rename(key: str) -> str:
 
 
 def _position(path: str, level: str | None) -> int:
-    """Return the position of a block: down fine to coarse, the coarsest, up coarse to fine. Levels start at the finest."""
+    """Return our position of a block. Its level counts from the finest resolution."""
     if path == "neck":
         return LEVELS
     return int(level or 0) if path == "down" else 2 * LEVELS - int(level or 0)

@@ -35,15 +35,19 @@ class CUNet(PoseNetwork):
         order: Order K of the coupling: number of previous U-Nets that each U-Net reads. 1 or more.
         channels: Channels of the features between blocks.
         growth: New features of each block, which later U-Nets reuse.
+
+    Raises:
+        ValueError: If the order is less than 1.
     """
 
     def __init__(
         self, skeleton: Skeleton, units: int, order: int = 1, channels: int = CHANNELS, growth: int = GROWTH
     ) -> None:
         super().__init__()
-        spec = ModelSpec(
-            *(f"cu_net_{units}", skeleton, 4, ORIGIN), input=INPUT, grouping="single", licence="Apache-2.0"
-        )
+        if order < 1:
+            raise ValueError(f"order: expected 1 or more, got {order}; order 0 is a stack of plain U-Nets")
+        name = f"cu_net_{units}" if order == 1 else f"cu_net_{units}_order_{order}"
+        spec = ModelSpec(*(name, skeleton, 4, ORIGIN), input=INPUT, grouping="single", licence="Apache-2.0")
         self.spec = with_heads(spec, ("heatmaps",))
         self.order = order
         self.stem = nn.Sequential(*conv_norm_relu(3, channels, size=7, stride=2, bias=False), nn.MaxPool2d(2))

@@ -12,6 +12,8 @@ References:
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -39,9 +41,7 @@ class SoftGatedHourglass(PoseNetwork):
     def __init__(self, skeleton: Skeleton, stacks: int = STACKS, channels: int = CHANNELS) -> None:
         super().__init__()
         name = f"soft_gated_hourglass_{stacks}"
-        spec = ModelSpec(
-            *(name, skeleton, 4, ORIGIN), input=INPUT, grouping="single", licence="no published licence"
-        )
+        spec = ModelSpec(*(name, skeleton, 4, ORIGIN), input=INPUT, grouping="single", licence="no published licence")
         self.spec = with_heads(spec, ("heatmaps",))
         towers = [
             nn.Sequential(
@@ -101,8 +101,7 @@ class SoftGatedResidual(nn.Module):
         super().__init__()
         channels = (cin, cout // 2, cout // 4, cout // 4)
         self.convs = nn.ModuleList(
-            nn.Sequential(*norm_relu_conv(before, after, size=3, bias=False))
-            for before, after in zip(channels, channels[1:], strict=False)
+            nn.Sequential(*norm_relu_conv(before, after, size=3, bias=False)) for before, after in pairwise(channels)
         )
         self.keep = SoftGate(cin) if cin == cout else nn.Conv2d(cin, cout, 1, bias=False)
 

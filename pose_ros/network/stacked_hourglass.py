@@ -46,7 +46,9 @@ class StackedHourglass(PoseNetwork):
         self.spec = with_heads(spec, ("heatmaps",))
         towers = [
             nn.Sequential(
-                Hourglass([CHANNELS] * RESOLUTIONS, Residual), Residual(CHANNELS, CHANNELS), *conv_norm_relu(CHANNELS, CHANNELS)
+                Hourglass([CHANNELS] * RESOLUTIONS, Residual),
+                Residual(CHANNELS, CHANNELS),
+                *conv_norm_relu(CHANNELS, CHANNELS),
             )
             for _ in range(stacks)
         ]

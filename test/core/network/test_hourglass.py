@@ -153,6 +153,11 @@ def test_a_u_net_reads_the_new_features_of_previous_ones(order) -> None:
     assert widths == [8 + 4 * min(index, order) for index in range(5)]
 
 
+def test_a_coupling_of_order_0_is_rejected() -> None:
+    with pytest.raises(ValueError, match="order: expected 1 or more, got 0"):
+        CUNet(PAIR, units=2, order=0)
+
+
 def _with_change(new, position):
     return [[each + 1 if p == position else each for p, each in enumerate(unit)] for unit in new]
 
