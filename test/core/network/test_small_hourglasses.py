@@ -1,9 +1,8 @@
-"""Test hourglasses for one person in a small size: they learn, the loss reaches all weights, their export agrees."""
+"""Test hourglasses for one person in a small size: they learn, and the loss reaches all weights."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,14 +66,3 @@ def test_four_images_are_learnt(network: PoseNetwork) -> None:
     (people,) = find_people(network, samples).values()
     for found, sample in zip(people, samples, strict=True):
         assert np.linalg.norm(found.keypoints - sample.keypoints, axis=2).max() < 4
-
-
-def test_the_exported_file_computes_the_same(network: PoseNetwork, tmp_path: Path) -> None:
-    pytest.importorskip("onnx")
-    from pose_ros.export.to_onnx import ExportOptions, export
-
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-    report = export(network, tmp_path / "small.onnx", ExportOptions((256, 256), batch=1))
-    assert report.shapes["heatmaps"] == (1, 4, 64, 64) and report.differences["heatmaps"] < 1e-4
