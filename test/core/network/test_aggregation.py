@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 from tiny_networks import seed_torch  # noqa: E402
 from tiny_training import DOTS, Dots  # noqa: E402
 
+from pose_ros.checkpoint.backbone import fill_backbone  # noqa: E402
 from pose_ros.config import DecoderConfig  # noqa: E402
 from pose_ros.datasets.sample import LABELLED, Sample  # noqa: E402
 from pose_ros.decoder import make_decoder  # noqa: E402
@@ -34,7 +35,7 @@ SMALL: dict[str, Callable[[], PoseNetwork]] = {
 }
 """Networks of the same parts. With the fixture ``narrow``, they have few channels."""
 LOSS = FieldsLoss(LossConfig(normalisation="mean", peak_weight=0))
-STEPS = 80
+STEPS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -80,13 +81,11 @@ def test_every_stage_predicts_heatmaps(name, parameters, stages, channels, strid
     with torch.device("meta"):
         network = zoo.build(name)
         width, height = network.spec.input.size_wh
-        images = torch.zeros(2, 3, height, width)
-        outputs, fields = network(images), network.fields(images)
+        outputs = network(torch.zeros(2, 3, height, width))
     shape = (2, channels, height // stride, width // stride)
     assert [{field: tuple(output.shape) for field, output in stage.items()} for stage in outputs] == [
         {"heatmaps": shape}
     ] * stages
-    assert {field: tuple(output.shape) for field, output in fields.items()} == {"heatmaps": shape}
     spec = network.spec
     assert (spec.name, spec.stride, spec.origin, spec.grouping) == (name, stride, (stride - 1) / 2, "single")
     assert sum(weight.numel() for weight in network.parameters()) == parameters
@@ -138,6 +137,15 @@ def test_the_configuration_teaches_its_network(name: str) -> None:
     expected = np.square(targets["heatmaps"]).mean() * len(stages)
     assert stages[0]["heatmaps"].shape[1] == len(targets["heatmaps"])
     assert float(loss) == pytest.approx(expected, rel=1e-4) and expected > 0
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("name", SMALL)
+def test_the_backbone_starts_from_a_published_one(name: str) -> None:
+    network, published = SMALL[name](), resnet.ResNet(18)
+    state = {**published.state_dict(), "fc.bias": torch.zeros(1000)}
+    assert fill_backbone(network, state, "resnet18.pth") == len(published.state_dict())
+    torch.testing.assert_close(network.backbone.state_dict(), published.state_dict())
 
 
 @pytest.mark.usefixtures("narrow")
