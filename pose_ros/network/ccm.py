@@ -1,6 +1,7 @@
 """Cascaded context mixers: blocks on a backbone that mix spatial and channel context and refine the heatmaps.
 
-There is no published code. The number of mixers and their channels are ours.
+There is no published code, so the layers follow descriptions of the papers and may differ. The number of mixers and
+their channels are ours.
 
 References:
     Zhang et al., Towards High Performance Human Keypoint Detection, arXiv:2002.00537: cascaded context mixer.

@@ -1,11 +1,11 @@
 """Cascade Feature Aggregation: hourglasses with ResNets as encoders, which pass features of three levels to the next.
 
-There is no published code. The connections have the channels of the ResNet's stem, and the decoders those of Simple
-Baselines.
+There is no published code, so the layers follow descriptions of the paper and may differ. The connections have the
+channels of the ResNet's stem, and the decoders those of Simple Baselines.
 
 References:
-    Su et al., Cascade Feature Aggregation for Human Pose Estimation, arXiv:1902.07837, section 3: hourglass on a
-    ResNet, aggregation of features, fusion of predictions.
+    Su et al., Cascade Feature Aggregation for Human Pose Estimation, arXiv:1902.07837: hourglass on a ResNet,
+    aggregation of features, fusion of predictions.
 """
 
 from __future__ import annotations

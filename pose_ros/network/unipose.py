@@ -1,8 +1,8 @@
 """UniPose: a dilated ResNet, a waterfall of dilated convolutions and a decoder for the one person in a crop.
 
 References:
-    Artacho and Savakis, UniPose: Unified Human Pose Estimation in Single Images and Videos, arXiv:2001.08095,
-    section 3: waterfall atrous spatial pooling (WASP), decoder.
+    Artacho and Savakis, UniPose: Unified Human Pose Estimation in Single Images and Videos, arXiv:2001.08095:
+    waterfall atrous spatial pooling (WASP), decoder.
     Artacho and Savakis, Waterfall Atrous Spatial Pooling Architecture for Efficient Semantic Segmentation,
     arXiv:1912.03183.
 """
@@ -59,7 +59,7 @@ class UniPose(PoseNetwork):
 
 
 class Waterfall(nn.Module):
-    """WASP module: each dilated convolution reads the previous one, and all of them are joined (fig. 3).
+    """WASP module: each dilated convolution reads the previous one, and all of them are joined.
 
     The joined features have several fields of view, as those of parallel convolutions, with fewer weights.
 
@@ -87,7 +87,7 @@ class Waterfall(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Heatmaps from the features of the waterfall and the finest map of the backbone, at stride 8 (fig. 4).
+    """Heatmaps from the features of the waterfall and the finest map of the backbone, at stride 8.
 
     Args:
         cin: Channels of the finest map.

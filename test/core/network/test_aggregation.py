@@ -71,7 +71,7 @@ def normalise(network: PoseNetwork, samples: list[Sample]) -> torch.Tensor:
         ("cfa_resnet50", 103_428_080, 3, 16, 4),
         ("cfa_resnet101", 160_404_464, 3, 16, 4),
         ("unipose_resnet50", 28_030_385, 1, 17, 8),
-        ("unipose_resnet101", 47_022_513, 1, 17, 8),  # 47 M in the paper; one channel is the background
+        ("unipose_resnet101", 47_022_513, 1, 17, 8),  # one channel is the background
         ("ccm_resnet50", 36_081_220, 4, 17, 4),
         ("ccm_hrnet_w32", 30_630_148, 4, 17, 4),
         ("ccm_hrnet_w48", 65_693_604, 4, 17, 4),
