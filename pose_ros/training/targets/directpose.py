@@ -28,7 +28,7 @@ NO_PERSON = -1
 
 
 @dataclass(frozen=True)
-class Cells:
+class PyramidCells:
     """The P cells of all levels, row by row, the finest level first.
 
     Attributes:
@@ -57,9 +57,8 @@ def people(labels: GridLabels, spec: ModelSpec, config: TargetConfig) -> dict[st
     levels = round(math.log2(spec.input.multiple / spec.stride)) + 1
     cells = _cells(labels.shape_hw, levels)
     owners, sides = _owners(labels, cells, levels, config)
-    owned = owners != NO_PERSON
-    taught = owned & labels.labelled.any(axis=1)[owners] if len(labels.states) else owned
-    known = np.where(owned, taught, _is_valid(labels, cells)).astype(np.uint8)
+    taught = np.append(labels.labelled.any(axis=1), False)[owners]  # the last is that of NO_PERSON
+    known = np.where(owners == NO_PERSON, _is_valid(labels, cells), taught).astype(np.uint8)
     chosen = np.flatnonzero(taught)
     states, labelled = labels.states[owners[chosen]], labels.labelled[owners[chosen]]
     offsets = (labels.keypoints_xy[owners[chosen]] - cells.xy[chosen, None]) / cells.scales[chosen, None, None]
@@ -74,17 +73,17 @@ def people(labels: GridLabels, spec: ModelSpec, config: TargetConfig) -> dict[st
     }
 
 
-def _cells(shape_hw: tuple[int, int], levels: int) -> Cells:
+def _cells(shape_hw: tuple[int, int], levels: int) -> PyramidCells:
     places, scales = [], []
     for scale in (2**level for level in range(levels)):
         rows, cols = np.mgrid[: shape_hw[0] // scale, : shape_hw[1] // scale]
         xy = np.stack([cols.ravel(), rows.ravel()], axis=1) * scale + (scale - 1) / 2
         places.append(xy)
         scales.append(np.full(len(xy), float(scale)))
-    return Cells(np.concatenate(places), np.concatenate(scales))
+    return PyramidCells(np.concatenate(places), np.concatenate(scales))
 
 
-def _owners(labels: GridLabels, cells: Cells, levels: int, config: TargetConfig) -> tuple[LongArray, DoubleArray]:
+def _owners(labels: GridLabels, cells: PyramidCells, levels: int, config: TargetConfig) -> tuple[LongArray, DoubleArray]:
     """Return the person of each cell (P,), and the distances (P, 4) from the cell to the sides of its box."""
     boxes = labels.boxes
     if not len(boxes):
@@ -109,7 +108,7 @@ def _centreness(sides: DoubleArray) -> DoubleArray:
     return np.sqrt((pairs.min(axis=1) / pairs.max(axis=1)).prod(axis=1))
 
 
-def _is_valid(labels: GridLabels, cells: Cells) -> BoolArray:
+def _is_valid(labels: GridLabels, cells: PyramidCells) -> BoolArray:
     """Return whether each cell (P,) is outside ignored areas."""
     cols, rows = np.floor(cells.xy).astype(np.int64).T
     return labels.valid[rows, cols].astype(np.bool_)
