@@ -6,6 +6,7 @@ Neighbouring keypoints share a rough place: the 17 keypoints of COCO have 9.
 
 Heatmaps at stride 8 are an auxiliary task. They are trained together with the people, and are not computed afterwards.
 The authors published no code. The visibility of keypoints, the sizes and the groups are those of GluonCV's DirectPose.
+Its weights do not fit, because its backbone blurs before each stride.
 
 References:
     Tian et al., DirectPose: Direct End-to-End Multi-Person Pose Estimation, arXiv:1911.07451, section 3.
@@ -86,7 +87,6 @@ class DirectPose(PoseNetwork):
             input=pixels,
             grouping="direct",
             score_threshold=SCORE_THRESHOLD,
-            licence="Apache-2.0",
         )
         self.spec = with_heads(spec, ("people", "person_scores"))
         channels, groups = sizes.channels, keypoint_groups(skeleton)

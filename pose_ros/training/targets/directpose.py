@@ -83,7 +83,9 @@ def _cells(shape_hw: tuple[int, int], levels: int) -> PyramidCells:
     return PyramidCells(np.concatenate(places), np.concatenate(scales))
 
 
-def _owners(labels: GridLabels, cells: PyramidCells, levels: int, config: TargetConfig) -> tuple[LongArray, DoubleArray]:
+def _owners(
+    labels: GridLabels, cells: PyramidCells, levels: int, config: TargetConfig
+) -> tuple[LongArray, DoubleArray]:
     """Return the person of each cell (P,), and the distances (P, 4) from the cell to the sides of its box."""
     boxes = labels.boxes
     if not len(boxes):
