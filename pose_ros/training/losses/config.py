@@ -8,7 +8,7 @@ from pose_ros.settings import CheckedSettings, setting
 
 PULL_FORMS = ("square", "huber")
 PUSH_FORMS = ("gaussian", "exp", "max")
-HEATMAP_LOSSES = ("l2", "logistic", "focal")
+HEATMAP_LOSSES = ("l2", "logistic", "focal", "balanced")
 NORMALISATIONS = ("channels", "openpose", "mean")
 
 
@@ -22,7 +22,8 @@ class LossConfig(CheckedSettings):
     """Forms and weights of the losses. Weights of fields that the network lacks are ignored. Weight 0 = no loss."""
 
     heatmap_loss: str = setting(
-        "l2", "Loss of heatmaps: l2 on values; logistic, or CenterNet's focal loss, on logits.",
+        "l2", "Loss of heatmaps: l2 on values; logistic, CenterNet's focal loss (focal), or RetinaNet's (balanced), on "
+        "logits.",
         choices=HEATMAP_LOSSES,
     )  # fmt: skip
     centre_loss: str = setting("focal", "Loss of CenterNet's centres: same choices.", choices=HEATMAP_LOSSES)
@@ -68,3 +69,7 @@ class LossConfig(CheckedSettings):
     sizes: float = _weight(0.1, "sizes")
     keypoint_offsets: float = _weight(1.0, "offsets from centres to keypoints")
     heatmap_offsets: float = _weight(1.0, "offsets of heatmap peaks")
+    person_scores: float = _weight(1.0, "DirectPose's scores of cells")
+    centreness: float = _weight(1.0, "DirectPose's centre-ness")
+    person_offsets: float = _weight(1.0, "DirectPose's offsets from cells to keypoints")
+    keypoint_scores: float = _weight(1.0, "DirectPose's visibility of keypoints")

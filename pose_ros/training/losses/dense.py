@@ -5,6 +5,7 @@ References:
     Chen et al., Cascaded Pyramid Network, arXiv:1711.07319, section 3.2 (online hard keypoint mining).
     Zhou et al., Objects as Points, arXiv:1904.07850, eq. 1 (focal loss), eq. 2 and 3 (offsets and sizes).
     Papandreou et al., PersonLab, arXiv:1803.08225, section 3.1 (logistic and L1 losses).
+    Lin et al., Focal Loss for Dense Object Detection, arXiv:1708.02002, eq. 5 (balanced focal loss).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from torch.nn import functional
 
 ALPHA, BETA = 2, 4
 """Exponents of the focal loss."""
+BALANCE, FOCUS = 0.25, 2
+"""Share of the ones, and exponent, of the balanced focal loss."""
 EPSILON = 1e-4
 """Added to the number of offsets with weight 1, as published."""
 
@@ -51,6 +54,15 @@ def focal(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
     at_peaks = (1 - probability) ** ALPHA * functional.logsigmoid(logits)
     elsewhere = (1 - target) ** BETA * probability**ALPHA * functional.logsigmoid(-logits)
     return -(weights * at_peaks.where(peak, elsewhere)).sum() / (weights * peak).sum().clamp(min=1)
+
+
+def balanced_focal(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Compute RetinaNet's focal loss (eq. 5) of targets 0 and 1, divided by the number of 1 (at least 1)."""
+    probability = logits.sigmoid()
+    at_ones = BALANCE * (1 - probability) ** FOCUS * functional.logsigmoid(logits)
+    elsewhere = (1 - BALANCE) * probability**FOCUS * functional.logsigmoid(-logits)
+    is_one = target == 1
+    return -(weights * at_ones.where(is_one, elsewhere)).sum() / (weights * is_one).sum().clamp(min=1)
 
 
 def l1(output: Tensor, target: Tensor, weights: Tensor) -> Tensor:

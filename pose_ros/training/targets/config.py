@@ -21,6 +21,7 @@ class TargetConfig(CheckedSettings):
         Associative embedding and HigherHRNet: ``rounded`` with sigma 2 cells.
         PersonLab: ``disk``.
         CenterNet: ``centernet``.
+        DirectPose: ``rounded`` with sigma 0.1 px, which is one cell for each keypoint.
     """
 
     heatmap_form: str = setting(
@@ -64,6 +65,16 @@ class TargetConfig(CheckedSettings):
     centre_overlap: float = setting(
         0.7, "CenterNet: overlap of boxes that are moved by the radius of a peak.", low=0.01, high=0.99
     )
+    level_px: float = setting(
+        64.0,
+        "DirectPose: largest distance from a cell of the finest level to the sides of its person; it doubles at each "
+        "level.",
+        unit="px", low=1, high=10_000,
+    )  # fmt: skip
+    centre_cells: float = setting(
+        1.5, "DirectPose: distance from the centre of a person to its cells, along x and y, in cells of the level.",
+        low=0.5, high=100,
+    )  # fmt: skip
     offset_form: str = setting(
         "shared",
         "Offsets of heatmap peaks: one pair of channels for all keypoints (CenterNet), or one for each (MoveNet).",
