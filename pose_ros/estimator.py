@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, ByteArray, Image
+from pose_ros.arrays import AnyArray, ByteArray, FloatArray, Image
 from pose_ros.config import DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
@@ -209,28 +209,42 @@ class PoseEstimator:
         """
         return self.process_batch([image], [colour])[0]
 
-    def process_batch(self, images: Sequence[ByteArray], colours: Sequence[str]) -> list[Estimate]:
+    def process_batch(
+        self, images: Sequence[ByteArray], colours: Sequence[str], poses: Sequence[FloatArray] | None = None
+    ) -> list[Estimate]:
         """Process several images. Images with tensors of the same shape share runs of up to ``max_batch``.
 
         Args:
             images: (H, W, 3) uint8, or (H, W) grey, each. Not modified.
             colours: Channel order of each image, ``"bgr"`` or ``"rgb"``.
+            poses: (K, 3) each, x and y of a known pose in pixels of the image, and whether each keypoint is present.
+                A network with ``input.pose_channels`` requires them. Other networks ignore them.
 
         Returns:
             One estimate per image, in order. ``network_ms`` is the time of the whole run that contained the image.
 
         Raises:
             TypeError: If an image is not an array.
-            ValueError: If an image is not uint8 of that shape, or is empty.
+            ValueError: If an image is not uint8 of that shape, or is empty, or if the network needs poses.
         """
-        views = [self._process_view(view, images, colours) for view in self._views]
+        if self.spec.input.pose_channels and poses is None:
+            raise ValueError(
+                f"model {self.spec.name}: expected a known pose with each image, got none; it refines the people of "
+                "another model: set refinement.model to it"
+            )
+        known = poses if self.spec.input.pose_channels and poses is not None else [None] * len(images)
+        views = [self._process_view(view, images, colours, known) for view in self._views]
         return views[0] if len(views) == 1 else [_merge_views(each, self.skeleton) for each in zip(*views, strict=True)]
 
     def _process_view(
-        self, preprocess: Preprocessor, images: Sequence[ByteArray], colours: Sequence[str]
+        self,
+        preprocess: Preprocessor,
+        images: Sequence[ByteArray],
+        colours: Sequence[str],
+        poses: Sequence[FloatArray | None],
     ) -> list[Estimate]:
         """Process several images at one input size."""
-        prepared = [_prepare(preprocess, image, colour) for image, colour in zip(images, colours, strict=True)]
+        prepared = [_prepare(preprocess, *each) for each in zip(images, colours, poses, strict=True)]
         estimates: dict[int, Estimate] = {}
         for indices in _group_by_shape([entry.tensor.shape for entry in prepared], self.max_batch):
             estimates.update(zip(indices, self._run_batch([prepared[index] for index in indices]), strict=True))
@@ -258,9 +272,9 @@ class PoseEstimator:
         self.runner.close()
 
 
-def _prepare(preprocess: Preprocessor, image: Image, colour: str) -> _PreparedImage:
+def _prepare(preprocess: Preprocessor, image: Image, colour: str, pose: FloatArray | None) -> _PreparedImage:
     start = time.perf_counter()
-    tensor, transform = preprocess(image, colour)
+    tensor, transform = preprocess(image, colour, pose)
     return _PreparedImage(tensor, transform, 1e3 * (time.perf_counter() - start))
 
 
@@ -327,6 +341,12 @@ def _check_spec(spec: ModelSpec, runner: Runner) -> ModelSpec:
             f"model {spec.name}: expected a 4-D {spec.input.dtype} input, got {len(tensor.shape)}-D {tensor.dtype}"
         )
     height, width = tensor.shape[1:3] if spec.input.layout == "NHWC" else tensor.shape[2:4]
+    channels = tensor.shape[3 if spec.input.layout == "NHWC" else 1]
+    if channels not in (None, spec.input.channels):
+        raise ValueError(
+            f"model {spec.name}: expected an input of {spec.input.channels} channels, got {channels}; correct "
+            "input.pose_channels or input.layout in the description"
+        )
     if height is None or width is None:
         return spec
     return replace(spec, input=replace(spec.input, size_wh=(width, height)))

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.arrays import BoolArray, DoubleArray, IndexArray, LongArray
+from pose_ros.datasets.pose_errors import EXACT, GOOD, INVERSION, JITTER, KINDS, MISS, NEAR, NOT_JUDGED, SWAP
 from pose_ros.evaluation.coco import MAX_PEOPLE
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections
@@ -21,12 +22,6 @@ from pose_ros.evaluation.oks import NO_MATCH, match_people, oks
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import Skeleton
 
-KINDS = ("good", "jitter", "inversion", "swap", "miss")
-GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
-NOT_JUDGED = -1
-"""Kind of keypoints that are not labelled, or whose detection matches no person."""
-NEAR, EXACT = 0.5, 0.85
-"""Minimum keypoint similarity of a position near a keypoint, and of one as accurate as human labels."""
 MIN_OKS = 0.1
 """Minimum OKS of a detection and the person that it matches."""
 IGNORED_OKS = 0.5
