@@ -77,14 +77,24 @@ def _diagnose_image(image: LabelledImage, people: Detections, data: DataSet) -> 
     ignored = (similarity[:, image.ignored] >= IGNORED_OKS).any(axis=1)
     false = (partners == NO_MATCH) & ~ignored & data.complete
     missed = ~image.ignored & ~np.isin(np.arange(len(image)), partners)
-    kinds = _classify_keypoints(image, people, partners, data.skeleton)
+    kinds = classify_keypoints(image, people, partners, data.skeleton)
     return ImageErrors(partners, false, missed, kinds, (kinds == MISS) & ~people.present)
 
 
-def _classify_keypoints(
+def classify_keypoints(
     image: LabelledImage, people: Detections, partners: IndexArray, skeleton: Skeleton
 ) -> npt.NDArray[np.int8]:
-    """Classify keypoints (D, K), section 3.1 of the paper. Between inversion and swap, the more similar one wins."""
+    """Classify keypoints, section 3.1 of the paper. Between inversion and swap, the more similar one wins.
+
+    Args:
+        image: Labelled people.
+        people: D detections.
+        partners: (D,) index of the labelled person of each detection, or NO_MATCH.
+        skeleton: Skeleton of both.
+
+    Returns:
+        (D, K) index into KINDS, or NOT_JUDGED.
+    """
     kinds = np.full(people.keypoints.shape[:2], NOT_JUDGED, np.int8)
     mirror = list(skeleton.flip_order)
     same, mirrored = (

@@ -18,12 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pose_ros.fields import ModelSpec
 from pose_ros.network.mobilenet_v1 import MobileNetV1, layer_rows
 from pose_ros.network.model import FieldTensors, HeadedNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import ResNet
 from pose_ros.network.simple_baseline import CHANNELS, Deconvolutions
 from pose_ros.skeleton import COCO_17, Skeleton
 
+FIRST_SCALE = 8.0
+"""Logit of the known pose at the start of training."""
 REACH = 2
 """Half the side of the window around a cell whose probability is its score, cells."""
 GREY = (128.0, 128.0, 128.0)
@@ -37,7 +40,31 @@ class PoseFix(HeadedNetwork):
 
     The paper takes the mean position over the whole map. Here it is the mean over the window around the best cell,
     so that two possible places are not averaged.
+
+    Args:
+        spec: Model description, without heads.
+        backbone: See ``HeadedNetwork``. It takes the colours and the heatmaps of the known pose.
+        neck: See ``HeadedNetwork``.
+        channels: Channels of the neck.
+        starts_from_pose: Whether the known pose is added to the logits, with a learnt weight for each keypoint. The
+            network then learns only what to change. That is not in the paper, and shortens the training.
     """
+
+    def __init__(
+        self, spec: ModelSpec, backbone: nn.Module, neck: nn.Module, channels: int, starts_from_pose: bool = False
+    ) -> None:
+        count = len(spec.skeleton)
+        super().__init__(spec, backbone, neck, {"heatmaps": nn.Conv2d(channels, count, 1)})
+        self.spec = with_heads(self.spec, ("heatmaps", "heatmap_offsets"))
+        self.pose_scale = nn.Parameter(torch.full((count, 1, 1), FIRST_SCALE)) if starts_from_pose else None
+
+    def forward(self, images: Tensor) -> list[FieldTensors]:
+        """Run the network for training: logits of the distribution of each keypoint over the cells."""
+        (outputs,) = super().forward(images)
+        if self.pose_scale is None:
+            return [outputs]
+        step = int(self.spec.stride)
+        return [{"heatmaps": outputs["heatmaps"] + self.pose_scale * images[:, 3:, ::step, ::step]}]
 
     def fields(self, images: Tensor) -> FieldTensors:
         """Run the network for inference.
@@ -107,7 +134,7 @@ def posefix(skeleton: Skeleton = COCO_17, depth: int = 152, size_wh: tuple[int, 
     backbone = ResNet(depth)
     backbone.conv1 = PoseConvolution(backbone.conv1, len(skeleton))
     neck = Deconvolutions(backbone.channels[-1])
-    return _make(f"posefix_resnet{depth}", skeleton, size_wh, SIGMA, backbone, neck, CHANNELS)
+    return PoseFix(_describe(f"posefix_resnet{depth}", skeleton, size_wh, SIGMA), backbone, neck, CHANNELS)
 
 
 def posefix_small(skeleton: Skeleton = COCO_17, channels: int = 64, size_wh: tuple[int, int] = (128, 128)) -> PoseFix:
@@ -123,26 +150,14 @@ def posefix_small(skeleton: Skeleton = COCO_17, channels: int = 64, size_wh: tup
     stem = backbone.layers[0]
     stem.conv = PoseConvolution(stem.conv, len(skeleton))
     neck = Deconvolutions(backbone.channels[-1], channels, count=2)
-    network = _make("posefix_mobilenet_v1_075", skeleton, size_wh, SMALL_SIGMA, backbone, neck, channels)
-    network.spec = replace(network.spec, input=replace(network.spec.input, mean=GREY, std=GREY))
-    return network
+    spec = _describe("posefix_mobilenet_v1_075", skeleton, size_wh, SMALL_SIGMA)
+    spec = replace(spec, input=replace(spec.input, mean=GREY, std=GREY))
+    return PoseFix(spec, backbone, neck, channels, starts_from_pose=True)
 
 
-def _make(
-    name: str,
-    skeleton: Skeleton,
-    size_wh: tuple[int, int],
-    sigma: float,
-    backbone: nn.Module,
-    neck: nn.Module,
-    channels: int,
-) -> PoseFix:
+def _describe(name: str, skeleton: Skeleton, size_wh: tuple[int, int], sigma: float) -> ModelSpec:
     spec = crop_spec(name, skeleton, size_wh)
-    network_input = replace(spec.input, pose_channels=len(skeleton), pose_sigma=sigma)
-    heads = {"heatmaps": nn.Conv2d(channels, len(skeleton), 1)}
-    network = PoseFix(replace(spec, input=network_input), backbone, neck, heads)
-    network.spec = with_heads(network.spec, ("heatmaps", "heatmap_offsets"))
-    return network
+    return replace(spec, input=replace(spec.input, pose_channels=len(skeleton), pose_sigma=sigma))
 
 
 NETWORKS = {
