@@ -19,7 +19,14 @@ from pose_ros.config import EstimatorConfig, OverlayConfig, RefinementConfig, Ru
 from pose_ros.datasets.pose_errors import GOOD, INVERSION, JITTER, KINDS, MISS, SWAP, ErrorRates, load_rates
 from pose_ros.datasets.sample import Sample
 from pose_ros.datasets.sets import open_data_set
-from pose_ros.evaluation.repairs import Repairs, count_repairs, make_wrong_people, measure_repairs, refine_all
+from pose_ros.evaluation.repairs import (
+    Repairs,
+    WrongPeople,
+    count_repairs,
+    make_wrong_people,
+    measure_repairs,
+    refine_all,
+)
 from pose_ros.media.overlay import draw
 from pose_ros.media.sheet import add_title, arrange
 from pose_ros.people import People
@@ -46,7 +53,9 @@ def main() -> None:
     refiner = load_refiner(settings, config.skeleton)
     rates = load_rates(replace(config.pose_errors, factor=options.factor), config.skeleton)
     sets = {Path(each.labels).parent.name: open_data_set(each, config.skeleton) for each in config.validation.data}
-    print(f"| images | rule | {' | '.join(f'{kind} repaired' for kind in KINDS[1:])} | good spoiled | good stays exact |")
+    print(
+        f"| images | rule | {' | '.join(f'{kind} repaired' for kind in KINDS[1:])} | good spoiled | good stays exact |"
+    )
     print("|---|---|" + "---:|" * 6)
     for merged in (False, True):
         found = [measure_repairs(refiner, each, rates, merged=merged, seed=options.seed) for each in sets.values()]
@@ -83,7 +92,7 @@ def draw_examples(refiner: Refiner, samples: list[Sample], rates: ErrorRates, se
     return arrange(panels, 4)
 
 
-def describe(sample: Sample, wrong, refined: People, n: int, refiner: Refiner) -> tuple[str, str]:
+def describe(sample: Sample, wrong: WrongPeople, refined: People, n: int, refiner: Refiner) -> tuple[str, str]:
     """Return the number of wrong keypoints before and after."""
     one = replace(wrong, people=wrong.people[n], kinds=wrong.kinds[n : n + 1], partners=wrong.partners[n : n + 1])
     counts = count_repairs(sample, one, refined[n], refiner.skeleton).counts

@@ -200,5 +200,5 @@ def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="pose_errors.file: expected .* got no file"):
+    with pytest.raises(FileNotFoundError, match=r"pose_errors.file: expected .* got no file"):
         load_rates(PoseErrorConfig(tmp_path / "b.json"), COCO_17)

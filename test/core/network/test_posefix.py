@@ -176,5 +176,5 @@ def assert_repairs(model: Path, samples: list[Sample]) -> None:
         np.testing.assert_allclose(estimate.people.keypoints[0], sample.keypoints[0], atol=2.0)
         alone = estimator.process_batch([image], ["bgr"], [pose])[0]
         np.testing.assert_allclose(alone.people.keypoints, estimate.people.keypoints, atol=1e-3)
-    with pytest.raises(ValueError, match="expected a known pose with each image, got none; .* refinement.model"):
+    with pytest.raises(ValueError, match=r"expected a known pose with each image, got none; .* refinement.model"):
         estimator.estimate(images[0])
