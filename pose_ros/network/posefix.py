@@ -19,20 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pose_ros.fields import ModelSpec
-from pose_ros.network.mobilenet_v1 import MobileNetV1, layer_rows
 from pose_ros.network.model import FieldTensors, HeadedNetwork, crop_spec, with_heads
 from pose_ros.network.resnet import ResNet
 from pose_ros.network.simple_baseline import CHANNELS, Deconvolutions
 from pose_ros.skeleton import COCO_17, Skeleton
 
-FIRST_SCALE = 8.0
-"""Logit of the known pose at the start of training."""
 REACH = 2
 """Half the side of the window around a cell whose probability is its score, cells."""
-GREY = (128.0, 128.0, 128.0)
-"""Mean and standard deviation of the pixels in the weights of PoseNet."""
-SIGMA, SMALL_SIGMA = 7.0, 4.0
-"""Standard deviation of the Gaussians of the known pose, px: of the paper, and of the small network."""
+SIGMA = 7.0
+"""Standard deviation of the Gaussians of the known pose, px."""
 
 
 class PoseFix(HeadedNetwork):
@@ -43,28 +38,14 @@ class PoseFix(HeadedNetwork):
 
     Args:
         spec: Model description, without heads.
-        backbone: See ``HeadedNetwork``. It takes the colours and the heatmaps of the known pose.
+        backbone: See ``HeadedNetwork``.
         neck: See ``HeadedNetwork``.
-        channels: Channels of the neck.
-        starts_from_pose: Whether the known pose is added to the logits, with a learnt weight for each keypoint. The
-            network then learns only what to change. That is not in the paper, and shortens the training.
+        heatmaps: Module from the output of the neck to the logits.
     """
 
-    def __init__(
-        self, spec: ModelSpec, backbone: nn.Module, neck: nn.Module, channels: int, starts_from_pose: bool = False
-    ) -> None:
-        count = len(spec.skeleton)
-        super().__init__(spec, backbone, neck, {"heatmaps": nn.Conv2d(channels, count, 1)})
+    def __init__(self, spec: ModelSpec, backbone: nn.Module, neck: nn.Module, heatmaps: nn.Module) -> None:
+        super().__init__(spec, backbone, neck, {"heatmaps": heatmaps})
         self.spec = with_heads(self.spec, ("heatmaps", "heatmap_offsets"))
-        self.pose_scale = nn.Parameter(torch.full((count, 1, 1), FIRST_SCALE)) if starts_from_pose else None
-
-    def forward(self, images: Tensor) -> list[FieldTensors]:
-        """Run the network for training: logits of the distribution of each keypoint over the cells."""
-        (outputs,) = super().forward(images)
-        if self.pose_scale is None:
-            return [outputs]
-        step = int(self.spec.stride)
-        return [{"heatmaps": outputs["heatmaps"] + self.pose_scale * images[:, 3:, ::step, ::step]}]
 
     def fields(self, images: Tensor) -> FieldTensors:
         """Run the network for inference.
@@ -133,34 +114,14 @@ def posefix(skeleton: Skeleton = COCO_17, depth: int = 152, size_wh: tuple[int, 
     """
     backbone = ResNet(depth)
     backbone.conv1 = PoseConvolution(backbone.conv1, len(skeleton))
-    neck = Deconvolutions(backbone.channels[-1])
-    return PoseFix(_describe(f"posefix_resnet{depth}", skeleton, size_wh, SIGMA), backbone, neck, CHANNELS)
+    spec = with_pose(crop_spec(f"posefix_resnet{depth}", skeleton, size_wh), SIGMA)
+    heatmaps = nn.Conv2d(CHANNELS, len(skeleton), 1)
+    return PoseFix(spec, backbone, Deconvolutions(backbone.channels[-1]), heatmaps)
 
 
-def posefix_small(skeleton: Skeleton = COCO_17, channels: int = 64, size_wh: tuple[int, int] = (128, 128)) -> PoseFix:
-    """Build a small PoseFix on PoseNet's MobileNet V1 of width 0.75, for CPUs.
-
-    Args:
-        skeleton: Keypoints to refine.
-        channels: Channels of the transposed convolutions.
-        size_wh: Size of the crops, px.
-    """
-    pairs = [(min(width, 384), stride, 1) for width, stride, _ in layer_rows(0.75, output_stride=16)]
-    backbone = MobileNetV1(pairs, stem=24, norm=False)
-    stem = backbone.layers[0]
-    stem.conv = PoseConvolution(stem.conv, len(skeleton))
-    neck = Deconvolutions(backbone.channels[-1], channels, count=2)
-    spec = _describe("posefix_mobilenet_v1_075", skeleton, size_wh, SMALL_SIGMA)
-    spec = replace(spec, input=replace(spec.input, mean=GREY, std=GREY))
-    return PoseFix(spec, backbone, neck, channels, starts_from_pose=True)
+def with_pose(spec: ModelSpec, sigma: float) -> ModelSpec:
+    """Return a description whose input also has the heatmaps of a known pose, with Gaussians of ``sigma`` px."""
+    return replace(spec, input=replace(spec.input, pose_channels=len(spec.skeleton), pose_sigma=sigma))
 
 
-def _describe(name: str, skeleton: Skeleton, size_wh: tuple[int, int], sigma: float) -> ModelSpec:
-    spec = crop_spec(name, skeleton, size_wh)
-    return replace(spec, input=replace(spec.input, pose_channels=len(skeleton), pose_sigma=sigma))
-
-
-NETWORKS = {
-    **{f"posefix_resnet{depth}": partial(posefix, depth=depth) for depth in (50, 101, 152)},
-    "posefix_mobilenet_v1_075": posefix_small,
-}
+NETWORKS = {f"posefix_resnet{depth}": partial(posefix, depth=depth) for depth in (50, 101, 152)}

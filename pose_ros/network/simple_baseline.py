@@ -18,20 +18,14 @@ CHANNELS = 256
 
 
 class Deconvolutions(nn.Sequential):
-    """Transposed convolutions on the coarsest feature map. Each doubles the resolution.
+    """Three transposed convolutions on the coarsest feature map. Each doubles the resolution."""
 
-    Args:
-        cin: Channels of the feature map.
-        channels: Channels of the result.
-        count: Number of convolutions.
-    """
-
-    def __init__(self, cin: int, channels: int = CHANNELS, count: int = 3) -> None:
-        layers = ((cin, channels), *((channels, channels),) * (count - 1))
+    def __init__(self, cin: int) -> None:
+        layers = ((cin, CHANNELS), (CHANNELS, CHANNELS), (CHANNELS, CHANNELS))
         super().__init__(*(module for layer in layers for module in _deconvolution(*layer)))
 
     def forward(self, maps: tuple[Tensor, ...]) -> Tensor:
-        """Map feature maps, the last of which is (B, cin, H, W), to (B, channels, 2^count H, 2^count W)."""
+        """Map feature maps, the last of stride 32, to (B, 256, H / 4, W / 4)."""
         return super().forward(maps[-1])
 
 

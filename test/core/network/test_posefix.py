@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,11 @@ from pose_ros.checkpoint.backbone import fill_backbone  # noqa: E402
 from pose_ros.datasets.sample import LABELLED, Sample  # noqa: E402
 from pose_ros.decoder import make_decoder  # noqa: E402
 from pose_ros.network import zoo  # noqa: E402
-from pose_ros.network.posefix import PoseConvolution, PoseFix, window_means  # noqa: E402
+from pose_ros.network.model import crop_spec, with_heads  # noqa: E402
+from pose_ros.network.movenet import movenet_thunder  # noqa: E402
+from pose_ros.network.posefix import PoseConvolution, PoseFix, window_means, with_pose  # noqa: E402
+from pose_ros.network.posefix_movenet import Fusion, PoseFixOnMoveNet  # noqa: E402
 from pose_ros.network.resnet import ResNet  # noqa: E402
-from pose_ros.network.simple_baseline import Deconvolutions  # noqa: E402
 from pose_ros.skeleton import CROWDPOSE_14, Skeleton  # noqa: E402
 from pose_ros.training.contact_sheet import predict_fields  # noqa: E402
 from pose_ros.training.run_inputs import FixedStream, RunInputs  # noqa: E402
@@ -30,17 +32,32 @@ PAIR = Skeleton("pair", ("left_wrist", "right_wrist"), ((0, 1),))
 SIZE = 64
 
 
-def tiny(starts_from_pose: bool = False, channels: int = 16) -> PoseFix:
-    """Make a PoseFix of three convolutions, for crops of SIZE px."""
+def tiny() -> PoseFix:
+    """Make a PoseFix of four convolutions, for crops of SIZE px."""
     torch.manual_seed(0)
-    with torch.device("meta"):
-        spec = zoo.build("posefix_mobilenet_v1_075", PAIR).spec
-    spec = replace(spec, input=replace(spec.input, size_wh=(SIZE, SIZE)))
+    spec = with_pose(crop_spec("tiny", PAIR, (SIZE, SIZE)), 4.0)
     convolutions = [nn.Conv2d(3 if i == 0 else 16, 16, 3, 2, 1) for i in range(4)]
     convolutions[0] = PoseConvolution(convolutions[0], len(PAIR))
     layers = [layer for convolution in convolutions for layer in (convolution, nn.BatchNorm2d(16), nn.ReLU())]
-    backbone = nn.Sequential(*layers, nn.Unflatten(0, (1, -1)))
-    return PoseFix(spec, backbone, Deconvolutions(16, channels, count=2), channels, starts_from_pose)
+    neck = nn.Sequential(*(nn.ConvTranspose2d(16, 16, 4, 2, 1), nn.BatchNorm2d(16), nn.ReLU()))
+    neck.extend([nn.ConvTranspose2d(16, 16, 4, 2, 1), nn.ReLU()])
+    return PoseFix(spec, nn.Sequential(*layers), neck, nn.Conv2d(16, len(PAIR), 1))
+
+
+class LateFusion(PoseFix):
+    """Network of a few weights whose known pose joins at stride 4."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        spec = with_pose(crop_spec("late", PAIR, (SIZE, SIZE)), 4.0)
+        backbone = nn.Sequential(nn.Conv2d(3, 12, 4, 4), nn.ReLU())
+        super().__init__(spec, backbone, nn.Identity(), nn.Conv2d(12, len(PAIR), 1))
+        self.fusion = Fusion(12, len(PAIR))
+
+    forward = PoseFixOnMoveNet.forward
+
+
+NETWORKS = [pytest.param(tiny, id="early"), pytest.param(LateFusion, id="late")]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +66,7 @@ def tiny(starts_from_pose: bool = False, channels: int = 16) -> PoseFix:
         ("posefix_resnet50", "simple_baseline_resnet50", (256, 192)),
         ("posefix_resnet101", "simple_baseline_resnet101", (256, 192)),
         ("posefix_resnet152", "simple_baseline_resnet152", (256, 192)),
-        ("posefix_mobilenet_v1_075", None, (128, 128)),
+        ("posefix_movenet_thunder", None, (192, 192)),
     ],
 )
 def test_the_network_is_simple_baselines_with_a_pose_in_its_first_convolution(name, of_images, size_hw) -> None:
@@ -68,7 +85,7 @@ def test_the_network_is_simple_baselines_with_a_pose_in_its_first_convolution(na
     if baseline is not None:  # the paper adds only the heatmaps of 17 keypoints to the first 7 x 7 convolution
         assert count(network) == count(baseline) + 17 * 64 * 7 * 7
     else:
-        assert count(network) == 1_677_722
+        assert count(network) == 6_226_414
 
 
 def count(network: nn.Module) -> int:
@@ -102,12 +119,31 @@ def test_weights_of_a_network_without_pose_fit_the_backbone() -> None:
     assert torch.equal(network.backbone.conv1.pose_weight, before)
 
 
-@pytest.mark.parametrize("starts_from_pose", [False, True])
-def test_the_gradient_reaches_every_weight(starts_from_pose: bool) -> None:
-    network = tiny(starts_from_pose)
+@pytest.mark.parametrize("make", NETWORKS)
+def test_the_gradient_reaches_every_weight(make: Callable[[], PoseFix]) -> None:
+    network = make()
     images = torch.rand(2, 5, SIZE, SIZE)
     network(images)[0]["heatmaps"].square().mean().backward()
     assert all(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in network.parameters())
+
+
+def test_movenet_fits_the_frozen_part_and_the_known_pose_selects_between_people() -> None:
+    torch.manual_seed(0)
+    network, source = PoseFixOnMoveNet(size_wh=(64, 64)).eval(), movenet_thunder().eval()
+    own = network.state_dict()
+    fitting = {key: value for key, value in source.state_dict().items() if key in own}
+    frozen = {key for key in own if not key.startswith("fusion.")}
+    assert set(fitting) == frozen and all(own[key].shape == value.shape for key, value in fitting.items())
+    network.load_state_dict(fitting, strict=False)
+    torch.nn.init.zeros_(network.fusion.correction.weight)
+    torch.nn.init.zeros_(network.fusion.correction.bias)
+    images = torch.rand(1, 20, 64, 64)
+    with torch.no_grad():
+        found = source(images[:, :3])[0]["heatmaps"].sigmoid()
+        (logits,) = network(images)
+    pixels = images[0, 3:, 3:5, 7:9]  # the cell of row 1 and column 2 lies between these
+    expected = 8 * found[0, :, 1, 2] + 4 * pixels.mean(dim=(1, 2))
+    torch.testing.assert_close(logits["heatmaps"][0, :, 1, 2], expected)
 
 
 def test_windows_give_the_place_of_a_distribution() -> None:
@@ -121,8 +157,7 @@ def test_windows_give_the_place_of_a_distribution() -> None:
         assert fields["heatmaps"][0, 0, row, col] == pytest.approx(1)
         torch.testing.assert_close(fields["heatmap_offsets"][0, :, row, col], torch.tensor([x - col, y - row]))
     assert fields["heatmaps"].max() <= 1 + 1e-6 and torch.isfinite(fields["heatmap_offsets"]).all()
-    with torch.device("meta"):
-        spec = zoo.build("posefix_mobilenet_v1_075", Skeleton("one", ("nose",), ())).spec
+    spec = with_heads(crop_spec("one", Skeleton("one", ("nose",), ())), tuple(fields))
     people = make_decoder(spec)(spec.fields({name: field.numpy() for name, field in fields.items()}))
     np.testing.assert_allclose(people.keypoints[0, 0], (4 * x, 4 * y), atol=1e-4)
 
@@ -141,9 +176,9 @@ def make_sample(seed: int) -> Sample:
     return Sample(image, xy, np.full((1, 2), LABELLED, np.uint8), box, pose=pose)
 
 
-@pytest.mark.parametrize("starts_from_pose", [False, True])
-def test_it_learns_to_exchange_the_wrists_of_four_samples(tmp_path: Path, starts_from_pose: bool) -> None:
-    samples, network = [make_sample(seed) for seed in range(4)], tiny(starts_from_pose)
+@pytest.mark.parametrize("make", NETWORKS)
+def test_it_learns_to_exchange_the_wrists_of_four_samples(tmp_path: Path, make: Callable[[], PoseFix]) -> None:
+    samples, network = [make_sample(seed) for seed in range(4)], make()
     settings = make_config(
         tmp_path,
         150,
