@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, ByteArray, Image
+from pose_ros.arrays import AnyArray, ByteArray, FloatArray, Image
 from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
@@ -225,13 +225,20 @@ class PoseEstimator:
         return self.process_batch([image], [colour], views=[view])[0]
 
     def process_batch(
-        self, images: Sequence[ByteArray], colours: Sequence[str], *, views: Sequence[int | None] = ()
+        self,
+        images: Sequence[ByteArray],
+        colours: Sequence[str],
+        poses: Sequence[FloatArray] | None = None,
+        *,
+        views: Sequence[int | None] = (),
     ) -> list[Estimate]:
         """Process several images. Images with tensors of the same shape share runs of up to ``max_batch``.
 
         Args:
             images: (H, W, 3) uint8, or (H, W) grey, each. Not modified.
             colours: Channel order of each image, ``"bgr"`` or ``"rgb"``.
+            poses: (K, 3) each, x and y of a known pose in pixels of the image, and whether each keypoint is present.
+                A network with ``input.pose_channels`` requires them. Other networks ignore them.
             views: Input size of each image, see ``process``. Empty = None for each.
 
         Returns:
@@ -239,11 +246,17 @@ class PoseEstimator:
 
         Raises:
             TypeError: If an image is not an array.
-            ValueError: If an image is not uint8 of that shape, or is empty.
+            ValueError: If an image is not uint8 of that shape, or is empty, or if the network needs poses.
         """
+        if self.spec.input.pose_channels and poses is None:
+            raise ValueError(
+                f"model {self.spec.name}: expected a known pose with each image, got none; it refines the people of "
+                "another model: set refinement.model to it"
+            )
+        known = poses if self.spec.input.pose_channels and poses is not None else [None] * len(images)
         chosen = [self._choose_views(view) for view in views or [None] * len(images)]
-        entries = list(zip(images, colours, chosen, strict=True))
-        runs = [(self._views[n], image, colour) for image, colour, indices in entries for n in indices]
+        entries = list(zip(images, colours, known, chosen, strict=True))
+        runs = [(self._views[n], image, colour, pose) for image, colour, pose, indices in entries for n in indices]
         estimates = iter(self._process_runs(runs))
         results = [[next(estimates) for _ in indices] for indices in chosen]
         return [
@@ -261,7 +274,7 @@ class PoseEstimator:
         wanted = self.spec.input.short_side
         return [min(range(len(self._views)), key=lambda n: abs(self.short_sides[n] - wanted))]
 
-    def _process_runs(self, runs: Sequence[tuple[Preprocessor, ByteArray, str]]) -> list[Estimate]:
+    def _process_runs(self, runs: Sequence[tuple[Preprocessor, ByteArray, str, FloatArray | None]]) -> list[Estimate]:
         """Process several images, each at one input size."""
         prepared = [_prepare(*run) for run in runs]
         estimates: dict[int, Estimate] = {}
@@ -291,9 +304,9 @@ class PoseEstimator:
         self.runner.close()
 
 
-def _prepare(preprocess: Preprocessor, image: Image, colour: str) -> _PreparedImage:
+def _prepare(preprocess: Preprocessor, image: Image, colour: str, pose: FloatArray | None) -> _PreparedImage:
     start = time.perf_counter()
-    tensor, transform = preprocess(image, colour)
+    tensor, transform = preprocess(image, colour, pose)
     return _PreparedImage(tensor, transform, 1e3 * (time.perf_counter() - start))
 
 
@@ -360,6 +373,12 @@ def _check_spec(spec: ModelSpec, runner: Runner) -> ModelSpec:
             f"model {spec.name}: expected a 4-D {spec.input.dtype} input, got {len(tensor.shape)}-D {tensor.dtype}"
         )
     height, width = tensor.shape[1:3] if spec.input.layout == "NHWC" else tensor.shape[2:4]
+    channels = tensor.shape[3 if spec.input.layout == "NHWC" else 1]
+    if channels not in (None, spec.input.channels):
+        raise ValueError(
+            f"model {spec.name}: expected an input of {spec.input.channels} channels, got {channels}; correct "
+            "input.pose_channels or input.layout in the description"
+        )
     if height is None or width is None:
         return spec
     return replace(spec, input=replace(spec.input, size_wh=(width, height)))

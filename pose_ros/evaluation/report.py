@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import Image
+from pose_ros.datasets.pose_errors import KINDS
 from pose_ros.evaluation.detections import coco_entries
-from pose_ros.evaluation.errors import KINDS, count_kinds
+from pose_ros.evaluation.errors import count_kinds
 from pose_ros.evaluation.failures import failure_sheets
 from pose_ros.evaluation.plots import errors_plot, gains_plot
 from pose_ros.evaluation.scores import Evaluation

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from pose_ros.datasets.pose_errors import KINDS
 from pose_ros.datasets.sample import Sample
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.coco import Scores, average_precision
 from pose_ros.evaluation.data import DataSet
 from pose_ros.evaluation.data_sets import data_of
 from pose_ros.evaluation.detections import Detections, spell_usually, to_detections
-from pose_ros.evaluation.errors import KINDS, ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
+from pose_ros.evaluation.errors import ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
 from pose_ros.evaluation.model import ModelResults, PoseModel, Refined, SeveralViews, SharedPass, Track, run_model
 from pose_ros.evaluation.pck import Pck, correct_keypoints
 from pose_ros.people import People

@@ -45,7 +45,7 @@ FLIPPED_SHARE = 1e-3
 
 def noise_image(deployed: DeployedNetwork, size_wh: SizeWH, batch: int) -> AnyArray:
     """Make an input of noise for a deployed network. It is always the same."""
-    shape = batch, size_wh[1], size_wh[0], 3
+    shape = batch, size_wh[1], size_wh[0], deployed.spec.input.channels
     return _to_input(np.random.default_rng(0).integers(0, 256, shape, np.uint8), deployed)
 
 
@@ -56,11 +56,11 @@ def picture(deployed: DeployedNetwork, size_wh: SizeWH, batch: int) -> AnyArray:
         Field, Relations between the statistics of natural images and the response properties of cortical cells,
         JOSA A 1987 (amplitudes of photos fall with 1 / frequency).
     """
-    random, images = np.random.default_rng(0), []
+    random, images, channels = np.random.default_rng(0), [], deployed.spec.input.channels
     for _ in range(batch):
-        image, cell = np.zeros((size_wh[1], size_wh[0], 3)), max(size_wh)
+        image, cell = np.zeros((size_wh[1], size_wh[0], channels)), max(size_wh)
         while cell >= 2:
-            coarse = random.normal(size=(size_wh[1] // cell + 2, size_wh[0] // cell + 2, 3))
+            coarse = random.normal(size=(size_wh[1] // cell + 2, size_wh[0] // cell + 2, channels))
             image += cv2.resize(coarse, size_wh, interpolation=cv2.INTER_CUBIC)
             cell //= 2
         images.append(np.clip(128 + 50 * image / image.std(), 0, 255).astype(np.uint8))
@@ -71,7 +71,7 @@ def _to_input(pixels: ByteArray, deployed: DeployedNetwork) -> AnyArray:
     spec = deployed.spec.input
     if spec.dtype == "uint8":
         return pixels
-    normalised = (pixels - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+    normalised = (pixels - np.array(spec.channel_mean, np.float32)) / np.array(spec.channel_std, np.float32)
     return np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))
 
 

@@ -1,11 +1,16 @@
 """Refine people with a second network that sees the crop of each person.
 
+A network such as PoseFix also sees the keypoints of the first network, as heatmaps beside the colours of the crop.
+
 References:
     Papandreou et al., Towards Accurate Multi-person Pose Estimation in the Wild, arXiv:1701.01779 (two stages).
+    Moon et al., PoseFix, arXiv:1812.03595 (the known pose as an input).
     Cai et al., Learning Delicate Local Representations for Multi-Person Pose Estimation, arXiv:2003.04030 (crops).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -88,11 +93,24 @@ class Refiner:
         images = [crop.cut(image) for crop in crops]
         keypoints = np.zeros((len(chosen), *people.keypoints.shape[1:]), np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
-        estimates = self._estimator.process_batch(images, [colour] * len(images))
+        poses = self._list_poses(people, chosen, crops)
+        estimates = self._estimator.process_batch(images, [colour] * len(images), *poses)
         for n, (crop, estimate) in enumerate(zip(crops, estimates, strict=True)):
             if len(estimate.people.person_scores):
                 keypoints[n], scores[n] = self._to_image(estimate.people, crop)
         return keypoints, scores
+
+    def _list_poses(
+        self, people: People, chosen: IndexArray, crops: Sequence[Crop]
+    ) -> tuple[Sequence[FloatArray], ...]:
+        """Return the poses (K, 3) in their crops, for a network that refines a known pose. Empty for other networks."""
+        if not self._estimator.spec.input.pose_channels:
+            return ()
+        keypoints, scores = map_keypoints(
+            people.keypoints[chosen], people.scores[chosen], self.skeleton, self._estimator.skeleton
+        )
+        placed = [crop.to_crop(each) for each, crop in zip(keypoints, crops, strict=True)]
+        return ([np.column_stack(pose).astype(np.float32) for pose in zip(placed, scores, strict=True)],)
 
     def close(self) -> None:
         """Free the memory of the network. The refiner is unusable afterwards."""

@@ -32,7 +32,7 @@ def predict_fields(network: PoseNetwork, samples: Sequence[Sample], batch: int =
     spec, device = network.spec, next(network.parameters()).device
     normalise = Normaliser(spec.input, device)
     for chosen in split_samples(samples, batch):
-        images = torch.from_numpy(np.stack([pixels_of(sample, spec.input.colour) for sample in chosen]))
+        images = torch.from_numpy(np.stack([pixels_of(sample, spec.input) for sample in chosen]))
         with torch.no_grad():
             outputs = network.fields(normalise(images.to(device)))
         arrays = {name: output.float().cpu().numpy() for name, output in outputs.items()}

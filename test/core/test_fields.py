@@ -94,6 +94,12 @@ def test_float32_fields_are_not_copied() -> None:
         ({"input": {"size_wh": [0, 4]}}, "input.size_wh: expected 1 to 8192, got 0"),
         ({"input": {"size_wh": [10**6, 10**6]}}, "input.size_wh: expected 1 to 8192, got 1000000"),
         ({"input": {"size_wh": [8192, 8192]}}, "input.size_wh: width x height: expected 1 to .*, got 67108864"),
+        (
+            {"input": {"pose_channels": 17}},
+            "input.pose_channels: expected 0 or one for each of the 18 keypoints, got 17",
+        ),
+        ({"input": {"pose_channels": 18, "dtype": "int32"}}, "input.dtype: expected uint8 or float32 with pose_chan"),
+        ({"input": {"pose_sigma": 0}}, "input.pose_sigma: expected 0.1 to 8192, got 0"),
         ({"colour": "rgb"}, "model description.*colour"),
     ],
 )

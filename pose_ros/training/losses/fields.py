@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pose_ros.training.losses import directpose
 from pose_ros.training.losses.config import LossConfig
-from pose_ros.training.losses.dense import balanced_focal, focal, l1, l2, logistic, reduce_cells
+from pose_ros.training.losses.dense import balanced_focal, focal, l1, l2, logistic, reduce_cells, softmax
 from pose_ros.training.losses.tags import gather_tags, pull_and_push
 
 DENSE_FIELDS = ("heatmaps", "pafs", "centres", "segmentation")
@@ -99,6 +99,9 @@ class FieldsLoss(nn.Module):
             raise ValueError(f"{field}: expected the shape of its target, {(*target.shape,)}, got {(*output.shape,)}")
         if field not in DENSE_FIELDS:
             return l1(output, target, weights) / (config.offset_unit if field in PIXEL_OFFSETS else 1)
+        if field == "heatmaps" and config.heatmap_loss == "softmax":
+            entropy, distance = softmax(output, target)
+            return entropy + config.coordinates * distance
         form = {"heatmaps": config.heatmap_loss, "centres": config.centre_loss, "pafs": "l2"}.get(field, "logistic")
         if form in ("focal", "balanced"):
             return (focal if form == "focal" else balanced_focal)(output, target, weights)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pose_ros.settings import CheckedSettings, setting
 
-HEATMAP_FORMS = ("gaussian", "rounded", "disk", "centernet")
+HEATMAP_FORMS = ("gaussian", "rounded", "disk", "centernet", "bilinear")
 LIMB_FORMS = ("hard", "soft")
 OFFSET_FORMS = ("shared", "each")
 
@@ -22,12 +22,14 @@ class TargetConfig(CheckedSettings):
         PersonLab: ``disk``.
         CenterNet: ``centernet``.
         DirectPose: ``rounded`` with sigma 0.1 px, which is one cell for each keypoint.
+        PoseFix: ``bilinear``, for one person in each image.
     """
 
     heatmap_form: str = setting(
         "gaussian",
         "Peaks of the heatmaps: Gaussian at the keypoint (gaussian) or at its nearest cell (rounded), disk (disk), "
-        "or Gaussian at the rounded-down cell, with a radius from the size of the person (centernet).",
+        "Gaussian at the rounded-down cell, with a radius from the size of the person (centernet), or a sum of 1 over "
+        "the four cells around the keypoint (bilinear).",
         choices=HEATMAP_FORMS,
     )
     heatmap_sigma: float = setting(7.0, "Standard deviation of the Gaussians.", unit="px", low=0.1, high=200)

@@ -12,7 +12,7 @@ from pose_ros.training.targets import directpose as targets_directpose
 from pose_ros.training.targets import personlab as targets_personlab
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.grid import GridLabels, to_grid
-from pose_ros.training.targets.heatmaps import Target, confidence_maps, gaussians
+from pose_ros.training.targets.heatmaps import Target, bilinear, confidence_maps, gaussians
 from pose_ros.training.targets.paf import pafs, part_affinity_fields
 from pose_ros.training.targets.tags import tag_cells, tag_cells_around
 
@@ -55,7 +55,7 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
 
 
 def _heatmaps(labels: GridLabels, spec: ModelSpec, config: TargetConfig) -> Target:
-    forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks}
+    forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks, "bilinear": bilinear}
     return forms.get(config.heatmap_form, gaussians)(labels, config)
 
 
