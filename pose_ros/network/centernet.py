@@ -1,6 +1,6 @@
 """CenterNet: each person is a centre point, with keypoints as offsets from it and as peaks of heatmaps.
 
-The small network is for a CPU: a MobileNet V1 of half the width, with a feature pyramid to stride 4.
+The small network is for a CPU: a MobileNet V1 of a quarter of the width, with a feature pyramid to stride 4.
 
 References:
     Zhou et al., Objects as Points, arXiv:1904.07850, section 3 and 4.2 (heads), section 5 and appendix A (networks).
@@ -28,7 +28,7 @@ from pose_ros.skeleton import COCO_17, Skeleton
 
 STRIDE = 4
 LOGITS = ("centres", "heatmaps")
-SMALL_WIDTH, SMALL_CHANNELS, SMALL_SHORT_SIDE = 0.5, 32, 192
+SMALL_WIDTH, SMALL_CHANNELS, SMALL_SHORT_SIDE = 0.25, 24, 192
 SMALL_TAPS = (2, 4, 10, 12)
 """Last pair of MobileNet V1 at the strides 4, 8, 16 and 32."""
 PRIOR = 0.1
@@ -86,9 +86,9 @@ def centernet_small(skeleton: Skeleton = COCO_17) -> HeadedNetwork:
     rows = layer_rows(SMALL_WIDTH)
     backbone = MobileNetV1(rows, stem=int(32 * SMALL_WIDTH), taps=SMALL_TAPS)
     neck = TopDownPyramid(backbone.channels, SMALL_CHANNELS)
-    spec = replace(spec_of("centernet_mobilenet_v1_050", skeleton), licence="Apache-2.0")
+    spec = replace(spec_of("centernet_mobilenet_v1_025", skeleton), licence="Apache-2.0")
     spec = replace(spec, input=replace(spec.input, short_side=SMALL_SHORT_SIDE))
-    heads = make_heads(SMALL_CHANNELS, SMALL_CHANNELS, skeleton)
+    heads = make_heads(SMALL_CHANNELS, hidden=32, skeleton=skeleton)
     return HeadedNetwork(spec, backbone, neck, heads, LOGITS)
 
 
@@ -123,7 +123,7 @@ def _head(cin: int, hidden: int, cout: int, has_prior: bool) -> nn.Sequential:
 NETWORKS = {
     "centernet_dla34": centernet_dla34,
     "centernet_hourglass": centernet_hourglass,
-    "centernet_mobilenet_v1_050": centernet_small,
+    "centernet_mobilenet_v1_025": centernet_small,
     "centernet_resnet18": partial(centernet_resnet, depth=18),
     "centernet_resnet50": partial(centernet_resnet, depth=50),
 }

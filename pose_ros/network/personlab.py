@@ -1,6 +1,6 @@
 """PersonLab: heatmaps, offsets of three ranges, and a segmentation of people.
 
-The networks of the paper are ResNets at stride 16. The small one is for a CPU: a MobileNet V1 of half the width, with a
+The networks of the paper are ResNets at stride 16. The small one is for a CPU: a MobileNet V1 of a quarter of the width, with a
 feature pyramid to stride 8.
 
 References:
@@ -27,7 +27,7 @@ from pose_ros.skeleton import COCO_17, Skeleton
 STRIDE, SMALL_STRIDE = 16, 8
 INPUT = replace(IMAGENET_INPUT, multiple=STRIDE, short_side=800)
 SMALL_INPUT = replace(IMAGENET_INPUT, multiple=32, short_side=192)
-SMALL_WIDTH, SMALL_CHANNELS = 0.5, 96
+SMALL_WIDTH, SMALL_CHANNELS = 0.25, 96
 LOGITS = ("heatmaps", "segmentation")
 
 
@@ -49,7 +49,7 @@ def personlab_small(skeleton: Skeleton = COCO_17) -> HeadedNetwork:
     """Build the small PersonLab on MobileNet V1, with the edges of ``posenet.tree``."""
     backbone = MobileNetV1(layer_rows(SMALL_WIDTH), stem=int(32 * SMALL_WIDTH))
     spec = ModelSpec(
-        "personlab_mobilenet_v1_050",
+        "personlab_mobilenet_v1_025",
         skeleton,
         SMALL_STRIDE,
         limbs=tree(skeleton),
@@ -76,5 +76,5 @@ def make_heads(cin: int, skeleton: Skeleton) -> dict[str, nn.Module]:
 
 NETWORKS = {
     **{f"personlab_resnet{depth}": partial(personlab, depth=depth) for depth in (50, 101, 152)},
-    "personlab_mobilenet_v1_050": personlab_small,
+    "personlab_mobilenet_v1_025": personlab_small,
 }
