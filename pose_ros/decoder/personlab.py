@@ -49,7 +49,8 @@ class PersonLabDecoder:
 
         Args:
             fields: ``heatmaps``, ``short_offsets`` (2 K, H, W) and ``mid_offsets`` (4 E, H, W) for
-                the E limbs of the model. For masks (``config.masks``), also ``long_offsets`` (2 K, H, W) and ``segmentation`` (1, H, W).
+                the E limbs of the model. For masks (``config.masks``), also ``long_offsets`` (2 K, H, W) and
+                ``segmentation`` (1, H, W).
                 Any real type and memory layout.
 
         Returns:

@@ -27,7 +27,8 @@ def draw_panels(
 
     Args:
         fields: Fields of one image.
-        people: People that a decoder found in the fields, in network-input pixels, with masks on the grid of the fields.
+        people: People that a decoder found in the fields, in network-input pixels. Their masks have the grid
+            of the fields.
         spec: Description of the model.
         config: Settings of the peak search.
         background: Network input, (H, W, 3) BGR. None = a dark image of the size of the input.

@@ -1,7 +1,7 @@
 """PersonLab: heatmaps, offsets of three ranges, and a segmentation of people.
 
-The networks of the paper are ResNets at stride 16. The small one is for a CPU: a MobileNet V1 of a quarter of the width, with a
-feature pyramid to stride 8.
+The networks of the paper are ResNets at stride 16. The small one is for a CPU: a MobileNet V1 of a quarter of the
+width, with a feature pyramid to stride 8.
 
 References:
     Papandreou et al., PersonLab: Person Pose Estimation and Instance Segmentation with a Bottom-Up, Part-Based,
