@@ -34,7 +34,9 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "refinement": "arrays config estimator people runtime similarity skeleton view_merging",
     "depth": "arrays config decoder people skeleton",
     "pipeline": "arrays config depth estimator people refinement tracking",
-    "media": "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts to_image yaml_text",
+    "media": (
+        "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts to_image yaml_text"
+    ),
     "datasets": "arrays consensus files json_file media people settings similarity skeleton view_merging yaml_text",
     "evaluation": (
         "arrays consensus datasets decoder estimator fields files json_file media people preprocess refinement "
