@@ -260,6 +260,7 @@ class DecoderConfig(CheckedSettings):
         low=0.0,
         high=1000.0,
     )
+    masks: bool = setting(True, "PersonLab: find the mask of each person, if the model has the fields for it.")
     mask_threshold: float = setting(0.5, "PersonLab: lowest segmentation value of a person's cell.", low=0.0, high=1.0)
     mask_distance: float = setting(
         0.25,
@@ -424,6 +425,7 @@ class OverlayConfig(CheckedSettings):
     thickness: float = setting(1.0, "Line width, relative to the width that fits the image.", low=0.1, high=10.0)
     boxes: bool = setting(False, "Draw the box of each person.")
     ids: bool = setting(False, "Write the id next to each person. Without tracking: the score.")
+    masks: bool = setting(True, "Colour the pixels of each person, if the model finds masks.")
     trails_s: float = setting(
         0.0, "Time for which the path of a person with an id is drawn. 0 = off.", unit="s", low=0.0, high=60.0
     )

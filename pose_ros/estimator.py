@@ -23,6 +23,7 @@ from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import BuildProgress, Notify, Runner
 from pose_ros.skeleton import Skeleton
+from pose_ros.to_image import to_image
 
 
 @dataclass(frozen=True)
@@ -296,7 +297,7 @@ class PoseEstimator:
         most = self.config.decoder.most_people
         if self.grouping != "single" and len(people) >= most:
             self.notify(f"decoder.max_people: at most {most} people are returned, and an image has as many; raise it")
-        people = people.with_keypoints(entry.transform.to_image(people.keypoints))
+        people = to_image(people, self.spec, entry.transform)
         return Estimate(people, entry.preprocess_ms, network_ms, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ READERS = {
     **dict.fromkeys(("centre_threshold", "snap_threshold", "snap_distance"), ("centernet", "centres")),
     "half_cell": ("centernet",),
     **dict.fromkeys(("hough_radius", "refinement_steps", "nms_radius"), ("personlab",)),
-    **dict.fromkeys(("mask_threshold", "mask_distance"), ("personlab",)),
+    **dict.fromkeys(("masks", "mask_threshold", "mask_distance"), ("personlab",)),
     "soft_argmax": ("single",),
     "with_centres": ("centres",),
     "min_keypoints": ("paf", "tag", "centernet"),

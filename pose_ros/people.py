@@ -71,7 +71,8 @@ class People:
         scores: (N, K) float32, confidence in [0, 1].
         person_scores: (N,) float32, confidence of the person in [0, 1].
         ids: (N,) int32, track ids, -1 for people without a track. Default: all -1.
-        masks: (N, H, W) bool, True for pixels of the person. None = no masks.
+        masks: (N, H, W) bool, True for pixels of the person, of an image of H x W. A decoder returns them on the grid
+            of the fields, and an estimator in pixels of the image. None = no masks.
         states: (N,) uint8, ``TrackState`` of each person. Default: all UNTRACKED.
         velocities: (N, 2) float32, velocity in the image, px/s. NaN = unknown. None = no tracking.
         raw_keypoints: (N, K, 2) float32, keypoints before smoothing, pixels. None = no smoothing.

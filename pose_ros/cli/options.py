@@ -77,6 +77,14 @@ Mcap = Annotated[
     Path | None,
     typer.Option("--mcap", help="MCAP file to write, one PersonPoseArray per image. Needs ROS 2.", show_default=False),
 ]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        "--masks",
+        help="PNG file to write, or folder for several: 0 = no person, n = the n-th person. For models with masks.",
+        show_default=False,
+    ),
+]
 Append = Annotated[bool, typer.Option("--append", help="Add lines to the --json file, in place, instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")]
 Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results to write.", show_default=False)]

@@ -93,6 +93,9 @@ def _main_numbers(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield name, _format_percent(score)
     for name, pck in numbers["pck"].items():
         yield name, _format_percent(pck["all"])
+    if masks := numbers["masks"]:
+        yield "mask IoU, matched people", _format_percent(masks["mean_iou"])
+        yield "mask IoU, all people", _format_percent(masks["mean_iou_of_all"])
     judged = max(sum(numbers["errors"].values()), 1)
     for kind, count in numbers["errors"].items():
         yield kind, _format_percent(count / judged)

@@ -7,7 +7,8 @@ from pose_ros.arrays import Image
 from pose_ros.consensus import Views
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.people import People
-from pose_ros.refinement import LEAST_SIDE_PX, MARGIN, Refiner
+from pose_ros.refinement import Refiner
+from pose_ros.refinement.crops import LEAST_SIDE_PX, MARGIN
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
 
