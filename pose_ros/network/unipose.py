@@ -50,7 +50,7 @@ class UniPose(PoseNetwork):
         self.spec = with_heads(spec, ("heatmaps",))
         self.backbone = ResNet(depth, OUTPUT_STRIDE)
         self.waterfall = Waterfall(self.backbone.channels[-1])
-        self.decoder = Decoder(self.backbone.channels[0], len(skeleton) + 1)
+        self.decoder = UniPoseDecoder(self.backbone.channels[0], len(skeleton) + 1)
 
     def forward(self, images: Tensor) -> list[FieldTensors]:
         """Compute the heatmaps and the background, (B, K + 1, H / 8, W / 8)."""
@@ -86,7 +86,7 @@ class Waterfall(nn.Module):
         return self.join(torch.cat([*branches, context.expand_as(branches[0])], dim=1))
 
 
-class Decoder(nn.Module):
+class UniPoseDecoder(nn.Module):
     """Heatmaps from the features of the waterfall and the finest map of the backbone, at stride 8.
 
     Args:
