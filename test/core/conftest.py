@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from shared_folder import SHARED
 
 from pose_ros.runtime import trial
 
@@ -18,9 +19,6 @@ settings.register_profile(
     "pose_ros", deadline=None, derandomize=True
 )  # no deadline, because the first example compiles
 settings.load_profile("pose_ros")
-
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
