@@ -173,3 +173,34 @@ def test_invalid_images(image: np.ndarray, error: type[Exception]) -> None:
 def test_people_of_another_skeleton() -> None:
     with pytest.raises(ValueError, match=r"people: expected 17 keypoints \(coco_17\), got 3"):
         draw(black(), arms(), COCO_17)
+
+
+def test_a_limb_from_left_to_right_has_the_colour_of_the_centre() -> None:
+    shoulders = Skeleton("shoulders", ("left_shoulder", "right_shoulder"), ((0, 1),))
+    drawn = draw(black(), People([[[160, 80], [40, 80]]], [[1, 1]], [1]), shoulders)
+    assert colour(drawn, 100, 80) == SIDE_COLOURS["centre"]
+
+
+def test_a_limb_to_a_point_far_outside_leads_there() -> None:
+    people = People([[[20, 80], [1e30, 80], [0, 0]]], [[1, 1, 0]], [1])
+    drawn = draw(black(), people, ARM)
+    assert colour(drawn, 100, 80) == colour(drawn, 195, 80) == SIDE_COLOURS["left"]
+
+
+def changed_area(config: OverlayConfig, person_id: int = 7) -> tuple[int, int, int, int]:
+    """Return first and last column, first and last row that a setting of the overlay changes."""
+    people = arms(person_id=person_id)
+    changed = (draw(black(), people, ARM, config) != draw(black(), people, ARM)).any(axis=2)
+    rows, cols = np.nonzero(changed)
+    return cols.min(), cols.max(), rows.min(), rows.max()
+
+
+def test_a_box_surrounds_its_person() -> None:
+    first, last, top, bottom = changed_area(OverlayConfig(boxes=True))
+    assert first < 40 and last > 160 and top < 80 < bottom
+
+
+@pytest.mark.parametrize("person_id", [7, -1], ids=["id", "score"])
+def test_the_text_is_above_its_person(person_id: int) -> None:
+    first, _, _, bottom = changed_area(OverlayConfig(ids=True), person_id)
+    assert 30 < first <= 40 and 60 < bottom < 80
