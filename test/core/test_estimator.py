@@ -119,9 +119,18 @@ def test_the_estimator_warms_up_on_request(monkeypatch: pytest.MonkeyPatch, warm
     assert len(calls) == warm_up
 
 
+def make_recorder(calls: list[object]) -> Callable[[object], None]:
+    """Return a method that records its object."""
+
+    def record(self: object) -> None:
+        calls.append(self)
+
+    return record
+
+
 def test_the_network_is_closed_if_it_has_no_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[object] = []
-    monkeypatch.setattr(OnnxRunner, "close", lambda self: closed.append(self))
+    monkeypatch.setattr(OnnxRunner, "close", make_recorder(closed))
     with pytest.raises(ValueError, match="expected a description"):
         PoseEstimator.load(copy_without_description(tmp_path), runtime="onnx")
     assert len(closed) == 1

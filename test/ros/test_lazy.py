@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,6 +110,10 @@ def test_calibrations_are_received_only_for_markers(graph: Any, make_node: Any, 
     assert infos.get_subscription_count() == 0
     graph.collect(MarkerArray, "pose_estimator/markers")
     graph.until(lambda: infos.get_subscription_count() == 1, "the node subscribes to the calibration")
+    graph.until(lambda: infos.publish(CameraInfo(width=7)) or node.cameras[0].calibration, "the calibration arrives")
+    node.cameras[0].outputs._markers = SimpleNamespace(get_subscription_count=lambda: 0)
+    graph.until(lambda: infos.get_subscription_count() == 0, "the node unsubscribes")
+    assert node.cameras[0].calibration is None  # it may be another one at the next time
 
 
 @pytest.mark.parametrize("lazy", ["drop", "keep", "off"])

@@ -295,6 +295,31 @@ def test_silence_and_its_end_are_reported(graph: Any) -> None:
     assert reports[-1].startswith("/image: no image for")
 
 
+def test_after_an_end_the_next_warning_is_not_rare(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s, reports = [1000.0], []
+    monkeypatch.setattr(watchdog.time, "monotonic", lambda: now_s[0])
+    dog = Watchdog(graph.node, "image", 5.0, reports.append)
+    for silence_s, is_silent in ((5, True), (10, True), (1, False), (5, True)):
+        now_s[0] += silence_s
+        if not is_silent:
+            dog.record_image()
+        dog._check()
+        assert dog.silent == is_silent
+    assert [text.partition("; ")[0] for text in reports] == [
+        *("/image: no image for 5.0 s", "/image: no image for 15.0 s"),
+        *("/image: images arrive again", "/image: no image for 5.0 s"),
+    ]
+
+
+def test_another_time_of_the_watchdog_replaces_its_timer(graph: Any, make_node: Any) -> None:
+    node = make_node(watchdog_s=5.0)
+    before = len(list(node.timers))
+    first = node.cameras[0]._watchdog
+    assert node.set_parameters([Parameter("watchdog_s", value=7.0)])[0].successful
+    graph.until(lambda: node.cameras[0]._watchdog is not first, "it is replaced")
+    assert len(list(node.timers)) == before and first._timer is None
+
+
 def test_warnings_become_rare(graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = [1000.0]
     monkeypatch.setattr(watchdog.time, "monotonic", lambda: now_s[0])

@@ -65,6 +65,21 @@ def test_offsets_start_at_the_cell_of_the_centre_and_not_at_the_centre() -> None
     np.testing.assert_allclose(decode(fields).keypoints[0], PERSON, atol=1e-5)
 
 
+def test_with_half_cells_a_peak_is_the_middle_of_its_cell() -> None:
+    (person,) = decode(ideal(PERSON, without=("heatmap_offsets",)), half_cell=True)
+    np.testing.assert_array_equal(person.keypoints[0], np.floor(PERSON) + 0.5)
+
+
+def test_the_cell_of_a_plateau_is_the_nearest_to_its_centre() -> None:
+    """Three cells are equal. Their vectors differ."""
+    fields = ideal(PERSON, without=("heatmaps", "heatmap_offsets", "centre_offsets", "sizes"))
+    value = fields.centres.max()
+    for dx in (-1, 0, 1):
+        fields = put(put(fields, "centres", (19 + dx, 19), value), "keypoint_offsets", (19 + dx, 19), 5 * abs(dx) + 1)
+    people = decode(fields)
+    np.testing.assert_array_equal(people.keypoints[0], [[20, 20]] * 3)
+
+
 def test_origin_and_stride_place_the_cells() -> None:
     spec = ModelSpec("trio", TRIO, stride=4, origin=-1.5)
     np.testing.assert_allclose(decode(ideal(PERSON), spec).keypoints[0], np.array(PERSON) * 4 - 1.5, atol=1e-4)
