@@ -207,7 +207,7 @@ def test_invalid_files_are_reported_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_traceback_on_request(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"missing\.png, which does not exist"):
         run("--traceback", "image", tmp_path / "missing.png")
 
 
