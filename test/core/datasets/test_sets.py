@@ -27,6 +27,15 @@ def state_of(annotated, name, skeleton, person=0):
     return annotated.states[person, skeleton.index(name)]
 
 
+def test_given_names_of_keypoints_replace_those_of_the_file(tmp_path):
+    xy, names = standing_person(), COCO_17.keypoint_names
+    wrong = {"id": 1, "name": "person", "keypoints": list(names[::-1])}
+    file = write_coco(tmp_path, [make_annotation(xy=xy)], category=wrong)
+    for given, expected in (((), xy[::-1]), (names, xy)):
+        (annotated,) = read_coco(file, tmp_path, COCO_17, names=given)
+        np.testing.assert_allclose(annotated.keypoints[0], expected, atol=1e-4)
+
+
 # --- skeletons
 
 
