@@ -97,6 +97,7 @@ def test_float_planes_are_normalised() -> None:
 def test_padding_is_grey_and_at_the_right_and_bottom() -> None:
     tensor, transform = Preprocessor(InputSpec(size_wh=(100, 100)), PreprocessConfig())(colour_image())
     assert transform.scaled_wh == (100, 75)
+    assert PADDING == 128
     assert (tensor[0, 75:] == PADDING).all() and (tensor[0, :75] != PADDING).all()
 
 
@@ -150,3 +151,16 @@ def test_a_network_without_pose_channels_ignores_a_pose() -> None:
     image = colour_image()
     prepare = Preprocessor(InputSpec(), PreprocessConfig())
     np.testing.assert_array_equal(prepare(image, pose=np.ones((17, 3)))[0], prepare(image)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 5000, 3), (5000, 1, 3), (2, 8000)], ids=str)
+def test_very_thin_images_keep_a_row_and_a_column(shape: tuple[int, ...]) -> None:
+    tensor, transform = Preprocessor(InputSpec(), PreprocessConfig())(np.full(shape, 7, np.uint8))
+    assert min(transform.scaled_wh) >= 1 and tensor[0, 0, 0].tolist() == [7, 7, 7]
+
+
+def test_fine_stripes_become_grey_when_shrunk() -> None:
+    """Stripes of 8 px, shrunk by 8: interpolation alone would show only the white part of each."""
+    stripes = np.tile(np.repeat([0, 255, 0], [2, 4, 2]).astype(np.uint8), 64)
+    tensor, _ = Preprocessor(InputSpec(), PreprocessConfig(short_side=32))(np.tile(stripes, (256, 1)))
+    np.testing.assert_allclose(tensor[0, :32, :64].astype(int), 128, atol=2)
