@@ -10,6 +10,8 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.refinement import Refiner
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.freed_memory import return_freed_memory
+from pose_ros.ros.node.idle_code import return_idle_code
 from pose_ros.ros.node.latest import LatestItems
 from pose_ros.ros.node.processing import Processor
 from pose_ros.ros.node.transforms import FrameTransforms
@@ -91,6 +93,8 @@ class Worker:
         finally:
             self.loaded.set()
         processor = Processor(self.estimator, self.refiner, self._cameras, self._settings, self._transforms)
+        return_freed_memory()
+        return_idle_code()
         while (taken := self.waiting.take(self._batch_size(self.estimator))) is not None:
             try:
                 processor.process(taken)
