@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -72,3 +75,62 @@ def test_other_systems_stay_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr("pose_ros.ros.node.idle_code.find_code", lambda: pytest.fail("this needs Linux"))
     return_idle_code()
+
+
+def test_memory_is_returned_after_loading_and_after_the_first_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first image usually has another size than the warm-up, so the runtime allocates once more."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from pose_ros.ros.node import worker
+
+    steps: list[str] = []
+    turn = threading.Semaphore(0)
+
+    class Processor:
+        def __init__(self, estimator: Any, *_: Any) -> None:
+            self.estimator = estimator
+            steps.append("warm-up")
+
+        def process(self, taken: Any) -> None:
+            steps.append("image")
+            turn.release()
+
+    monkeypatch.setattr(worker, "Processor", Processor)
+    monkeypatch.setattr(worker, "return_freed_memory", lambda: steps.append("freed"))
+    monkeypatch.setattr(worker, "return_idle_code", lambda: steps.append("code"))
+    estimator = SimpleNamespace(runner=SimpleNamespace(device=worker.CPU), close=lambda: steps.append("close"))
+    settings = SimpleNamespace(config=SimpleNamespace(runtime=SimpleNamespace(max_batch=1)))
+    load, load_refiner = lambda progress: estimator, lambda *_: None
+    camera: Any = object()
+    node: Any = worker.Worker([camera], settings, None, load, load_refiner, lambda text: None)
+    for number in range(3):
+        node.waiting.put(camera, number)
+        assert turn.acquire(timeout=20)
+    assert node.close(20)
+    assert steps == ["warm-up", "freed", "code", "image", "freed", "code", "image", "image", "close"]
+
+
+IMPORTS = """
+import sys
+import pose_ros.ros.node.process, pose_ros.ros.node.estimator_node, pose_ros.ros.parameters.unused
+import pose_ros.runtime.onnx, pose_ros.runtime.openvino
+print(*sys.modules)
+"""
+UNNEEDED = {"torch", "onnx", "typer", "rich", "matplotlib", "aiohttp", "scipy.linalg", "pose_ros.cli"}
+    "torch",
+    "onnx",
+    "typer",
+    "rich",
+    "matplotlib",
+    "aiohttp",
+    "pose_ros.cli",
+    "pose_ros.datasets",
+    "scipy.linalg",
+}
+"""Modules of other programs of this package. Each costs memory and time at the start."""
+
+
+def test_the_node_imports_nothing_of_the_other_programs(tmp_path: Path) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    command = [sys.executable, "-c", IMPORTS]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not UNNEEDED & set(run.stdout.split())
