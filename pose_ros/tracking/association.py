@@ -81,8 +81,8 @@ def _centres(keypoints: Any, scores: Any, people: Any) -> Any:
                 count += 1
                 centres[j, 0] += keypoints[people[j], k, 0]
                 centres[j, 1] += keypoints[people[j], k, 1]
-        for axis in range(2):  # assigning an array to a slice takes 3 s to compile
-            centres[j, axis] /= max(count, 1)
+        centres[j, 0] /= max(count, 1)
+        centres[j, 1] /= max(count, 1)
     return centres
 
 

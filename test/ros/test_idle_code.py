@@ -116,16 +116,6 @@ import pose_ros.runtime.onnx, pose_ros.runtime.openvino
 print(*sys.modules)
 """
 UNNEEDED = {"torch", "onnx", "typer", "rich", "matplotlib", "aiohttp", "scipy.linalg", "pose_ros.cli"}
-    "torch",
-    "onnx",
-    "typer",
-    "rich",
-    "matplotlib",
-    "aiohttp",
-    "pose_ros.cli",
-    "pose_ros.datasets",
-    "scipy.linalg",
-}
 """Modules of other programs of this package. Each costs memory and time at the start."""
 
 
