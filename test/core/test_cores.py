@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(f"{cpu % 4},{cpu % 4 + 4}\n")
     monkeypatch.setattr(cores, "ROOT", tmp_path)
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     return tmp_path
 
@@ -31,7 +32,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=["all", "two cores", "both CPUs of a core", "one", "three cores"],
 )
 def test_a_core_counts_once(machine: Path, monkeypatch: pytest.MonkeyPatch, cpus: set[int], expected: int) -> None:
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(cpus), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(cpus), raising=False)
     assert cores.count_cores() == expected
 
 
@@ -59,8 +60,8 @@ def test_the_limit_of_a_container_counts(machine: Path, files: dict[str, str], e
 
 def test_without_files_of_the_kernel_each_cpu_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cores, "ROOT", tmp_path)
-    monkeypatch.delattr(cores.os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(cores.os, "cpu_count", lambda: 6)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert cores.count_cores() == 6
 
 
@@ -78,5 +79,6 @@ def test_threads_are_the_cores_left_over(
 
 @pytest.mark.parametrize(("threads", "expected"), [(0, 4), (3, 3)], ids=["default", "given"])
 def test_onnx_runtime_gets_the_threads(machine: Path, threads: int, expected: int) -> None:
-    with OnnxRunner(DEFAULT_MODEL, RuntimeConfig(threads=threads)) as runner:
+    runner = OnnxRunner(DEFAULT_MODEL, RuntimeConfig(threads=threads))
+    with runner:
         assert runner._session.get_session_options().intra_op_num_threads == expected

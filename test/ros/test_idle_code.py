@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pose_ros.ros.node.idle_code import find_code, return_idle_code
+from pose_ros.runtime.runner import CPU
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="needs Linux")
 
@@ -97,11 +98,11 @@ def test_memory_is_returned_after_loading_and_after_the_first_image(monkeypatch:
     monkeypatch.setattr(worker, "Processor", Processor)
     monkeypatch.setattr(worker, "return_freed_memory", lambda: steps.append("freed"))
     monkeypatch.setattr(worker, "return_idle_code", lambda: steps.append("code"))
-    estimator = SimpleNamespace(runner=SimpleNamespace(device=worker.CPU), close=lambda: steps.append("close"))
-    settings = SimpleNamespace(config=SimpleNamespace(runtime=SimpleNamespace(max_batch=1)))
-    load, load_refiner = lambda progress: estimator, lambda *_: None
+    estimator: Any = SimpleNamespace(runner=SimpleNamespace(device=CPU), close=lambda: steps.append("close"))
+    settings: Any = SimpleNamespace(config=SimpleNamespace(runtime=SimpleNamespace(max_batch=1)))
     camera: Any = object()
-    node: Any = worker.Worker([camera], settings, None, load, load_refiner, lambda text: None)
+    transforms: Any = None
+    node: Any = worker.Worker([camera], settings, transforms, lambda _: estimator, lambda *_: None, print)
     for number in range(3):
         node.waiting.put(camera, number)
         assert turn.acquire(timeout=20)
