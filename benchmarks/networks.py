@@ -70,7 +70,7 @@ def measure(name: str) -> dict[str, Any]:
     spec = network.spec.input
     width, height = spec.size_wh or tuple(-(-side // spec.multiple) * spec.multiple for side in SIZE_WH)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network.fields(torch.zeros(1, 3, height, width))
+        network.fields(torch.zeros(1, spec.channels, height, width))
     with tempfile.TemporaryDirectory() as folder:
         report = export(network, Path(folder) / "network.onnx", ExportOptions((width, height), batch=1))
         path = report.path

@@ -1,4 +1,6 @@
-"""Make the image of docs/refinement.md: people of the default model before and after refinement.
+"""Make the images of docs/refinement.md: people of the default model before and after refinement.
+
+The second image shows the frame turned by 90 degrees, with upright crops and with crops turned by the torso.
 
 . .venv/ros.sh && python demo/refinement.py thunder.onnx
 """
@@ -22,14 +24,18 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 FRAME = 640
 STYLE = OverlayConfig(thickness=0.5)
 SHOWN = (slice(190, 350), slice(465, 695))
+SHOWN_TURNED = (slice(300, 560), slice(30, 350))
 
 
 def main() -> None:
-    """Write the image: before on the left, after on the right."""
+    """Write the images: before on the left, after on the right."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="network for one person")
     parser.add_argument("--frame", type=int, default=FRAME, help="number of the frame")
     parser.add_argument("--output", type=Path, default=DOCS / "refinement.jpg", help="image to write")
+    parser.add_argument(
+        "--turned", type=Path, default=DOCS / "refinement_rotate.jpg", help="image of the turned frame to write"
+    )
     options = parser.parse_args()
     video = cv2.VideoCapture(str(find_clip()))
     video.set(cv2.CAP_PROP_POS_FRAMES, options.frame)
@@ -37,11 +43,18 @@ def main() -> None:
     config = replace(EstimatorConfig(), refinement=RefinementConfig(model=str(options.model)))
     estimator = PoseEstimator.load(config=config)
     refiner = load_refiner(config, estimator.skeleton)
-    before = estimator.estimate(image_bgr)
-    after = RefinementStage.of_single_images(refiner, config.refinement).refine(before, image_bgr)
-    panels = [draw(image_bgr, people, estimator.skeleton, STYLE)[SHOWN] for people in (before, after)]
-    shown = cv2.resize(np.hstack(panels), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    cv2.imwrite(str(options.output), shown)
+    turned = np.ascontiguousarray(np.rot90(image_bgr, -1))
+    for image, shown, rotations, output in (
+        (image_bgr, SHOWN, (False,), options.output),
+        (turned, SHOWN_TURNED, (False, True), options.turned),
+    ):
+        before = estimator.estimate(image)
+        stages = [
+            RefinementStage.of_single_images(refiner, replace(config.refinement, rotate=rotate)) for rotate in rotations
+        ]
+        results = [before, *(stage.refine(before, image) for stage in stages)]
+        panels = [draw(image, people, estimator.skeleton, STYLE)[shown] for people in results]
+        cv2.imwrite(str(output), cv2.resize(np.hstack(panels), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
 
 
 if __name__ == "__main__":

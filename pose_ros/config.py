@@ -15,6 +15,8 @@ from pose_ros.settings import CheckedSettings, setting
 LARGEST_SIDE = 8192
 """Largest side of a network input, px."""
 MAX_SCALES = 8
+AUTO = -1
+"""Value of ``short_side`` for ``auto``."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,25 @@ class PreprocessConfig(CheckedSettings):
     """Resizing of images to the network input."""
 
     short_side: int = setting(
-        0, "Shorter side of the network input. 0 = preferred size of the model.", unit="px", low=0, high=4096
+        0,
+        "Shorter side of the network input. 0 = preferred size of the model. auto (-1) = one of scales for each image, "
+        "by the people of the last seconds.",
+        unit="px",
+        low=AUTO,
+        high=4096,
+        words={"auto": AUTO},
     )
     scales: tuple[int, ...] = setting(
         (0,),
         "Shorter sides of several runs per image, whose people are merged, such as [256, 448]. Slower, more accurate. "
-        "[0] = one run, at short_side.",
+        "[0] = one run, at short_side. With short_side auto: the sizes to choose from, [0] = 0.5 to 2 times the "
+        "preferred size.",
         unit="px",
+    )
+    scale_order: str = setting(
+        "together",
+        "Order of scales: all of them on each image, or one per image, in turn. alternate needs tracking.",
+        choices=("together", "alternate"),
     )
     max_long_side: int = setting(
         0,
@@ -52,17 +66,32 @@ class PreprocessConfig(CheckedSettings):
             raise ValueError(
                 f"PreprocessConfig.scales: expected at most {MAX_SCALES} different sides, got {list(self.scales)}"
             )
+        if self.scale_order == "alternate" and (is_single or self.short_side == AUTO):
+            got = "short_side auto" if self.short_side == AUTO else f"scales {list(self.scales)}"
+            raise ValueError(
+                f"PreprocessConfig.scale_order: expected together with one run per image, got alternate with {got}; "
+                "set two scales and no short_side"
+            )
 
     @property
     def long_side(self) -> int:
         """Longest side of the network input, px. A short side that the user asks for is not cut by a default."""
-        return self.max_long_side or (LARGEST_SIDE if self.short_side else 1312)
+        return self.max_long_side or (LARGEST_SIDE if self.short_side > 0 else 1312)
 
-    def views(self) -> tuple[PreprocessConfig, ...]:
-        """Return the settings of each run: these, or one for each of ``scales``."""
+    def views(self, sides: tuple[int, ...] = ()) -> tuple[PreprocessConfig, ...]:
+        """Return the settings of each input size: these, or one for each of ``scales``.
+
+        Args:
+            sides: Sizes that ``short_side: auto`` chooses from if ``scales`` names none, px.
+        """
+        if self.short_side == AUTO:
+            # A size that the user has not asked for stays within the default limit
+            one = replace(self, short_side=0, scales=(0,), max_long_side=self.long_side)
+            named = sides if self.scales == (0,) else self.scales
+            return tuple(replace(one, short_side=side) for side in named) or (one,)
         if self.scales == (0,):
             return (self,)
-        return tuple(replace(self, short_side=side, scales=(0,)) for side in self.scales)
+        return tuple(replace(self, short_side=side, scales=(0,), scale_order="together") for side in self.scales)
 
 
 @dataclass(frozen=True)
@@ -171,7 +200,18 @@ class DecoderConfig(CheckedSettings):
     paf_threshold: float = setting(0.05, "Lowest PAF value along a limb.", low=0.0, high=1.0)
     paf_fraction: float = setting(0.8, "Share of a limb's samples that must reach paf_threshold.", low=0.0, high=1.0)
     matching: str = setting(
-        "greedy", "PAF: selection of the links between keypoints.", choices=("greedy", "hungarian", "global")
+        "greedy",
+        "PAF: selection of the links between keypoints. PAF, tags: partition = lowest cost of all people together, "
+        "slow, needs SciPy.",
+        choices=("greedy", "hungarian", "global", "partition"),
+    )
+    partition_ms: float = setting(
+        200.0,
+        "Matching partition: time limit per image. Groups of keypoints that are not solved in time keep the greedy "
+        "result. 0 = no limit.",
+        unit="ms",
+        low=0.0,
+        high=60_000.0,
     )
     tag_threshold: float = setting(
         1.0, "Tags: largest tag distance between a keypoint and its person.", low=0.001, high=100.0
@@ -220,6 +260,7 @@ class DecoderConfig(CheckedSettings):
         low=0.0,
         high=1000.0,
     )
+    masks: bool = setting(True, "PersonLab: find the mask of each person, if the model has the fields for it.")
     mask_threshold: float = setting(0.5, "PersonLab: lowest segmentation value of a person's cell.", low=0.0, high=1.0)
     mask_distance: float = setting(
         0.25,
@@ -283,6 +324,9 @@ class RefinementConfig(CheckedSettings):
         unit="ms",
         low=0.0,
         high=10_000.0,
+    )
+    rotate: bool = setting(
+        False, "Turn each crop so that the torso is upright. For people who lie, and for turned cameras."
     )
 
 
@@ -381,6 +425,7 @@ class OverlayConfig(CheckedSettings):
     thickness: float = setting(1.0, "Line width, relative to the width that fits the image.", low=0.1, high=10.0)
     boxes: bool = setting(False, "Draw the box of each person.")
     ids: bool = setting(False, "Write the id next to each person. Without tracking: the score.")
+    masks: bool = setting(True, "Colour the pixels of each person, if the model finds masks.")
     trails_s: float = setting(
         0.0, "Time for which the path of a person with an id is drawn. 0 = off.", unit="s", low=0.0, high=60.0
     )
@@ -431,6 +476,19 @@ class DiagnosticsConfig(CheckedSettings):
     )
 
 
+def check_turns(preprocess: PreprocessConfig, tracking: TrackingConfig) -> None:
+    """Check that the people of scales in turn are joined.
+
+    Raises:
+        ValueError: If ``preprocess.scale_order`` is ``alternate``, and tracking is off.
+    """
+    if preprocess.scale_order == "alternate" and not tracking.enabled:
+        raise ValueError(
+            "preprocess.scale_order: expected together without tracking, got alternate; set tracking.enabled, which "
+            "joins the people of the scales"
+        )
+
+
 @dataclass(frozen=True)
 class EstimatorConfig:
     """Settings of all stages between an image and its people."""
@@ -442,3 +500,6 @@ class EstimatorConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
+
+    def __post_init__(self) -> None:
+        check_turns(self.preprocess, self.tracking)

@@ -11,7 +11,7 @@ import types
 import warnings
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -81,7 +81,9 @@ def build_config(kind: type[T], data: Any, name: str = "") -> T:
         raise TypeError(f"{name or 'configuration'}: expected also {', '.join(missing)}, got {got}")
     hints, paths = get_type_hints(kind), getattr(kind, "PATHS", ())
     values = {
-        entry: _text_path(value) if entry in paths else _value(hints[entry], value, _join_names(name, entry))
+        entry: _text_path(value)
+        if entry in paths
+        else _value(hints[entry], _number_of(value, known[entry]), _join_names(name, entry))
         for entry, value in data.items()
     }
     return kind(**values)
@@ -240,6 +242,12 @@ def _path(value: Any, name: str) -> Path:
     if not isinstance(value, (str, Path)):
         raise TypeError(f"{name}: expected a path, got {_type(value)} {value!r:.80}")
     return value.path() if isinstance(value, _Located) else Path(value)
+
+
+def _number_of(value: Any, field: Field[Any]) -> Any:
+    """Return the number of a word of a setting, and any other value unchanged."""
+    words = field.metadata.get("words", {})
+    return words.get(value, value) if isinstance(value, str) else value
 
 
 def _text_path(value: Any) -> Any:

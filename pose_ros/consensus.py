@@ -106,7 +106,8 @@ def with_short_side(estimator: PoseEstimator, short_side: int) -> PoseEstimator:
         short_side: Shorter side of the network input, px.
     """
     config = estimator.config
-    config = replace(config, preprocess=replace(config.preprocess, short_side=short_side, scales=(0,)))
+    preprocess = replace(config.preprocess, short_side=short_side, scales=(0,), scale_order="together")
+    config = replace(config, preprocess=preprocess)
     parts = estimator.runner, estimator.spec, config, estimator.grouping, estimator.model_name
     return PoseEstimator(*parts, estimator.notify)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pose_ros.arrays import AnyArray, ByteArray, Image
-from pose_ros.config import DecoderConfig, EstimatorConfig
+from pose_ros.arrays import AnyArray, ByteArray, FloatArray, Image
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
@@ -23,16 +23,22 @@ from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import BuildProgress, Notify, Runner
 from pose_ros.skeleton import Skeleton
+from pose_ros.to_image import to_image
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """People of one image, and the time of each stage in milliseconds."""
+    """People of one image, and the time of each stage in milliseconds.
+
+    Attributes:
+        view: Index of the input size among ``PoseEstimator.short_sides``. None = as configured.
+    """
 
     people: People
     preprocess_ms: float
     network_ms: float
     decode_ms: float
+    view: int | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,14 @@ class PoseEstimator:
         return self.config.runtime.max_batch if batch is None else 1
 
     @property
+    def short_sides(self) -> tuple[int, ...]:
+        """Short side of each input size that an image may have, px. One without ``scales`` and ``auto``."""
+        fixed = self.spec.input.size_wh
+        return tuple(
+            min(fixed) if fixed else view.config.short_side or self.spec.input.short_side for view in self._views
+        )
+
+    @property
     def skeleton(self) -> Skeleton:
         """Skeleton of the model."""
         return self.spec.skeleton
@@ -196,41 +210,74 @@ class PoseEstimator:
         """
         return self.process(image_bgr).people
 
-    def process(self, image: Image, colour: str = "bgr") -> Estimate:
+    def process(self, image: Image, colour: str = "bgr", *, view: int | None = None) -> Estimate:
         """Find the people in an image, and measure the time of each stage.
 
         Args:
             image: (H, W, 3) uint8, or (H, W) grey. Not modified.
             colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+            view: Index of the only input size, among ``short_sides``. None = all ``scales``, or the preferred size of
+                the model with ``short_side: auto``, because a single image has no earlier people.
 
         Raises:
             TypeError: If the image is not an array.
             ValueError: If the image is not uint8 of that shape, or is empty.
         """
-        return self.process_batch([image], [colour])[0]
+        return self.process_batch([image], [colour], views=[view])[0]
 
-    def process_batch(self, images: Sequence[ByteArray], colours: Sequence[str]) -> list[Estimate]:
+    def process_batch(
+        self,
+        images: Sequence[ByteArray],
+        colours: Sequence[str],
+        poses: Sequence[FloatArray] | None = None,
+        *,
+        views: Sequence[int | None] = (),
+    ) -> list[Estimate]:
         """Process several images. Images with tensors of the same shape share runs of up to ``max_batch``.
 
         Args:
             images: (H, W, 3) uint8, or (H, W) grey, each. Not modified.
             colours: Channel order of each image, ``"bgr"`` or ``"rgb"``.
+            poses: (K, 3) each, x and y of a known pose in pixels of the image, and whether each keypoint is present.
+                A network with ``input.pose_channels`` requires them. Other networks ignore them.
+            views: Input size of each image, see ``process``. Empty = None for each.
 
         Returns:
             One estimate per image, in order. ``network_ms`` is the time of the whole run that contained the image.
 
         Raises:
             TypeError: If an image is not an array.
-            ValueError: If an image is not uint8 of that shape, or is empty.
+            ValueError: If an image is not uint8 of that shape, or is empty, or if the network needs poses.
         """
-        views = [self._process_view(view, images, colours) for view in self._views]
-        return views[0] if len(views) == 1 else [_merge_views(each, self.skeleton) for each in zip(*views, strict=True)]
+        if self.spec.input.pose_channels and poses is None:
+            raise ValueError(
+                f"model {self.spec.name}: expected a known pose with each image, got none; it refines the people of "
+                "another model: set refinement.model to it"
+            )
+        known = poses if self.spec.input.pose_channels and poses is not None else [None] * len(images)
+        chosen = [self._choose_views(view) for view in views or [None] * len(images)]
+        entries = list(zip(images, colours, known, chosen, strict=True))
+        runs = [(self._views[n], image, colour, pose) for image, colour, pose, indices in entries for n in indices]
+        estimates = iter(self._process_runs(runs))
+        results = [[next(estimates) for _ in indices] for indices in chosen]
+        return [
+            replace(each[0], view=indices[0]) if len(each) == 1 else _merge_views(each, self.skeleton)
+            for each, indices in zip(results, chosen, strict=True)
+        ]
 
-    def _process_view(
-        self, preprocess: Preprocessor, images: Sequence[ByteArray], colours: Sequence[str]
-    ) -> list[Estimate]:
-        """Process several images at one input size."""
-        prepared = [_prepare(preprocess, image, colour) for image, colour in zip(images, colours, strict=True)]
+    def _choose_views(self, view: int | None) -> Sequence[int]:
+        """Return the indices of the input sizes of an image."""
+        if view is not None:
+            return [view]
+        if self.config.preprocess.short_side != AUTO or len(self._views) == 1:
+            return range(len(self._views))
+        self.notify("preprocess.short_side: auto follows the people of a camera; a single image has the preferred size")
+        wanted = self.spec.input.short_side
+        return [min(range(len(self._views)), key=lambda n: abs(self.short_sides[n] - wanted))]
+
+    def _process_runs(self, runs: Sequence[tuple[Preprocessor, ByteArray, str, FloatArray | None]]) -> list[Estimate]:
+        """Process several images, each at one input size."""
+        prepared = [_prepare(*run) for run in runs]
         estimates: dict[int, Estimate] = {}
         for indices in _group_by_shape([entry.tensor.shape for entry in prepared], self.max_batch):
             estimates.update(zip(indices, self._run_batch([prepared[index] for index in indices]), strict=True))
@@ -250,7 +297,7 @@ class PoseEstimator:
         most = self.config.decoder.most_people
         if self.grouping != "single" and len(people) >= most:
             self.notify(f"decoder.max_people: at most {most} people are returned, and an image has as many; raise it")
-        people = people.with_keypoints(entry.transform.to_image(people.keypoints))
+        people = to_image(people, self.spec, entry.transform)
         return Estimate(people, entry.preprocess_ms, network_ms, 1e3 * (time.perf_counter() - start))
 
     def close(self) -> None:
@@ -258,9 +305,9 @@ class PoseEstimator:
         self.runner.close()
 
 
-def _prepare(preprocess: Preprocessor, image: Image, colour: str) -> _PreparedImage:
+def _prepare(preprocess: Preprocessor, image: Image, colour: str, pose: FloatArray | None) -> _PreparedImage:
     start = time.perf_counter()
-    tensor, transform = preprocess(image, colour)
+    tensor, transform = preprocess(image, colour, pose)
     return _PreparedImage(tensor, transform, 1e3 * (time.perf_counter() - start))
 
 
@@ -327,6 +374,12 @@ def _check_spec(spec: ModelSpec, runner: Runner) -> ModelSpec:
             f"model {spec.name}: expected a 4-D {spec.input.dtype} input, got {len(tensor.shape)}-D {tensor.dtype}"
         )
     height, width = tensor.shape[1:3] if spec.input.layout == "NHWC" else tensor.shape[2:4]
+    channels = tensor.shape[3 if spec.input.layout == "NHWC" else 1]
+    if channels not in (None, spec.input.channels):
+        raise ValueError(
+            f"model {spec.name}: expected an input of {spec.input.channels} channels, got {channels}; correct "
+            "input.pose_channels or input.layout in the description"
+        )
     if height is None or width is None:
         return spec
     return replace(spec, input=replace(spec.input, size_wh=(width, height)))

@@ -163,6 +163,9 @@ class InputSpec:
         multiple: Divisor of width and height, pixels.
         short_side: Shorter side at which the model works best, pixels.
         size_wh: Width and height of a network with fixed input size, pixels.
+        pose_channels: Number of heatmaps of a known pose that follow the three colours, one for each keypoint. Value =
+            a Gaussian times 255 for uint8, or times 1 for float32. 0 = the network takes the image alone.
+        pose_sigma: Standard deviation of the Gaussians of the known pose, pixels.
     """
 
     tensor: str = "image"
@@ -174,6 +177,8 @@ class InputSpec:
     multiple: int = 32
     short_side: int = 368
     size_wh: tuple[int, int] | None = None
+    pose_channels: int = 0
+    pose_sigma: float = 7.0
 
     def __post_init__(self) -> None:
         _check_choice("input.layout", self.layout, ("NHWC", "NCHW"))
@@ -188,12 +193,30 @@ class InputSpec:
                 _check_range(f"input.{name}", value, low, MAX_NUMBER)
         _check_range("input.multiple", self.multiple, 1, MAX_MULTIPLE)
         _check_range("input.short_side", self.short_side, self.multiple, MAX_SHORT_SIDE)
+        _check_range("input.pose_sigma", self.pose_sigma, 0.1, MAX_SIDE)
+        if self.pose_channels and self.dtype == "int32":
+            raise ValueError("input.dtype: expected uint8 or float32 with pose_channels, got int32")
         if self.size_wh is not None:
             if len(self.size_wh) != 2:
                 raise ValueError(f"input.size_wh: expected (width, height), got {self.size_wh}")
             for side in self.size_wh:
                 _check_range("input.size_wh", side, 1, MAX_SIDE)
             _check_range("input.size_wh: width x height", self.size_wh[0] * self.size_wh[1], 1, MAX_PIXELS)
+
+    @property
+    def channels(self) -> int:
+        """Number of channels: three colours, and the heatmaps of a known pose."""
+        return 3 + self.pose_channels
+
+    @property
+    def channel_mean(self) -> tuple[float, ...]:
+        """Mean of each channel."""
+        return (*self.mean, *(0.0,) * self.pose_channels)
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """Divisor of each channel. Heatmaps are stored as pixels, 0 to 255."""
+        return (*self.std, *(255.0,) * self.pose_channels)
 
     def tensor_wh(self, tensor: AnyArray) -> tuple[int, int]:
         """Return width and height of an input tensor, pixels.
@@ -347,6 +370,11 @@ class ModelSpec:
         _check_range("limbs: number", len(self.limbs), 0, MAX_CHANNELS // 2)
         _check_range("heads: number", len(self.heads), 0, len(fields(Fields)))
         _check_choice("grouping", self.grouping, tuple(GROUPING_HEADS))
+        if self.input.pose_channels not in (0, len(self.skeleton)):
+            raise ValueError(
+                f"input.pose_channels: expected 0 or one for each of the {len(self.skeleton)} keypoints, got "
+                f"{self.input.pose_channels}"
+            )
         _check_choice("snapping", self.snapping, SNAPPING)
         if not 0 < self.score_threshold <= 1:
             raise ValueError(f"score_threshold: expected a number above 0, at most 1, got {self.score_threshold}")

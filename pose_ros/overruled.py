@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig
 from pose_ros.decoder import can_use_centres
+from pose_ros.decoder.partition import can_solve
 from pose_ros.fields import ModelSpec
 
 READERS = {
-    **dict.fromkeys(("paf_threshold", "paf_fraction", "matching", "max_stretch"), ("paf",)),
+    **dict.fromkeys(("paf_threshold", "paf_fraction", "max_stretch"), ("paf",)),
+    **dict.fromkeys(("matching", "partition_ms"), ("paf", "tag")),
     **dict.fromkeys(("tag_threshold", "tag_spatial", "complete"), ("tag",)),
     **dict.fromkeys(("centre_threshold", "snap_threshold", "snap_distance"), ("centernet", "centres")),
     "half_cell": ("centernet",),
     **dict.fromkeys(("hough_radius", "refinement_steps", "nms_radius"), ("personlab",)),
-    **dict.fromkeys(("mask_threshold", "mask_distance"), ("personlab",)),
+    **dict.fromkeys(("masks", "mask_threshold", "mask_distance"), ("personlab",)),
     "soft_argmax": ("single",),
     "with_centres": ("centres",),
     "min_keypoints": ("paf", "tag", "centernet"),
@@ -45,6 +47,7 @@ def overruled_settings(
         )
     yield from _overruled_sizes(spec, config.preprocess)
     yield from _overruled_by_grouping(spec, grouping, config.decoder)
+    yield from _overruled_matching(spec, grouping, config.decoder)
     yield from _overruled_limits(grouping, config.decoder, front_peaks)
 
 
@@ -58,8 +61,10 @@ def _overruled_sizes(spec: ModelSpec, config: PreprocessConfig) -> Iterator[str]
     }
     for name, is_obeyed in obeyed.items():
         if not is_obeyed:
+            value = getattr(config, name)
+            given = "auto" if value == AUTO else f"{value} px"
             yield (
-                f"preprocess.{name}: {getattr(config, name)} px has no effect, because the input of model {spec.name} "
+                f"preprocess.{name}: {given} has no effect, because the input of model {spec.name} "
                 f"is always {size_wh[0]} x {size_wh[1]} px; export the model with another --size, or with --dynamic"
             )
 
@@ -72,6 +77,18 @@ def _overruled_by_grouping(spec: ModelSpec, grouping: str, config: DecoderConfig
         value = getattr(config, field.name)
         if value != getattr(default, field.name) and present.isdisjoint(READERS.get(field.name, present)):
             yield f"decoder.{field.name}: {value} has no effect with grouping {grouping} of model {spec.name}"
+
+
+def _overruled_matching(spec: ModelSpec, grouping: str, config: DecoderConfig) -> Iterator[str]:
+    if grouping not in READERS["matching"]:
+        return
+    if config.matching == "partition" and not can_solve():
+        yield (
+            "decoder.matching: partition has no effect, because SciPy 1.9 or newer is not installed, and greedy is "
+            "used instead; run pip install scipy"
+        )
+    if grouping == "tag" and config.matching not in (DecoderConfig().matching, "partition"):
+        yield f"decoder.matching: {config.matching} has no effect with grouping tag of model {spec.name}"
 
 
 def _overruled_limits(grouping: str, config: DecoderConfig, front_peaks: int | None) -> Iterator[str]:

@@ -55,7 +55,7 @@ def _fill_missing(array: AnyArray | None, like: AnyArray | None, count: int) -> 
 
 
 def _check_unit_range(name: str, array: FloatArray) -> None:
-    if array.size and not (array.min() >= 0 and array.max() <= 1):  # written so that NaN fails too
+    if array.size and not (np.minimum.reduce(array, None) >= 0 and np.maximum.reduce(array, None) <= 1):  # also for NaN
         raise ValueError(f"{name}: expected values in [0, 1], got {array.min()} to {array.max()}")
 
 
@@ -71,7 +71,8 @@ class People:
         scores: (N, K) float32, confidence in [0, 1].
         person_scores: (N,) float32, confidence of the person in [0, 1].
         ids: (N,) int32, track ids, -1 for people without a track. Default: all -1.
-        masks: (N, H, W) bool, True for pixels of the person. None = no masks.
+        masks: (N, H, W) bool, True for pixels of the person, of an image of H x W. A decoder returns them on the grid
+            of the fields, and an estimator in pixels of the image. None = no masks.
         states: (N,) uint8, ``TrackState`` of each person. Default: all UNTRACKED.
         velocities: (N, 2) float32, velocity in the image, px/s. NaN = unknown. None = no tracking.
         raw_keypoints: (N, K, 2) float32, keypoints before smoothing, pixels. None = no smoothing.

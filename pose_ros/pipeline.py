@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pose_ros.arrays import DoubleArray, FloatArray, Image
-from pose_ros.config import DepthConfig, RefinementConfig, SmoothingConfig, TrackingConfig
+from pose_ros.config import AUTO, DepthConfig, RefinementConfig, SmoothingConfig, TrackingConfig
 from pose_ros.depth.camera_model import CameraModel
 from pose_ros.depth.stage import DepthStage, OnDepthError, add_lifted, forget_points
 from pose_ros.estimator import Estimate, PoseEstimator
@@ -17,6 +17,7 @@ from pose_ros.people import People
 from pose_ros.refinement.refiner import Refiner
 from pose_ros.refinement.stage import RefinementStage
 from pose_ros.tracking.stage import TrackingStage
+from pose_ros.view_choice import ViewChoice, make_choice
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ class PosePipeline:
         """
         self.estimator = estimator
         config = estimator.config
-        self._tracking = tracking = TrackingStage(estimator.skeleton, config.tracking, config.smoothing)
+        self._choice = _make_choice(estimator)
+        turns = 1 if self._choice is None else self._choice.turns
+        self._tracking = tracking = TrackingStage(estimator.skeleton, config.tracking, config.smoothing, turns)
         self._depth = DepthStage(estimator.skeleton, config.depth, on_depth_error)
         self._refinement = None if refiner is None else RefinementStage(refiner, config.refinement)
         self._refine, self._lift = refine or self._refine_people, lift or self._lift_to_metres
@@ -145,12 +148,23 @@ class PosePipeline:
         stage = self._refinement
         return people if stage is None else stage.refine(people, image.image, image.colour)
 
+    def choose_view(self, image: CameraImage) -> int | None:
+        """Choose the input size of the camera's next image, see ``PoseEstimator.process``. None = as configured."""
+        return None if self._choice is None else self._choice.choose(image.stamp_ns / 1e9)
+
+    def _find_people(self, image: CameraImage) -> Estimate:
+        view = self.choose_view(image)
+        if view is None:
+            return self.estimator.process(image.image, image.colour)
+        return self.estimator.process(image.image, image.colour, view=view)
+
     def process(self, image: CameraImage, estimate: Estimate | None = None) -> Estimate:
         """Find the people in the camera's next image.
 
         Args:
             image: The image. Not modified.
-            estimate: Result of the estimator, if it already ran for several cameras at once. None = run it here.
+            estimate: Result of the estimator, if it already ran for several cameras at once, at the input size of
+                ``choose_view``. None = run it here.
 
         Returns:
             The people in pixels of this image, and the times. ``decode_ms`` includes all stages after the network.
@@ -160,9 +174,14 @@ class PosePipeline:
             ValueError: If the image is not uint8 of the right shape, or is empty.
         """
         # Find people in this image alone
-        estimate = estimate or self.estimator.process(image.image, image.colour)
+        estimate = estimate or self._find_people(image)
         start = time.perf_counter()
+        # Choose the input size of the next image
+        if self._choice is not None and estimate.view is not None:
+            self._choice.record(estimate.view, estimate.people, image.size_wh, image.stamp_ns / 1e9)
         # Refine each person on a crop of the image
+        if self._refinement is not None:
+            self._refinement.view = estimate.view if self._choice is not None else None
         people = self._refine(estimate.people, image)
         # Identify the people of earlier images
         people = self._track(people, image)
@@ -184,3 +203,10 @@ class PosePipeline:
         if image.find_transform is not None and matrix is None:
             lifted = forget_points(lifted)
         return self._tracking.follow_3d(add_lifted(people, lifted, matrix), image.stamp_ns / 1e9)
+
+
+def _make_choice(estimator: PoseEstimator) -> ViewChoice | None:
+    config = estimator.config.preprocess
+    if config.short_side != AUTO and config.scale_order == "together":
+        return None
+    return make_choice(config, estimator.short_sides, estimator.spec.input.short_side)

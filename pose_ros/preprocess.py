@@ -12,13 +12,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pose_ros.arrays import AnyArray, DoubleArray, Image, SizeWH
+from pose_ros.arrays import AnyArray, ByteArray, DoubleArray, Image, SizeWH
 from pose_ros.config import LARGEST_SIDE, PreprocessConfig
 from pose_ros.fields import InputSpec
 from pose_ros.once import Once
 
 PADDING = 128
 """Grey level of the padding. It is near the mean of every network, so the border makes no edge."""
+FACTORS = (0.5, 0.71, 1.0, 1.41, 2.0)
+"""Short sides of ``auto``, relative to the preferred one of the model."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +127,19 @@ class Preprocessor:
         self.config = config
         self._notify = notify
 
-    def __call__(self, image: Image, colour: str = "bgr") -> tuple[AnyArray, ImageTransform]:
+    def __call__(
+        self, image: Image, colour: str = "bgr", pose: AnyArray | None = None
+    ) -> tuple[AnyArray, ImageTransform]:
         """Scale and pad one image.
 
         Args:
             image: (H, W, 3) uint8, or (H, W) grey. Not modified.
             colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+            pose: (K, 3) x and y of a known pose in pixels of the image, and whether each keypoint is present. None =
+                no keypoint. Only used for a network with ``pose_channels``.
 
         Returns:
-            The tensor with its batch axis, (1, h, w, 3) or (1, 3, h, w), and the transform.
+            The tensor with its batch axis, (1, h, w, C) or (1, C, h, w), and the transform.
 
         Raises:
             TypeError: If the image is not an array.
@@ -153,17 +159,43 @@ class Preprocessor:
             inner[:] = scaled
         else:
             cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=inner)
-        return self._to_tensor(canvas), transform
+        if pose is not None:
+            pose = np.column_stack([transform.to_input(pose[:, :2]), pose[:, 2]])
+        return self._to_tensor(add_pose(canvas, pose, self.spec)), transform
 
-    def _to_tensor(self, canvas: Image) -> AnyArray:
+    def _to_tensor(self, canvas: ByteArray) -> AnyArray:
         spec = self.spec
         tensor: AnyArray = canvas[None]
         if spec.dtype == "float32":
-            mean, std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
+            mean, std = np.array(spec.channel_mean, np.float32), np.array(spec.channel_std, np.float32)
             tensor = (tensor.astype(np.float32) - mean) / std
         elif spec.dtype == "int32":
             tensor = tensor.astype(np.int32)
         return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
+
+
+def add_pose(image: ByteArray, pose: AnyArray | None, spec: InputSpec) -> ByteArray:
+    """Append the heatmaps of a known pose to an image, if the network takes them.
+
+    Args:
+        image: (H, W, 3) uint8.
+        pose: (K, 3) x, y in pixels, and whether each keypoint is present. None = no keypoint.
+        spec: Input of the network.
+
+    Returns:
+        (H, W, C) uint8. The image itself if the network takes the image alone.
+    """
+    if not spec.pose_channels:
+        return image
+    height, width = image.shape[:2]
+    joined = np.zeros((height, width, spec.channels), np.uint8)
+    joined[..., :3] = image
+    if pose is not None:
+        scale = -0.5 / spec.pose_sigma**2
+        along_x = np.exp(scale * (np.arange(width)[:, None] - pose[:, 0]) ** 2)
+        along_y = np.exp(scale * (np.arange(height)[:, None] - pose[:, 1]) ** 2) * (255 * (pose[:, 2] > 0))
+        joined[..., 3:] = np.rint(along_y[:, None].astype(np.float32) * along_x.astype(np.float32))
+    return joined
 
 
 def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
@@ -176,7 +208,7 @@ def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
 
 
 def make_preprocessors(spec: InputSpec, config: PreprocessConfig, notify: Once | None = None) -> list[Preprocessor]:
-    """Make the converter of each run per image: one, or one for each of ``scales``.
+    """Make the converter of each input size: one, or one for each of ``scales``, or of ``short_side: auto``.
 
     Args:
         spec: Input of the network.
@@ -186,10 +218,18 @@ def make_preprocessors(spec: InputSpec, config: PreprocessConfig, notify: Once |
     Raises:
         ValueError: If there are several scales, but the network has only one input size.
     """
-    if config.scales != (0,) and spec.size_wh is not None:
+    if spec.size_wh is None:
+        return [Preprocessor(spec, view, notify) for view in config.views(ladder(spec))]
+    if config.scales != (0,):
         width, height = spec.size_wh
         raise ValueError(
             f"preprocess.scales: expected [0] for a network with the only input size {height} x {width} px, got "
             f"{list(config.scales)}; export it with --dynamic"
         )
-    return [Preprocessor(spec, view, notify) for view in config.views()]
+    return [Preprocessor(spec, config.views()[0], notify)]
+
+
+def ladder(spec: InputSpec) -> tuple[int, ...]:
+    """Return the short sides that ``short_side: auto`` chooses from, px: few, because a runtime prepares each shape."""
+    sides = {max(1, round(factor * spec.short_side / spec.multiple)) * spec.multiple for factor in FACTORS}
+    return tuple(sorted(sides))

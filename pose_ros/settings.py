@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import field, fields
+from types import MappingProxyType
 from typing import Any
+
+NO_WORDS: Mapping[str, int] = MappingProxyType({})
 
 
 def setting(
@@ -14,6 +18,7 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    words: Mapping[str, int] = NO_WORDS,
 ) -> Any:
     """Make a dataclass field with its description.
 
@@ -24,8 +29,10 @@ def setting(
         low: Smallest value.
         high: Largest value.
         choices: Allowed values. Empty = any.
+        words: Words that may be given instead of a number, and their numbers, such as ``{"auto": -1}``.
     """
-    return field(default=default, metadata={"help": help, "unit": unit, "low": low, "high": high, "choices": choices})
+    metadata = {"help": help, "unit": unit, "low": low, "high": high, "choices": choices, "words": words}
+    return field(default=default, metadata=metadata)
 
 
 def check_settings(config: Any) -> None:

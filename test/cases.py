@@ -17,9 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 from cases import CASES, Case, Outcome
+from shared_folder import SHARED
 
-ROOT = Path(__file__).parents[1]
-SHARED = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared"))
 TIMEOUT_S = 60.0
 PROGRAM = "from pose_ros.cli import main; main()"
 WIDTH = 90

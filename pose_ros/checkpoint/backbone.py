@@ -7,6 +7,8 @@ import re
 from pose_ros.checkpoint.publisher import State
 from pose_ros.network.model import PoseNetwork
 
+OPTIONAL = ("num_batches_tracked", "pose_weight")
+"""Ends of the keys that weights need not have. PoseFix adds the second to the first convolution."""
 _FOLDED = re.compile(r"^(\d+)_(conv|dw|depthwise|pointwise)\w*\.(weight|bias)$")
 
 
@@ -30,7 +32,7 @@ def fill_backbone(network: PoseNetwork, state: State, source: str) -> int:
     available = _rename_folded(state, list(own)) if any(map(_FOLDED.match, state)) else state
     for key, value in own.items():
         got = tuple(available[key].shape) if key in available else "nothing"
-        if got != tuple(value.shape) and not key.endswith("num_batches_tracked"):
+        if got != tuple(value.shape) and not key.endswith(OPTIONAL):
             raise ValueError(f"checkpoint {source}: expected {key} {tuple(value.shape)} of the backbone, got {got}")
     used = {key: value for key, value in available.items() if key in own}
     network.backbone.load_state_dict(used, strict=False)

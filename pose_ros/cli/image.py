@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pose_ros.cli import options
+
+if TYPE_CHECKING:
+    from pose_ros.estimator import PoseEstimator
 
 
 def image(
@@ -17,6 +20,7 @@ def image(
         Path | None,
         typer.Option("--output", "-o", help="Annotated image to write, or folder for several.", show_default=False),
     ] = None,
+    masks: options.Masks = None,
     json: options.Json = None,
     coco: options.Coco = None,
     append: options.Append = False,
@@ -38,6 +42,7 @@ def image(
     from pose_ros.cli.check_paths import check_inputs, check_paths
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import ResultFiles
+    from pose_ros.media.masks import label_pixels
     from pose_ros.media.overlay import draw
     from pose_ros.media.results import check_image_ids, write_image
     from pose_ros.media.sources import ImageFiles
@@ -47,11 +52,14 @@ def image(
     check_inputs(files)
     inputs = _expand_folders(files)
     targets = [None] * len(inputs) if output is None else _target_files(inputs, output)
-    drawn = (("--output", target) for target in targets)
+    maps = [None] * len(inputs) if masks is None else _mask_files(inputs, masks)
+    drawn = [("--output", target) for target in targets] + [("--masks", target) for target in maps]
     check_paths([*inputs, model, spec, options.refinement_input(config)], [("--json", json), ("--coco", coco), *drawn])
     if coco is not None:
         check_image_ids(file.name for file in inputs)
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
+    if masks is not None:
+        _check_model(estimator)
     refinement = options.load_refinement(estimator)
     failures, done = Failures(strict or len(inputs) == 1), 0
     with ResultFiles(estimator, json, coco, append=append) as outputs:
@@ -60,6 +68,8 @@ def image(
             if refinement is not None:
                 people = refinement.refine(people, frame.image_bgr)
             outputs.write(frame, people)
+            if (people_map := maps[frame.index]) is not None:
+                write_image(people_map, label_pixels(people, frame.image_bgr.shape[:2]))
             if target is not None:
                 write_image(target, draw(frame.image_bgr, people, estimator.skeleton, overlay))
             typer.echo(f"{inputs[frame.index]}: {len(people)} {'person' if len(people) == 1 else 'people'}")
@@ -72,6 +82,29 @@ def _expand_folders(files: Sequence[Path]) -> list[Path]:
     from pose_ros.media.sources import images_in
 
     return [image for file in files for image in (images_in(file) if file.is_dir() else [file])]
+
+
+def _check_model(estimator: PoseEstimator) -> None:
+    """Raise ValueError if a model finds no masks."""
+    from pose_ros.decoder import fields_to_read
+
+    read = fields_to_read(estimator.spec, estimator.grouping, estimator.config.decoder)
+    if not {"long_offsets", "segmentation"} <= set(read):
+        raise ValueError(
+            f"--masks: expected a model with long offsets and a segmentation, and decoder.masks, got "
+            f"{estimator.spec.name} with grouping {estimator.grouping}; use a PersonLab model"
+        )
+    if len(estimator.config.preprocess.views()) > 1:
+        raise ValueError("--masks: expected one input size, got several preprocess.scales, whose masks are not merged")
+
+
+def _mask_files(inputs: Sequence[Path], masks: Path) -> list[Path]:
+    """Return the path of the masks of each image."""
+    if masks.suffix.lower() == ".png" and not masks.is_dir():
+        if len(inputs) > 1:
+            raise ValueError(f"--masks: expected a folder for {len(inputs)} images, got {masks}")
+        return [masks]
+    return [masks / f"{file.name}.png" for file in inputs]
 
 
 def _target_files(inputs: Sequence[Path], output: Path) -> list[Path]:

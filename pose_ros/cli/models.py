@@ -261,6 +261,7 @@ def _spec_rows(spec: ModelSpec) -> dict[str, str]:
     skeleton, network_input = spec.skeleton, spec.input
     heads = [f"{head.field}: {head.tensor}, {head.layout}{_format_channels(head.channels)}" for head in spec.heads]
     people = {"people": _format_people(spec)} if spec.grouping == "direct" else {}
+    pose = f"{network_input.pose_channels} heatmaps after the colours, sigma {network_input.pose_sigma:g} px"
     return {
         "name": spec.name,
         "licence": spec.licence,
@@ -273,6 +274,7 @@ def _spec_rows(spec: ModelSpec) -> dict[str, str]:
         "origin": f"cell (0, 0) is at {spec.origin:g} px",
         "input": f"{network_input.colour} {network_input.dtype} {network_input.layout}",
         "normalisation": f"(pixel - {_format_triple(network_input.mean)}) / {_format_triple(network_input.std)}",
+        **({"known pose": pose} if network_input.pose_channels else {}),
         "size": _format_size(spec),
     }
 

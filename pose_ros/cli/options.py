@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pose_ros.config import EstimatorConfig, OverlayConfig
+from pose_ros.config import AUTO, EstimatorConfig, OverlayConfig
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -29,9 +29,31 @@ Grouping = Annotated[
 ]
 Runtime = Annotated[str, typer.Option("--runtime", help="Runtime: auto, tensorrt, onnx, openvino or torch.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads of the network.", show_default="automatic")]
+
+
+def _parse_short_side(text: str) -> int:
+    """Return the short side, px. ``auto`` is a word of the setting.
+
+    Raises:
+        typer.BadParameter: If the text is neither a whole number nor ``auto``.
+    """
+    if text == "auto":
+        return AUTO
+    try:
+        return int(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected a whole number or auto, got {text!r:.80}") from error
+
+
 ShortSide = Annotated[
     int | None,
-    typer.Option("--short-side", help="Shorter side of the network input, px.", show_default="from the model"),
+    typer.Option(
+        "--short-side",
+        parser=_parse_short_side,
+        metavar="PX|auto",
+        help="Shorter side of the network input, px. auto = by the people.",
+        show_default="from the model",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -54,6 +76,14 @@ Csv = Annotated[Path | None, typer.Option("--csv", help="CSV file to write, one 
 Mcap = Annotated[
     Path | None,
     typer.Option("--mcap", help="MCAP file to write, one PersonPoseArray per image. Needs ROS 2.", show_default=False),
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option(
+        "--masks",
+        help="PNG file to write, or folder for several: 0 = no person, n = the n-th person. For models with masks.",
+        show_default=False,
+    ),
 ]
 Append = Annotated[bool, typer.Option("--append", help="Add lines to the --json file, in place, instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")]

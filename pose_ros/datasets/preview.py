@@ -1,4 +1,4 @@
-"""Draw samples for visual inspection: skeletons, keypoint states, boxes and hatched ignored areas."""
+"""Draw samples for visual inspection: skeletons, masks, keypoint states, boxes and hatched ignored areas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pose_ros.arrays import Image
+from pose_ros.arrays import BoolArray, ByteArray, Image
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN, Sample
 from pose_ros.media.overlay import Colour, draw
 from pose_ros.people import People
@@ -24,7 +24,8 @@ def draw_sample(sample: Sample, skeleton: Skeleton) -> Image:
     image = _hatch_ignored(sample)
     labelled = sample.states == LABELLED
     keypoints = np.where(labelled[..., None], sample.keypoints, 0).astype(np.float32)
-    people = People(keypoints, labelled.astype(np.float32), np.ones(len(labelled), np.float32))
+    masks = None if sample.people_map is None else masks_of(sample.people_map, len(labelled))
+    people = People(keypoints, labelled.astype(np.float32), np.ones(len(labelled), np.float32), masks=masks)
     image = draw(image, people, skeleton)
     for x, y in sample.keypoints[sample.states == UNCERTAIN]:
         cv2.circle(image, (round(float(x)), round(float(y))), 4, STATE_COLOURS[UNCERTAIN], 1, cv2.LINE_AA)
@@ -33,6 +34,11 @@ def draw_sample(sample: Sample, skeleton: Skeleton) -> Image:
         x_min, y_min, x_max, y_max = np.rint(box).astype(int).tolist()
         cv2.rectangle(image, (x_min, y_min), (x_max, y_max), colour, 1)
     return image
+
+
+def masks_of(people_map: ByteArray, count: int) -> BoolArray:
+    """Return the masks (N, H, W) of N people from ``Sample.people_map``."""
+    return np.asarray(people_map[None] == np.arange(1, count + 1)[:, None, None])
 
 
 def count_labels(samples: Sequence[Sample]) -> dict[str, float]:

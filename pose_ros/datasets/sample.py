@@ -30,6 +30,8 @@ class Sample:
         boxes: (N, 4) float32, x_min, y_min, x_max, y_max of each person, px.
         ignored: (H, W) bool, True where the loss is off (crowds, people without labels). None = nowhere.
         people_map: (H, W) uint8, 1 + the index of the person at each pixel, 0 = no person. None = no masks.
+        pose: (K, 3) float32, a known pose that a network refines: x, y, and 1 for keypoints that are present. None =
+            there is none.
 
     Raises:
         ValueError: If the shapes do not match each other.
@@ -41,6 +43,7 @@ class Sample:
     boxes: FloatArray
     ignored: BoolArray | None = None
     people_map: ByteArray | None = None
+    pose: FloatArray | None = None
 
     def __post_init__(self) -> None:
         size = self.image_bgr.shape[:2]

@@ -73,7 +73,8 @@ def fields_to_read(
     heads = {head.field for head in spec.heads}
     if grouping == "paf" and heads.issuperset(FRONT_HEADS) and can_use_front(spec, config):
         return FRONT_HEADS
-    names = (*GROUPING_HEADS[grouping], *(name for name in OPTIONAL_HEADS.get(grouping, ()) if name in heads))
+    optional = OPTIONAL_HEADS.get(grouping, ()) if grouping != "personlab" or config.masks else ()
+    names = (*GROUPING_HEADS[grouping], *(name for name in optional if name in heads))
     if grouping in CENTRED_GROUPINGS and can_use_centres(spec, config):
         names += tuple(name for name in CENTRE_FIELDS if name in heads)
     reads_offsets = choose_method(config.subpixel, has_offsets(spec)) == "offsets" and grouping != "personlab"

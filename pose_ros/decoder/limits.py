@@ -27,9 +27,12 @@ def limit_peaks(counts: LongArray) -> int:
     Args:
         counts: (K,) number of peaks of each channel.
     """
+    most = int(max(counts.tolist(), default=0))
+    if most <= MEAN_PEAKS:
+        return most
     left, channels = MEAN_PEAKS**2 * len(counts), len(counts)
     for count in np.sort(counts).tolist():
         if count**2 * channels > left:
             return math.isqrt(left // channels)
         left, channels = left - count**2, channels - 1
-    return int(max(counts, default=0))
+    return most

@@ -41,7 +41,7 @@ def match(
     if method == "hungarian":
         chosen = _match_hungarian(links, values)
         links, values = links[chosen], values[chosen]
-    order = _sort_descending(values)
+    order = sort_descending(values)
     if method == "greedy":
         order = _match_greedy(links, order, limb_count, max_peaks)
     return links[order], values[order]
@@ -81,7 +81,7 @@ def _match_greedy(links: Any, order: Any, limb_count: Any, max_peaks: Any) -> An
 
 
 @jit
-def _sort_descending(values: Any) -> Any:
+def sort_descending(values: Any) -> Any:
     """Return the indices of the values, the highest first. Equal values keep their order.
 
     This is a Shell sort, because argsort takes a second to compile.

@@ -10,18 +10,21 @@ References:
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import BoolArray, DoubleArray, FloatArray, LongArray
+from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import can_use_centres, can_use_front
 from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.decoder.limbs import score_limbs
-from pose_ros.decoder.matching import match
+from pose_ros.decoder.matching import match, sort_descending
+from pose_ros.decoder.partition import can_solve
+from pose_ros.decoder.partition_links import LinkPartition
 from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks
 from pose_ros.decoder.with_centres import CentreKeypoints
 from pose_ros.fields import Fields, ModelSpec, field_array
@@ -39,6 +42,7 @@ class PafDecoder:
     def __init__(self, spec: ModelSpec, config: DecoderConfig) -> None:
         self._spec = spec
         self._config = config
+        self._scale, self._origin = np.float32(spec.stride), np.float32(spec.origin)
         self._limbs = np.array(spec.limbs, np.int64).reshape(-1, 2)
         self._keypoint_count = len(spec.skeleton)
         self._sigmas = np.array(spec.skeleton.sigmas)
@@ -46,6 +50,13 @@ class PafDecoder:
         self._can_use_front = can_use_front(spec, config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
         ends = spec.skeleton.standing[self._limbs]
+        is_partition = config.matching == "partition"
+        self._matching = "greedy" if is_partition else config.matching
+        self._partition = (
+            LinkPartition(self._limbs, np.array(spec.skeleton.flip_order), config.paf_threshold, config.partition_ms)
+            if is_partition and can_solve()
+            else None
+        )
         self._limb_lengths = np.maximum(np.linalg.norm(ends[:, 0] - ends[:, 1], axis=1), SHORTEST_LIMB)
 
     def __call__(self, fields: Fields) -> People:
@@ -64,13 +75,14 @@ class PafDecoder:
         """
         config = self._config
         if self._can_use_front and fields.peaks is not None:
-            peaks, links, values = read_front(fields, self._limbs, self._keypoint_count, config)
+            peaks, all_links, all_values = read_front(fields, self._limbs, self._keypoint_count, config)
         else:
-            peaks, links, values = self._find_links(fields)
-        links, values = match(links, values, config.matching, len(self._limbs), config.most_peaks)
-        shape = (self._keypoint_count, config.most_peaks)
-        spans = self._spans(links, peaks)
-        members, limb_sums = _assemble(links, values, spans, self._limbs, self._limits, shape)
+            peaks, all_links, all_values = self._find_links(fields)
+        links, values = match(all_links, all_values, self._matching, len(self._limbs), config.most_peaks)
+        members, limb_sums = self._assemble(links, values, peaks)
+        if self._partition is not None:
+            links, values = self._partition.select(peaks, (all_links, all_values), (links, values), members)
+            members, limb_sums = self._assemble(links, values, peaks)
         people = self._make_people(peaks, members, limb_sums)
         return people if self._centres is None or fields.centres is None else self._centres.improve(people, fields)
 
@@ -83,56 +95,98 @@ class PafDecoder:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
         return peaks, *score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
 
-    def _spans(self, links: LongArray, peaks: Peaks) -> DoubleArray:
-        """Return the heights (n,) of standing people with limbs as long as the links, cells. NaN = unknown."""
-        limb, i, j = links.T
-        a, b = self._limbs[limb].T
-        return np.linalg.norm(peaks.xy[a, i] - peaks.xy[b, j], axis=1) / self._limb_lengths[limb]
+    def _assemble(self, links: LongArray, values: DoubleArray, peaks: Peaks) -> tuple[LongArray, DoubleArray]:
+        """Join the links, in their order, to groups. Return members (G, K) and the sums (G,) of their link values."""
+        members, sums = _assemble(links, values, peaks.xy, self._limbs, self._limb_lengths, self._limits)
+        return members, sums
 
     def _make_people(self, peaks: Peaks, members: LongArray, limb_sums: DoubleArray) -> People:
         """Convert the groups to people, drop the unlikely ones, and sort by score, the best first."""
-        config, spec = self._config, self._spec
-        present = members >= 0
-        columns = np.arange(self._keypoint_count)
-        scores = np.where(present, peaks.scores[columns, members], 0)
-        keypoints = peaks.xy[columns, members] * np.float32(spec.stride) + np.float32(spec.origin)
-        keypoints = np.where(present[..., None], keypoints, 0)
-        person_scores = _person_scores(scores, present, limb_sums)
-        order = np.argsort(-person_scores, kind="stable")
-        keep = (present.sum(axis=1) >= config.min_keypoints) & (person_scores >= config.min_person_score)
-        order = order[keep[order]]
-        order = order[find_distinct(keypoints[order], scores[order], self._sigmas, config.duplicate_oks)]
-        order = order[: config.most_people]
-        return People(keypoints[order], scores[order], person_scores[order])
-
-
-def _person_scores(scores: FloatArray, present: BoolArray, limb_sums: DoubleArray) -> FloatArray:
-    """Return the confidence of each group: sum over keypoints and limbs, relative to a whole person."""
-    most = 2 * scores.shape[1] - 1
-    return np.minimum((scores.sum(axis=1) + limb_sums) / most, 1).astype(np.float32)
+        config = self._config
+        least = (config.min_keypoints, config.min_person_score)
+        keypoints, scores, person_scores = _read_groups(
+            members, limb_sums, peaks.xy, peaks.scores, self._scale, self._origin, least
+        )
+        keep = find_distinct(keypoints, scores, self._sigmas, config.duplicate_oks)
+        if len(keep) > config.most_people or not keep.all():
+            chosen = np.flatnonzero(keep)[: config.most_people]
+            keypoints, scores, person_scores = keypoints[chosen], scores[chosen], person_scores[chosen]
+        return People(keypoints, scores, person_scores)
 
 
 @jit
-def _assemble(links: Any, values: Any, spans: Any, limbs: Any, limits: Any, shape: Any) -> Any:
+def _read_groups(members: Any, limb_sums: Any, xy: Any, scores: Any, scale: Any, origin: Any, least: Any) -> Any:
+    """Return keypoints (N, K, 2) px, scores (N, K) and person scores (N,) of the likely groups, the best first.
+
+    The score of a person is the sum of its keypoint scores and link values, relative to that of a whole person.
+
+    Args:
+        members: (G, K) peak of each keypoint, or -1.
+        limb_sums: (G,) sum of the link values.
+        xy: (K, M, 2) peaks, cells.
+        scores: (K, M) values of the peaks.
+        scale: Stride, float32.
+        origin: Position of the first cell, px, float32.
+        least: Fewest keypoints, and lowest score, of a person.
+    """
+    groups, keypoint_count = members.shape
+    person_scores = np.empty(groups, np.float32)
+    for group in range(groups):
+        total, present = limb_sums[group], 0
+        for k in range(keypoint_count):
+            if members[group, k] >= 0:
+                total, present = total + scores[k, members[group, k]], present + 1
+        score = np.float32(min(total / (2 * keypoint_count - 1), 1.0))
+        person_scores[group] = score if present >= least[0] and score >= least[1] else -1
+    order = sort_descending(person_scores)
+    count = 0
+    while count < groups and person_scores[order[count]] >= 0:
+        count += 1
+    found_xy, found_scores = (
+        np.zeros((count, keypoint_count, 2), np.float32),
+        np.zeros((count, keypoint_count), np.float32),
+    )
+    for n in range(count):
+        for k in range(keypoint_count):
+            peak = members[order[n], k]
+            if peak >= 0:
+                found_scores[n, k] = scores[k, peak]
+                for axis in range(2):
+                    found_xy[n, k, axis] = xy[k, peak, axis] * scale + origin
+    return found_xy, found_scores, person_scores[order[:count]]
+
+
+@jit
+def _assemble(links: Any, values: Any, xy: Any, limbs: Any, lengths: Any, limits: Any) -> Any:
     """Join linked peaks into groups, in the order of the links.
 
     A link with a value of at most limits[0] can extend a group but not start one. Each link implies a body height. A
     link is skipped if its height is more than limits[1] times the mean height of a group. This prevents an arm from
     reaching a neighbour.
 
+    Args:
+        links: (n, 3) limb, peak of its first keypoint, peak of its second keypoint, the best first.
+        values: (n,) values of the links.
+        xy: (K, M, 2) peaks, cells.
+        limbs: (L, 2) from and to keypoints of each limb.
+        lengths: (L,) length of each limb of a standing person, body heights.
+        limits: Value of a link that starts a group, and ratio of body heights.
+
     Returns:
         members (G, K), the peak of each keypoint or -1, and the sum (G,) of the link values of each group.
     """
-    owner = np.full(shape, -1, np.int64)
-    members = np.full((len(links), shape[0]), -1, np.int64)
+    owner = np.full(xy.shape[:2], -1, np.int64)
+    members = np.full((len(links), len(xy)), -1, np.int64)
     sums, heights, counts = np.zeros(len(links)), np.zeros(len(links)), np.zeros(len(links))
     groups = np.int64(0)
     for rank in range(len(links)):
         limb, i, j = links[rank]
         a, b = limbs[limb]
         first, second = owner[a, i], owner[b, j]
-        if _is_too_long(spans[rank], limits[1], heights, counts, first) or _is_too_long(
-            spans[rank], limits[1], heights, counts, second
+        dx, dy = xy[a, i, 0] - xy[b, j, 0], xy[a, i, 1] - xy[b, j, 1]
+        height = math.sqrt(dx * dx + dy * dy) / lengths[limb]
+        if _is_too_long(height, limits[1], heights, counts, first) or _is_too_long(
+            height, limits[1], heights, counts, second
         ):
             continue
         group = _join(members, owner, a, i, b, j, groups, values[rank] > limits[0])
@@ -143,12 +197,12 @@ def _assemble(links: Any, values: Any, spans: Any, limbs: Any, limits: Any, shap
             for totals in (sums, heights, counts):
                 totals[group], totals[second] = totals[group] + totals[second], 0.0
         sums[group] += values[rank]
-        if spans[rank] > 0:
-            heights[group], counts[group] = heights[group] + spans[rank], counts[group] + 1
+        if height > 0:
+            heights[group], counts[group] = heights[group] + height, counts[group] + 1
     return members[:groups], sums[:groups]
 
 
-@jit
+@jit_inline
 def _join(members: Any, owner: Any, a: Any, i: Any, b: Any, j: Any, groups: Any, may_start: Any) -> Any:
     """Join peak i of keypoint a and peak j of keypoint b in one group. Return its index, or -1 if impossible."""
     first, second = owner[a, i], owner[b, j]
@@ -174,9 +228,9 @@ def _add(members: Any, owner: Any, group: Any, keypoint: Any, peak: Any) -> Any:
 
 
 @jit_inline
-def _is_too_long(span: Any, most: Any, heights: Any, counts: Any, group: Any) -> Any:
+def _is_too_long(height: Any, most: Any, heights: Any, counts: Any, group: Any) -> Any:
     """Return whether a link is too long for a group. NaN is never too long."""
-    return group >= 0 and counts[group] >= MIN_LINKS_FOR_SIZE and span * counts[group] > most * heights[group]
+    return group >= 0 and counts[group] >= MIN_LINKS_FOR_SIZE and height * counts[group] > most * heights[group]
 
 
 @jit_inline

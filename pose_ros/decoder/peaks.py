@@ -19,9 +19,18 @@ import numpy as np
 from pose_ros.arrays import FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import choose_method
+from pose_ros.decoder.highest_cells import (
+    SINGLE,
+    TIED,
+    fill_row_maxima,
+    find_highest,
+    has_equal,
+    is_highest,
+    make_row_buffers,
+)
 from pose_ros.decoder.jit import COMPILED, jit, jit_inline
 from pose_ros.decoder.limits import limit_peaks
-from pose_ros.decoder.subpixel import DEFAULT, Refinement, has_equal, read_offsets, refine_peaks
+from pose_ros.decoder.subpixel import DEFAULT, Refinement, read_offsets, refine_peaks
 from pose_ros.fields import Fields, heatmap_array
 
 
@@ -107,39 +116,33 @@ def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, refinemen
 def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> Any:
     """Store the peaks of a single cell. Return the number of highest cells that have an equal neighbour."""
     channels, rows, cols = heatmaps.shape
-    bits, threshold_bits = heatmaps.view(np.int32), np.float32(threshold).view(np.int32)
-    tied = 0
+    bits, maxima, tied = heatmaps.view(np.int32), np.empty(rows, np.int32), 0
+    threshold_bits, (marks, words, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
     for k in range(channels):
+        finite = fill_row_maxima(bits, k, maxima)
         for row in range(rows):
-            if row_maximum(bits, k, row) <= threshold_bits:
-                continue
-            for col in range(cols):
-                if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    tied += _store_single(heatmaps, k, row, col, xy, scores, counts)
+            if maxima[row] > threshold_bits:
+                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
+                    if marks[columns[n]] == SINGLE:
+                        _store_single(heatmaps, k, row, columns[n], xy, scores, counts)
+                    else:
+                        tied += 1
     return tied
-
-
-@jit_inline
-def row_maximum(bits: Any, k: Any, row: Any) -> Any:
-    """Return the bits of the highest float32 value of a row, or the bits of 0 if 0 is higher.
-
-    Non-negative floats have the same order as their bits, and the maximum of integers has a vector instruction.
-    """
-    highest = np.int32(0)
-    for col in range(bits.shape[2]):
-        highest = max(highest, bits[k, row, col])
-    return highest
 
 
 @jit
 def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any) -> None:
     """Store the peaks of plateaus."""
     channels, rows, cols = heatmaps.shape
+    bits, maxima = heatmaps.view(np.int32), np.empty(rows, np.int32)
+    threshold_bits, (marks, words, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
     for k in range(channels):
+        finite = fill_row_maxima(bits, k, maxima)
         for row in range(rows):
-            for col in range(cols):
-                if heatmaps[k, row, col] > threshold and _is_highest(heatmaps, k, row, col):
-                    _store_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
+            if maxima[row] > threshold_bits:
+                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
+                    if marks[columns[n]] == TIED:
+                        _store_plateau(heatmaps, k, row, columns[n], seen, stack, xy, scores, counts)
 
 
 def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
@@ -156,8 +159,13 @@ def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
 
 def _scan_numpy(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> int:
     """Do the same as ``_scan``, without a compiler: whole-array comparisons first."""
-    cells = _highest_cells(heatmaps, threshold)
-    return sum(_store_single(heatmaps, k, row, col, xy, scores, counts) for k, row, col in cells)
+    tied = 0
+    for k, row, col in _highest_cells(heatmaps, threshold):
+        if has_equal(heatmaps, k, row, col):
+            tied += 1
+        else:
+            _store_single(heatmaps, k, row, col, xy, scores, counts)
+    return tied
 
 
 def _scan_plateaus_numpy(
@@ -165,29 +173,14 @@ def _scan_plateaus_numpy(
 ) -> None:
     """Do the same as ``_scan_plateaus``, without a compiler."""
     for k, row, col in _highest_cells(heatmaps, threshold):
-        _store_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
-
-
-@jit
-def _is_highest(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """Return whether a cell is finite and no finite neighbour exceeds it."""
-    value = heatmaps[k, row, col]
-    if not value < np.inf:
-        return False
-    for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
-        for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
-            if value < heatmaps[k, r, c] < np.inf:
-                return False
-    return True
+        if has_equal(heatmaps, k, row, col):
+            _store_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
 
 
 @jit_inline
-def _store_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any, counts: Any) -> Any:
-    """Store the peak at a highest cell, and return 0. If the cell has equal neighbours, only return 1."""
-    if has_equal(heatmaps, k, row, col):
-        return 1
+def _store_single(heatmaps: Any, k: Any, row: Any, col: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Store the peak at a highest cell without an equal neighbour."""
     insert(k, np.float64(col), np.float64(row), min(heatmaps[k, row, col], np.float32(1)), xy, scores, counts)
-    return 0
 
 
 @jit_inline
@@ -198,14 +191,14 @@ def _store_plateau(
 
     This is a flood fill. ``seen`` marks the found cells with k + 1. ``stack`` (cells, 2) lists the cells to visit.
     """
-    if seen[row, col] == k + 1 or not has_equal(heatmaps, k, row, col):
+    if seen[row, col] == k + 1:
         return
     value, waiting, whole, cells, x, y = heatmaps[k, row, col], 1, True, 0, 0.0, 0.0
     stack[0, 0], stack[0, 1], seen[row, col] = row, col, k + 1
     while waiting > 0:
         waiting -= 1
         r0, c0 = stack[waiting, 0], stack[waiting, 1]
-        whole &= _is_highest(heatmaps, k, r0, c0)
+        whole &= is_highest(heatmaps, k, r0, c0)
         cells, x, y = cells + 1, x + c0, y + r0
         for r in range(max(r0 - 1, 0), min(r0 + 2, heatmaps.shape[1])):
             for c in range(max(c0 - 1, 0), min(c0 + 2, heatmaps.shape[2])):
@@ -216,7 +209,7 @@ def _store_plateau(
         insert(k, x / cells, y / cells, min(value, np.float32(1)), xy, scores, counts)
 
 
-@jit
+@jit_inline
 def insert(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
     """Insert a peak of channel k after all peaks that are at least as strong. A full channel drops the weakest."""
     place = counts[k]

@@ -49,7 +49,8 @@ class PersonLabDecoder:
 
         Args:
             fields: ``heatmaps``, ``short_offsets`` (2 K, H, W) and ``mid_offsets`` (4 E, H, W) for
-                the E limbs of the model. For masks, also ``long_offsets`` (2 K, H, W) and ``segmentation`` (1, H, W).
+                the E limbs of the model. For masks (``config.masks``), also ``long_offsets`` (2 K, H, W) and
+                ``segmentation`` (1, H, W).
                 Any real type and memory layout.
 
         Returns:
@@ -102,9 +103,9 @@ class PersonLabDecoder:
         return People(keypoints[best], scores[best], person_scores[best], masks=masks)
 
     def _make_masks(self, fields: Fields, xy: FloatArray, scores: FloatArray) -> BoolArray | None:
-        if fields.long_offsets is None or fields.segmentation is None:
-            return None
         count, config, heatmaps = self._keypoint_count, self._config, np.asarray(fields.heatmaps)
+        if not config.masks or fields.long_offsets is None or fields.segmentation is None:
+            return None
         return instance_masks(
             _check_grid("long_offsets", fields.long_offsets, 2 * count, heatmaps),
             _check_grid("short_offsets", fields.short_offsets, 2 * count, heatmaps),

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pose_ros.decoder.highest_cells import row_maximum
 from pose_ros.decoder.jit import jit
-from pose_ros.decoder.peaks import insert, row_maximum
+from pose_ros.decoder.peaks import insert
 
 
 @jit

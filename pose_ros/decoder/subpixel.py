@@ -168,16 +168,6 @@ def _move_peak(xy: Any, k: Any, m: Any, x: Any, y: Any) -> None:
         xy[k, m, 1] = y
 
 
-@jit
-def has_equal(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
-    """Return whether a cell has a neighbour of the same value, and so belongs to a plateau."""
-    equal = 0
-    for r in range(max(row - 1, 0), min(row + 2, heatmaps.shape[1])):
-        for c in range(max(col - 1, 0), min(col + 2, heatmaps.shape[2])):
-            equal += heatmaps[k, r, c] == heatmaps[k, row, col]
-    return equal > 1
-
-
 @jit_inline
 def _cell_value(heatmaps: Any, k: Any, row: Any, col: Any) -> Any:
     """Return the value of a cell. NaN if the cell is outside the map or not finite."""

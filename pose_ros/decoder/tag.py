@@ -17,6 +17,8 @@ import numpy as np
 from pose_ros.arrays import AnyArray, BoolArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import can_use_centres
+from pose_ros.decoder.partition import can_solve
+from pose_ros.decoder.partition_tags import partition_tags
 from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks, make_refinement
 from pose_ros.decoder.tag_completion import complete
 from pose_ros.decoder.tag_groups import group_peaks
@@ -39,6 +41,7 @@ class TagDecoder:
         self._spec = spec
         self._config = config
         self._centres = CentreKeypoints(spec, config) if can_use_centres(spec, config) else None
+        self._is_partition = config.matching == "partition" and can_solve()
         self._order = np.array(keypoint_order(spec.skeleton), np.int64)
 
     def __call__(self, fields: Fields) -> People:
@@ -60,6 +63,9 @@ class TagDecoder:
         members, person_tags = group_peaks(
             tags, peaks.xy, peaks.scores, peaks.counts, self._order, config.tag_threshold, config.tag_spatial
         )
+        if self._is_partition:
+            limits = config.tag_threshold, config.partition_ms
+            members, person_tags = partition_tags(tags, peaks, members, person_tags, *limits)
         keypoints, scores, person_scores, kept = self._select_best(peaks, members)
         if config.complete:
             refinement = make_refinement(fields, heatmaps, config)

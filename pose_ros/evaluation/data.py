@@ -19,6 +19,7 @@ from pose_ros.datasets.label_report import LabelReport
 from pose_ros.datasets.labels import DEFAULT_GATES, boxes_around
 from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_scores, read_size
 from pose_ros.datasets.problems import describe_missing
+from pose_ros.datasets.regions import Region, make_region
 from pose_ros.datasets.sample import ABSENT, LABELLED
 from pose_ros.files import is_file
 from pose_ros.media.decoding import read_image
@@ -47,6 +48,7 @@ class LabelledImage:
         crowd_index: Crowd index of CrowdPose. None = not CrowdPose.
         lengths_px: Lengths that cannot be computed from the keypoints, by name, (N,) each, px. NaN = unknown.
         size_wh: Width and height of the image according to the labels, px. None = not in the labels.
+        outlines: Region of each of the N people, an outline or only a box. Empty = no outlines.
     """
 
     id: int | str
@@ -59,6 +61,7 @@ class LabelledImage:
     crowd_index: float | None = None
     lengths_px: Mapping[str, AnyArray] = field(default_factory=dict)
     size_wh: tuple[int, int] | None = None
+    outlines: tuple[Region, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -224,4 +227,14 @@ def _to_labelled_image(
         areas = np.array([areas[n] if area is None else area for n, area in enumerate(given)], float)
     crowds = np.array([bool(annotation.get("iscrowd")) for annotation in annotations], bool)
     file = folder / (read_file_name(entry) if "file_name" in entry else f"{entry['id']}.jpg")
-    return LabelledImage(entry["id"], file, keypoints, labelled, areas, boxes, crowds, crowd_index, size_wh=size_wh)
+    outlines = tuple(_read_outline(box, *each) for box, each in zip(boxes, named, strict=True))
+    people = keypoints, labelled, areas, boxes, crowds, crowd_index
+    return LabelledImage(entry["id"], file, *people, size_wh=size_wh, outlines=outlines)
+
+
+def _read_outline(box: DoubleArray, annotation: Mapping[str, Any], where: str) -> Region:
+    edges = (np.concatenate([box[:2], box[:2] + box[2:]]) - 0.5).astype(np.float32)
+    try:
+        return make_region(edges, annotation.get("segmentation"))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pose_ros.arrays import BoolArray, DoubleArray, IndexArray, LongArray
+from pose_ros.datasets.pose_errors import EXACT, GOOD, INVERSION, JITTER, KINDS, MISS, NEAR, NOT_JUDGED, SWAP
 from pose_ros.evaluation.coco import MAX_PEOPLE
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections
@@ -21,12 +22,6 @@ from pose_ros.evaluation.oks import NO_MATCH, match_people, oks
 from pose_ros.similarity import keypoint_similarity
 from pose_ros.skeleton import Skeleton
 
-KINDS = ("good", "jitter", "inversion", "swap", "miss")
-GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
-NOT_JUDGED = -1
-"""Kind of keypoints that are not labelled, or whose detection matches no person."""
-NEAR, EXACT = 0.5, 0.85
-"""Minimum keypoint similarity of a position near a keypoint, and of one as accurate as human labels."""
 MIN_OKS = 0.1
 """Minimum OKS of a detection and the person that it matches."""
 IGNORED_OKS = 0.5
@@ -82,14 +77,24 @@ def _diagnose_image(image: LabelledImage, people: Detections, data: DataSet) -> 
     ignored = (similarity[:, image.ignored] >= IGNORED_OKS).any(axis=1)
     false = (partners == NO_MATCH) & ~ignored & data.complete
     missed = ~image.ignored & ~np.isin(np.arange(len(image)), partners)
-    kinds = _classify_keypoints(image, people, partners, data.skeleton)
+    kinds = classify_keypoints(image, people, partners, data.skeleton)
     return ImageErrors(partners, false, missed, kinds, (kinds == MISS) & ~people.present)
 
 
-def _classify_keypoints(
+def classify_keypoints(
     image: LabelledImage, people: Detections, partners: IndexArray, skeleton: Skeleton
 ) -> npt.NDArray[np.int8]:
-    """Classify keypoints (D, K), section 3.1 of the paper. Between inversion and swap, the more similar one wins."""
+    """Classify keypoints, section 3.1 of the paper. Between inversion and swap, the more similar one wins.
+
+    Args:
+        image: Labelled people.
+        people: D detections.
+        partners: (D,) index of the labelled person of each detection, or NO_MATCH.
+        skeleton: Skeleton of both.
+
+    Returns:
+        (D, K) index into KINDS, or NOT_JUDGED.
+    """
     kinds = np.full(people.keypoints.shape[:2], NOT_JUDGED, np.int8)
     mirror = list(skeleton.flip_order)
     same, mirrored = (

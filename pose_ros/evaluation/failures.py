@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import BoolArray, DoubleArray, Image, IndexArray
+from pose_ros.datasets.pose_errors import INVERSION, MISS, SWAP
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections
-from pose_ros.evaluation.errors import INVERSION, MISS, SWAP, ImageErrors
+from pose_ros.evaluation.errors import ImageErrors
 from pose_ros.media.overlay import draw
 from pose_ros.media.sheet import add_title, arrange
 from pose_ros.people import People

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from pose_ros.arrays import Image
+from pose_ros.arrays import DoubleArray, Image
 from pose_ros.consensus import Views
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import DataSet, LabelledImage
 from pose_ros.evaluation.detections import Detections, to_detections
+from pose_ros.evaluation.masks import mask_ious
 from pose_ros.people import People
 from pose_ros.refinement.stage import RefinementStage
 from pose_ros.skeleton import Skeleton
+from pose_ros.to_image import to_image
 
 Track = Callable[[Sequence[LabelledImage]], Iterable[LabelledImage]]
 """Function that yields the images unchanged and shows the progress."""
@@ -44,11 +46,13 @@ class ModelResults:
         skeleton: Skeleton of the model.
         detections: Detections in each image, on the skeleton of the data set.
         times_ms: Time of each stage, one number per image, ms. Empty if not measured.
+        mask_ious: Result of ``mask_ious`` for each image.
     """
 
     skeleton: Skeleton
     detections: list[Detections]
     times_ms: dict[str, list[float]]
+    mask_ious: list[DoubleArray | None] = field(default_factory=list)
 
 
 class SharedPass:
@@ -76,7 +80,7 @@ class SharedPass:
         for grouping, decode in self._decoders.items():
             start = time.perf_counter()
             people = decode(fields)
-            people = people.with_keypoints(transform.to_image(people.keypoints))
+            people = to_image(people, self._spec, transform)
             results[grouping] = people, {**shared, "decode": 1e3 * (time.perf_counter() - start)}
         return results
 
@@ -145,6 +149,7 @@ def run_model(model: PoseModel, data: DataSet, track: Track = iter) -> dict[str,
         for grouping, (people, times) in model.detect(image.read_image()).items():
             result = results.setdefault(grouping, ModelResults(model.skeleton, [], {stage: [] for stage in times}))
             result.detections.append(to_detections(people, model.skeleton, data.skeleton))
+            result.mask_ious.append(mask_ious(people, image))
             for stage, time_ms in times.items():
                 result.times_ms[stage].append(time_ms)
     return results

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.arrays import LongArray
-from pose_ros.evaluation.errors import KINDS
+from pose_ros.datasets.pose_errors import KINDS
 
 COLOURS = {"good": "#009e73", "jitter": "#56b4e9", "inversion": "#e69f00", "swap": "#cc79a7", "miss": "#999999"}
 """Palette of Okabe and Ito, which is distinguishable with every common form of colour blindness."""

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import Image
+from pose_ros.datasets.pose_errors import KINDS
 from pose_ros.evaluation.detections import coco_entries
-from pose_ros.evaluation.errors import KINDS, count_kinds
+from pose_ros.evaluation.errors import count_kinds
 from pose_ros.evaluation.failures import failure_sheets
 from pose_ros.evaluation.plots import errors_plot, gains_plot
 from pose_ros.evaluation.scores import Evaluation
@@ -92,6 +93,9 @@ def _main_numbers(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield name, _format_percent(score)
     for name, pck in numbers["pck"].items():
         yield name, _format_percent(pck["all"])
+    if masks := numbers["masks"]:
+        yield "mask IoU, matched people", _format_percent(masks["mean_iou"])
+        yield "mask IoU, all people", _format_percent(masks["mean_iou_of_all"])
     judged = max(sum(numbers["errors"].values()), 1)
     for kind, count in numbers["errors"].items():
         yield kind, _format_percent(count / judged)

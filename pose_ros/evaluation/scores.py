@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from pose_ros.datasets.pose_errors import KINDS
 from pose_ros.datasets.sample import Sample
 from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.coco import Scores, average_precision
 from pose_ros.evaluation.data import DataSet
 from pose_ros.evaluation.data_sets import data_of
 from pose_ros.evaluation.detections import Detections, spell_usually, to_detections
-from pose_ros.evaluation.errors import KINDS, ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
+from pose_ros.evaluation.errors import ImageErrors, correct_kind, count_kinds, diagnose, drop_false_positives
+from pose_ros.evaluation.masks import MaskScores, score_masks
 from pose_ros.evaluation.model import ModelResults, PoseModel, Refined, SeveralViews, SharedPass, Track, run_model
 from pose_ros.evaluation.pck import Pck, correct_keypoints
 from pose_ros.people import People
@@ -35,6 +37,7 @@ class Evaluation:
         gains: AP gain if the errors of one kind, or the false positives, were corrected.
         unknown_keypoints: Keypoints of the data set that the model does not detect. They count as wrong everywhere.
         times_ms: Time of each stage, one number per image, ms.
+        masks: Scores of the masks. None = no masks or no outlines.
     """
 
     data: DataSet
@@ -45,6 +48,7 @@ class Evaluation:
     gains: Scores
     unknown_keypoints: tuple[str, ...] = ()
     times_ms: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    masks: MaskScores | None = None
 
     def numbers(self) -> dict[str, Any]:
         """Return all numbers as plain data for JSON."""
@@ -66,6 +70,7 @@ class Evaluation:
             "gains": dict(self.gains),
             "keypoints_unknown_to_model": list(self.unknown_keypoints),
             "times_ms": {stage: summarise_times(times) for stage, times in self.times_ms.items()},
+            "masks": None if self.masks is None else _mask_numbers(self.masks),
         }
 
 
@@ -117,7 +122,8 @@ def evaluate_results(data: DataSet, results: ModelResults) -> Evaluation:
     """Evaluate the results of a model."""
     skeleton, names = spell_usually(results.skeleton), data.skeleton.keypoint_names
     unknown = tuple(name for name in names if not _has_keypoint(skeleton, name))
-    return evaluate_detections(data, results.detections, unknown, results.times_ms)
+    evaluation = evaluate_detections(data, results.detections, unknown, results.times_ms)
+    return replace(evaluation, masks=score_masks(data.images, evaluation.errors, results.mask_ious))
 
 
 def evaluate_detections(
@@ -173,6 +179,15 @@ def _compute_gains(
 def _has_keypoint(skeleton: Skeleton, name: str) -> bool:
     of_shoulders = name == "neck" and {"left_shoulder", "right_shoulder"} <= set(skeleton.keypoint_names)
     return of_shoulders or name in skeleton.keypoint_names
+
+
+def _mask_numbers(masks: MaskScores) -> dict[str, Any]:
+    return {
+        "labelled_people": masks.people,
+        "matched_people": masks.matched,
+        "mean_iou": masks.mean_iou,
+        "mean_iou_of_all": masks.mean_iou_of_all,
+    }
 
 
 def _pck_numbers(pck: Pck, names: Sequence[str]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pose_ros.arrays import SizeWH
 from pose_ros.checkpoint import load_checkpoint
 from pose_ros.export import bfloat16, compact, tensorrt_operators
 from pose_ros.export import check as export_check
-from pose_ros.fields import FRONT_HEADS, ModelSpec
+from pose_ros.fields import FRONT_HEADS, PERSON_FIELDS, ModelSpec
 from pose_ros.files import atomic_write
 from pose_ros.models.model_file import write_spec
 from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork, make_front, round_weights
@@ -244,7 +244,9 @@ def _dynamic_axes(deployed: DeployedNetwork, options: ExportOptions) -> dict[str
     first = 2 if deployed.spec.input.layout == "NCHW" else 1
     sides = {first: "height", first + 1: "width"} if options.dynamic else {}
     cells = {2: "rows", 3: "columns"} if options.dynamic else {}
-    outputs = {name: batch if name in FRONT_HEADS else {**batch, **cells} for name in deployed.names}
+    people = {2: "people"} if options.dynamic else {}
+    others = {**{name: {} for name in FRONT_HEADS}, **dict.fromkeys(PERSON_FIELDS, people)}
+    outputs = {name: {**batch, **others.get(name, cells)} for name in deployed.names}
     return {INPUT: {**batch, **sides}, **outputs}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, Image
 from pose_ros.config import OverlayConfig
+from pose_ros.media.masks import draw_masks
 from pose_ros.media.trails import Trails
 from pose_ros.people import People, TrackState
 from pose_ros.preprocess import check_image
@@ -72,9 +73,9 @@ def draw(
 
     Args:
         image_bgr: Image, (H, W, 3) or grey (H, W). Not modified.
-        people: People in pixels of this image. Keypoints may be outside the image.
+        people: People in pixels of this image. Keypoints may be outside the image. Masks have the size of the image.
         skeleton: Skeleton of the people.
-        config: Line width, threshold, boxes and ids.
+        config: Line width, threshold, masks, boxes and ids.
         trails: Trails of the camera, updated with these people. None = no trails.
 
     Returns:
@@ -82,13 +83,16 @@ def draw(
 
     Raises:
         TypeError: If the image is not an array.
-        ValueError: If the image is not uint8 of that shape, or the number of keypoints does not match the skeleton.
+        ValueError: If the image is not uint8 of that shape, if the masks have another size, or if the number of
+            keypoints does not match the skeleton.
     """
     config = config or OverlayConfig()
     check_image(image_bgr)
     if people.scores.shape[1] != len(skeleton):
         raise ValueError(f"people: expected {len(skeleton)} keypoints ({skeleton.name}), got {people.scores.shape[1]}")
     canvas = cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if image_bgr.ndim == 2 else image_bgr.copy()
+    if config.masks and people.masks is not None:
+        draw_masks(canvas, people.masks, _colour_numbers(people))
     if trails is not None:
         trails.draw(canvas, max(1, round(min(canvas.shape[:2]) / 200 * config.thickness)))
     if config.boxes:
@@ -97,6 +101,11 @@ def draw(
     if config.ids:
         _write_ids(canvas, people)
     return canvas
+
+
+def _colour_numbers(people: People) -> list[int]:
+    """Return the ids of the people, so that a person keeps the colour. Without an id, the place in the list."""
+    return [int(n) if n >= 0 else place for place, n in enumerate(people.ids)]
 
 
 def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: OverlayConfig) -> None:

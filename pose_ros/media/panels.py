@@ -13,6 +13,8 @@ from pose_ros.fields import Fields, ModelSpec
 from pose_ros.media.overlay import SIDE_COLOURS, draw
 from pose_ros.media.sheet import BAR_PX, add_title
 from pose_ros.people import People
+from pose_ros.preprocess import ImageTransform
+from pose_ros.to_image import to_image
 
 PANEL_HEIGHT = 480
 _STRENGTH = 0.75
@@ -25,7 +27,8 @@ def draw_panels(
 
     Args:
         fields: Fields of one image.
-        people: People that a decoder found in the fields, in network-input pixels.
+        people: People that a decoder found in the fields, in network-input pixels. Their masks have the grid
+            of the fields.
         spec: Description of the model.
         config: Settings of the peak search.
         background: Network input, (H, W, 3) BGR. None = a dark image of the size of the input.
@@ -41,7 +44,9 @@ def draw_panels(
     named = {name: _blend(canvas, image, spec) for name, image in images.items() if image is not None}
     if fields.heatmaps is not None:
         named["peaks"] = _draw_peaks(canvas, fields, spec, config)
-    named["people"] = draw(canvas, people, spec.skeleton, OverlayConfig(ids=True))
+    size_wh = canvas.shape[1], canvas.shape[0]
+    placed = to_image(people, spec, ImageTransform(size_wh, size_wh, size_wh))
+    named["people"] = draw(canvas, placed, spec.skeleton, OverlayConfig(ids=True))
     return np.hstack([_make_panel(name.replace("_", " "), panel) for name, panel in named.items()])
 
 

@@ -58,7 +58,7 @@ class DeployedNetwork(nn.Module):
 
         Args:
             network: Network to wrap. It is not copied.
-            float_input: Whether the input is (B, 3, H, W) float32, already normalised. Else (B, H, W, 3) uint8.
+            float_input: Whether the input is (B, C, H, W) float32, already normalised. Else (B, H, W, C) uint8.
             front: Decode front, for a network with heatmaps and PAFs.
         """
         super().__init__()
@@ -68,9 +68,8 @@ class DeployedNetwork(nn.Module):
         self.spec = with_heads(replace(network.spec, input=_input_spec(source, float_input)), self.names)
         self.normalises, self.network = not float_input, network
         self.front = front
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(source, name), dtype=torch.float32)
-            self.register_buffer(name, values.reshape(1, 3, 1, 1), persistent=False)
+        for name, values in (("mean", source.channel_mean), ("std", source.channel_std)):
+            self.register_buffer(name, torch.tensor(values).reshape(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Run the network for inference."""
@@ -143,4 +142,5 @@ def _input_spec(source: InputSpec, float_input: bool) -> InputSpec:
     if float_input:
         return replace(source, tensor=INPUT, layout="NCHW", dtype="float32", size_wh=None)
     plain = InputSpec(INPUT, "NHWC", "uint8")
-    return replace(plain, colour=source.colour, multiple=source.multiple, short_side=source.short_side)
+    same = {name: getattr(source, name) for name in ("colour", "multiple", "short_side", "pose_channels", "pose_sigma")}
+    return replace(plain, **same)

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from pose_ros.fields import HeadSpec, InputSpec, ModelSpec
+from pose_ros.fields import PERSON_FIELDS, HeadSpec, InputSpec, ModelSpec
 from pose_ros.skeleton import Skeleton
 
 FieldTensors = dict[str, Tensor]
-"""Field name (an attribute of ``pose_ros.fields.Fields``) to (B, C, H, W), channels in the order of ``Fields``."""
+"""Field name (an attribute of ``pose_ros.fields.Fields``) to (B, C, H, W), channels in the order of ``Fields``.
+
+Fields with one column for each person are (B, C, P).
+"""
 
 IMAGENET_INPUT = InputSpec(
     tensor="image",
@@ -120,7 +123,8 @@ def crop_spec(
 
 def with_heads(spec: ModelSpec, names: Mapping[str, object] | tuple[str, ...]) -> ModelSpec:
     """Return a copy of a description, with one output tensor per name. Each has the name of its field."""
-    return replace(spec, heads=tuple(HeadSpec(name, name) for name in names))
+    heads = (HeadSpec(name, name, "NCP" if name in PERSON_FIELDS else "NCHW") for name in names)
+    return replace(spec, heads=tuple(heads))
 
 
 def with_probabilities(outputs: FieldTensors, logits: tuple[str, ...]) -> FieldTensors:

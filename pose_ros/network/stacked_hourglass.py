@@ -46,7 +46,9 @@ class StackedHourglass(PoseNetwork):
         self.spec = with_heads(spec, ("heatmaps",))
         towers = [
             nn.Sequential(
-                Hourglass([CHANNELS] * RESOLUTIONS, Residual), Residual(CHANNELS, CHANNELS), *_conv(CHANNELS, CHANNELS)
+                Hourglass([CHANNELS] * RESOLUTIONS, Residual),
+                Residual(CHANNELS, CHANNELS),
+                *conv_norm_relu(CHANNELS, CHANNELS),
             )
             for _ in range(stacks)
         ]
@@ -64,9 +66,9 @@ class Residual(nn.Module):
         super().__init__()
         narrow = cout // 2
         self.change = nn.Sequential(
-            *_norm_relu_conv(cin, narrow, size=1),
-            *_norm_relu_conv(narrow, narrow, size=3),
-            *_norm_relu_conv(narrow, cout, size=1),
+            *norm_relu_conv(cin, narrow, size=1),
+            *norm_relu_conv(narrow, narrow, size=3),
+            *norm_relu_conv(narrow, cout, size=1),
         )
         self.keep = nn.Identity() if cin == cout else nn.Conv2d(cin, cout, 1)
 
@@ -75,17 +77,19 @@ class Residual(nn.Module):
         return self.keep(features) + self.change(features)
 
 
-def _norm_relu_conv(cin: int, cout: int, size: int) -> list[nn.Module]:
-    return [nn.BatchNorm2d(cin), nn.ReLU(inplace=True), nn.Conv2d(cin, cout, size, padding=size // 2)]
+def norm_relu_conv(cin: int, cout: int, size: int = 1, bias: bool = True) -> list[nn.Module]:
+    """Make a normalisation, a ReLU and a convolution that keeps the grid."""
+    return [nn.BatchNorm2d(cin), nn.ReLU(inplace=True), nn.Conv2d(cin, cout, size, padding=size // 2, bias=bias)]
 
 
-def _conv(cin: int, cout: int, size: int = 1, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(cin, cout, size, stride, size // 2), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
+def conv_norm_relu(cin: int, cout: int, size: int = 1, stride: int = 1, bias: bool = True) -> list[nn.Module]:
+    """Make a convolution, a normalisation and a ReLU."""
+    return [nn.Conv2d(cin, cout, size, stride, size // 2, bias=bias), nn.BatchNorm2d(cout), nn.ReLU(inplace=True)]
 
 
 def _stem() -> nn.Sequential:
     return nn.Sequential(
-        *_conv(3, 64, size=7, stride=2),
+        *conv_norm_relu(3, 64, size=7, stride=2),
         Residual(64, 128),
         nn.MaxPool2d(2),
         Residual(128, 128),

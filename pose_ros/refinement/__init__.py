@@ -1,5 +1,5 @@
 """Refine people with a second network that sees the crop of each person."""
 
-from pose_ros.refinement.refiner import LEAST_SIDE_PX, MARGIN, Refiner
+from pose_ros.refinement.refiner import Refiner
 
-__all__ = ["LEAST_SIDE_PX", "MARGIN", "Refiner"]
+__all__ = ["Refiner"]

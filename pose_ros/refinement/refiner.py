@@ -1,24 +1,24 @@
 """Refine people with a second network that sees the crop of each person.
 
+A network such as PoseFix also sees the keypoints of the first network, as heatmaps beside the colours of the crop.
+
 References:
     Papandreou et al., Towards Accurate Multi-person Pose Estimation in the Wild, arXiv:1701.01779 (two stages).
+    Moon et al., PoseFix, arXiv:1812.03595 (the known pose as an input).
     Cai et al., Learning Delicate Local Representations for Multi-Person Pose Estimation, arXiv:2003.04030 (crops).
 """
 
 from __future__ import annotations
 
-import cv2
+from collections.abc import Sequence
+
 import numpy as np
 
-from pose_ros.arrays import DoubleArray, FloatArray, Image, IndexArray
+from pose_ros.arrays import FloatArray, Image, IndexArray
 from pose_ros.estimator import PoseEstimator
 from pose_ros.people import People
+from pose_ros.refinement.crops import Crop, find_turn
 from pose_ros.skeleton import Skeleton, map_keypoints
-
-MARGIN = 1.4
-"""Side of the square crop, relative to the longer side of the box around the keypoints."""
-LEAST_SIDE_PX = 16.0
-"""Smallest side of a crop, px of the image."""
 
 
 class Refiner:
@@ -74,7 +74,7 @@ class Refiner:
         return People(keypoints, scores, people.person_scores, people.ids, people.masks)
 
     def estimate(
-        self, image: Image, people: People, chosen: IndexArray, colour: str = "bgr"
+        self, image: Image, people: People, chosen: IndexArray, colour: str = "bgr", rotate: bool = False
     ) -> tuple[FloatArray, FloatArray]:
         """Estimate the keypoints of some people from their crops, in one batch.
 
@@ -83,61 +83,48 @@ class Refiner:
             people: People in pixels of the image.
             chosen: (M,) indices of the people. Each has a visible keypoint.
             colour: Channel order of the image, ``"bgr"`` or ``"rgb"``.
+            rotate: Turn each crop so that the torso is upright, see ``find_turn``.
 
         Returns:
             Keypoints (M, K, 2) in pixels of the image, and scores (M, K). The score is 0 for keypoints that were not
             found.
         """
-        reach = 2.0 * np.array([*image.shape[1::-1], *image.shape[1::-1]])
-        crops = [self._find_crop(box) for box in people.boxes()[chosen].clip(-reach, reach)]
-        images = [self._cut(image, crop) for crop in crops]
+        crops = [self._find_crop(image, people, n, rotate) for n in chosen]
+        images = [crop.cut(image) for crop in crops]
         keypoints = np.zeros((len(chosen), *people.keypoints.shape[1:]), np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
-        estimates = self._estimator.process_batch(images, [colour] * len(images))
+        poses = self._list_poses(people, chosen, crops)
+        estimates = self._estimator.process_batch(images, [colour] * len(images), *poses)
         for n, (crop, estimate) in enumerate(zip(crops, estimates, strict=True)):
             if len(estimate.people.person_scores):
                 keypoints[n], scores[n] = self._to_image(estimate.people, crop)
         return keypoints, scores
 
+    def _list_poses(
+        self, people: People, chosen: IndexArray, crops: Sequence[Crop]
+    ) -> tuple[Sequence[FloatArray], ...]:
+        """Return the poses (K, 3) in their crops, for a network that refines a known pose. Empty for other networks."""
+        if not self._estimator.spec.input.pose_channels:
+            return ()
+        keypoints, scores = map_keypoints(
+            people.keypoints[chosen], people.scores[chosen], self.skeleton, self._estimator.skeleton
+        )
+        placed = [crop.to_crop(each) for each, crop in zip(keypoints, crops, strict=True)]
+        return ([np.column_stack(pose).astype(np.float32) for pose in zip(placed, scores, strict=True)],)
+
     def close(self) -> None:
         """Free the memory of the network. The refiner is unusable afterwards."""
         self._estimator.close()
 
-    def _find_crop(self, box: DoubleArray) -> DoubleArray:
-        """Return the map from the image to the crop: scale, x and y of the shift."""
-        low, high = box[:2].astype(float), box[2:].astype(float)
-        width, height = self._size_wh
-        aspect = width / height
-        extent = high - low
-        tall = max(extent[1], extent[0] / aspect, LEAST_SIDE_PX / MARGIN) * MARGIN
-        scale = height / tall
-        centre = (low + high) / 2
-        shift = np.array([(width - 1) / 2, (height - 1) / 2]) - scale * centre
-        return np.array([scale, *shift])
+    def _find_crop(self, image: Image, people: People, n: int, rotate: bool) -> Crop:
+        """Return the crop of one person. Keypoints far outside the image count as near it."""
+        reach = 2.0 * np.array(image.shape[1::-1])
+        keypoints, scores = people.keypoints[n].clip(-reach, reach), people.scores[n]
+        angle = find_turn(keypoints, scores, self.skeleton) if rotate else 0.0
+        return Crop.around(keypoints[scores > 0], self._size_wh, angle)
 
-    def _cut(self, image_bgr: Image, crop: DoubleArray) -> Image:
-        """Cut a crop out of an image. A large crop is averaged first, because a warp would skip pixels."""
-        scale, x, y = crop
-        low = np.floor(-np.array([x, y]) / scale).clip(0, None).astype(int)
-        high = np.ceil((np.array(self._size_wh) - (x, y)) / scale).astype(int) + 1
-        part = image_bgr[low[1] : max(high[1], 0), low[0] : max(high[0], 0)]
-        if part.size == 0:
-            return np.zeros((self._size_wh[1], self._size_wh[0], 3), np.uint8)
-        shift, factors = np.array([x, y]) + scale * low, np.ones(2)
-        if scale < 1:
-            size = np.maximum(np.rint(scale * np.array(part.shape[1::-1])), 1).astype(int)
-            factors = size / np.array(part.shape[1::-1])
-            part = np.asarray(cv2.resize(part, tuple(size.tolist()), interpolation=cv2.INTER_AREA), np.uint8)
-        # The centre of pixel i of the part lies at factor (i + 0.5) - 0.5 of the averaged part.
-        steps = scale / factors
-        shift += steps * (0.5 - 0.5 * factors)
-        matrix = np.array([[steps[0], 0, shift[0]], [0, steps[1], shift[1]]])
-        return np.asarray(cv2.warpAffine(part, matrix, self._size_wh, flags=cv2.INTER_LINEAR), np.uint8)
-
-    def _to_image(self, people: People, crop: DoubleArray) -> tuple[np.ndarray, np.ndarray]:
+    def _to_image(self, people: People, crop: Crop) -> tuple[np.ndarray, np.ndarray]:
         """Return keypoints (K, 2) in the image and scores (K,) of the person of a crop."""
-        keypoints = (people.keypoints - crop[1:]) / crop[0]
-        mapped, scores = map_keypoints(
-            keypoints.astype(np.float32), people.scores, self._estimator.skeleton, self.skeleton
-        )
+        keypoints = crop.to_image(people.keypoints).astype(np.float32)
+        mapped, scores = map_keypoints(keypoints, people.scores, self._estimator.skeleton, self.skeleton)
         return mapped[0], scores[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -64,6 +65,8 @@ class RefinementStage:
 
     Attributes:
         config: Settings. They may be replaced between two images.
+        view: Input size at which the people of the next image were found, by its index. ``config.period`` counts the
+            images of each size on their own, because some people are found at one size only. None = always the same.
     """
 
     def __init__(self, refiner: Refiner, config: RefinementConfig) -> None:
@@ -74,8 +77,10 @@ class RefinementStage:
             config: Settings.
         """
         self.config = config
+        self.view: int | None = None
         self._refiner, self._sigmas = refiner, np.array(refiner.skeleton.sigmas)
-        self._turns, self._time = Turns(), TimePerPerson()
+        self._turns: defaultdict[int | None, Turns] = defaultdict(Turns)
+        self._time = TimePerPerson()
 
     @classmethod
     def of_single_images(cls, refiner: Refiner, config: RefinementConfig) -> RefinementStage:
@@ -97,11 +102,12 @@ class RefinementStage:
         """
         people = drop_duplicates(people, self._refiner.skeleton)
         boxes = people.boxes()
-        ages = self._turns.find_ages(boxes, self.config.period)
+        turns = self._turns[self.view]
+        ages = turns.find_ages(boxes, self.config.period)
         chosen = self._choose(people, boxes, ages, image)
         refined = np.zeros(len(people), np.bool_)
         refined[chosen] = True
-        self._turns.record(boxes, ages, refined)
+        turns.record(boxes, ages, refined)
         people = replace(people, refined=refined)
         if len(chosen) == 0:
             return people
@@ -121,7 +127,7 @@ class RefinementStage:
 
     def _merge(self, people: People, image: Image, colour: str, chosen: IndexArray) -> People:
         start = time.perf_counter()
-        new_keypoints, new_scores = self._refiner.estimate(image, people, chosen, colour)
+        new_keypoints, new_scores = self._refiner.estimate(image, people, chosen, colour, self.config.rotate)
         self._time.record(len(chosen), 1e3 * (time.perf_counter() - start))
         keypoints, scores, person_scores = people.keypoints.copy(), people.scores.copy(), people.person_scores.copy()
         keypoints[chosen], scores[chosen], agreement = merge_keypoints(

@@ -53,7 +53,7 @@ class TorchRunner(Runner):
         deployed = DeployedNetwork(network).eval().to(device, memory_format=torch.channels_last)
         self._compute = deployed if self._gpu is None else CapturedGraph(deployed, self._gpu)
         width, height = network.spec.input.size_wh or (None, None)
-        self.inputs = (TensorSpec(INPUT, (None, height, width, 3), np.dtype(np.uint8)),)
+        self.inputs = (TensorSpec(INPUT, (None, height, width, network.spec.input.channels), np.dtype(np.uint8)),)
         self.outputs = tuple(TensorSpec(name, (None,) * 4, np.dtype(np.float32)) for name in deployed.names)
         self.metadata = {METADATA_KEY: json.dumps(deployed.spec.to_dict())}
         self.device = CPU if self._gpu is None else torch.cuda.get_device_name(self._gpu)

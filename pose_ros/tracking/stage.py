@@ -19,15 +19,18 @@ from pose_ros.tracking.velocity import VelocityFilter
 class TrackingStage:
     """Tracker, filters and camera motion of one camera. Not thread-safe: call it from one thread at a time."""
 
-    def __init__(self, skeleton: Skeleton, tracking: TrackingConfig, smoothing: SmoothingConfig) -> None:
+    def __init__(
+        self, skeleton: Skeleton, tracking: TrackingConfig, smoothing: SmoothingConfig, turns: int = 1
+    ) -> None:
         """Prepare the stage.
 
         Args:
             skeleton: Skeleton of the people.
             tracking: Settings of the ids.
             smoothing: Settings of the filters.
+            turns: Number of input sizes of the network that take turns, see ``Tracker``.
         """
-        self._tracker = Tracker(skeleton, tracking)
+        self._tracker = Tracker(skeleton, tracking, turns)
         self._smoother = Smoother(len(skeleton), smoothing)
         self._smoother_3d = Smoother(len(skeleton) + 1, smoothing, dimensions=3)  # the last point is the position
         self._velocity_filter = VelocityFilter()

@@ -49,13 +49,16 @@ class Tracker:
         config: Settings. They may be replaced between two images.
     """
 
-    def __init__(self, skeleton: Skeleton, config: TrackingConfig | None = None) -> None:
+    def __init__(self, skeleton: Skeleton, config: TrackingConfig | None = None, turns: int = 1) -> None:
         """Prepare the tracker.
 
         Args:
             skeleton: Skeleton of the people.
             config: Settings. None = defaults.
+            turns: Number of input sizes of the network that take turns. A person is not missed before each had its
+                turn.
         """
+        self._turns = turns
         self.config = config or TrackingConfig()
         self._sigmas = np.array(skeleton.sigmas)
         self._tracks = Tracks(len(skeleton))
@@ -82,7 +85,8 @@ class Tracker:
 
         Returns:
             The same people in the same order, with ids, states and velocities. The id is -1 and the velocity NaN
-            until a person has been seen ``hits`` times. With ``bridge_s``, people who are not seen follow at the end.
+            until a person has been seen ``hits`` times. With ``bridge_s`` or ``turns``, people who are not seen follow
+            at the end.
 
         Raises:
             ValueError: If the stamp is not finite.
@@ -106,7 +110,7 @@ class Tracker:
         started = self._start(people, track_of, keypoints, scores)
         self._name(np.concatenate([matched, started]))
         result = self._add_ids(people, track_of)
-        tracks.keep((tracks.ids >= 0) | (tracks.misses <= _NEW_MISSES))
+        tracks.keep((tracks.ids >= 0) | (tracks.misses <= max(_NEW_MISSES, self._turns - 1)))
         return result
 
     def _predict(self, stamp_s: float, motion: DoubleArray | None) -> None:
@@ -188,5 +192,6 @@ class Tracker:
         states = np.where(has_id, _TRACKED, _NEW)
         result = replace(people, ids=ids, states=states, velocities=velocities)
         bridge_s = self.config.bridge_s
-        lost = (bridge_s > 0) & (tracks.ids >= 0) & (tracks.misses > 0) & (tracks.age_s <= bridge_s)
+        is_kept = (tracks.misses < self._turns) | ((bridge_s > 0) & (tracks.age_s <= bridge_s))
+        lost = (tracks.ids >= 0) & (tracks.misses > 0) & is_kept
         return result.append(tracks.predicted_people(np.flatnonzero(lost))) if lost.any() else result

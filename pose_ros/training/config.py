@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pose_ros.config_file import read_config
 from pose_ros.datasets.augment import AugmentConfig
+from pose_ros.datasets.crops import CropConfig
+from pose_ros.datasets.pose_errors import PoseErrorConfig
 from pose_ros.datasets.sets import DataConfig
 from pose_ros.settings import CheckedSettings, setting
 from pose_ros.skeleton import Skeleton
@@ -101,6 +103,8 @@ class TrainingConfig(CheckedSettings):
     skeleton: Skeleton | None = None
     init: InitConfig = field(default_factory=InitConfig)
     augmentation: AugmentConfig = field(default_factory=AugmentConfig)
+    crops: CropConfig = field(default_factory=CropConfig)
+    pose_errors: PoseErrorConfig = field(default_factory=PoseErrorConfig)
     targets: TargetConfig = field(default_factory=TargetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)

@@ -16,6 +16,8 @@ from pose_ros.media.overlay import draw
 from pose_ros.media.sheet import add_title, arrange
 from pose_ros.network.model import PoseNetwork
 from pose_ros.people import People
+from pose_ros.preprocess import ImageTransform
+from pose_ros.to_image import to_image
 from pose_ros.training.loader import Normaliser, pixels_of, split_samples
 
 
@@ -32,7 +34,7 @@ def predict_fields(network: PoseNetwork, samples: Sequence[Sample], batch: int =
     spec, device = network.spec, next(network.parameters()).device
     normalise = Normaliser(spec.input, device)
     for chosen in split_samples(samples, batch):
-        images = torch.from_numpy(np.stack([pixels_of(sample, spec.input.colour) for sample in chosen]))
+        images = torch.from_numpy(np.stack([pixels_of(sample, spec.input) for sample in chosen]))
         with torch.no_grad():
             outputs = network.fields(normalise(images.to(device)))
         arrays = {name: output.float().cpu().numpy() for name, output in outputs.items()}
@@ -41,9 +43,14 @@ def predict_fields(network: PoseNetwork, samples: Sequence[Sample], batch: int =
 
 def find_people(network: PoseNetwork, samples: Sequence[Sample]) -> dict[str, list[People]]:
     """Detect the people of each sample with every grouping, in pixels of the samples."""
-    decoders = {name: make_decoder(network.spec, name) for name in available_groupings(network.spec)}
+    spec = network.spec
+    decoders = {name: make_decoder(spec, name) for name in available_groupings(spec)}
     fields = list(predict_fields(network, samples))
-    return {name: [decode(each) for each in fields] for name, decode in decoders.items()}
+    transforms = [ImageTransform(sample.size_wh, sample.size_wh, sample.size_wh) for sample in samples]
+    return {
+        name: [to_image(decode(each), spec, transform) for each, transform in zip(fields, transforms, strict=True)]
+        for name, decode in decoders.items()
+    }
 
 
 def draw_contact_sheet(network: PoseNetwork, samples: Sequence[Sample]) -> Image:

@@ -23,10 +23,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 from pose_ros.arrays import AnyArray, ByteArray
 from pose_ros.datasets.sample import Sample
 from pose_ros.fields import InputSpec
+from pose_ros.preprocess import add_pose
 from pose_ros.training.config import LoaderConfig
 
 Batch = dict[str, Tensor]
-"""``image``: (B, H, W, 3) uint8, in the colour order of the network. The other entries are the targets, stacked."""
+"""``image``: (B, H, W, C) uint8, in the colour order of the network. The other entries are the targets, stacked."""
 Targets = Callable[[Sample], dict[str, AnyArray]]
 
 
@@ -45,15 +46,15 @@ class Examples(Dataset):
         stream: Stream of samples.
         epoch: Number of samples per epoch.
         targets: Function that computes the targets of a sample.
-        colour: Colour order of the network, ``"rgb"`` or ``"bgr"``.
+        input: Input of the network.
     """
 
-    def __init__(self, stream: SampleStream, epoch: int, targets: Targets, colour: str) -> None:
-        self.stream, self.epoch, self.targets, self.colour = stream, epoch, targets, colour
+    def __init__(self, stream: SampleStream, epoch: int, targets: Targets, input: InputSpec) -> None:
+        self.stream, self.epoch, self.targets, self.input = stream, epoch, targets, input
 
     def __getitem__(self, position: int) -> dict[str, AnyArray]:
         sample = self.stream.sample(*divmod(position, self.epoch))
-        return {"image": pixels_of(sample, self.colour), **self.targets(sample)}
+        return {"image": pixels_of(sample, self.input), **self.targets(sample)}
 
 
 class _Guarded(Dataset):
@@ -179,20 +180,21 @@ def _collate(examples: list[dict[str, AnyArray] | BadExample]) -> Batch | BadExa
 
 
 class Normaliser:
-    """Conversion of pixels to network input: (B, H, W, 3) uint8 to (B, 3, H, W) float32, channels last in memory."""
+    """Conversion of pixels to network input: (B, H, W, C) uint8 to (B, C, H, W) float32, channels last in memory."""
 
     def __init__(self, spec: InputSpec, device: Any) -> None:
-        self._mean = torch.tensor(spec.mean, device=device).view(1, 3, 1, 1)
-        self._std = torch.tensor(spec.std, device=device).view(1, 3, 1, 1)
+        self._mean = torch.tensor(spec.channel_mean, device=device).view(1, -1, 1, 1)
+        self._std = torch.tensor(spec.channel_std, device=device).view(1, -1, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Compute (pixel - mean) / std. The colour order is unchanged."""
         return (pixels.permute(0, 3, 1, 2).float() - self._mean) / self._std
 
 
-def pixels_of(sample: Sample, colour: str) -> ByteArray:
-    """Return the image of a sample, (H, W, 3), in the given colour order."""
-    return np.ascontiguousarray(sample.image_bgr if colour == "bgr" else sample.image_bgr[..., ::-1])
+def pixels_of(sample: Sample, input: InputSpec) -> ByteArray:
+    """Return the image of a sample in the colour order of a network, (H, W, C), with the pose that it refines."""
+    image = sample.image_bgr if input.colour == "bgr" else sample.image_bgr[..., ::-1]
+    return add_pose(np.ascontiguousarray(image), sample.pose, input)
 
 
 def _init_worker(_: int) -> None:

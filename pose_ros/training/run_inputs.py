@@ -10,6 +10,9 @@ import numpy as np
 
 from pose_ros.config import PreprocessConfig
 from pose_ros.datasets.augment import Augmentation, TrainingStream, fit_sample
+from pose_ros.datasets.crops import CropSamples, CropStream
+from pose_ros.datasets.images import Mixture
+from pose_ros.datasets.pose_errors import KINDS, load_rates
 from pose_ros.datasets.sample import Sample
 from pose_ros.datasets.sets import describe_labels, open_data_set, open_mixture
 from pose_ros.datasets.taught import count_taught
@@ -55,6 +58,8 @@ def open_run_inputs(config: TrainingConfig) -> RunInputs:
     if any(side % multiple for side in config.size_wh):
         raise ValueError(f"size_wh: expected multiples of {multiple} px for {config.network}, got {config.size_wh}")
     mixture = open_mixture(config.data, skeleton)
+    if network.spec.input.pose_channels:
+        return _open_crops(config, network, weights, mixture)
     stream = TrainingStream(mixture, Augmentation(config.augmentation, skeleton), config.size_wh, config.seed)
     taught = count_taught(mixture, skeleton)
     if config.distillation.file is None:
@@ -63,6 +68,28 @@ def open_run_inputs(config: TrainingConfig) -> RunInputs:
     counts = f"data: {len(mixture)} training images, {len(validation)} validation images"
     labels = *describe_labels(mixture.data_sets), *describe_labels(validation.data_sets)
     notes = (weights, counts, *labels, *taught.lines())
+    return RunInputs(network, stream, len(mixture), validation, notes)
+
+
+def _open_crops(config: TrainingConfig, network: PoseNetwork, weights: str, mixture: Mixture) -> RunInputs:
+    """Open the crops and wrong poses for a network that refines a known pose.
+
+    Raises:
+        FileNotFoundError: If the file of the errors does not exist.
+        ValueError: If the file of the errors is wrong, or ``size_wh`` is not that of the network.
+    """
+    skeleton, size_wh = network.spec.skeleton, network.spec.input.size_wh
+    if tuple(config.size_wh) != size_wh:
+        raise ValueError(f"size_wh: expected {size_wh}, the crops of {config.network}, got {config.size_wh}")
+    rates, fewest = load_rates(config.pose_errors, skeleton), config.crops.fewest_keypoints
+    stream = CropStream(mixture, rates, config.crops, config.augmentation, skeleton, size_wh, config.seed)
+    data_sets = [open_data_set(each, skeleton) for each in config.validation.data]
+    whole = [sample for data_set in data_sets for sample in data_set]
+    validation = CropSamples(whole, rates, fewest, skeleton, size_wh, config.validation.samples, config.seed)
+    counts = f"data: {len(mixture)} training images, crops of {len(validation)} people for validation"
+    frequencies = " ".join(f"{kind} {rate:.3f}" for kind, rate in zip(KINDS[1:], rates.rates.mean(axis=0), strict=True))
+    errors = f"errors of the poses, per keypoint: {frequencies}, share of misses without position {rates.absent:.2f}"
+    notes = (weights, counts, *describe_labels([*mixture.data_sets, *data_sets]), errors)
     return RunInputs(network, stream, len(mixture), validation, notes)
 
 
@@ -102,7 +129,7 @@ class FixedStream:
 
 def make_examples(stream: SampleStream, epoch: int, spec: ModelSpec, config: TargetConfig) -> Examples:
     """Make examples: the images of samples, and their targets for the network of ``spec``."""
-    return Examples(stream, epoch, partial(_targets, spec=spec, config=config), spec.input.colour)
+    return Examples(stream, epoch, partial(_targets, spec=spec, config=config), spec.input)
 
 
 def _targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[str, np.ndarray]:

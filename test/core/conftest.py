@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from shared_folder import SHARED
 
-from pose_ros.runtime import trial
+from pose_ros.config import RuntimeConfig
+from pose_ros.models.model_file import DEFAULT_MODEL
+from pose_ros.runtime import load_runner, trial
+from pose_ros.runtime.runner import Runner
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a small machine, more threads only wait for each other
 # Background jobs of a shell ignore Ctrl-C, and so do their child processes. The tested programs must not ignore it.
@@ -18,9 +23,6 @@ settings.register_profile(
     "pose_ros", deadline=None, derandomize=True
 )  # no deadline, because the first example compiles
 settings.load_profile("pose_ros")
-
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +37,24 @@ def shared() -> Path:
 def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Load the models of the tests without a trial in a separate process, which takes a second for each."""
     monkeypatch.setattr(trial, "_PACKAGE", Path("/"))
+
+
+@pytest.fixture(scope="session")
+def default_runners() -> dict[RuntimeConfig, Runner]:
+    """Return the networks of the default model that the tests have loaded, by the settings."""
+    return {}
+
+
+@pytest.fixture
+def share_default_network(default_runners: dict[RuntimeConfig, Runner], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the default model once for each combination of settings, which takes half a second. It stays open."""
+
+    def load(path: Path, config: RuntimeConfig, *callbacks: Any) -> Runner:
+        if path != DEFAULT_MODEL:
+            return load_runner(path, config, *callbacks)
+        if config not in default_runners:
+            default_runners[config] = runner = load_runner(path, config, *callbacks)
+            runner.close = lambda: None
+        return default_runners[config]
+
+    monkeypatch.setattr("pose_ros.estimator.load_runner", load)

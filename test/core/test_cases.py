@@ -8,6 +8,7 @@ import pytest
 from cases import CASES, Case, Outcome
 from cli_runner import run
 
+pytestmark = pytest.mark.usefixtures("share_default_network")
 QUICK = [case for case in CASES if case.is_quick]
 
 

@@ -4,17 +4,21 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import onnx
 import pytest
 
+from pose_ros import estimator as estimator_module
 from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import METADATA_KEY, HeadSpec, InputSpec, ModelSpec
 from pose_ros.models.model_file import DEFAULT_MODEL, read_spec, write_spec
+from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import Runner, TensorSpec
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, map_keypoints
 
@@ -68,9 +72,22 @@ def test_colour_orders_agree(estimator: PoseEstimator, photo: np.ndarray) -> Non
     assert np.array_equal(bgr.people.keypoints, rgb.people.keypoints)
 
 
-def test_timings_are_reported(estimator: PoseEstimator) -> None:
-    estimate = estimator.process(np.zeros((480, 640, 3), np.uint8))
-    assert estimate.preprocess_ms > 0 and estimate.network_ms > 0 and estimate.decode_ms > 0
+def test_each_time_is_that_of_its_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimator, now_s = make_fixed_estimator(), [0.0]
+    monkeypatch.setattr(estimator_module.time, "perf_counter", lambda: now_s[0])
+
+    def take(duration_s: float, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: object) -> object:
+            now_s[0] += duration_s
+            return function(*arguments)
+
+        return run
+
+    estimator._views = [take(1, estimator.preprocess)]
+    estimator.runner.run = take(2, estimator.runner.run)
+    estimator._decode = take(4, estimator._decode)
+    estimate = estimator.process(np.zeros((64, 64, 3), np.uint8))
+    assert (estimate.preprocess_ms, estimate.network_ms, estimate.decode_ms) == (1000, 2000, 4000)
 
 
 def test_estimates_repeat_and_threads_may_share(estimator: PoseEstimator, photo: np.ndarray) -> None:
@@ -85,9 +102,53 @@ def test_estimates_repeat_and_threads_may_share(estimator: PoseEstimator, photo:
 
 
 def test_settings_reach_every_stage(photo: np.ndarray) -> None:
-    decoder = DecoderConfig(min_person_score=1.0)
-    config = EstimatorConfig(preprocess=PreprocessConfig(short_side=64), decoder=decoder)
-    assert len(PoseEstimator.load(config=config).estimate(photo)) == 0
+    preprocess, runtime = PreprocessConfig(short_side=64), RuntimeConfig(backend="onnx", threads=1, max_batch=3)
+    config = EstimatorConfig(preprocess=preprocess, runtime=runtime, decoder=DecoderConfig(min_person_score=1.0))
+    estimator = PoseEstimator.load(config=config)
+    shapes, run = [], estimator.runner.run
+    estimator.runner.run = lambda feeds, names: (shapes.append(feeds["image"].shape), run(feeds, names))[1]
+    assert len(estimator.estimate(photo)) == 0
+    assert shapes == [(1, 64, 96, 3)] and estimator.max_batch == 3
+
+
+@pytest.mark.parametrize("warm_up", [False, True])
+def test_the_estimator_warms_up_on_request(monkeypatch: pytest.MonkeyPatch, warm_up: bool) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(Front, "_run", lambda self, feeds, names: calls.append(names) or make_zeros(names))
+    make_fixed_estimator(RuntimeConfig(warm_up=warm_up))
+    assert len(calls) == warm_up
+
+
+def make_recorder(calls: list[object]) -> Callable[[object], None]:
+    """Return a method that records its object."""
+
+    def record(self: object) -> None:
+        calls.append(self)
+
+    return record
+
+
+def test_the_network_is_closed_if_it_has_no_description(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[object] = []
+    monkeypatch.setattr(OnnxRunner, "close", make_recorder(closed))
+    with pytest.raises(ValueError, match="expected a description"):
+        PoseEstimator.load(copy_without_description(tmp_path), runtime="onnx")
+    assert len(closed) == 1
+
+
+def test_only_the_outputs_of_the_decoder_are_fetched() -> None:
+    estimator, fetched = make_fixed_estimator(), []
+    run = estimator.runner.run
+    estimator.runner.run = lambda feeds, names: (fetched.append(set(names)), run(feeds, names))[1]
+    estimator.estimate(np.zeros((64, 64, 3), np.uint8))
+    dark = estimator.with_decoder(DecoderConfig(subpixel="dark", max_peaks=8))
+    dark.estimate(np.zeros((64, 64, 3), np.uint8))
+    assert fetched == [{"peaks", "limb_scores"}, {"heatmaps", "pafs"}]
+    assert dark.config.decoder.subpixel == "dark" and estimator.config.decoder.subpixel != "dark"
+
+
+def test_a_network_with_a_fixed_batch_takes_one_image_per_run() -> None:
+    assert make_fixed_estimator(RuntimeConfig(max_batch=8)).max_batch == 1
 
 
 def copy_without_description(tmp_path: Path) -> Path:
@@ -219,14 +280,24 @@ class Front(Runner):
     )
 
     def _run(self, feeds: object, names: list[str]) -> dict[str, np.ndarray]:
-        return {output.name: np.zeros(output.shape, output.dtype) for output in self.outputs if output.name in names}
+        return make_zeros(names)
+
+
+def make_zeros(names: Collection[str]) -> dict[str, np.ndarray]:
+    return {output.name: np.zeros(output.shape, output.dtype) for output in Front.outputs if output.name in names}
+
+
+def make_fixed_estimator(runtime: RuntimeConfig | None = None, **decoder: object) -> PoseEstimator:
+    """Make an estimator with the network ``Front``."""
+    heads = tuple(HeadSpec(output.name, output.name) for output in Front.outputs)
+    spec = ModelSpec("f", OPENPOSE_18, 8, heads=heads, input=InputSpec("image", multiple=16))
+    config = EstimatorConfig(runtime=runtime or RuntimeConfig(), decoder=DecoderConfig(**decoder))
+    return PoseEstimator(Front(), spec, config)
 
 
 @pytest.mark.parametrize("change", [{}, {"max_peaks": 8}, {"max_peaks": 9, "subpixel": "none"}], ids=str)
 def test_the_decode_front_limits_max_peaks(change: dict) -> None:
-    heads = tuple(HeadSpec(output.name, output.name) for output in Front.outputs)
-    spec = ModelSpec("f", OPENPOSE_18, 8, heads=heads, input=InputSpec("image", multiple=16))
-    estimator = PoseEstimator(Front(), spec, EstimatorConfig(decoder=DecoderConfig(**change)))
+    estimator = make_fixed_estimator(**change)
     assert len(estimator.estimate(np.zeros((64, 64, 3), np.uint8))) == 0
     with pytest.raises(ValueError, match=r"max_peaks: expected at most 8, .*, got 9; export it with --max-peaks 9"):
         estimator.with_decoder(DecoderConfig(max_peaks=9))

@@ -1,5 +1,7 @@
 """Test model descriptions: conversion in both directions, selection of channels, errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import yaml
@@ -63,6 +65,7 @@ def test_float32_fields_are_not_copied() -> None:
             "grouping: expected one of paf, tag, personlab, centernet, single, direct, got 'magic'",
         ),
         ({"limbs": [[0, 99]]}, r"limbs: expected keypoint indices below 18, got \(0, 99\)"),
+        ({"limbs": [[0, -1]]}, r"limbs: expected keypoint indices below 18, got \(0, -1\)"),
         ({"heads": [{"field": "masks", "tensor": "y"}]}, "head.field: expected one of heatmaps"),
         ({"heads": [{"field": "pafs"}]}, "model description.*tensor"),
         ({"heads": [{"field": "people", "tensor": "y"}]}, "head.layout of people: expected one of NCP, NPC"),
@@ -94,6 +97,12 @@ def test_float32_fields_are_not_copied() -> None:
         ({"input": {"size_wh": [0, 4]}}, "input.size_wh: expected 1 to 8192, got 0"),
         ({"input": {"size_wh": [10**6, 10**6]}}, "input.size_wh: expected 1 to 8192, got 1000000"),
         ({"input": {"size_wh": [8192, 8192]}}, "input.size_wh: width x height: expected 1 to .*, got 67108864"),
+        (
+            {"input": {"pose_channels": 17}},
+            "input.pose_channels: expected 0 or one for each of the 18 keypoints, got 17",
+        ),
+        ({"input": {"pose_channels": 18, "dtype": "int32"}}, "input.dtype: expected uint8 or float32 with pose_chan"),
+        ({"input": {"pose_sigma": 0}}, "input.pose_sigma: expected 0.1 to 8192, got 0"),
         ({"colour": "rgb"}, "model description.*colour"),
     ],
 )
@@ -109,3 +118,13 @@ def test_missing_entries_are_named() -> None:
 
 def test_fields_may_be_absent() -> None:
     assert Fields().heatmaps is None
+
+
+def test_a_permutation_between_the_same_ends_is_applied() -> None:
+    output = np.arange(4.0).reshape(1, 4, 1, 1)
+    assert HeadSpec("heatmaps", "y", channels=(0, 2, 1, 3)).read({"y": output}, 0).ravel().tolist() == [0, 2, 1, 3]
+
+
+def test_a_changed_skeleton_with_a_known_name_is_written_in_full() -> None:
+    spec = ModelSpec("m", replace(OPENPOSE_18, limbs=OPENPOSE_18.limbs[:3], redundant_limbs=()), 8)
+    assert ModelSpec.from_dict(spec.to_dict()) == spec

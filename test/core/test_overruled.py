@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -101,6 +102,8 @@ def test_a_model_of_fixed_size_overrules_sizes(preprocess: dict[str, int], text:
     [
         ("paf", {"tag_threshold": 2.0}, None, "decoder.tag_threshold: 2.0 has no effect with grouping paf"),
         ("tag", {"matching": "hungarian"}, None, "decoder.matching: hungarian has no effect with grouping tag"),
+        ("tag", {"matching": "partition"}, None, ""),
+        ("personlab", {"matching": "partition"}, None, "decoder.matching: partition has no effect with grouping"),
         ("paf", {"max_people": 128}, 32, "decoder.max_people: 128 people cannot be found, .* export with --max-peaks"),
         ("paf", {"max_people": 128, "max_peaks": 100}, None, "decoder.max_people: .* raise max_peaks"),
         ("paf", {"paf_threshold": 0.2, "max_people": 128}, None, ""),
@@ -110,6 +113,14 @@ def test_a_model_of_fixed_size_overrules_sizes(preprocess: dict[str, int], text:
 def test_a_grouping_overrules_settings_of_others(grouping, settings, front, text) -> None:
     said = describe(EstimatorConfig(decoder=DecoderConfig(**settings)), grouping=grouping, front=front)
     assert re.match(text, said) and bool(said) == bool(text)
+
+
+@pytest.mark.parametrize("grouping", ["paf", "tag"])
+def test_partition_without_scipy_is_reported(monkeypatch: pytest.MonkeyPatch, grouping: str) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    said = describe(EstimatorConfig(decoder=DecoderConfig(matching="partition")), grouping=grouping)
+    assert re.match("decoder.matching: partition has no effect, because SciPy .* run pip install scipy", said)
+    assert not describe(EstimatorConfig(), grouping=grouping)
 
 
 def test_a_model_of_fixed_batch_overrules_max_batch() -> None:

@@ -69,6 +69,8 @@ def test_absent_keypoints_are_not_moved() -> None:
         ({"scores": np.full((3, 4), np.nan)}, r"scores: expected values in \[0, 1\], got nan"),
         ({"person_scores": np.full(3, -0.5)}, r"person_scores: expected values in \[0, 1\]"),
         ({"keypoints": np.full((3, 4, 2), np.inf)}, "keypoints: expected finite"),
+        ({"masks": np.zeros((2, 5, 6), bool)}, r"masks: expected shape \(3, H, W\), got \(2, 5, 6\)"),
+        ({"masks": np.zeros((3, 5), bool)}, r"masks: expected shape \(3, H, W\), got \(3, 5\)"),
     ],
 )
 def test_wrong_arrays_are_refused(change: dict, message: str) -> None:
@@ -85,3 +87,10 @@ def test_the_mark_of_refined_people_follows_them() -> None:
     assert people.append(people).refined is None
     with pytest.raises(ValueError, match="refined: expected shape"):
         People(people.keypoints, people.scores, people.person_scores, refined=np.array([True]))
+
+
+@pytest.mark.parametrize("index", [1, [2, 0], np.array([True, False, True])], ids=str)
+def test_masks_follow_their_people(index: object) -> None:
+    people, masks = make_people(), np.arange(3)[:, None, None] == np.arange(3).reshape(1, 1, 3)
+    part = People(people.keypoints, people.scores, people.person_scores, masks=masks)[index]
+    np.testing.assert_array_equal(part.masks, masks[[index] if isinstance(index, int) else index])

@@ -97,6 +97,7 @@ def test_float_planes_are_normalised() -> None:
 def test_padding_is_grey_and_at_the_right_and_bottom() -> None:
     tensor, transform = Preprocessor(InputSpec(size_wh=(100, 100)), PreprocessConfig())(colour_image())
     assert transform.scaled_wh == (100, 75)
+    assert PADDING == 128
     assert (tensor[0, 75:] == PADDING).all() and (tensor[0, :75] != PADDING).all()
 
 
@@ -129,3 +130,37 @@ def test_negative_strides_are_accepted() -> None:
     flipped, _ = Preprocessor(InputSpec(), PreprocessConfig())(image[..., ::-1], "rgb")
     straight, _ = Preprocessor(InputSpec(), PreprocessConfig())(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), "rgb")
     assert np.array_equal(flipped, straight)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_known_pose_follows_the_colours_as_gaussians(dtype: str) -> None:
+    spec = InputSpec(dtype=dtype, size_wh=(80, 60), pose_channels=3, pose_sigma=4.0)
+    image, pose = np.full((120, 160, 3), 77, np.uint8), np.array([[41, 21, 0.7], [100, 90, 0], [-500, 30, 1]])
+    tensor, transform = Preprocessor(spec, PreprocessConfig())(image, pose=pose)
+    alone, _ = Preprocessor(spec, PreprocessConfig())(image)
+    assert tensor.shape == (1, 60, 80, 6) and tensor.dtype == dtype and not alone[..., 3:].any()
+    np.testing.assert_array_equal(tensor[..., :3], alone[..., :3])
+    assert not tensor[..., 4:].any(), "an absent keypoint, and one far outside"
+    x, y = transform.to_input(pose[0, :2])
+    expected = np.exp(-(((np.arange(80) - x) ** 2)[None] + ((np.arange(60) - y) ** 2)[:, None]) / (2 * 4.0**2))
+    heatmap = tensor[0, :, :, 3] / (255 if dtype == "uint8" else 1)
+    np.testing.assert_allclose(heatmap, expected, atol=0.51 / 255)
+
+
+def test_a_network_without_pose_channels_ignores_a_pose() -> None:
+    image = colour_image()
+    prepare = Preprocessor(InputSpec(), PreprocessConfig())
+    np.testing.assert_array_equal(prepare(image, pose=np.ones((17, 3)))[0], prepare(image)[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 5000, 3), (5000, 1, 3), (2, 8000)], ids=str)
+def test_very_thin_images_keep_a_row_and_a_column(shape: tuple[int, ...]) -> None:
+    tensor, transform = Preprocessor(InputSpec(), PreprocessConfig())(np.full(shape, 7, np.uint8))
+    assert min(transform.scaled_wh) >= 1 and tensor[0, 0, 0].tolist() == [7, 7, 7]
+
+
+def test_fine_stripes_become_grey_when_shrunk() -> None:
+    """Stripes of 8 px, shrunk by 8: interpolation alone would show only the white part of each."""
+    stripes = np.tile(np.repeat([0, 255, 0], [2, 4, 2]).astype(np.uint8), 64)
+    tensor, _ = Preprocessor(InputSpec(), PreprocessConfig(short_side=32))(np.tile(stripes, (256, 1)))
+    np.testing.assert_allclose(tensor[0, :32, :64].astype(int), 128, atol=2)

@@ -94,3 +94,25 @@ def test_the_standing_person_is_upright_and_symmetric(skeleton: Skeleton) -> Non
 
 def test_unknown_keypoints_have_no_standing_pose() -> None:
     assert np.isnan(Skeleton("chain", ("a", "b"), ((0, 1),)).standing).all()
+
+
+def test_an_unknown_keypoint_has_the_sigma_of_a_shoulder() -> None:
+    assert Skeleton("cat", ("tail", "left_shoulder"), ()).sigmas == (0.079, 0.079)
+
+
+def test_a_keypoint_without_its_mirror_stays() -> None:
+    assert Skeleton("robot", ("head", "left_gripper"), ()).flip_order == (0, 1)
+
+
+def test_limbs_of_coco_that_close_a_loop_are_not_drawn() -> None:
+    eyes = COCO_17.index("left_eye"), COCO_17.index("right_eye")
+    assert COCO_17.redundant_limbs == (eyes,)
+    assert eyes not in COCO_17.drawn_limbs and len(COCO_17.drawn_limbs) == 18
+
+
+def test_the_feet_of_body_25_have_the_published_order() -> None:
+    name = BODY_25.keypoint_names
+    assert [f"{name[a]}-{name[b]}" for a, b in BODY_25.limbs[20:]] == [
+        *("left_ankle-left_big_toe", "left_big_toe-left_small_toe", "left_ankle-left_heel"),
+        *("right_ankle-right_big_toe", "right_big_toe-right_small_toe", "right_ankle-right_heel"),
+    ]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-from pathlib import Path
 
 import pytest
 import torch
+from shared_folder import SHARED
 
-ROOT = Path(__file__).parents[2]
 torch.set_num_threads(1)  # the tensors are small: more threads only wait for each other on a busy machine
-FOLDER = Path(os.environ.get("POSE_ROS_SHARED", ROOT.parent / "shared")) / "checkpoint_keys"
+FOLDER = SHARED / "checkpoint_keys"
 
 
 def published_shapes(name: str) -> dict[str, tuple[int, ...]]:

@@ -41,6 +41,40 @@ def write_crop_network(path: Path) -> Path:
     return path
 
 
+def write_pose_network(path: Path, sigma: float = 10.0) -> Path:
+    """Write a network that finds the brightest red, green and blue spot of a crop near a known pose.
+
+    The heatmap of a keypoint is its colour times (0.5 + 0.5 times the heatmap of the known keypoint).
+    """
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["float", "scale"], ["unit"]),
+        helper.make_node("Transpose", ["unit"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Split", ["planes"], ["colours", "pose"], axis=1),
+        helper.make_node("Mul", ["pose", "half"], ["weaker"]),
+        helper.make_node("Add", ["weaker", "half"], ["weights"]),
+        helper.make_node("Mul", ["colours", "weights"], ["near"]),
+        helper.make_node("AveragePool", ["near"], ["heatmaps"], kernel_shape=[4, 4], strides=[4, 4]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", SIDE, SIDE, 6])
+    output = helper.make_tensor_value_info("heatmaps", TensorProto.FLOAT, ["n", 3, SIDE // 4, SIDE // 4])
+    constants = [numpy_helper.from_array(np.float32(v), name) for name, v in (("scale", 1 / 255), ("half", 0.5))]
+    graph = helper.make_graph(nodes, "pose", [image], [output], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    spec = ModelSpec(
+        "pose",
+        BODY,
+        4,
+        origin=1.5,
+        grouping="single",
+        input=InputSpec(pose_channels=3, pose_sigma=sigma),
+        heads=(HeadSpec("heatmaps", "heatmaps"),),
+    )
+    helper.set_model_props(model, {METADATA_KEY: json.dumps(spec.to_dict())})
+    onnx.save(model, str(path))
+    return path
+
+
 def paint(image: Image, nose_xy: tuple[float, float], value: int = 255, side: int = 9) -> Image:
     """Paint a person into a BGR image, in place."""
     for channel, (x, y) in zip((2, 1, 0), SHAPE + np.float32(nose_xy), strict=True):

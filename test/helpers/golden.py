@@ -6,12 +6,11 @@ The README in the folder of the cases describes their format.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shared_folder import GOLDEN as FOLDER
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
@@ -19,8 +18,6 @@ from pose_ros.fields import Fields, ModelSpec, sigmoid
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
 
-ROOT = Path(__file__).parents[2]
-FOLDER = Path(os.environ.get("POSE_ROS_GOLDEN", ROOT.parent / "shared" / "golden"))
 NECK_SIGMA = 0.079
 
 

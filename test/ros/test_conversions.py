@@ -91,8 +91,9 @@ def with_alpha(bgr: Array) -> Array:
 
 
 def to_16_bits(array8: Array) -> Array:
-    """Convert to 16 bits with equal bytes."""
-    return array8.astype(np.uint16) * 257
+    """Convert to 16 bits. The lower byte is another shade, so that swapped bytes are noticed."""
+    wide = array8.astype(np.uint16)
+    return 256 * wide + np.where(wide < 128, wide + 100, wide - 100).astype(np.uint16)
 
 
 RECORD: dict[str, Callable[[Array], Array]] = {

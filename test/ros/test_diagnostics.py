@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 
 from pose_ros.config import DiagnosticsConfig
-from pose_ros.estimator import PoseEstimator
+from pose_ros.estimator import Estimate, PoseEstimator
+from pose_ros.people import People
+from pose_ros.ros.node.camera import MAX_LATENCY_MS
 from pose_ros.ros.node.diagnostics import camera_status, runtime_status
 from pose_ros.ros.node.statistics import MAX_EVENTS, WINDOW_S, CameraSnapshot, CameraStatistics
 
@@ -111,6 +115,64 @@ def test_a_pause_does_not_count_as_a_delay() -> None:
     assert (now.image_age_s, now.answer_age_s, now.dropped_share) == (0.5, 0.5, 0)
     statistics.count_received(START_S + 101)
     assert statistics.snapshot(START_S + 101).images_hz == pytest.approx(1)
+
+
+class RecordingLock:
+    """Lock that counts how often it was taken."""
+
+    count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("resume", (START_S,)),
+        ("restart_loss", (START_S,)),
+        ("count_received", (START_S,)),
+        ("count_lost", (1, START_S)),
+        ("loss", (START_S,)),
+        ("count_dropped", (1, START_S)),
+        ("count_broken", (START_S,)),
+        ("count_answered", (START_S, 1, 1.0, 1.0, 1.0)),
+        ("snapshot", (START_S,)),
+    ],
+)
+def test_every_method_takes_the_lock(method: str, arguments: tuple[Any, ...]) -> None:
+    statistics = CameraStatistics(START_S)
+    statistics._lock = lock = RecordingLock()
+    getattr(statistics, method)(*arguments)
+    assert lock.count == 1
+
+
+def test_an_image_that_arrives_during_a_report_has_no_negative_age() -> None:
+    statistics = make_statistics(1, 1, 1)
+    now = statistics.snapshot(START_S + 0.9)
+    assert (now.image_age_s, now.answer_age_s) == (0, 0)
+
+
+def test_late_poses_are_a_warning_only_from_the_age_of_an_error() -> None:
+    limits = DiagnosticsConfig()
+    for age_s, level in ((limits.warn_age_s + 0.1, OK), (limits.error_age_s + 0.1, WARN)):
+        status = camera_status("camera", replace(HEALTHY, answer_age_s=age_s), "ACTIVE", limits)
+        assert status.level == level
+
+
+def test_a_camera_counts_drops_and_no_latency_of_a_recording(make_node: Any, log: Any) -> None:
+    camera = make_node().cameras[0]
+    camera.accept(3)
+    assert camera.statistics.snapshot(time.monotonic()).dropped == 3
+    estimate = Estimate(People.empty(3), 1.0, 2.0, 3.0)
+    for latency_ms, known in ((50.0, 50.0), (2 * MAX_LATENCY_MS, 50.0)):
+        camera.count_result(estimate, latency_ms, time.monotonic())
+        assert camera.statistics.snapshot(time.monotonic()).latency_median_ms == known
+    for _ in range(3):
+        camera.report_drawing_failure(ValueError("broken"))
+    assert len(log.find("could not publish the overlay or markers")) == 1  # at most one every few seconds
 
 
 def test_threads_lose_nothing() -> None:

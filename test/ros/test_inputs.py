@@ -11,12 +11,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+import rclpy
 from pose_ros.msg import PersonPoseArray
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
+
+from pose_ros.ros.node.camera import _info_topic
 
 
 def compress(image: np.ndarray, kind: str, stamp_s: int = 1) -> CompressedImage:
@@ -76,7 +79,7 @@ def test_stamps_that_go_back_are_reported_once_and_processed(
     graph: Any, start: Any, paint: Any, image_message: Any, log: Any
 ) -> None:
     _, camera = start()
-    for stamp_s in (10, 11, 12, 10, 11, 12, 10):  # a bag of three images, which loops
+    for stamp_s in (10, 11, 11, 12, 10, 11, 12, 10):  # a bag of three images, which loops
         assert camera.ask(image_message(paint(20), stamp_s=stamp_s)).header.stamp.sec == stamp_s
     graph.until(lambda: log.find("went back"), "the node logs it")
     camera.ask(image_message(paint(20), stamp_s=1))
@@ -192,3 +195,18 @@ def test_live_changes_take_effect_with_the_next_image(graph: Any, start: Any, pa
             graph.until(last, "the last image is processed")
             assert len(camera.answers[-1].people) == max_people
     assert set(used) <= set(pairs)
+
+
+INFO_REMAP = ["--ros-args", "-r", "camera_info:=/other/calibration"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        pytest.param([], "/front/camera_info", id="beside"),
+        pytest.param(INFO_REMAP, "/other/calibration", id="remap"),
+    ],
+)
+def test_the_topic_of_the_calibration(graph: Any, arguments: list[str], expected: str) -> None:
+    node = graph.add(rclpy.create_node("node", context=graph.context, cli_args=arguments))
+    assert _info_topic(node, "camera_info", "/front/image") == expected

@@ -84,3 +84,12 @@ def test_nothing_is_lost_or_duplicated_between_threads() -> None:
         thread.join(timeout=30)
     assert seen == {0: count, 1: count}
     assert all(n == sorted(set(n)) for n in numbers.values())
+
+
+def test_after_close_nothing_waits_and_nothing_is_added() -> None:
+    slots: LatestItems[str, object] = LatestItems(["lens"])
+    slots.put("lens", "waiting")
+    slots.close()
+    assert slots.peek("lens") is None
+    slots.put("lens", "late")
+    assert slots.peek("lens") is None and slots.take() is None

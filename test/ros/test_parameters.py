@@ -15,6 +15,7 @@ rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 from rclpy.parameter import Parameter  # noqa: E402
 
 from pose_ros.config import (  # noqa: E402
+    AUTO,
     DecoderConfig,
     DiagnosticsConfig,
     EstimatorConfig,
@@ -181,7 +182,7 @@ def test_descriptors_have_ranges_and_units(graph: Any) -> None:
     assert [(r.from_value, r.to_value) for r in threshold.floating_point_range] == [(0.0, 1.0)]
     side = node.describe_parameter("preprocess.short_side")
     assert side.description.endswith("[px]")
-    assert [(r.from_value, r.to_value) for r in side.integer_range] == [(0, 4096)]
+    assert [(r.from_value, r.to_value) for r in side.integer_range] == [(-1, 4096)]
     assert node.describe_parameter("runtime.backend").additional_constraints.startswith("one of auto, ")
 
 
@@ -320,3 +321,24 @@ def test_a_list_of_numbers_can_be_set_and_set_again(graph: Any) -> None:
     assert set_scales(128, 256).successful  # unchanged
     refused = set_scales(192, 256)
     assert not refused.successful and "expected no change while the model is in use" in refused.reason
+
+
+def test_auto_is_a_word_for_the_short_side(graph: Any) -> None:
+    node = node_with(graph, {"preprocess.short_side": "auto"})
+    settings = LiveSettings(node, lambda config: None, lambda: False)
+    assert settings.config.preprocess.short_side == AUTO
+    assert node.set_parameters([Parameter("preprocess.short_side", value=256)])[0].successful
+    if hasattr(node, "add_pre_set_parameters_callback"):  # not in Humble
+        assert node.set_parameters([Parameter("preprocess.short_side", value="auto")])[0].successful
+        assert settings.config.preprocess.short_side == AUTO
+    assert not node.set_parameters([Parameter("preprocess.short_side", value="large")])[0].successful
+
+
+def test_sizes_in_turn_need_tracking(graph: Any) -> None:
+    in_turn = {"preprocess.scales": [256, 448], "preprocess.scale_order": "alternate"}
+    settings = LiveSettings(node := node_with(graph, in_turn), lambda config: None, lambda: False)
+    refused = node.set_parameters([Parameter("tracking.enabled", value=False)])[0]
+    assert not refused.successful and "expected together without tracking" in refused.reason
+    assert settings.config.tracking.enabled
+    with pytest.raises(ValueError, match=r"preprocess\.scale_order: expected together without tracking"):
+        LiveSettings(node_with(graph, {**in_turn, "tracking.enabled": False}), lambda config: None, lambda: False)

@@ -112,8 +112,10 @@ class Processor:
         """Run the network once for the images of several cameras. If that fails, each image is run separately."""
         if len(frames) > 1:
             images = [frame.image for frame in frames]
+            pixels, colours = [each.image for each in images], [each.colour for each in images]
+            views = [self._pipelines[frame.camera].choose_view(frame.image) for frame in frames]
             try:
-                return self.estimator.process_batch([each.image for each in images], [each.colour for each in images])
+                return self.estimator.process_batch(pixels, colours, views=views)
             except Exception:  # the separate run of each image reports its error
                 return [None] * len(frames)
         return [None] * len(frames)

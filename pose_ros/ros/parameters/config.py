@@ -19,6 +19,7 @@ from pose_ros.config import (
     RuntimeConfig,
     SmoothingConfig,
     TrackingConfig,
+    check_turns,
 )
 from pose_ros.fields import GROUPING_HEADS
 from pose_ros.media.decoding import MAX_IMAGE_MB
@@ -155,6 +156,7 @@ class NodeConfig(CheckedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_turns(self.preprocess, self.tracking)
         if self.cameras != ("",):
             check_camera_names(self.cameras)
         in_frames = {name.replace("/", "_") for name in self.cameras}

@@ -33,6 +33,7 @@ class Parameter:
         low: Smallest value. None = no limit.
         high: Largest value. None = no limit.
         choices: Allowed values. Empty = any value.
+        words: Words that may be given instead of a number, and their numbers.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Parameter:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    words: Mapping[str, int]
 
     @property
     def changes(self) -> str:
@@ -139,7 +141,8 @@ def _declare(node: Node, parameter: Parameter) -> Any:
             return node.declare_parameter(name, default, parameter.descriptor()).value
         except InvalidParameterTypeException:
             given = _take_value(node, name)
-            value, advice = restore_type(given, default, parameter.choices), explain_type(given, default)
+            value = restore_type(given, default, parameter.choices, parameter.words)
+            advice = explain_type(given, default)
             if type(value) is not type(default):
                 raise
             return node.declare_parameter(name, value, parameter.descriptor(), ignore_override=True).value

@@ -81,7 +81,7 @@ class LiveSettings:
 def _restore_types(changed: Sequence[Any]) -> list[Any]:
     """Undo the types that YAML gives to new values, as ``ros2 param set`` reads them."""
     return [
-        RosParameter(each.name, value=restore_type(each.value, known.default, known.choices))
+        RosParameter(each.name, value=restore_type(each.value, known.default, known.choices, known.words))
         if (known := PARAMETERS.get(each.name)) and each.value is not None
         else each
         for each in changed

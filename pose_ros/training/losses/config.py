@@ -8,7 +8,8 @@ from pose_ros.settings import CheckedSettings, setting
 
 PULL_FORMS = ("square", "huber")
 PUSH_FORMS = ("gaussian", "exp", "max")
-HEATMAP_LOSSES = ("l2", "logistic", "focal")
+CENTRE_LOSSES = ("l2", "logistic", "focal")
+HEATMAP_LOSSES = (*CENTRE_LOSSES, "balanced", "softmax")
 NORMALISATIONS = ("channels", "openpose", "mean")
 
 
@@ -22,10 +23,12 @@ class LossConfig(CheckedSettings):
     """Forms and weights of the losses. Weights of fields that the network lacks are ignored. Weight 0 = no loss."""
 
     heatmap_loss: str = setting(
-        "l2", "Loss of heatmaps: l2 on values; logistic, or CenterNet's focal loss, on logits.",
+        "l2",
+        "Loss of heatmaps: l2 on values; on logits: logistic, CenterNet's focal loss (focal), RetinaNet's (balanced), "
+        "or PoseFix's softmax over the cells.",
         choices=HEATMAP_LOSSES,
     )  # fmt: skip
-    centre_loss: str = setting("focal", "Loss of CenterNet's centres: same choices.", choices=HEATMAP_LOSSES)
+    centre_loss: str = setting("focal", "Loss of CenterNet's centres: l2, logistic or focal.", choices=CENTRE_LOSSES)
     normalisation: str = setting(
         "channels",
         "Divisor of the summed losses of heatmaps, part affinity fields, centres and segmentation: images x channels "
@@ -35,6 +38,7 @@ class LossConfig(CheckedSettings):
     peak_weight: float = setting(
         2.0, "Extra weight of heatmap peaks: a cell has weight 1 + this x target. Not for focal.", low=0, high=1e4
     )
+    coordinates: float = _weight(1.0, "the distance of mean positions in cells, beside the cross entropy (softmax)")
     hardest: int = setting(0, "Number of heatmaps per image with the highest loss that count; 0 = all.", low=0,
                            high=1000)  # fmt: skip
     pull_form: str = setting(
@@ -68,3 +72,7 @@ class LossConfig(CheckedSettings):
     sizes: float = _weight(0.1, "sizes")
     keypoint_offsets: float = _weight(1.0, "offsets from centres to keypoints")
     heatmap_offsets: float = _weight(1.0, "offsets of heatmap peaks")
+    person_scores: float = _weight(1.0, "DirectPose's scores of cells")
+    centreness: float = _weight(1.0, "DirectPose's centre-ness")
+    person_offsets: float = _weight(1.0, "DirectPose's offsets from cells to keypoints")
+    keypoint_scores: float = _weight(1.0, "DirectPose's visibility of keypoints")

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pose_ros.training.losses import directpose
 from pose_ros.training.losses.config import LossConfig
-from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduce_cells
+from pose_ros.training.losses.dense import balanced_focal, focal, l1, l2, logistic, reduce_cells, softmax
 from pose_ros.training.losses.tags import gather_tags, pull_and_push
 
 DENSE_FIELDS = ("heatmaps", "pafs", "centres", "segmentation")
@@ -36,7 +37,8 @@ class FieldsLoss(nn.Module):
 
         Args:
             stages: Outputs of each stage: field name to (B, C, H, W), on the grid of the targets or a coarser one.
-                Heatmap channels beyond those of the target are ignored.
+                Heatmap channels beyond those of the target are ignored. Fields of ``directpose`` are (B, C, P), after
+                a field with a grid.
             targets: Stacked results of ``make_targets``, on the device of the network.
 
         Returns:
@@ -66,7 +68,7 @@ class FieldsLoss(nn.Module):
         weighted = dict(targets)
         for field in [name for name in targets if f"{name}_weights" in targets]:
             weights = targets[f"{field}_weights"].to(targets[field].dtype)
-            if field == "heatmaps" and self.config.heatmap_loss != "focal":
+            if field == "heatmaps" and self.config.heatmap_loss in ("l2", "logistic"):
                 weights = weights * (1 + self.config.peak_weight * targets[field])
             weighted[f"{field}_weights"] = weights
         return weighted
@@ -82,6 +84,9 @@ class FieldsLoss(nn.Module):
                     *(tags / self.config.tag_unit, present), self.config.push_form, self.config.pull_form
                 )
                 yield from (("pull", pull.mean()), ("push", push.mean()))
+            elif field in directpose.LOSSES:
+                if getattr(self.config, field):
+                    yield field, directpose.cell_loss(field, _to_float32(output), targets)
             elif getattr(self.config, field):
                 target, weights = _get_target(field, targets), targets[f"{field}_weights"]
                 yield field, self._dense_loss(field, _to_float32(output), target, weights)
@@ -94,9 +99,12 @@ class FieldsLoss(nn.Module):
             raise ValueError(f"{field}: expected the shape of its target, {(*target.shape,)}, got {(*output.shape,)}")
         if field not in DENSE_FIELDS:
             return l1(output, target, weights) / (config.offset_unit if field in PIXEL_OFFSETS else 1)
+        if field == "heatmaps" and config.heatmap_loss == "softmax":
+            entropy, distance = softmax(output, target)
+            return entropy + config.coordinates * distance
         form = {"heatmaps": config.heatmap_loss, "centres": config.centre_loss, "pafs": "l2"}.get(field, "logistic")
-        if form == "focal":
-            return focal(output, target, weights)
+        if form in ("focal", "balanced"):
+            return (focal if form == "focal" else balanced_focal)(output, target, weights)
         cells = (l2 if form == "l2" else logistic)(output, target, weights)
         return reduce_cells(cells, config.normalisation, config.hardest if field == "heatmaps" else 0)
 

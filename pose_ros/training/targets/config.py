@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pose_ros.settings import CheckedSettings, setting
 
-HEATMAP_FORMS = ("gaussian", "rounded", "disk", "centernet")
+HEATMAP_FORMS = ("gaussian", "rounded", "disk", "centernet", "bilinear")
 LIMB_FORMS = ("hard", "soft")
 OFFSET_FORMS = ("shared", "each")
 
@@ -21,12 +21,15 @@ class TargetConfig(CheckedSettings):
         Associative embedding and HigherHRNet: ``rounded`` with sigma 2 cells.
         PersonLab: ``disk``.
         CenterNet: ``centernet``.
+        DirectPose: ``rounded`` with sigma 0.1 px, which is one cell for each keypoint.
+        PoseFix: ``bilinear``, for one person in each image.
     """
 
     heatmap_form: str = setting(
         "gaussian",
         "Peaks of the heatmaps: Gaussian at the keypoint (gaussian) or at its nearest cell (rounded), disk (disk), "
-        "or Gaussian at the rounded-down cell, with a radius from the size of the person (centernet).",
+        "Gaussian at the rounded-down cell, with a radius from the size of the person (centernet), or a sum of 1 over "
+        "the four cells around the keypoint (bilinear).",
         choices=HEATMAP_FORMS,
     )
     heatmap_sigma: float = setting(7.0, "Standard deviation of the Gaussians.", unit="px", low=0.1, high=200)
@@ -64,6 +67,16 @@ class TargetConfig(CheckedSettings):
     centre_overlap: float = setting(
         0.7, "CenterNet: overlap of boxes that are moved by the radius of a peak.", low=0.01, high=0.99
     )
+    level_px: float = setting(
+        64.0,
+        "DirectPose: largest distance from a cell of the finest level to the sides of its person; it doubles at each "
+        "level.",
+        unit="px", low=1, high=10_000,
+    )  # fmt: skip
+    centre_cells: float = setting(
+        1.5, "DirectPose: distance from the centre of a person to its cells, along x and y, in cells of the level.",
+        low=0.5, high=100,
+    )  # fmt: skip
     offset_form: str = setting(
         "shared",
         "Offsets of heatmap peaks: one pair of channels for all keypoints (CenterNet), or one for each (MoveNet).",

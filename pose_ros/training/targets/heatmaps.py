@@ -4,6 +4,7 @@ References:
     Cao et al., Realtime Multi-Person 2D Pose Estimation using Part Affinity Fields, arXiv:1611.08050: eq. 5 (the mask
     W), eq. 6 and 7 (confidence maps).
     Newell et al., Associative Embedding, arXiv:1611.05424 (Gaussians at the nearest cell).
+    Moon et al., PoseFix, arXiv:1812.03595, section 4.2 (a distribution over the cells).
     Zhang et al., Distribution-Aware Coordinate Representation (DARK), arXiv:1910.06278, section 3.2 (not rounded).
 """
 
@@ -61,6 +62,22 @@ def gaussians(labels: GridLabels, config: TargetConfig) -> Target:
         centres = np.floor(centres + 0.5)
     maps = confidence_maps(centres, labels.labelled, labels.shape_hw, sigma)
     return with_background(maps, heatmap_weights(labels, config, np.full(len(centres), OWN_SIGMAS * sigma)), config)
+
+
+def bilinear(labels: GridLabels, config: TargetConfig) -> Target:
+    """Share 1 between the four cells around each keypoint, so that their mean position is the keypoint: (K, H, W).
+
+    Of several people, each cell has the maximum.
+    """
+    maps = np.zeros((labels.states.shape[1], *labels.shape_hw), np.float32)
+    people, channels = labels.labelled.nonzero()
+    xy = labels.keypoints_xy[people, channels].clip(0, np.array(labels.shape_hw[::-1]) - 1)
+    first = np.floor(xy).astype(np.int64)
+    for corner in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        cols, rows = np.minimum(first + corner, np.array(labels.shape_hw[::-1]) - 1).T
+        shares = np.abs(1 - np.array(corner) - (xy - first)).prod(axis=1)
+        np.maximum.at(maps, (channels, rows, cols), shares.astype(np.float32))
+    return maps, heatmap_weights(labels, config, np.full(len(labels.boxes), 1.0))
 
 
 def heatmap_weights(labels: GridLabels, config: TargetConfig, own_radii: DoubleArray) -> ByteArray:

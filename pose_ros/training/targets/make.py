@@ -8,10 +8,11 @@ from pose_ros.arrays import AnyArray
 from pose_ros.datasets.sample import Sample
 from pose_ros.fields import ModelSpec
 from pose_ros.training.targets import centernet as targets_centernet
+from pose_ros.training.targets import directpose as targets_directpose
 from pose_ros.training.targets import personlab as targets_personlab
 from pose_ros.training.targets.config import TargetConfig
 from pose_ros.training.targets.grid import GridLabels, to_grid
-from pose_ros.training.targets.heatmaps import Target, confidence_maps, gaussians
+from pose_ros.training.targets.heatmaps import Target, bilinear, confidence_maps, gaussians
 from pose_ros.training.targets.paf import pafs, part_affinity_fields
 from pose_ros.training.targets.tags import tag_cells, tag_cells_around
 
@@ -32,7 +33,8 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
     Returns:
         For each field f of the network: ``f``, float32 (C, H, W), and ``f_weights``, uint8 (C or 1, H, W). A weight is
         1 where the target is known, and 0 elsewhere. For tags only ``tag_cells``: int32 (most_people, K) or
-        (most_people, K, 4), the cells of the keypoints of each person.
+        (most_people, K, 4), the cells of the keypoints of each person. For people and their scores, the targets of
+        ``directpose.people`` and heatmaps.
 
     Raises:
         ValueError: If sample and network have different numbers of keypoints, or a field has no target.
@@ -43,13 +45,17 @@ def make_targets(sample: Sample, spec: ModelSpec, config: TargetConfig) -> dict[
         if name == "tags":
             cells = tag_cells_around if config.tag_reading == "around" else tag_cells
             targets["tag_cells"] = cells(labels, config.most_people)
-        else:
+        elif name == "people":
+            named = {**targets_directpose.people(labels, spec, config), "heatmaps": _heatmaps(labels, spec, config)}
+            for field, (target, weights) in named.items():
+                targets |= {field: target, field + WEIGHTS: weights}
+        elif name != "person_scores":  # made with the people
             targets[name], targets[name + WEIGHTS] = _get_maker(name)(labels, spec, config)
     return targets
 
 
 def _heatmaps(labels: GridLabels, spec: ModelSpec, config: TargetConfig) -> Target:
-    forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks}
+    forms = {"disk": targets_personlab.disks, "centernet": targets_centernet.peaks, "bilinear": bilinear}
     return forms.get(config.heatmap_form, gaussians)(labels, config)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -25,13 +27,17 @@ from pose_ros.models.model_file import DEFAULT_MODEL
 FAST = ["--short-side", "64", "--threads", "1"]
 TIMEOUT_S = 60
 SAME = "expected a file other than the inputs and outputs"
-LIMITED = """
-import resource, sys
-from pose_ros.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
-main()
-"""
-"""The program with a largest file size, bytes. Writes beyond it fail as on a full disk."""
+
+
+@contextmanager
+def limit_files(size_bytes: int) -> Iterator[None]:
+    """Limit the size of files. Writes beyond it fail as on a full disk."""
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
 
 
 def fail(*arguments: object) -> str:
@@ -252,11 +258,9 @@ def test_a_full_disk_is_an_error_and_keeps_the_earlier_video(tmp_path: Path, suf
     assert run("video", video, "-o", drawn, *FAST).exit_code == 0
     limit = int(share * drawn.stat().st_size)
     drawn.write_bytes(b"earlier")
-    child = start(LIMITED, limit, "video", video, "-o", drawn, *FAST, cwd=tmp_path)
-    _, error = child.communicate(timeout=TIMEOUT_S)
-    assert child.returncode == 1
-    expected = f"pose_ros: {drawn}: expected a complete file, got: File too large; an earlier file is unchanged"
-    assert error.strip().splitlines()[-1] == expected
+    with limit_files(limit):
+        error = fail("video", video, "-o", drawn, *FAST)
+    assert error == f"pose_ros: {drawn}: expected a complete file, got: File too large; an earlier file is unchanged"
     assert drawn.read_bytes() == b"earlier" and not list(tmp_path.glob(".*"))
 
 
@@ -264,14 +268,11 @@ def test_a_full_disk_is_an_error_and_keeps_the_earlier_video(tmp_path: Path, suf
 def test_a_full_disk_is_an_error_and_keeps_the_earlier_table(
     tmp_path: Path, earlier: dict[Path, bytes], option: str
 ) -> None:
-    write_noise(tmp_path / "walk.avi")
+    video = write_noise(tmp_path / "walk.avi")
     file = tmp_path / ("people.jsonl" if option == "--json" else "people.json")
-    limit = 100 if option == "--json" else 1
-    child = start(LIMITED, limit, "video", "walk.avi", option, file.name, *FAST, cwd=tmp_path)
-    _, error = child.communicate(timeout=TIMEOUT_S)
-    assert child.returncode == 1
-    expected = f"pose_ros: {file}: expected a complete file, got: File too large; an earlier file is unchanged"
-    assert error.strip().splitlines()[-1] == expected
+    with limit_files(100 if option == "--json" else 1):
+        error = fail("video", video, option, file, *FAST)
+    assert error == f"pose_ros: {file}: expected a complete file, got: File too large; an earlier file is unchanged"
     assert read_all(earlier) == earlier and not list(tmp_path.glob(".*"))
 
 

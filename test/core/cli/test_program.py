@@ -207,7 +207,7 @@ def test_invalid_files_are_reported_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_traceback_on_request(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"missing\.png, which does not exist"):
         run("--traceback", "image", tmp_path / "missing.png")
 
 
@@ -331,7 +331,8 @@ def test_an_interrupt_leaves_valid_files(tmp_path: Path, number: signal.Signals,
     child = process("video", "walk.avi", "-o", "drawn.mp4", "--coco", "people.json", *FAST, cwd=tmp_path)
     deadline = time.monotonic() + TIMEOUT_S
     drawn = tmp_path / "drawn.mp4"
-    while not is_written(tmp_path) and time.monotonic() < deadline:
+    while not is_written(tmp_path):
+        assert time.monotonic() < deadline and child.poll() is None
         time.sleep(0.01)
     assert not drawn.exists()
     os.kill(child.pid, number)

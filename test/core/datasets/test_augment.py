@@ -285,6 +285,94 @@ def test_fit_sample_centres_the_whole_image():
     assert (whole.image_bgr[:39] == GREY).all() and whole.states[0, :2].tolist() == [LABELLED] * 2
 
 
+STILL = replace(PLAIN, rotation_deg=0.0, shift=0.0, flip=0.0, most_zoom=100.0, least_fill=0.0)
+
+
+def longer_sides(boxes):
+    return (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+
+
+def test_in_a_mosaic_people_are_scaled_with_their_tiles():
+    augment = Augmentation(replace(STILL, person_low_px=100.0, person_high_px=100.0), COCO_17)
+    for seed in range(5):
+        result = augment([person() for _ in range(4)], (512, 512), np.random.default_rng(seed))
+        assert ((longer_sides(result.boxes) / 100) ** 2).sum() == pytest.approx(1, abs=0.02)  # the areas of the tiles
+
+
+def test_a_mirrored_image_has_left_and_right_swapped():
+    sample = person()
+    keypoints, states = sample.keypoints * 0, np.full_like(sample.states, ABSENT)
+    keypoints[0, LEFT], states[0, LEFT] = (80, 60), LABELLED
+    augment = Augmentation(replace(STILL, flip=1.0), COCO_17)
+    result = augment([replace(sample, keypoints=keypoints, states=states)], (256, 256), np.random.default_rng(0))
+    assert (result.states[0, RIGHT], result.states[0, LEFT]) == (LABELLED, ABSENT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "size_px"),
+    [
+        ({"person_low_px": 4.0, "person_high_px": 4.0, "least_fill": 0.6}, 0.6 * 1.6 * 40),
+        ({"person_low_px": 4000.0, "person_high_px": 4000.0, "most_zoom": 2.0}, 2 * 40),
+    ],
+    ids=["least_fill", "most_zoom"],
+)
+def test_the_scale_of_an_image_is_limited(changes, size_px):
+    augment = Augmentation(replace(STILL, **changes), COCO_17)
+    result = augment([person()], (256, 192), np.random.default_rng(0))
+    assert longer_sides(result.boxes) == pytest.approx([size_px], abs=0.01)
+
+
+def test_the_scale_of_an_image_without_people_is_limited():
+    no_people = np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.uint8), np.zeros((0, 4), np.float32)
+    sample = Sample(np.zeros((50, 70, 3), np.uint8), *no_people)
+    result = Augmentation(replace(STILL, most_zoom=2.0), COCO_17)([sample], (640, 640), np.random.default_rng(0))
+    assert (result.image_bgr < GREY).all(axis=2).sum() == pytest.approx(100 * 140, rel=0.05)
+
+
+def test_small_people_of_the_result_are_ignored():
+    config = replace(STILL, person_low_px=40.0, person_high_px=40.0)
+    large, small = (
+        Augmentation(replace(config, least_person_px=least), COCO_17)([person()], (256, 192), np.random.default_rng(0))
+        for least in (39.0, 41.0)
+    )
+    assert (len(large.boxes), large.ignored, len(small.boxes)) == (1, None, 0) and small.ignored.any()
+
+
+def test_a_person_is_chosen_by_the_number_of_keypoints():
+    one, many = person([(20.0, 60.0)]), person([(100.0 + i, 60.0) for i in range(9)])
+    names = ("keypoints", "states", "boxes")
+    both = replace(one, **{name: np.concatenate([getattr(one, name), getattr(many, name)]) for name in names})
+    augment, rng = Augmentation(STILL, COCO_17), np.random.default_rng(0)
+    places = [augment._draw_framing(both, 1.0, (160, 120), rng)[1][0] for _ in range(300)]
+    assert np.mean(np.array(places) > 60) == pytest.approx(0.9, abs=0.06)
+
+
+def test_labels_of_all_tiles_are_joined():
+    augment = Augmentation(replace(STILL, person_low_px=80.0, person_high_px=80.0), COCO_17)
+    image = np.zeros((120, 160, 3), np.uint8)
+    for count in (2, 4):
+        masks = {"ignored": np.ones((120, 160), bool), "people_map": np.ones((120, 160), np.uint8)}
+        parts = [replace(person(**masks), image_bgr=image) for _ in range(count)]
+        result = augment(parts, (256, 256), np.random.default_rng(1))
+        inside = (result.image_bgr == 0).all(axis=2)
+        assert len(result.boxes) == count and result.ignored[inside].all()
+        assert set(np.unique(result.people_map[inside])) == set(range(1, count + 1))
+        assert (result.keypoints[result.states == ABSENT] == 0).all()
+
+
+def test_more_people_than_a_people_map_can_hold_have_none():
+    def crowd(count):
+        sample = person(people_map=np.ones((120, 160), np.uint8))
+        return replace(
+            sample, **{n: np.repeat(getattr(sample, n), count, axis=0) for n in ("keypoints", "states", "boxes")}
+        )
+
+    augment = Augmentation(STILL, COCO_17)
+    for count, is_known in ((127, True), (128, False)):
+        result = augment([crowd(count), crowd(count)], (256, 256), np.random.default_rng(0))
+        assert len(result.boxes) == 2 * count and (result.people_map is not None) == is_known
+
+
 # --- colours
 
 
@@ -341,3 +429,9 @@ def test_openpose_uses_its_own_flip_order():
     mirror = np.array([[-1.0, 0, 39], [0, 1, 0]])
     result = warp(sample, mirror, (40, 40), OPENPOSE_18.flip_order)
     assert result.states[0, OPENPOSE_18.index("right_ear")] == LABELLED and result.states.sum() == LABELLED
+
+
+def test_a_grey_image_needs_no_other_change_of_colours():
+    image = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    grey = change_colours(image, replace(PLAIN, grey=1.0), np.random.default_rng(0))
+    assert np.ptp(grey, axis=2).max() == 0

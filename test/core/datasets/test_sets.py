@@ -1,7 +1,6 @@
 """Test the reading of data sets: all formats, ignored areas, invalid files, labels of a teacher."""
 
 import json
-import os
 import pickle
 import warnings
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from label_files import make_annotation, standing_person, write_coco, write_image, write_yolo
+from shared_folder import SHARED
 
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.extra import add_extra_labels, read_extra
@@ -22,11 +22,18 @@ from pose_ros.datasets.sets import DataConfig, open_data_set, open_mixture
 from pose_ros.datasets.yolo import read_yolo
 from pose_ros.skeleton import BODY_25, COCO_17, OPENPOSE_18, Skeleton
 
-SHARED = Path(os.environ.get("POSE_ROS_SHARED", Path(__file__).parents[3].parent / "shared"))
-
 
 def state_of(annotated, name, skeleton, person=0):
     return annotated.states[person, skeleton.index(name)]
+
+
+def test_given_names_of_keypoints_replace_those_of_the_file(tmp_path):
+    xy, names = standing_person(), COCO_17.keypoint_names
+    wrong = {"id": 1, "name": "person", "keypoints": list(names[::-1])}
+    file = write_coco(tmp_path, [make_annotation(xy=xy)], category=wrong)
+    for given, expected in (((), xy[::-1]), (names, xy)):
+        (annotated,) = read_coco(file, tmp_path, COCO_17, names=given)
+        np.testing.assert_allclose(annotated.keypoints[0], expected, atol=1e-4)
 
 
 # --- skeletons

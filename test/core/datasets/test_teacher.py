@@ -21,6 +21,7 @@ from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
+pytestmark = pytest.mark.usefixtures("share_default_network")
 FAST = ["--short-side", "64", "--threads", "1"]
 SIZE_WH = (90, 60)
 

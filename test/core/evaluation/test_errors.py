@@ -21,7 +21,7 @@ from pose_ros.evaluation.errors import (
     diagnose,
     drop_false_positives,
 )
-from pose_ros.evaluation.oks import NO_MATCH, match_people
+from pose_ros.evaluation.oks import NO_MATCH, match_people, oks
 from pose_ros.evaluation.pck import correct_keypoints
 from pose_ros.evaluation.scores import evaluate_detections
 from pose_ros.skeleton import COCO_17, Skeleton
@@ -159,3 +159,46 @@ def test_pck_uses_the_most_similar_detection() -> None:
     near = person_at(212)  # similar enough to match, with a higher score
     pck = correct_keypoints(data_set(labels_of(PERSON), complete=False), [detections_of(near, PERSON)])
     assert pck["PCK@0.2"].total == 1
+
+
+def shift_of(low: float, high: float) -> float:
+    """Return a shift of a person, px, at which the OKS with its label lies between two limits."""
+    image, sigmas = labels_of(PERSON), np.array(COCO_17.sigmas)
+    shifts = np.arange(1.0, 100.0)
+    values = [oks(detections_of(person_at(200 + shift)), image, sigmas).item() for shift in shifts]
+    return float(next(shift for shift, value in zip(shifts, values, strict=True) if low < value < high))
+
+
+def test_a_person_is_found_from_an_oks_of_a_tenth() -> None:
+    (errors,) = diagnose(data_set(labels_of(PERSON)), [detections_of(person_at(200 + shift_of(0.12, 0.28)))])
+    assert errors.partners.tolist() == [0] and not errors.missed.any()
+    (errors,) = diagnose(data_set(labels_of(PERSON)), [detections_of(person_at(200 + shift_of(0.02, 0.08)))])
+    assert errors.missed.all()
+
+
+def test_a_detection_of_an_ignored_person_is_no_false_positive() -> None:
+    image = labels_of(PERSON)
+    image.crowds[0] = True
+    for low, high, is_false in ((0.55, 0.85, False), (0.2, 0.45, True)):
+        (errors,) = diagnose(data_set(image), [detections_of(person_at(200 + shift_of(low, high)))])
+        assert errors.false.tolist() == [is_false]
+
+
+def test_only_the_best_20_people_of_an_image_are_judged() -> None:
+    people = [person_at(200 + 300 * i) for i in range(25)]
+    data, detections = data_set(labels_of(people[0])), [detections_of(*people)]
+    errors = diagnose(data, detections)
+    assert len(errors[0].false) == 20 and errors[0].false.sum() == 19
+    assert len(drop_false_positives(detections, errors)[0]) == 1
+
+
+def test_a_tie_between_inversion_and_swap_is_an_inversion() -> None:
+    other = person_at(400)
+    other[WRIST] = PERSON[MIRRORED]
+    detections = detections_of(move_keypoint(PERSON, WRIST, PERSON[MIRRORED]))
+    (errors,) = diagnose(data_set(labels_of(PERSON, other)), [detections])
+    assert KINDS[errors.kinds[0, WRIST]] == KINDS[INVERSION]
+
+
+def test_a_match_may_have_exactly_the_lowest_oks() -> None:
+    assert match_people(np.array([[0.25]]), 0.25).tolist() == [0]

@@ -119,6 +119,7 @@ def test_a_camera_is_not_silent_without_listening(camera: CameraBoard, clock: Cl
         (socket.gethostname(), True),
         (f"{socket.gethostname()}.local:80", True),
         ("robot.example", True),
+        ("robot.example.", False),
         ("evil.example", False),
         ("evil.example:8080", False),
         ("localhost.evil.example", False),
@@ -131,6 +132,7 @@ def test_a_camera_is_not_silent_without_listening(camera: CameraBoard, clock: Cl
 )
 def test_which_hosts_name_this_machine(host: str, is_this_machine: bool) -> None:
     assert names_this_machine(host, "robot.example") is is_this_machine
+    assert names_this_machine(host, "Robot.Example") is is_this_machine
 
 
 @pytest.mark.parametrize("served_at", ["", "0.0.0.0", "127.0.0.1"])
@@ -155,4 +157,10 @@ def test_an_empty_host_is_never_this_machine(served_at: str) -> None:
 )
 def test_which_origins_are_the_same(origin: str, is_same: bool) -> None:
     assert is_same_origin(origin, "localhost:8080") is is_same
+    assert is_same_origin(origin.upper(), "LocalHost:8080") is is_same
     assert not is_same_origin("", "")
+
+
+def test_a_host_name_in_upper_case_names_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Robot7")
+    assert names_this_machine("robot7:8080", "0.0.0.0") and names_this_machine("ROBOT7.local", "0.0.0.0")

@@ -302,3 +302,30 @@ def test_lines_of_other_threads_are_kept(capfd: pytest.CaptureFixture[str]) -> N
 
 def test_a_text_is_of_no_format() -> None:
     assert find_format(b"hello, world") is None
+
+
+def insert_segments(data: bytes, *segments: bytes) -> bytes:
+    """Insert segments before the first segment of a JPEG."""
+    return data[:2] + b"".join(segments) + data[2:]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        pytest.param([b"\xff\xfe\x00\x04ab"] * 200, id="many comments"),
+        pytest.param([b"\xff" * 5 + b"\xfe\x00\x04ab"], id="fill bytes"),
+        pytest.param([b"\xff\x01", b"\xff\xd3"], id="markers without a segment"),
+        pytest.param([b"\xff\xc8\x00\x04ab"], id="reserved marker"),
+    ],
+)
+def test_a_jpeg_with_unusual_segments_has_its_size(more: list[bytes]) -> None:
+    header = read_header(insert_segments(encode(COLOURED, ".jpg"), *more))
+    assert (header.format, header.size_wh) == ("jpeg", (64, 48))
+
+
+def test_a_jpeg_with_endless_segments_or_without_an_end_is_refused() -> None:
+    data = encode(COLOURED, ".jpg")
+    with pytest.raises(ValueError, match="more than 1000 segments"):
+        read_header(insert_segments(data, *[b"\xff\xfe\x00\x04ab"] * 1001))
+    with pytest.raises(ValueError, match="no end marker, damaged or truncated"):
+        read_header(data[:-2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -173,3 +174,20 @@ def test_images(tmp_path: Path) -> None:
     assert np.array_equal(cv2.imdecode(data, cv2.IMREAD_COLOR), recordings.frame_image(3))
     with pytest.raises(ValueError, match=r"expected a name ending in .*, got .*a.xyz"):
         write_image(tmp_path / "a.xyz", recordings.frame_image(3))
+
+
+def test_a_video_and_an_image_may_have_upper_case_suffixes_and_new_folders(tmp_path: Path) -> None:
+    write_image(tmp_path / "a/b/X.PNG", recordings.frame_image(3))
+    assert cv2.imread(str(tmp_path / "a/b/X.PNG")).shape == (48, 64, 3)
+    with VideoFile(tmp_path / "c/d/X.AVI", 10) as video:
+        video.write(recordings.frame_image(4))
+    assert [recordings.frame_number(each.image_bgr) for each in open_source(tmp_path / "c/d/X.AVI")] == [4]
+
+
+def test_a_video_that_opencv_cannot_open_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoWriter", lambda *_: SimpleNamespace(isOpened=lambda: False, release=lambda: None))
+    with (
+        pytest.raises(ValueError, match=r"video .*x.avi: expected a file that OpenCV can write, got no writer for"),
+        VideoFile(tmp_path / "x.avi", 10) as video,
+    ):
+        video.write(recordings.frame_image(4))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import recordings
 from pose_ros.media.bag import Bag, camera_info_topic
 from pose_ros.media.decoding import read_image
 from pose_ros.media.even_rate import find_even_rate
+from pose_ros.media.natural_order import natural_key
 from pose_ros.media.sources import open_source
 from pose_ros.media.video_file import VideoFile
 
@@ -380,10 +381,94 @@ def test_a_truncated_bag_is_reported_by_name(tmp_path: Path, storage: str, share
         list(Bag(bag).messages(["/image"]))
 
 
-def test_reading_a_part_of_a_bag_closes_it(tmp_path: Path) -> None:
+def open_files(folder: Path) -> list[str]:
+    """List the files of a folder that this process has open."""
+    links = (os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return [name for name in links if name.startswith(str(folder))]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not list open files")
+@pytest.mark.parametrize("storage", recordings.STORAGES)
+def test_reading_a_part_of_a_bag_closes_it(tmp_path: Path, storage: str) -> None:
     messages = [recordings.compressed_message(index) for index in NUMBERS]
-    bag = recordings.write_bag(tmp_path / "bag", {"/image": messages})
-    start = time.monotonic()
-    for _ in range(20):
-        next(iter(open_source(bag)))
-    assert time.monotonic() - start < 10
+    bag = recordings.write_bag(tmp_path / "bag", {"/image": messages}, storage)
+    frames = iter(open_source(bag))
+    next(frames)
+    assert open_files(bag)
+    frames.close()
+    assert not open_files(bag)
+
+
+class Capture:
+    """Replacement of ``cv2.VideoCapture`` with chosen properties. Its frames have the given times, ms."""
+
+    def __init__(self, times_ms: list[float], rate_hz: float = 10.0, count: int = 5) -> None:
+        self.values = {cv2.CAP_PROP_FRAME_COUNT: count, cv2.CAP_PROP_FPS: rate_hz}
+        self.times_ms, self.names = list(times_ms), []
+
+    def __call__(self, name: object) -> Capture:
+        self.names.append(name)
+        self.left_ms = list(self.times_ms)
+        return self
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, name: int) -> float:
+        return self.values.get(name, 0.0)
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        if not self.left_ms:
+            return False, None
+        self.values[cv2.CAP_PROP_POS_MSEC] = self.left_ms.pop(0)
+        return True, recordings.frame_image(1)
+
+    def release(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "expected_ms"),
+    [
+        pytest.param([500, 600, 700], [0, 100, 200], id="starts late"),
+        pytest.param([0, 0, 0, 0], [0, 100, 200, 300], id="no times"),
+        pytest.param([0, 100, 100, 50, 400], [0, 100, 200, 300, 400], id="do not rise"),
+    ],
+)
+def test_times_of_a_video_start_at_zero_and_rise(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, times_ms: list[float], expected_ms: list[float]
+) -> None:
+    (path := tmp_path / "x.avi").write_bytes(recordings.write_video(tmp_path / "y.avi", 1).read_bytes())
+    monkeypatch.setattr(cv2, "VideoCapture", Capture(times_ms))
+    assert [frame.stamp_ns / 1e6 for frame in open_source(path)] == expected_ms
+
+
+@pytest.mark.parametrize(("rate_hz", "expected"), [(1000.0, 1000), (90000.0, 30), (0.0, 30), (np.nan, 30)], ids=str)
+def test_an_impossible_rate_of_a_video_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rate_hz: float, expected: float
+) -> None:
+    path = recordings.write_video(tmp_path / "x.avi", 1)
+    monkeypatch.setattr(cv2, "VideoCapture", Capture([], rate_hz))
+    assert open_source(path).rate_hz == expected
+
+
+def test_a_number_is_a_camera_unless_it_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    capture = Capture([0.0])
+    with monkeypatch.context() as patch:
+        patch.setattr(cv2, "VideoCapture", capture)
+        camera = open_source("7")
+    assert capture.names == [7] and camera.count is None
+    recordings.write_images(tmp_path / "7", ["1.png"])
+    assert read_numbers(Path("7")) == [0]
+
+
+def test_a_video_without_frames_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = recordings.write_video(tmp_path / "x.avi", 1)
+    monkeypatch.setattr(cv2, "VideoCapture", Capture([]))
+    with pytest.raises(ValueError, match=r"video .*x.avi: expected frames, got none that can be decoded"):
+        list(open_source(path))
+
+
+def test_a_name_without_a_number_comes_before_a_zero(tmp_path: Path) -> None:
+    names = ["a", "a0", "a1"]
+    assert [path.name for path in sorted([tmp_path / name for name in names[::-1]], key=natural_key)] == names

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import IO
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -36,6 +37,7 @@ class Site:
         cut_at: Bytes after which the connection ends. 0 = never.
         sends_length: Whether the length of the file is in the response.
         pause_s: Pause after each byte, s. 0 = all bytes at once.
+        offset: Error of the position in Content-Range, bytes.
         requested_ranges: The header ``Range`` of each request.
     """
 
@@ -47,6 +49,7 @@ class Site:
     sends_length: bool = True
     pause_s: float = 0.0
     redirect: str = ""
+    offset: int = 0
     requested_ranges: list[str | None] = field(default_factory=list)
     url: str = ""
 
@@ -88,7 +91,7 @@ def respond(request: BaseHTTPRequestHandler, site: Site) -> None:
         return request.send_error(416)
     request.send_response(206 if start else 200)
     if start:
-        request.send_header("Content-Range", f"bytes {start}-{len(site.body) - 1}/{len(site.body)}")
+        request.send_header("Content-Range", f"bytes {start + site.offset}-{len(site.body) - 1}/{len(site.body)}")
     if site.etag:
         request.send_header("ETag", site.etag)
     request.send_header("Content-Type", site.content_type)
@@ -413,3 +416,59 @@ def test_get_removes_a_file_with_a_wrong_checksum(site: Site, model_folder: Path
 def test_get_of_the_default_model_prints_its_path(site: Site, model_folder: Path) -> None:
     assert str(catalogue.FILE.parent / "default.onnx") in run("default").stdout
     assert "a name such as" in run("nothing").stderr
+
+
+def test_other_bytes_than_those_asked_for_are_refused(site: Site, tmp_path: Path) -> None:
+    download_half(site, tmp_path / "model.pth")
+    site.offset = 7
+    with pytest.raises(ValueError, match=f"expected the bytes from {HALF} on, got bytes {HALF + 7}-"):
+        download(site.url, tmp_path / "model.pth")
+    assert file_names(tmp_path) == []
+
+
+def test_a_server_without_the_range_of_an_empty_file_is_asked_once(site: Site, tmp_path: Path) -> None:
+    site.body = b""
+    with pytest.raises(OSError, match="got HTTP 416"):
+        download(site.url, tmp_path / "model.pth")
+    assert site.requested_ranges == [None]
+
+
+def test_the_text_of_a_web_page_inside_a_file_is_no_web_page(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK_BYTES", 1000)
+    site.body = bytes(1000) + b"<!DOCTYPE html><html>" + bytes(1000)
+    download(site.url, tmp_path / "model.pth")
+    assert (tmp_path / "model.pth").read_bytes() == site.body
+
+
+def test_the_received_bytes_reach_the_disk_before_the_file_appears(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, int]] = []
+    sync = os.fsync
+    monkeypatch.setattr(
+        module.os,
+        "fsync",
+        lambda number: (synced.append(((tmp_path / "model.pth").exists(), os.fstat(number).st_size)), sync(number)),
+    )
+    download(site.url, tmp_path / "model.pth")
+    assert (False, len(BODY)) in synced
+
+
+def test_a_file_that_another_process_has_replaced_is_not_written(site: Site, tmp_path: Path) -> None:
+    """While this process waits for the lock, the other one removes its file and begins another."""
+    part, lock, files = tmp_path / "model.pth.part", module.fcntl.flock, []
+
+    def wait_and_lock(file: IO[bytes], operation: int) -> None:
+        lock(file, operation)
+        files.append(os.fstat(file.fileno()).st_ino)
+        if len(files) == 1:
+            part.rename(tmp_path / "other")
+            part.touch()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module.fcntl, "flock", wait_and_lock)
+        download(site.url, tmp_path / "model.pth", f"sha256:{SHA256}")
+    assert len(files) == 2 and (tmp_path / "other").stat().st_size == 0
+    assert (tmp_path / "model.pth").read_bytes() == BODY

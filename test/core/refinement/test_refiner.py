@@ -7,7 +7,8 @@ from pose_ros.arrays import Image
 from pose_ros.consensus import Views
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.people import People
-from pose_ros.refinement import LEAST_SIDE_PX, MARGIN, Refiner
+from pose_ros.refinement import Refiner
+from pose_ros.refinement.crops import LEAST_SIDE_PX, MARGIN
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
 
@@ -159,6 +160,36 @@ def test_a_person_without_keypoints_and_an_empty_image_stay_as_they_are() -> Non
     assert not refined.scores[0].any() and refined.scores[1].any()
     empty = np.zeros((0, 0, 3), np.uint8)
     assert Refiner(FakeCropNetwork(), OPENPOSE_18).refine(empty, person(80, 60)).scores.max() == np.float32(0.8)
+
+
+class UprightNetwork(FakeCropNetwork):
+    """Fake network that only knows people who stand. It puts a standing body at the bright spot of the crop."""
+
+    def find(self, image: Image) -> People:
+        spot = super().find(image)
+        body = (COCO_17.standing - COCO_17.standing.mean(axis=0)) * 40
+        return spot.with_keypoints(spot.keypoints + body.astype(np.float32))
+
+
+@pytest.mark.parametrize("degrees", [0, 37, 90, 180, -120])
+def test_a_lying_person_comes_back_as_a_standing_one(degrees: int) -> None:
+    angle = np.deg2rad(degrees)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    body = (COCO_17.standing - COCO_17.standing.mean(axis=0)) * 150
+
+    def refine(turn: np.ndarray, rotate: bool) -> np.ndarray:
+        """Return the keypoints after the refinement, turned back."""
+        spot = np.rint(turn @ (30, 20)).astype(int)
+        person = People((200 + body @ turn.T)[None], np.ones((1, 17)), np.ones(1))
+        image = image_with_spot(*(200 + spot), (400, 400))
+        keypoints, scores = Refiner(UprightNetwork(), COCO_17).estimate(image, person, np.array([0]), rotate=rotate)
+        assert (scores[0] > 0).sum() == 15
+        return ((keypoints[0] - 200) @ turn)[scores[0] > 0]
+
+    upright = refine(np.eye(2), rotate=True)
+    np.testing.assert_allclose(refine(matrix, rotate=True), upright, atol=2.0)
+    if degrees:
+        assert np.abs(refine(matrix, rotate=False) - upright).max() > 20
 
 
 def test_a_network_without_a_common_keypoint_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,10 +42,12 @@ class CountingRefiner:
     def __init__(self, refiner: Refiner) -> None:
         self.skeleton, self._refiner = refiner.skeleton, refiner
         self.batches: list[list[int]] = []
+        self.options: list[tuple[Any, ...]] = []
 
-    def estimate(self, image: Image, people: People, chosen: np.ndarray, colour: str) -> tuple[np.ndarray, np.ndarray]:
+    def estimate(self, image: Image, people: People, chosen: np.ndarray, *options: Any) -> tuple[np.ndarray, ...]:
         self.batches.append(chosen.tolist())
-        return self._refiner.estimate(image, people, chosen, colour)
+        self.options.append(options)
+        return self._refiner.estimate(image, people, chosen, *options)
 
 
 def black(width: int = 400, height: int = 300) -> Image:
@@ -203,6 +206,21 @@ def test_a_person_is_refined_in_every_nth_image(refiner: Refiner) -> None:
         (300, True),
     ]
     assert RefinementStage.of_single_images(refiner, stage.config).config.period == 1
+
+
+def test_the_images_of_each_input_size_count_on_their_own(refiner: Refiner) -> None:
+    stage, marks = RefinementStage(refiner, RefinementConfig(period=2)), []
+    for n in range(8):
+        stage.view = n % 2  # two input sizes in turn: the second finds only the other person
+        marks.append(stage.refine(crowd((100 + 200 * stage.view, 100)), black()).refined.tolist())
+    assert marks == [[True], [True], [False], [False]] * 2
+
+
+def test_the_setting_turns_the_crops(refiner: Refiner) -> None:
+    for rotate in (False, True):
+        counting = CountingRefiner(refiner)
+        RefinementStage(counting, RefinementConfig(rotate=rotate)).refine(crowd((100, 100)), black())
+        assert counting.options == [("bgr", rotate)]
 
 
 def test_people_wait_for_their_turn_within_the_budget(refiner: Refiner) -> None:

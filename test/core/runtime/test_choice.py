@@ -283,3 +283,38 @@ def test_the_driver_is_checked_before_a_provider_is_loaded(monkeypatch: pytest.M
     monkeypatch.setattr(onnxruntime, "InferenceSession", make_failing(AssertionError("session opened")))
     with pytest.raises(Unavailable, match="no NVIDIA driver; install it"):
         load_runner(DEFAULT_MODEL, RuntimeConfig(backend="onnx", provider="tensorrt", gpu=2))
+
+
+def test_a_cancelled_build_is_not_replaced_by_another_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_module(monkeypatch, "tensorrt.runner", TensorRTRunner=make_failing(InterruptedError("cancelled")))
+    with pytest.raises(InterruptedError, match="cancelled"):
+        load_runner(DEFAULT_MODEL, RuntimeConfig())
+
+
+def test_explain_choice_closes_what_it_has_tried(cpu_only: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[FakeRunner] = []
+    replace_module(monkeypatch, "onnx", OnnxRunner=lambda *arguments: made.append(FakeRunner(*arguments)) or made[-1])
+    explain_choice(DEFAULT_MODEL, RuntimeConfig(backend="onnx"))
+    assert [runner.is_closed for runner in made] == [True]
+
+
+def test_the_runtime_until_an_engine_is_built_has_the_threads_of_the_settings(
+    with_gpu: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[FakeRunner] = []
+    replace_module(monkeypatch, "onnx", OnnxRunner=lambda *arguments: made.append(FakeRunner(*arguments)) or made[-1])
+    load_runner(DEFAULT_MODEL, RuntimeConfig(while_building="onnx", threads=3)).close()
+    assert [(runner.arguments[1].backend, runner.arguments[1].threads) for runner in made] == [("onnx", 3)]
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("no library"), ValueError("no operator")], ids=lambda e: type(e).__name__
+)
+def test_without_a_runtime_until_the_engine_is_built_the_build_is_waited_for(
+    with_gpu: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    replace_module(monkeypatch, "onnx", OnnxRunner=make_failing(error))
+    lines: list[str] = []
+    runner = load_runner(DEFAULT_MODEL, RuntimeConfig(backend="tensorrt", while_building="onnx"), notify=lines.append)
+    assert isinstance(runner, FakeRunner)
+    assert lines == [f"no runtime is available until the engine is ready: {type(error).__name__}: {error}"]

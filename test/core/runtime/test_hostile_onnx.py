@@ -154,6 +154,28 @@ BOMBS = {
 }
 
 
+TEXTS = {
+    **{"graph": (7, 2), "input": (7, 11, 1), "output": (7, 12, 1), "value": (7, 13, 1)},
+    **{"dimension": (7, 11, 2, 1, 2, 1, 2), "weight": (7, 5, 8), "place of a weight": (7, 5, 13, 2)},
+    **{"sparse weight": (7, 15, 1, 8), "its indices": (7, 15, 2, 8), "metadata": (14, 2), "operators": (8, 1)},
+    **{f"node {field}": (7, 1, field) for field in (1, 2, 3, 4, 7)},
+    **{f"attribute {path}": (7, 1, 5, *path) for path in ((1,), (5, 8), (10, 8), (21,), (22, 1, 8), (23, 2, 8))},
+    **{"subgraph": (7, 1, 5, 6, 2), "subgraphs": (7, 1, 5, 11, 2)},
+    **{f"function {path}": (25, *path) for path in ((1,), (4,), (5,), (6,), (7, 4), (10,))},
+}
+"""Numbers of the fields that lead to each text, in onnx.proto."""
+
+
+@pytest.mark.parametrize("path", TEXTS.values(), ids=TEXTS)
+def test_every_text_of_the_format_is_checked(path: tuple[int, ...], tmp_path: Path) -> None:
+    message = b"\xff"
+    for number in reversed(path):
+        message = entry(number, message)
+    (tmp_path / "a.onnx").write_bytes((b"" if path[0] == 7 else entry(7, b"")) + message)
+    with pytest.raises(ValueError, match=r"expected a readable ONNX network, got: protobuf .*: expected text, got"):
+        read_graph(tmp_path / "a.onnx")
+
+
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_file_costs_no_more_than_a_network(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before, 1 MB of dimensions took minutes, and empty messages took gigabytes."""

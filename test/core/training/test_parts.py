@@ -151,7 +151,7 @@ def test_a_batch_that_cannot_be_split_is_refused() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_are_the_same_on_any_number_of_workers(workers: int) -> None:
-    examples = Examples(Dots(), 10, first_box_target, "rgb")
+    examples = Examples(Dots(), 10, first_box_target, InputSpec())
     batches = list(make_loader(examples, Positions(2, 4, 6, 2), LoaderConfig(workers=workers)))
     assert len(batches) == 4 and batches[0]["image"].shape == (3, 64, 64, 3)
     for number, batch in enumerate(batches):
@@ -310,7 +310,7 @@ def no_people() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_error_of_a_worker_is_one_line(workers: int) -> None:
-    examples = Examples(BrokenDots(), 10, first_box_target, "bgr")
+    examples = Examples(BrokenDots(), 10, first_box_target, InputSpec(colour="bgr"))
     with pytest.raises(ValueError) as caught:
         list(make_loader(examples, Positions(0, 2, 2), LoaderConfig(workers=workers)))
     assert str(caught.value) == "labels a.json: image b.jpg: expected a complete image"

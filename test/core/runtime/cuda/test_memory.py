@@ -149,7 +149,7 @@ def fail() -> None:
 @pytest.mark.parametrize("error", [KeyError, CudaError], ids=["an error of the work", "a wait"])
 def test_a_stream_is_usable_after_a_failed_recording(any_cuda: Cuda, error: type[Exception]) -> None:
     stream = any_cuda.make_stream()
-    with pytest.raises(error):
+    with pytest.raises(error, match="work" if error is KeyError else "cudaStreamSynchronize"):
         stream.capture(fail if error is KeyError else stream.synchronize)
     stream.synchronize()
     stream.capture(lambda: None).launch(stream)
@@ -159,7 +159,7 @@ def test_a_stream_is_usable_after_a_failed_recording(any_cuda: Cuda, error: type
 @pytest.mark.parametrize("waits", [False, True], ids=["an error of the work", "a wait"])
 def test_a_failed_recording_leaves_no_objects(cuda: Cuda, counters: ctypes.CDLL, waits: bool) -> None:
     stream = cuda.make_stream()
-    with pytest.raises(CudaError if waits else KeyError):
+    with pytest.raises(CudaError if waits else KeyError, match="cudaStreamSynchronize" if waits else "work"):
         stream.capture(stream.synchronize if waits else fail)
     assert (counters.stub_live(), counters.stub_faults(), counters.stub_last_error()) == (1, 0, 0)
 

@@ -268,7 +268,7 @@ def test_decision(case: str, bench: Bench) -> None:
     CASES[case](bench)
     others = [bench.other.read_bytes()] if bench.other else []
     if outcome == "raises":
-        with pytest.raises(type(bench.build_error)):
+        with pytest.raises(type(bench.build_error), match=re.escape(str(bench.build_error))):
             bench.get()
     else:
         assert bench.get() == (NEW if outcome.startswith("builds") else OLD)

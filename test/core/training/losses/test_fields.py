@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from pose_ros.training.losses.config import PUSH_FORMS, LossConfig  # noqa: E402
-from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduce_cells  # noqa: E402
+from pose_ros.training.losses.dense import focal, l1, l2, logistic, reduce_cells, softmax  # noqa: E402
 from pose_ros.training.losses.fields import FieldsLoss, targets_on_grid  # noqa: E402
 from pose_ros.training.losses.tags import gather_tags, pull_and_push  # noqa: E402
 
@@ -153,6 +153,43 @@ def test_losses_of_cells_equal_the_formulas() -> None:
     y[peak] = 1
     cells = np.where(peak, (1 - p) ** 2 * np.log(p), (1 - y) ** 4 * p**2 * np.log(1 - p))
     np.testing.assert_allclose(focal(output, target, weights), -(w * cells).sum() / (w * peak).sum())
+
+
+def test_the_loss_of_distributions_equals_a_loop() -> None:
+    logits = make_batch(0, "heatmaps")[0][0]["heatmaps"].detach()
+    target = torch.zeros_like(logits)
+    target[0, 0, 1, 2], target[0, 0, 1, 3], target[1, 2, 3, 5] = 0.25, 0.75, 1.0  # the other channels have no label
+    entropy, distance = softmax(logits, target)
+    rows, cols = np.mgrid[:H, :W]
+    sums = np.zeros(2)
+    for x, y in zip(logits.numpy().reshape(-1, H, W), target.numpy().reshape(-1, H, W), strict=True):
+        if y.sum():
+            p = np.exp(x) / np.exp(x).sum()
+            means = [[(q * grid).sum() for grid in (rows, cols)] for q in (p, y)]
+            sums += -(y * np.log(p)).sum(), np.abs(np.subtract(*means)).mean()
+    np.testing.assert_allclose([entropy, distance], sums / (B * K))
+
+
+def test_distributions_learn_only_from_labels() -> None:
+    stages, targets = make_batch(0, "heatmaps")
+    targets["heatmaps"][:] = 0
+    targets["heatmaps"][0, 1, 2, 3] = 1
+    config = LossConfig(heatmap_loss="softmax", coordinates=0.5)
+    total, parts = FieldsLoss(config)(stages[:1], targets)
+    entropy, distance = softmax(stages[0]["heatmaps"], targets["heatmaps"])
+    torch.testing.assert_close(total, entropy + 0.5 * distance)
+    torch.testing.assert_close(parts["heatmaps"], total.detach())
+    total.backward()
+    learnt = stages[0]["heatmaps"].grad.abs().sum(dim=(2, 3)) > 0
+    assert learnt.nonzero().tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e30])
+def test_extreme_distributions_have_finite_losses_and_gradients(scale: float) -> None:
+    logits = (scale * torch.tensor([[[[1.0, -1.0], [0.5, 0.0]]]])).requires_grad_()
+    total = sum(softmax(logits, torch.tensor([[[[0.0, 1.0], [0.0, 0.0]]]])))
+    total.backward()
+    assert torch.isfinite(total) and torch.isfinite(logits.grad).all()
 
 
 @pytest.mark.parametrize("logit", [-1e4, 1e4])

@@ -50,6 +50,28 @@ def test_forms_of_heatmaps(form: str, cell: tuple[int, int] | None) -> None:
     assert [tuple(at) for at in np.argwhere(maps[0] == 1)] == ([cell] if cell else [])
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [((30.0, 40.0), (30.0, 40.0)), ((31.5, 43.5), (31.5, 43.5)), ((127.0, 95.0), (123.5, 91.5)), ((0, 0), (3.5, 3.5))],
+    ids=["between cells", "on a cell", "beyond the last cell", "before the first cell"],
+)
+def test_a_bilinear_target_is_a_distribution_with_the_keypoint_as_its_mean(place, expected) -> None:
+    sample = make_sample([place, [60, 40], [90, 80]])
+    heatmap = make_targets(sample, SPEC, TargetConfig(heatmap_form="bilinear"))["heatmaps"][0]
+    rows, cols = np.mgrid[:12, :16]
+    assert heatmap.sum() == pytest.approx(1) and (heatmap > 0).sum() <= 4
+    mean = (heatmap * cols).sum() * 8 + 3.5, (heatmap * rows).sum() * 8 + 3.5
+    np.testing.assert_allclose(mean, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("state", [ABSENT, UNCERTAIN, UNKNOWN])
+def test_a_keypoint_without_label_has_no_bilinear_target(state: int) -> None:
+    sample = make_sample([[30, 30], [60, 40], [90, 80]])
+    sample = replace(sample, states=np.array([[state, LABELLED, LABELLED]], np.uint8))
+    heatmaps = make_targets(sample, SPEC, TargetConfig(heatmap_form="bilinear"))["heatmaps"]
+    assert heatmaps.sum(axis=(1, 2)).round(6).tolist() == [0, 1, 1]
+
+
 def test_background_and_its_weights() -> None:
     example = make_sample([[30, 30], [60, 40], [90, 80]], states=[LABELLED, UNCERTAIN, LABELLED])
     targets = make_targets(example, SPEC, TargetConfig(background=True))
