@@ -145,12 +145,16 @@ class PoseEstimator:
     def _warm_up(self) -> None:
         """Run every stage once, so that the first image does not wait for a compiler.
 
-        The decoder runs on fields full of people, because an empty image contains none.
+        The decoder runs on fields full of people, because an empty image contains none. They are noise, so that
+        ``matching: partition`` would take minutes without a time limit.
         """
         side = self.spec.input.short_side
-        tensor, _ = self.preprocess(np.zeros((side, side, 3), np.uint8))
+        preprocess = Preprocessor(self.spec.input, self.preprocess.config)  # without notify: no user has this image
+        tensor, _ = preprocess(np.zeros((side, side, 3), np.uint8))
         size_wh = self.spec.input.tensor_wh(tensor)
-        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor), input_wh=size_wh)))
+        fields = _make_crowded_fields(self.spec.fields(self._run_network(tensor), input_wh=size_wh))
+        limited = replace(self.config.decoder, partition_ms=DecoderConfig().partition_ms)
+        make_decoder(self.spec, self.grouping, limited)(fields)
 
     def _run_network(self, tensor: AnyArray) -> dict[str, AnyArray]:
         """Run the network. Fetch only the outputs that the decoder reads."""

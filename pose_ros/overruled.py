@@ -54,6 +54,11 @@ def overruled_settings(
 def _overruled_sizes(spec: ModelSpec, config: PreprocessConfig) -> Iterator[str]:
     size_wh = spec.input.size_wh
     if size_wh is None:
+        if config.scales != (0,) and config.short_side > 0:
+            yield (
+                f"preprocess.short_side: {config.short_side} px has no effect, because preprocess.scales "
+                f"{list(config.scales)} replace it; remove one of them"
+            )
         return
     obeyed = {
         "short_side": config.short_side in (0, min(size_wh)),
