@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pose_ros.arrays import Image
 from pose_ros.config import EstimatorConfig, RefinementConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.evaluation.model import SharedPass
 from pose_ros.fields import InputSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.refinement import Refiner
@@ -118,6 +119,8 @@ def test_it_is_no_first_model(model: Path) -> None:
     estimator = PoseEstimator.load(model, runtime="onnx")
     with pytest.raises(ValueError, match=r"model pose: expected a known pose .*: set refinement.model to it"):
         estimator.estimate(black())
+    with pytest.raises(ValueError, match=r"model pose: expected a known pose"):
+        SharedPass(estimator)
 
 
 def test_a_description_with_other_channels_is_refused(model: Path) -> None:
