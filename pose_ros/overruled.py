@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig, RefinementConfig
 from pose_ros.decoder import can_use_centres
 from pose_ros.decoder.partition import can_solve
 from pose_ros.fields import ModelSpec
@@ -49,6 +49,7 @@ def overruled_settings(
     yield from _overruled_by_grouping(spec, grouping, config.decoder)
     yield from _overruled_matching(spec, grouping, config.decoder)
     yield from _overruled_limits(grouping, config.decoder, front_peaks)
+    yield from _unused_refinement(config.refinement)
 
 
 def _overruled_sizes(spec: ModelSpec, config: PreprocessConfig) -> Iterator[str]:
@@ -105,3 +106,12 @@ def _overruled_limits(grouping: str, config: DecoderConfig, front_peaks: int | N
         f"decoder.max_people: {config.max_people} people cannot be found, because there are at most {peaks} keypoints "
         f"of each type; {fix}"
     )
+
+
+def _unused_refinement(config: RefinementConfig) -> Iterator[str]:
+    if config.model:
+        return
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if value != getattr(RefinementConfig(), field.name):
+            yield f"refinement.{field.name}: {value} has no effect without refinement.model"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig, RuntimeConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig, RefinementConfig, RuntimeConfig
 from pose_ros.decoder import make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import Fields, HeadSpec, InputSpec, ModelSpec
@@ -145,6 +145,12 @@ def test_partition_without_scipy_is_reported(monkeypatch: pytest.MonkeyPatch, gr
     said = describe(EstimatorConfig(decoder=DecoderConfig(matching="partition")), grouping=grouping)
     assert re.match("decoder.matching: partition has no effect, because SciPy .* run pip install scipy", said)
     assert not describe(EstimatorConfig(), grouping=grouping)
+
+
+def test_refinement_needs_a_model() -> None:
+    said = describe(EstimatorConfig(refinement=RefinementConfig(rotate=True)))
+    assert said == "refinement.rotate: True has no effect without refinement.model"
+    assert not describe(EstimatorConfig(refinement=RefinementConfig(model="second.onnx", rotate=True, period=2)))
 
 
 def test_a_model_of_fixed_batch_overrules_max_batch() -> None:
