@@ -47,7 +47,8 @@ def black(width: int = 400, height: int = 300) -> Image:
     return np.zeros((height, width, 3), np.uint8)
 
 
-offsets = st.lists(st.floats(-9, 9), min_size=6, max_size=6)
+offsets = st.lists(st.floats(-7, 7), min_size=6, max_size=6)
+"""Farther shifts lower the score of this network so much that the rules of merging keep the first keypoint."""
 
 
 @given(offsets, st.integers(60, 300), st.integers(30, 150))
