@@ -122,7 +122,7 @@ class RuntimeConfig(CheckedSettings):
         "any for openvino.",
         choices=("auto", "fp32", "fp16", "bf16"),
     )
-    threads: int = setting(0, "CPU threads of the network. 0 = chosen by the runtime.", low=0, high=256)
+    threads: int = setting(0, "CPU threads of the network. 0 = physical cores of the process.", low=0, high=256)
     warm_up: bool = setting(True, "Run the network once on an empty image after loading.")
     cache: str = setting("", "Folder of built engines. Empty = pose_ros/engines in the user's cache folder.")
     least_size: str = setting("128x128", "tensorrt: smallest input of an engine, height x width.", unit="px")

@@ -24,6 +24,9 @@ def jit(function: Function) -> Function:
 
     The compiled code releases the GIL. If neither the package folder nor the user's cache folder is writable, each
     process compiles the function again.
+
+    Assign numbers to elements, and never an array to a row or a slice: numba then compiles the error message with all
+    its functions for text, which takes seconds.
     """
     if numba is None:
         return function

@@ -166,7 +166,8 @@ def _score_pairs(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fr
         is_crowd = counts[a] * counts[b] >= CROWD_PAIRS
         if is_crowd:
             _mark_strong(pafs, 2 * limb, threshold, strong)
-            ends[0], ends[1] = xy[b, :, 0], xy[b, :, 1]
+            for j in range(counts[b]):
+                ends[0, j], ends[1, j] = xy[b, j, 0], xy[b, j, 1]
         for i in range(counts[a]):
             x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
             if found + counts[b] > len(values):
@@ -192,7 +193,9 @@ def _grow(links: Any, values: Any, least: Any) -> Any:
     """Return copies of the arrays that are at least twice as long, and as long as is asked."""
     size = max(2 * len(values), least)
     longer_links, longer_values = np.empty((size, 3), np.int64), np.empty(size)
-    longer_links[: len(links)], longer_values[: len(values)] = links, values
+    for n in range(len(values)):
+        longer_links[n, 0], longer_links[n, 1], longer_links[n, 2] = links[n, 0], links[n, 1], links[n, 2]
+        longer_values[n] = values[n]
     return longer_links, longer_values
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
+from pose_ros.cores import default_threads
 from pose_ros.runtime.cuda.device import Cuda
 from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda
@@ -158,7 +159,7 @@ def _open_cuda_or_none(gpu: Gpu | None) -> Cuda | None:
 def _open_session(onnxruntime: Any, path: Path, provider: str, config: RuntimeConfig) -> Any:
     """Load a network with this provider only. By default, ONNX Runtime would fall back to the CPU."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = config.threads
+    options.intra_op_num_threads = config.threads or default_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.enable_mem_pattern = False  # saves a tenth of the node's memory and costs no time
@@ -197,11 +198,9 @@ def _provider_options(provider: str, config: RuntimeConfig) -> list[Any]:
         return [(_PROVIDERS["tensorrt"], gpu), (_PROVIDERS["cuda"], gpu), _PROVIDERS["cpu"]]
     if provider == "openvino":
         device = "CPU" if config.device == "auto" else config.device.upper()
-        threads = {"num_of_threads": str(config.threads)} if config.threads else {}
-        return [
-            (_PROVIDERS["openvino"], {"device_type": device, "precision": "ACCURACY", **threads}),
-            _PROVIDERS["cpu"],
-        ]
+        threads = str(config.threads or default_threads())
+        settings = {"device_type": device, "precision": "ACCURACY", "num_of_threads": threads}
+        return [(_PROVIDERS["openvino"], settings), _PROVIDERS["cpu"]]
     return list(dict.fromkeys((_PROVIDERS[provider], _PROVIDERS["cpu"])))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
+from pose_ros.cores import default_threads
 from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
@@ -172,7 +173,7 @@ def _device_properties(core: Any, device: str, config: RuntimeConfig) -> dict[st
         wanted["INFERENCE_PRECISION_HINT"] = _PRECISIONS[config.precision]
     if device == "CPU":
         wanted["ENABLE_CPU_PINNING"] = False  # otherwise several nodes would choose the same cores
-        wanted.update({"INFERENCE_NUM_THREADS": config.threads} if config.threads else {})
+        wanted["INFERENCE_NUM_THREADS"] = config.threads or default_threads()
     elif folder := _cache_folder(config.cache):
         wanted["CACHE_DIR"] = folder
     known = set(core.get_property(device, "SUPPORTED_PROPERTIES"))

@@ -15,6 +15,7 @@ from torch import Tensor
 from pose_ros.arrays import AnyArray
 from pose_ros.checkpoint import load_checkpoint
 from pose_ros.config import RuntimeConfig
+from pose_ros.cores import default_threads
 from pose_ros.fields import METADATA_KEY
 from pose_ros.network.deploy import INPUT, DeployedNetwork, LowPrecisionNetwork
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec
@@ -42,8 +43,7 @@ class TorchRunner(Runner):
     def __init__(self, path: str | Path, config: RuntimeConfig | None = None) -> None:
         path, config = Path(path), config or RuntimeConfig()
         _check_config(path, config)
-        if config.threads:
-            torch.set_num_threads(config.threads)
+        torch.set_num_threads(config.threads or min(torch.get_num_threads(), default_threads()))
         if path.is_file():  # load_checkpoint names a missing file
             try_new_file(path, "torch", config)
         network = load_checkpoint(path)

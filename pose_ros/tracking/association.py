@@ -81,7 +81,8 @@ def _centres(keypoints: Any, scores: Any, people: Any) -> Any:
                 count += 1
                 centres[j, 0] += keypoints[people[j], k, 0]
                 centres[j, 1] += keypoints[people[j], k, 1]
-        centres[j] /= max(count, 1)
+        centres[j, 0] /= max(count, 1)
+        centres[j, 1] /= max(count, 1)
     return centres
 
 
@@ -97,20 +98,33 @@ def match_pairs(costs: Any, limit: Any) -> Any:
         (T,) detection of each track, -1 = none, and (T,) probability that the detection is of this track and of no
         other one.
     """
-    tracks, people = costs.shape
-    gains = np.minimum(costs - limit, 0.0)
-    person_of = np.full(tracks, -1)
-    if tracks <= people:
-        person_of[:] = assign(gains)
-    else:
-        person_of[assign(np.ascontiguousarray(gains.T))] = np.arange(people)
+    tracks = len(costs)
+    person_of = _assign_people(costs, limit)
     shares = np.zeros(tracks)
     for i in range(tracks):
         j = person_of[i]
-        if j >= 0 and gains[i, j] >= 0:
+        if j >= 0 and costs[i, j] >= limit:
             person_of[i] = -1
         elif j >= 0:
             for other in range(tracks):
                 shares[i] += math.exp(min(costs[i, j] - costs[other, j], 50.0))
             shares[i] = 1 / shares[i]
     return person_of, shares
+
+
+@jit_inline
+def _assign_people(costs: Any, limit: Any) -> Any:
+    """Return the person (T,) of each track, -1 = none. Pairs at the limit or above cost the same as none."""
+    tracks, people = costs.shape
+    gains = np.empty((min(tracks, people), max(tracks, people)))  # at most as many rows as columns
+    for i in range(tracks):
+        for j in range(people):
+            row, col = (i, j) if tracks <= people else (j, i)
+            gains[row, col] = min(costs[i, j] - limit, 0.0)
+    assigned = assign(gains)
+    if tracks <= people:
+        return assigned
+    person_of = np.full(tracks, -1, np.int64)
+    for j in range(people):
+        person_of[assigned[j]] = j
+    return person_of

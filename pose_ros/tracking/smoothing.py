@@ -138,15 +138,21 @@ def _smooth_rows(
             row = rows[n]
             step_s = stamp_s - stamps_s[row, k]
             if not 0 <= step_s <= gap_s:
-                values[row, k] = points[n, k]
+                _copy(points[n, k], values[row, k])
                 speeds[row, k] = 0.0
                 usual_scores[row, k] = scores[n, k]
             elif step_s > 0:
                 trust = min(1.0, scores[n, k] / usual_scores[row, k])
                 _filter_point(points[n, k], values[row, k], speeds[row, k], step_s, size, trust, cutoff_hz, speed_gain)
                 usual_scores[row, k] += _SCORE_GAIN * (scores[n, k] - usual_scores[row, k])
-            points[n, k] = values[row, k]
+            _copy(values[row, k], points[n, k])
             stamps_s[row, k] = stamp_s
+
+
+@jit_inline
+def _copy(source: Any, target: Any) -> None:
+    for axis in range(len(source)):
+        target[axis] = source[axis]
 
 
 @jit_inline

@@ -129,7 +129,9 @@ class TrainingConfig(CheckedSettings):
     )
     precision: str = setting("fp32", "Numeric precision of the network.", choices=("fp32", "bf16", "fp16"))
     device: str = setting("auto", "Device to train on.", choices=("auto", "cpu", "cuda"))
-    threads: int = setting(0, "CPU threads of PyTorch; 0 = chosen by PyTorch.", low=0, high=1024)
+    threads: int = setting(
+        0, "CPU threads of PyTorch; 0 = physical cores without those of the loader's workers.", low=0, high=1024
+    )
     log_steps: int = setting(10, "Steps between rows in the log.", low=1, high=100_000)
     most_skipped: int = setting(
         20, "Consecutive steps without a finite loss that end the run with an error.", low=1, high=100_000

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from pose_ros.config_file import to_plain, write_config
+from pose_ros.cores import default_threads
 from pose_ros.media.results import write_image
 from pose_ros.training.checkpoints import STATE, Checkpoints
 from pose_ros.training.config import TrainingConfig
@@ -65,8 +66,8 @@ class Trainer:
         Raises:
             ValueError: If the settings do not match the network or the data, or if the loss stays non-finite.
         """
-        if self.config.threads:
-            torch.set_num_threads(self.config.threads)
+        free = default_threads(taken=self.config.loader.workers)
+        torch.set_num_threads(self.config.threads or min(torch.get_num_threads(), free))
         torch.backends.cudnn.benchmark = True
         with join_processes(self.config.device) as world, StopSignal() as stop:
             inputs = self.inputs or open_run_inputs(self.config)

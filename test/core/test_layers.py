@@ -20,12 +20,13 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "config": "settings",
     "fields": "arrays config_file skeleton yaml_text",
     "files": "",
+    "cores": "",
     "file_kind": "",
     "protobuf": "",
     "config_file": "files skeleton yaml_text",
     "preprocess": "arrays config fields once",
     "decoder": "arrays config fields people similarity skeleton",
-    "runtime": "arrays config fields file_kind files protobuf texts",
+    "runtime": "arrays config cores fields file_kind files protobuf texts",
     "models": "config_file fields file_kind files skeleton yaml_text",
     "estimator": (
         "arrays config decoder fields models once overruled people preprocess runtime skeleton to_image view_merging"
@@ -48,8 +49,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "checkpoint": "arrays fields file_kind files network protobuf skeleton",
     "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
     "training": (
-        "arrays checkpoint config config_file datasets decoder evaluation export fields files media models network "
-        "people preprocess settings skeleton to_image"
+        "arrays checkpoint config config_file cores datasets decoder evaluation export fields files media models "
+        "network people preprocess settings skeleton to_image"
     ),
     "live": "texts",
     "__main__": "cli",

@@ -34,6 +34,6 @@ def keep_freed_memory() -> bool:
 
 
 def return_freed_memory() -> None:
-    """Return all freed memory to the system, as after the release of a model. Only glibc can do this."""
+    """Return all freed memory to the system, as after loading or releasing a model. Only glibc can do this."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

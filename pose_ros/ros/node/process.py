@@ -56,6 +56,7 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
     for number in SIGNALS:
         signal.signal(number, stop)
     keep_freed_memory()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy multiplies small matrices only, but starts a pool
     import rclpy  # takes 0.5 s: imported after the handlers are set, so that Ctrl-C shows no traceback
     from rclpy.exceptions import ParameterException
     from rclpy.executors import SingleThreadedExecutor

@@ -10,6 +10,8 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.refinement import Refiner
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.camera import Camera
+from pose_ros.ros.node.freed_memory import return_freed_memory
+from pose_ros.ros.node.idle_code import return_idle_code
 from pose_ros.ros.node.latest import LatestItems
 from pose_ros.ros.node.processing import Processor
 from pose_ros.ros.node.transforms import FrameTransforms
@@ -91,12 +93,17 @@ class Worker:
         finally:
             self.loaded.set()
         processor = Processor(self.estimator, self.refiner, self._cameras, self._settings, self._transforms)
+        _return_memory()
+        has_run = False
         while (taken := self.waiting.take(self._batch_size(self.estimator))) is not None:
             try:
                 processor.process(taken)
             except Exception as error:  # an error must not stop the thread
                 for entry in taken:
                     entry.source.report_failure(entry.item, error)
+            if not has_run:  # the warm-up had another image size
+                has_run = True
+                _return_memory()
             self.estimator = processor.estimator
         estimator, refiner = self.estimator, self.refiner
         self.estimator = self.refiner = None
@@ -127,3 +134,9 @@ class Worker:
         if self.waiting.closed:
             raise InterruptedError("loading was cancelled: the worker is closed")
         self.progress = (task, fraction)
+
+
+def _return_memory() -> None:
+    """Return the memory that only the start needs."""
+    return_freed_memory()
+    return_idle_code()

@@ -107,7 +107,8 @@ def _draw_limbs(fields: Any, counts: Any, xy: Any, visible: Any, limbs: Any, wid
     for limb in range(len(limbs)):
         for n in range(len(xy)):
             if visible[n, limbs[limb, 0]] and visible[n, limbs[limb, 1]]:
-                ends[0], ends[1] = xy[n, limbs[limb, 0]], xy[n, limbs[limb, 1]]
+                for end in range(2):
+                    ends[end, 0], ends[end, 1] = xy[n, limbs[limb, end], 0], xy[n, limbs[limb, end], 1]
                 draw_limb(fields[2 * limb : 2 * limb + 2], counts[limb], ends, widths, soft)
         if not soft:
             _average(fields[2 * limb : 2 * limb + 2], counts[limb])

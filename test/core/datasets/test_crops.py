@@ -14,8 +14,7 @@ from pose_ros.datasets.images import Mixture
 from pose_ros.datasets.pose_errors import ErrorRates, WrongPose, published_rates
 from pose_ros.datasets.sample import ABSENT, LABELLED, UNKNOWN, Sample
 from pose_ros.datasets.warp import affine
-from pose_ros.fields import InputSpec, ModelSpec
-from pose_ros.refinement import Refiner
+from pose_ros.refinement.crops import Crop
 from pose_ros.skeleton import COCO_17
 
 SIZE = (96, 128)
@@ -43,20 +42,10 @@ def true_pose(sample: Sample, person: int = 0) -> WrongPose:
     return make_wrong_pose(sample, person, replace(NO_ERRORS), COCO_17, np.random.default_rng(0))
 
 
-class CropNetwork:
-    """Stand-in for an estimator of crops."""
-
-    skeleton, grouping, model_name = COCO_17, "single", "crops"
-    spec = ModelSpec("crops", COCO_17, 4, grouping="single", input=InputSpec(size_wh=SIZE))
-
-
 def test_the_crop_without_changes_is_that_of_the_refinement() -> None:
     sample = make_sample(150)
     pose = true_pose(sample)
-    matrix = map_to_crop(pose, SIZE)
-    box = np.concatenate([pose.keypoints.min(axis=0), pose.keypoints.max(axis=0)]).astype(float)
-    scale, x, y = Refiner(CropNetwork(), COCO_17)._find_crop(box)
-    np.testing.assert_allclose(matrix, [[scale, 0, x], [0, scale, y]], atol=1e-9)
+    np.testing.assert_allclose(map_to_crop(pose, SIZE), Crop.around(pose.keypoints, SIZE).matrix, atol=1e-9)
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

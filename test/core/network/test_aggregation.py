@@ -61,7 +61,7 @@ def make_batch(network: PoseNetwork, count: int = 4) -> tuple[list[Sample], dict
 
 
 def normalise(network: PoseNetwork, samples: list[Sample]) -> torch.Tensor:
-    images = torch.from_numpy(np.stack([pixels_of(sample, network.spec.input.colour) for sample in samples]))
+    images = torch.from_numpy(np.stack([pixels_of(sample, network.spec.input) for sample in samples]))
     return Normaliser(network.spec.input, torch.device("cpu"))(images)
 
 

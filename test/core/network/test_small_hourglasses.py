@@ -55,7 +55,7 @@ def test_four_images_are_learnt(network: PoseNetwork) -> None:
     made = [make_targets(sample, network.spec, TargetConfig(heatmap_sigma=4)) for sample in samples]
     targets = {name: torch.from_numpy(np.stack([each[name] for each in made])) for name in made[0]}
     images = Normaliser(network.spec.input, torch.device("cpu"))(
-        torch.from_numpy(np.stack([pixels_of(sample, network.spec.input.colour) for sample in samples]))
+        torch.from_numpy(np.stack([pixels_of(sample, network.spec.input) for sample in samples]))
     )
     optimiser, loss = torch.optim.Adam(network.parameters(), lr=0.01), FieldsLoss(LossConfig())
     for _ in range(STEPS):

@@ -123,4 +123,4 @@ CONFIGS = sorted((Path(__file__).parents[3] / "configs").glob("*.yaml"))
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_configurations_of_this_repository_are_valid(path: Path) -> None:
     config = load_config(path)
-    assert config.data and config.steps
+    assert config.data and (config.steps or config.epochs)
