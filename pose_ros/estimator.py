@@ -88,7 +88,7 @@ class PoseEstimator:
         self.config = config
         self.model_name = model_name or spec.name
         self._views = make_preprocessors(self.spec.input, config.preprocess, self.notify)
-        self.preprocess = self._views[0]
+        self.preprocess = self._views[self._find_preferred()]
         self.grouping = grouping or self.spec.grouping
         self._choose_decoder(config.decoder)
         if config.runtime.warm_up:
@@ -145,12 +145,16 @@ class PoseEstimator:
     def _warm_up(self) -> None:
         """Run every stage once, so that the first image does not wait for a compiler.
 
-        The decoder runs on fields full of people, because an empty image contains none.
+        The decoder runs on fields full of people, because an empty image contains none. They are noise, so that
+        ``matching: partition`` would take minutes without a time limit.
         """
         side = self.spec.input.short_side
-        tensor, _ = self.preprocess(np.zeros((side, side, 3), np.uint8))
+        preprocess = Preprocessor(self.spec.input, self.preprocess.config)  # without notify: no user has this image
+        tensor, _ = preprocess(np.zeros((side, side, 3), np.uint8))
         size_wh = self.spec.input.tensor_wh(tensor)
-        self._decode(_make_crowded_fields(self.spec.fields(self._run_network(tensor), input_wh=size_wh)))
+        fields = _make_crowded_fields(self.spec.fields(self._run_network(tensor), input_wh=size_wh))
+        limited = replace(self.config.decoder, partition_ms=DecoderConfig().partition_ms)
+        make_decoder(self.spec, self.grouping, limited)(fields)
 
     def _run_network(self, tensor: AnyArray) -> dict[str, AnyArray]:
         """Run the network. Fetch only the outputs that the decoder reads."""
@@ -249,11 +253,8 @@ class PoseEstimator:
             TypeError: If an image is not an array.
             ValueError: If an image is not uint8 of that shape, or is empty, or if the network needs poses.
         """
-        if self.spec.input.pose_channels and poses is None:
-            raise ValueError(
-                f"model {self.spec.name}: expected a known pose with each image, got none; it refines the people of "
-                "another model: set refinement.model to it"
-            )
+        if poses is None:
+            self.check_finds_people()
         known = poses if self.spec.input.pose_channels and poses is not None else [None] * len(images)
         chosen = [self._choose_views(view) for view in views or [None] * len(images)]
         entries = list(zip(images, colours, known, chosen, strict=True))
@@ -265,15 +266,36 @@ class PoseEstimator:
             for each, indices in zip(results, chosen, strict=True)
         ]
 
+    def check_finds_people(self) -> None:
+        """Raise ValueError if the network cannot process an image alone, because it refines a known pose."""
+        if self.spec.input.pose_channels:
+            raise ValueError(
+                f"model {self.spec.name}: expected a known pose with each image, got none; it refines the people of "
+                "another model: set refinement.model to it"
+            )
+
+    def count_views(self) -> int:
+        """Return the number of input sizes at which a single image is processed, see ``process``."""
+        return 1 if self.config.preprocess.short_side == AUTO else len(self._views)
+
     def _choose_views(self, view: int | None) -> Sequence[int]:
         """Return the indices of the input sizes of an image."""
         if view is not None:
             return [view]
-        if self.config.preprocess.short_side != AUTO or len(self._views) == 1:
-            return range(len(self._views))
+        count, config = len(self._views), self.config.preprocess
+        if self.count_views() == count:
+            if count > 1 and config.scale_order == "alternate":
+                self.notify("preprocess.scale_order: alternate is for a camera; a single image has all scales")
+            return range(count)
         self.notify("preprocess.short_side: auto follows the people of a camera; a single image has the preferred size")
+        return [self._find_preferred()]
+
+    def _find_preferred(self) -> int:
+        """Return the index of the input size next to the preferred one of the model with ``auto``, else the first."""
+        if self.config.preprocess.short_side != AUTO:
+            return 0
         wanted = self.spec.input.short_side
-        return [min(range(len(self._views)), key=lambda n: abs(self.short_sides[n] - wanted))]
+        return min(range(len(self._views)), key=lambda n: abs(self.short_sides[n] - wanted))
 
     def _process_runs(self, runs: Sequence[tuple[Preprocessor, ByteArray, str, FloatArray | None]]) -> list[Estimate]:
         """Process several images, each at one input size."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig, RefinementConfig
 from pose_ros.decoder import can_use_centres
 from pose_ros.decoder.partition import can_solve
 from pose_ros.fields import ModelSpec
@@ -49,11 +49,17 @@ def overruled_settings(
     yield from _overruled_by_grouping(spec, grouping, config.decoder)
     yield from _overruled_matching(spec, grouping, config.decoder)
     yield from _overruled_limits(grouping, config.decoder, front_peaks)
+    yield from _unused_refinement(config.refinement)
 
 
 def _overruled_sizes(spec: ModelSpec, config: PreprocessConfig) -> Iterator[str]:
     size_wh = spec.input.size_wh
     if size_wh is None:
+        if config.scales != (0,) and config.short_side > 0:
+            yield (
+                f"preprocess.short_side: {config.short_side} px has no effect, because preprocess.scales "
+                f"{list(config.scales)} replace it; remove one of them"
+            )
         return
     obeyed = {
         "short_side": config.short_side in (0, min(size_wh)),
@@ -100,3 +106,12 @@ def _overruled_limits(grouping: str, config: DecoderConfig, front_peaks: int | N
         f"decoder.max_people: {config.max_people} people cannot be found, because there are at most {peaks} keypoints "
         f"of each type; {fix}"
     )
+
+
+def _unused_refinement(config: RefinementConfig) -> Iterator[str]:
+    if config.model:
+        return
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if value != getattr(RefinementConfig(), field.name):
+            yield f"refinement.{field.name}: {value} has no effect without refinement.model"

@@ -94,7 +94,7 @@ def _check_model(estimator: PoseEstimator) -> None:
             f"--masks: expected a model with long offsets and a segmentation, and decoder.masks, got "
             f"{estimator.spec.name} with grouping {estimator.grouping}; use a PersonLab model"
         )
-    if len(estimator.config.preprocess.views()) > 1:
+    if estimator.count_views() > 1:
         raise ValueError("--masks: expected one input size, got several preprocess.scales, whose masks are not merged")
 
 

@@ -10,7 +10,8 @@ within the limits. SciPy cannot pass it to HiGHS as a first solution.
 
 References:
     Pishchulin et al., DeepCut: Joint Subset Partition and Labeling for Multi Person Pose Estimation, arXiv:1511.06645,
-    section 2: eq. 1 to 4 (constraints), and the sum of the log-odds costs of candidates and pairs (objective).
+    section 2 (constraints, and the sum of the log-odds costs of candidates and pairs). There, a person may have several
+    candidates of a label, which replaces the suppression of peaks near each other. Here it has one.
     Insafutdinov et al., DeeperCut, arXiv:1605.03170 (costs by logistic regression, clusters solved in steps).
     Chopra, Rao, The Partition Problem, Mathematical Programming, 1993 (constraints of cycles).
 """
@@ -212,12 +213,12 @@ class _Program:
         """Add the constraints that no round leaves out."""
         labels, places = self._hypotheses.labels, self._hypotheses.places
         for place in np.flatnonzero(np.bincount(places) > 1):
-            # Eq. 1: one label for each candidate.
+            # One label for each candidate
             self._rows.add(np.flatnonzero(places == place).tolist(), [], 1)
         for i in range(self._count):
             columns = self._columns[i]
             for label in np.unique(labels[columns >= 0]):
-                # Eq. 2 and 4: z <= x. Added up over the candidates of a label, since a person has only one of them.
+                # z <= x. Added up over the candidates of a label, since a person has only one of them
                 self._rows.add(columns[(columns >= 0) & (labels == label)].tolist(), [i], 0)
 
     def solve(self, limit_s: float) -> _Solution | None:
@@ -252,14 +253,14 @@ class _Program:
         groups = solution.groups()
         together = (groups[:, None] == groups) & solution.selected[:, None]
         same_label = labels[:, None] == labels
-        # Eq. 3 for three candidates: if i, v and v, j are in one person, i and j are, too.
+        # Three candidates: if i, v and v, j are in one person, i and j are, too
         ways = solution.linked.astype(np.int64) @ solution.linked
         for i, j in np.argwhere(np.triu((ways > 0) & ~solution.linked & ~same_label & (pair_costs != 0), 1)).tolist():
             for middle in np.flatnonzero(solution.linked[i] & solution.linked[j]).tolist():
                 self._add_cycle([i, middle, j])
             if len(self._rows.limits) - before >= MAX_CUTS:
                 return len(self._rows.limits) - before
-        # Eq. 3 along a path: its ends are in one person, so they have different labels, and their pair counts.
+        # The same along a path: its ends are in one person, so they have different labels, and their pair counts
         wrong = together & (same_label | (pair_costs > 0)) & ~solution.linked & (ways == 0)
         for i, j in np.argwhere(np.triu(wrong, 1)).tolist():
             self._add_cycle(_shortest_path(solution.linked, i, j))

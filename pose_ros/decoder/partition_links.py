@@ -6,7 +6,7 @@ person. Then greedy links add the peaks that it leaves out, as far as they fit.
 
 References:
     Pishchulin et al., DeepCut: Joint Subset Partition and Labeling for Multi Person Pose Estimation, arXiv:1511.06645,
-    section 2.2 (log-odds costs).
+    section 2 (log-odds costs).
     Insafutdinov et al., DeeperCut, arXiv:1605.03170 (probabilities of pairs by logistic regression).
 """
 

@@ -5,7 +5,7 @@ default model on 188 images of COCO train2017. Peaks that the program leaves out
 
 References:
     Pishchulin et al., DeepCut: Joint Subset Partition and Labeling for Multi Person Pose Estimation, arXiv:1511.06645,
-    section 2.2 (log-odds costs).
+    section 2 (log-odds costs).
     Newell et al., Associative Embedding, arXiv:1611.05424, section 3.3 (tags, people that take the nearest peaks).
 """
 

@@ -56,9 +56,18 @@ class ModelResults:
 
 
 class SharedPass:
-    """Model that runs the network once per image, and a decoder for each grouping."""
+    """Model that runs the network once per image, and a decoder for each grouping.
+
+    Args:
+        estimator: Estimator of the network. With ``short_side: auto``, each image has the preferred size.
+        groupings: Groupings of keypoints. Empty = that of the estimator.
+
+    Raises:
+        ValueError: If the network refines a known pose, or lacks the fields of a grouping.
+    """
 
     def __init__(self, estimator: PoseEstimator, groupings: Sequence[str] = ()) -> None:
+        estimator.check_finds_people()
         spec, config = estimator.spec, estimator.config
         groupings = list(groupings or [estimator.grouping])
         self.skeleton = spec.skeleton

@@ -109,7 +109,7 @@ def evaluate_model(
         ImportError: If pycocotools is missing.
         ValueError: If an image cannot be read, or the model lacks the fields of a grouping.
     """
-    several = flip or bool(short_sides) or len(estimator.config.preprocess.views()) > 1
+    several = flip or bool(short_sides) or estimator.count_views() > 1
     model: PoseModel = (
         SeveralViews(estimator, groupings, short_sides, flip) if several else SharedPass(estimator, groupings)
     )

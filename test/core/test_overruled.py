@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from pose_ros.config import DecoderConfig, EstimatorConfig, PreprocessConfig, RuntimeConfig
+from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig, PreprocessConfig, RefinementConfig, RuntimeConfig
 from pose_ros.decoder import make_decoder
 from pose_ros.estimator import PoseEstimator
 from pose_ros.fields import Fields, HeadSpec, InputSpec, ModelSpec
@@ -97,6 +97,14 @@ def test_a_model_of_fixed_size_overrules_sizes(preprocess: dict[str, int], text:
     assert said.startswith(text) and bool(said) == bool(text)
 
 
+@pytest.mark.parametrize("short_side", [0, 256, AUTO])
+def test_scales_overrule_the_short_side(short_side: int) -> None:
+    config = EstimatorConfig(PreprocessConfig(short_side=short_side, scales=(128, 192)))
+    said = describe(config, ModelSpec("any", PAIR, 8))
+    expected = "preprocess.short_side: 256 px has no effect, because preprocess.scales [128, 192] replace it"
+    assert said.startswith(expected) if short_side == 256 else not said
+
+
 @pytest.mark.parametrize(
     ("grouping", "settings", "front", "text"),
     [
@@ -115,6 +123,22 @@ def test_a_grouping_overrules_settings_of_others(grouping, settings, front, text
     assert re.match(text, said) and bool(said) == bool(text)
 
 
+def test_the_warm_up_of_partition_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scipy")
+    limits: list[float] = []
+    monkeypatch.setattr(
+        "pose_ros.decoder.partition_links.partition",
+        lambda hypotheses, start, limit_ms: limits.append(limit_ms) or start,
+    )
+    heads = (HeadSpec("heatmaps", "heatmaps"), HeadSpec("pafs", "pafs"))
+    spec = ModelSpec("pairs", PAIR, 8, heads=heads, input=InputSpec("image", multiple=8, short_side=64))
+    decoder = DecoderConfig(matching="partition", partition_ms=0.0)
+    estimator = PoseEstimator(PairNetwork(), spec, EstimatorConfig(decoder=decoder))
+    assert limits == [DecoderConfig().partition_ms]
+    estimator.estimate(np.zeros((64, 64, 3), np.uint8))
+    assert limits[1:] == [0.0]
+
+
 @pytest.mark.parametrize("grouping", ["paf", "tag"])
 def test_partition_without_scipy_is_reported(monkeypatch: pytest.MonkeyPatch, grouping: str) -> None:
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
@@ -123,22 +147,29 @@ def test_partition_without_scipy_is_reported(monkeypatch: pytest.MonkeyPatch, gr
     assert not describe(EstimatorConfig(), grouping=grouping)
 
 
+def test_refinement_needs_a_model() -> None:
+    said = describe(EstimatorConfig(refinement=RefinementConfig(rotate=True)))
+    assert said == "refinement.rotate: True has no effect without refinement.model"
+    assert not describe(EstimatorConfig(refinement=RefinementConfig(model="second.onnx", rotate=True, period=2)))
+
+
 def test_a_model_of_fixed_batch_overrules_max_batch() -> None:
     (said,) = overruled_settings(FIXED, "paf", EstimatorConfig(runtime=RuntimeConfig(max_batch=4)), batch=1)
     assert said.startswith("runtime.max_batch: 4 has no effect, because model fixed takes 1 image per run")
 
 
-def test_the_cut_of_an_image_is_said_once() -> None:
+@pytest.mark.parametrize(("limit", "side"), [(128, 16), (32, 4)])  # 32 px cut the image of the warm-up, too
+def test_the_cut_of_an_image_is_said_once(limit: int, side: int) -> None:
     heads = (HeadSpec("heatmaps", "heatmaps"), HeadSpec("pafs", "pafs"))
     spec = ModelSpec("pairs", PAIR, 8, heads=heads, input=InputSpec("image", multiple=8, short_side=64))
-    config = EstimatorConfig(PreprocessConfig(max_long_side=128), RuntimeConfig(warm_up=False))
+    config = EstimatorConfig(PreprocessConfig(max_long_side=limit), RuntimeConfig(warm_up=True))
     texts: list[str] = []
     estimator = PoseEstimator(PairNetwork(), spec, config, notify=texts.append)
     for width in (512, 520):
         estimator.preprocess(np.zeros((64, width, 3), np.uint8))
     (text,) = texts
     assert text == (
-        "preprocess.max_long_side: 128 px cuts the short side of an image of 512 x 64 px from 64 to 16 px; "
+        f"preprocess.max_long_side: {limit} px cuts the short side of an image of 512 x 64 px from 64 to {side} px; "
         "raise max_long_side"
     )
 

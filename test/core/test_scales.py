@@ -67,6 +67,27 @@ def test_one_of_several_sizes_can_be_chosen(shared: Path) -> None:
     assert in_turn.process(image).view is None  # a single image has no order
 
 
+def test_a_single_image_has_all_sizes_in_turn_and_says_so() -> None:
+    texts: list[str] = []
+    config = EstimatorConfig(PreprocessConfig(scales=(64, 96), scale_order="alternate"), RUNTIME)
+    estimator = PoseEstimator.load(config=config, notify=texts.append)
+    image = np.zeros((90, 120, 3), np.uint8)
+    PosePipeline(estimator).process(CameraImage(image))
+    assert estimator.count_views() == 2 and texts == []
+    assert estimator.process(image).view is None
+    assert texts == ["preprocess.scale_order: alternate is for a camera; a single image has all scales"]
+
+
+@pytest.mark.parametrize("scales", [(0,), (64, 96)])
+def test_a_single_image_has_one_size_with_auto(scales: tuple[int, ...]) -> None:
+    estimator = load(short_side=AUTO, scales=scales)
+    assert len(estimator.short_sides) > 1 and estimator.count_views() == 1
+    wanted = min(estimator.short_sides, key=lambda side: abs(side - estimator.spec.input.short_side))
+    assert estimator.preprocess.config.short_side == wanted  # evaluation reads it
+    with pytest.warns(UserWarning, match="a single image has the preferred size"):
+        assert estimator.process(np.zeros((90, 120, 3), np.uint8)).view is not None
+
+
 def test_a_single_image_has_the_preferred_size_with_auto() -> None:
     texts: list[str] = []
     config = EstimatorConfig(PreprocessConfig(short_side=AUTO), RUNTIME)

@@ -77,6 +77,15 @@ def test_a_model_without_masks_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "maps").exists()
 
 
+@pytest.mark.parametrize(("short_side", "written"), [("0", False), ("auto", True)])
+def test_masks_need_one_input_size(model: Path, tmp_path: Path, short_side: str, written: bool) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((192, 256, 3), 90, np.uint8))
+    sizes = ("--set", "preprocess.scales=[128,192]", "--short-side", short_side)
+    code, text = run(tmp_path / "a.png", "--model", model, "--masks", tmp_path / "map.png", *sizes)
+    assert (code == 0) == (tmp_path / "map.png").exists() == written, text
+    assert ("--masks: expected one input size, got several preprocess.scales" in text) != written
+
+
 def test_several_images_need_a_folder(tmp_path: Path) -> None:
     for name in ("a.png", "b.png"):
         cv2.imwrite(str(tmp_path / name), np.full((64, 64, 3), 90, np.uint8))
