@@ -87,6 +87,13 @@ def _mark_strong(pafs: Any, channel: Any, threshold: Any, strong: Any) -> None:
 
 
 @jit_inline
+def _copy_columns(points: Any, count: Any, columns: Any) -> None:
+    """Copy the first points (M, 2) to columns (2, M). A loop, because slices compile slowly: see ``jit``."""
+    for j in range(count):
+        columns[0, j], columns[1, j] = points[j, 0], points[j, 1]
+
+
+@jit_inline
 def _count_strong(strong: Any, x: Any, y: Any, ends: Any, count: Any, cells: Any, counts: Any) -> None:
     """Count, for the limbs from (x, y) to each end, how many of the three points of ``_may_join`` are strong.
 
@@ -166,8 +173,7 @@ def _score_pairs(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fr
         is_crowd = counts[a] * counts[b] >= CROWD_PAIRS
         if is_crowd:
             _mark_strong(pafs, 2 * limb, threshold, strong)
-            for j in range(counts[b]):
-                ends[0, j], ends[1, j] = xy[b, j, 0], xy[b, j, 1]
+            _copy_columns(xy[b], counts[b], ends)
         for i in range(counts[a]):
             x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
             if found + counts[b] > len(values):
