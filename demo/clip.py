@@ -14,19 +14,15 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-
+from pose_ros.cli.demo import FRAME_COUNT, INSTALLED, NAME, count_frames, is_complete
 from pose_ros.files import user_cache
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "underlay"))
 from debs import DebError, download
 
 PACKAGE = "opencv-doc"
-NAME = "vtest.avi"
-FRAME_COUNT = 795
 PASSAGES = 20
 """How often about a person enters the view of the clip and leaves it, counted by hand."""
-INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data")
 ADVICE = "check the network, or use your own video: make demo VIDEO=my.mp4"
 
 Notify = Callable[[str], None]
@@ -55,15 +51,10 @@ def find_clip(cache: Path | None = None, notify: Notify = print) -> Path:
         with tempfile.TemporaryDirectory(dir=cache, prefix="clip-") as scratch:
             draft = _fetch_clip(Path(scratch), notify)
             if not is_complete(draft):
-                raise ClipError(f"expected {NAME} with {FRAME_COUNT} frames in the package, got {_count_frames(draft)}")
+                raise ClipError(f"expected {NAME} with {FRAME_COUNT} frames in the package, got {count_frames(draft)}")
             return draft.replace(cache / NAME)
     except (ClipError, DebError, OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ClipError(f"the demo clip could not be loaded ({error}): {ADVICE}") from error
-
-
-def is_complete(path: Path) -> bool:
-    """Check that the file exists and has all frames of the clip."""
-    return path.is_file() and _count_frames(path) == FRAME_COUNT
 
 
 def unpack(deb: Path, folder: Path) -> Path:
@@ -97,7 +88,3 @@ def _write_clip(content: bytes, name: str, folder: Path) -> Path:
     target = folder / NAME
     target.write_bytes(gzip.decompress(content) if name.endswith(".gz") else content)
     return target
-
-
-def _count_frames(path: Path) -> int:
-    return int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT))

@@ -16,6 +16,7 @@ from pose_ros.cli import (
     build_engine,
     data,
     decode,
+    demo,
     doctor,
     evaluate,
     export,
@@ -45,11 +46,12 @@ class Commands(TyperGroup):
         except (ValueError, TypeError, OSError, ImportError, KeyError, RuntimeError) as error:
             if ctx.params.get("traceback"):
                 raise
-            typer.secho(f"pose_ros: {_error_text(error)}", fg="red", err=True)
+            typer.secho(f"pose_ros: {_add_advice(_error_text(error), error, ctx)}", fg="red", err=True)
             raise typer.Exit(1) from None
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(cls=Commands, invoke_without_command=True, pretty_exceptions_enable=False)
+app.command("demo")(demo.demo)
 app.command("image")(image.image)
 app.command("video")(video.video)
 app.command(
@@ -72,6 +74,18 @@ app.command("view")(view.view)
 app.add_typer(models.app, name="models")
 
 
+FIRST_STEPS = """\
+pose_ros finds people in images, videos and recordings. The commonest tasks:
+
+  pose_ros demo                                        see it work on a clip of pedestrians
+  pose_ros image photo.jpg -o drawn.jpg                find the people in a photo
+  pose_ros video walk.mp4 -o drawn.mp4 --csv p.csv     find the people in a video. 0 = first webcam
+  pose_ros bag my_bag -o drawn.mp4                     find the people in a ROS 2 recording
+  pose_ros doctor                                      check what works on this machine
+
+All commands: pose_ros --help. Options of a command: pose_ros image --help"""
+
+
 def _print_version(is_requested: bool) -> None:
     if is_requested:
         typer.echo(f"pose_ros {doctor.version()}")
@@ -80,6 +94,7 @@ def _print_version(is_requested: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     traceback: Annotated[
         bool, typer.Option("--traceback", envvar="POSE_ROS_TRACEBACK", help="Print the Python traceback of an error.")
     ] = False,
@@ -91,6 +106,8 @@ def options(
 
     pose_ros image photo.jpg -o drawn.jpg
     """
+    if context.invoked_subcommand is None:
+        typer.echo(FIRST_STEPS)
 
 
 def main(has_guard: bool = True) -> None:
@@ -121,3 +138,11 @@ def _error_text(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is None and error.strerror:
         return error.strerror  # without "[Errno 28]", because our sentence names the file and the reason
     return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)
+
+
+def _add_advice(text: str, error: Exception, context: Any) -> str:
+    """Add the command that helps to an error message that does not say what to do."""
+    if "; " in text or "\n" in text:
+        return text
+    command = "doctor" if isinstance(error, ImportError) else f"{context.invoked_subcommand} --help"
+    return f"{text}; see pose_ros {command}"

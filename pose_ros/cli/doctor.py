@@ -6,7 +6,9 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
+from json import dumps
 from pathlib import Path
+from typing import Annotated
 from xml.etree import ElementTree
 
 import typer
@@ -50,7 +52,10 @@ def _module_probe(
     return Probe(name, module, code, use, pip, apt, fix, required)
 
 
-_ONNX = "import onnxruntime as o; print(o.__version__ + ', ' + ', '.join(o.get_available_providers()))"
+_ONNX = (
+    "from pose_ros.runtime.telemetry import disable_telemetry; disable_telemetry(); "
+    "import onnxruntime as o; print(o.__version__ + ', ' + ', '.join(o.get_available_providers()))"
+)
 _RCLPY = "import rclpy; print(rclpy.get_rmw_implementation_identifier())"
 _MESSAGES = "from pose_ros.msg import PersonPoseArray; print('built')"
 _GPU = (
@@ -109,18 +114,51 @@ RUNTIMES = (
 )
 
 
-def doctor() -> None:
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, for bug reports and programs.")] = False,
+) -> None:
     """Report what is installed, what works, and how to fix the rest."""
-    typer.echo(f"pose_ros {version()}, Python {platform.python_version()}, {platform.platform()}")
-    typer.echo(f"ROS_DISTRO {os.environ.get('ROS_DISTRO', '-')}, RMW {os.environ.get('RMW_IMPLEMENTATION', 'default')}")
+    machine = {
+        "pose_ros": version(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "ros_distro": os.environ.get("ROS_DISTRO", "-"),
+        "rmw": os.environ.get("RMW_IMPLEMENTATION", "default"),
+    }
+    if not json:  # before the probes, which take seconds
+        typer.echo(
+            "pose_ros {pose_ros}, Python {python}, {platform}\nROS_DISTRO {ros_distro}, RMW {rmw}".format(**machine)
+        )
     findings = examine([*LIBRARY, *RUNTIMES, *ROS])
-    for finding in findings:
-        _print_finding(finding)
     bad = [finding for finding in findings if finding.state != "ok" and _needs_action(finding, findings)]
-    for finding in bad:
-        typer.echo(f"\n{finding.probe.name} ({finding.probe.use}) is {finding.state}:\n  {finding.remedy()}")
+    if json:
+        typer.echo(
+            dumps({**machine, "findings": [_to_json(finding, finding in bad) for finding in findings]}, indent=1)
+        )
+    else:
+        _print_report(findings, bad)
     if any(finding.probe.required for finding in bad):
         raise typer.Exit(1)
+
+
+def _to_json(finding: Finding, needs_action: bool) -> dict[str, object]:
+    """Return a finding as data. ``fix`` is empty if no action is needed."""
+    return {
+        "name": finding.probe.name,
+        "state": finding.state,
+        "text": finding.text,
+        "use": finding.probe.use,
+        "required": finding.probe.required,
+        "fix": finding.remedy() if needs_action else "",
+    }
+
+
+def _print_report(findings: list[Finding], bad: list[Finding]) -> None:
+    """Print all findings, and then the fix of those that need action."""
+    for finding in findings:
+        _print_finding(finding)
+    for finding in bad:
+        typer.echo(f"\n{finding.probe.name} ({finding.probe.use}) is {finding.state}:\n  {finding.remedy()}")
 
 
 def _print_finding(finding: Finding) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pose_ros.cli import engines
+from pose_ros.cli.download_bar import download_bar
 from pose_ros.cli.tables import format_table
 
 if TYPE_CHECKING:
     from pose_ros.fields import ModelSpec
     from pose_ros.models.catalogue import Entry
-    from pose_ros.models.download import DownloadProgress
     from pose_ros.runtime.runner import TensorSpec
 
 app = typer.Typer(no_args_is_help=True, help="List, download and describe models, and manage engines.")
@@ -94,7 +93,7 @@ def get(
     if target.is_file():
         verify(target, entry.checksum)
     else:
-        with _download_bar(name) as progress:
+        with download_bar(name) as progress:
             download(entry.url, target, entry.checksum, progress)
     typer.echo(target)
     typer.echo(f"sha256 {digest(target)} ({_checksum_note(entry.checksum)})")
@@ -168,24 +167,6 @@ def _check_download(entry: Entry, target: Path, is_accepted: bool) -> None:
             f"{entry.name}: expected a download address, got a web page; open {entry.page} in a browser, "
             f"save {entry.file} as {target}, then run: {_export_command(entry, target)}"
         )
-
-
-@contextmanager
-def _download_bar(name: str) -> Iterator[DownloadProgress]:
-    """Show a progress bar, and a hint how to continue after an interrupt."""
-    import sys
-
-    from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
-
-    columns = (*Progress.get_default_columns(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(name, total=None)
-        try:
-            yield lambda got, total: bar.update(task, completed=got, total=total or None)
-        except KeyboardInterrupt:
-            typer.echo("interrupted; run the same command again to continue the download", err=True)
-            raise
 
 
 def _export_command(entry: Entry, file: Path) -> str:

@@ -40,6 +40,7 @@ from pose_ros.files import atomic_write
 from pose_ros.models.model_file import read_spec
 from pose_ros.runtime.onnx import OnnxRunner
 from pose_ros.runtime.runner import BuildProgress
+from pose_ros.runtime.telemetry import disable_telemetry
 
 METHODS = ("percentile", "minmax", "entropy")
 PERCENTILE = 99.99
@@ -162,6 +163,8 @@ def _quantise_nodes(
         draft: File for the quantiser, which writes only files.
     """
     import onnx
+
+    disable_telemetry()
     from onnxruntime import quantization
 
     # The quantiser warns about networks without this mark. Our networks are folded by the export already.

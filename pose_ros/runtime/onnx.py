@@ -18,6 +18,7 @@ from pose_ros.runtime.cuda.driver import Gpu, find_gpu
 from pose_ros.runtime.cuda.opening import open_cuda
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.telemetry import disable_telemetry
 from pose_ros.runtime.trial import try_new_file
 
 _DTYPES = {
@@ -110,6 +111,7 @@ def _import_onnxruntime() -> Any:
     Raises:
         Unavailable: If it is missing or broken.
     """
+    disable_telemetry()
     try:
         import onnxruntime  # takes 0.1 s, so only when a network is run
     except ImportError as error:

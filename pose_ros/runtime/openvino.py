@@ -19,6 +19,7 @@ from pose_ros.files import user_cache
 from pose_ros.runtime.onnx_graph import read_graph
 from pose_ros.runtime.runner import CLOSED, CPU, Arrays, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.shape_ranges import shape_ranges
+from pose_ros.runtime.telemetry import disable_telemetry
 from pose_ros.runtime.trial import try_new_file
 
 KEPT_SIZES = 4
@@ -125,6 +126,7 @@ def _import_openvino() -> Any:
     Raises:
         Unavailable: If it is missing or broken.
     """
+    disable_telemetry()
     try:
         import openvino  # takes 0.2 s, so only when a network is run
     except ImportError as error:

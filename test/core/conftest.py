@@ -15,8 +15,10 @@ from pose_ros.config import RuntimeConfig
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime import load_runner, trial
 from pose_ros.runtime.runner import Runner
+from pose_ros.runtime.telemetry import disable_telemetry
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a small machine, more threads only wait for each other
+disable_telemetry()  # some tests import the libraries themselves
 # Background jobs of a shell ignore Ctrl-C, and so do their child processes. The tested programs must not ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from pose_ros.cli import demo
 from pose_ros.media.overlay import SIDE_COLOURS
 
 sys.path.append(str(Path(__file__).parents[2] / "demo"))
@@ -33,8 +34,9 @@ needs_dpkg = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="needs dpkg
 @pytest.fixture
 def few_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Make a video of 3 frames that is accepted as the demo clip. No clip is installed."""
-    monkeypatch.setattr(clip, "FRAME_COUNT", 3)
-    monkeypatch.setattr(clip, "INSTALLED", tmp_path / "installed")
+    for module in (clip, demo):
+        monkeypatch.setattr(module, "FRAME_COUNT", 3)
+        monkeypatch.setattr(module, "INSTALLED", tmp_path / "installed")
     path = tmp_path / "tiny.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     for _ in range(3):

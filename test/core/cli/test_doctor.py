@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,6 +85,22 @@ def test_a_healthy_machine(examine_again: Callable[..., None]) -> None:
     assert "CPUExecutionProvider" in line(output, "ONNX Runtime")
     assert "ms for 640 x 480" in output
     assert line(output, "auto uses").split(maxsplit=2)[2].startswith("ok ")
+
+
+def test_the_same_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"NumPy": "broken", "aiohttp": "missing"}
+    monkeypatch.setattr(
+        command, "examine", lambda probes: [Finding(p, states.get(p.name, "ok"), "1.0", "fix it") for p in probes]
+    )
+    result = CliRunner().invoke(app, ["doctor", "--json"])
+    report = json.loads(result.stdout)
+    assert (result.exit_code, report["pose_ros"]) == (1, command.version())
+    findings = {finding.pop("name"): finding for finding in report["findings"]}
+    assert set(findings) == {probe.name for probe in (*command.LIBRARY, *command.RUNTIMES, *command.ROS)}
+    broken = {"state": "broken", "text": "1.0", "use": "everything", "required": True, "fix": "fix it"}
+    assert findings["NumPy"] == broken
+    assert (findings["aiohttp"]["required"], findings["aiohttp"]["fix"]) == (False, "fix it")
+    assert (findings["OpenCV"]["state"], findings["OpenCV"]["fix"]) == ("ok", "")
 
 
 @pytest.mark.parametrize("how", BROKEN)

@@ -321,7 +321,8 @@ def test_lines_are_appended_on_request(video: Path, tmp_path: Path, content: str
 
 
 def test_append_needs_lines(video: Path) -> None:
-    assert fail("video", video, "--append") == "pose_ros: --append: expected --json FILE as well, got none"
+    message = "pose_ros: --append: expected --json FILE as well, got none; see pose_ros video --help"
+    assert fail("video", video, "--append") == message
     assert "got none" in fail("image", video, "--append", "--coco", "x.json")
 
 

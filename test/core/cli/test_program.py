@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 import recordings
 from cli_runner import run
 
-from pose_ros.cli import doctor
+from pose_ros.cli import FIRST_STEPS, doctor
+from pose_ros.estimator import PoseEstimator
 from pose_ros.media.sources import open_source
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.skeleton import OPENPOSE_18
@@ -294,7 +296,54 @@ def test_version() -> None:
     assert succeed("--version") == f"pose_ros {doctor.version()}\n"
 
 
-@pytest.mark.parametrize("command", ["image", "video", "bag", "replay", "doctor", "models"])
+def test_without_a_command_the_first_steps_are_shown() -> None:
+    printed = succeed()
+    commands = re.findall(r"^  pose_ros (\S+)", printed, re.MULTILINE)
+    assert commands == ["demo", "image", "video", "bag", "doctor"]
+    assert "pose_ros --help" in printed
+
+
+@pytest.mark.parametrize("line", [line for line in FIRST_STEPS.splitlines() if line.startswith("  pose_ros ")])
+def test_every_first_step_is_a_valid_command(line: str) -> None:
+    words = re.split(r"\s{2,}", line.strip())[0].split()[1:]
+    result = run(words[0], "--help")
+    assert result.exit_code == 0
+    assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[\w-]+", result.output))
+
+
+@pytest.mark.parametrize(
+    ("error", "ending"),
+    [
+        pytest.param(ValueError("x: expected 1, got 2"), "got 2; see pose_ros image --help", id="no advice"),
+        pytest.param(ValueError("x: expected 1, got 2; use 1"), "got 2; use 1", id="advice"),
+        pytest.param(ImportError("no cv2"), "no cv2; see pose_ros doctor", id="import"),
+    ],
+)
+def test_an_error_ends_with_what_helps(
+    photo: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, ending: str
+) -> None:
+    def raise_error(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(PoseEstimator, "load", raise_error)
+    assert fail("image", photo).endswith(ending)
+
+
+def test_the_shell_completes_commands_and_options(tmp_path: Path) -> None:
+    (tmp_path / "pose_ros").write_text(f"#!{sys.executable}\nfrom pose_ros.__main__ import main\nmain()\n")
+    (tmp_path / "pose_ros").chmod(0o755)
+    script = """
+    eval "$(pose_ros --show-completion bash)"
+    COMP_WORDS=(pose_ros doctor --js) COMP_CWORD=2
+    _pose_ros_completion pose_ros
+    echo "${COMPREPLY[@]}"
+    """
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["--json"]
+
+
+@pytest.mark.parametrize("command", ["demo", "image", "video", "bag", "replay", "doctor", "models"])
 def test_every_command_has_help(command: str) -> None:
     assert "Usage" in succeed(command, "--help")
 
@@ -304,7 +353,8 @@ def test_an_error_of_the_process_is_reported_in_one_line(tmp_path: Path) -> None
     child = process("video", "x.mp4", cwd=tmp_path)
     output, error = child.communicate(timeout=TIMEOUT_S)
     assert (child.returncode, output) == (1, "")
-    assert error == "pose_ros: video x.mp4: expected a video that OpenCV can read, got an unreadable one\n"
+    expected = "expected a video that OpenCV can read, got an unreadable one; see pose_ros video --help"
+    assert error == f"pose_ros: video x.mp4: {expected}\n"
 
 
 EMPTY_MP4_BYTES = 100
