@@ -47,7 +47,8 @@ to choose.
 - *ONNX Runtime − torch*: largest difference between the outputs, which every export measures.
 - *ms*: time in ONNX Runtime for one image in float32, on the CPU below the table. The weights are random.
 - *AP*: published AP of the COCO keypoints.
-- The default model is `pose_ros_mobilenet_v1_075_4`.
+- The default model is `pose_ros_movenet`.
+- The input of PoseFix ([refinement.md](refinement.md#posefix)) also has the heatmaps of a known pose.
 
 The first command measures all networks on your computer, the second one those with `trt` in their name. Both require
 PyTorch.
