@@ -179,10 +179,10 @@ def test_live_changes_take_effect_with_the_next_image(graph: Any, start: Any, pa
     used: list[tuple[int, int]] = []
     process = type(node._worker.estimator).process_batch
 
-    def record_config(estimator: Any, *images: Any) -> Any:
+    def record_config(estimator: Any, *images: Any, **options: Any) -> Any:
         config = estimator.config.decoder
         used.append((config.max_people, config.min_keypoints))
-        return process(estimator, *images)
+        return process(estimator, *images, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(node._worker.estimator), "process_batch", record_config)

@@ -134,11 +134,11 @@ def test_a_failed_batch_is_retried_image_by_image(
     node, connected = make_node(lambda *_: slow, cameras=["front", "rear"]), cameras("front", "rear")
     process, widths = slow.process_batch, []
 
-    def reject_wide(images: Any, colours: Any) -> Any:
+    def reject_wide(images: Any, colours: Any, **options: Any) -> Any:
         widths.append([image.shape[1] for image in images])
         if 96 in widths[-1]:
             raise RuntimeError("too wide")
-        return process(images, colours)
+        return process(images, colours, **options)
 
     slow.process_batch = reject_wide
     connected["rear"].send(image_message(paint()))

@@ -184,11 +184,11 @@ def test_an_estimator_that_fails_on_one_image_answers_the_next(
     _, camera = start(toy_estimator)
     process, failed = toy_estimator.process_batch, []
 
-    def fail_once(*images: Any) -> Any:
+    def fail_once(*images: Any, **options: Any) -> Any:
         if not failed:
             failed.append(1)
             raise RuntimeError("out of memory")
-        return process(*images)
+        return process(*images, **options)
 
     toy_estimator.process_batch = fail_once
     camera.send(image_message(paint()))
