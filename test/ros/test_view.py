@@ -360,7 +360,8 @@ def test_a_port_in_use_is_reported_in_one_line() -> None:
         result = CliRunner().invoke(app, ["view", "--port", str(port)])
     assert result.exit_code == 1
     assert result.output.strip().splitlines() == [
-        f"pose_ros: address: expected a free address of this machine, got 127.0.0.1 port {port}: address already in use"
+        f"pose_ros: address: expected a free address of this machine, got 127.0.0.1 port {port}: "
+        "address already in use; see pose_ros view --help"
     ]
 
 
