@@ -153,10 +153,7 @@ class PosePipeline:
         return None if self._choice is None else self._choice.choose(image.stamp_ns / 1e9)
 
     def _find_people(self, image: CameraImage) -> Estimate:
-        view = self.choose_view(image)
-        if view is None:
-            return self.estimator.process(image.image, image.colour)
-        return self.estimator.process(image.image, image.colour, view=view)
+        return self.estimator.process(image.image, image.colour, view=self.choose_view(image))
 
     def process(self, image: CameraImage, estimate: Estimate | None = None) -> Estimate:
         """Find the people in the camera's next image.

@@ -37,6 +37,11 @@ class ImageTransform:
     scaled_wh: SizeWH
     input_wh: SizeWH
 
+    @classmethod
+    def unchanged(cls, size_wh: SizeWH) -> ImageTransform:
+        """Make the mapping of an image that already has the size of the network input."""
+        return cls(size_wh, size_wh, size_wh)
+
     @property
     def scale_xy(self) -> DoubleArray:
         """(2,) input pixels per image pixel, in x and y."""

@@ -21,7 +21,7 @@ from pose_ros.datasets.pose_errors import ErrorRates, WrongPose, synthesise_pose
 from pose_ros.datasets.regions import enlarge_boxes
 from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.datasets.warp import Matrix, affine, warp
-from pose_ros.refinement.crops import LEAST_SIDE_PX, MARGIN
+from pose_ros.refinement.crops import crop_scale
 from pose_ros.settings import CheckedSettings, setting
 from pose_ros.skeleton import BOX_FILL, Skeleton
 
@@ -190,10 +190,8 @@ def map_to_crop(
     """
     places = pose.keypoints[pose.present].astype(np.float64)
     low, high = places.min(axis=0), places.max(axis=0)
-    width, height = size_wh
-    tall = max(high[1] - low[1], (high[0] - low[0]) * height / width, LEAST_SIDE_PX / MARGIN) * MARGIN
     middle = (np.array(size_wh) - 1) / 2 + np.asarray(shift_xy)
-    return affine(factor * height / tall, degrees, mirrored, (low + high) / 2, middle)
+    return affine(factor * crop_scale(high - low, size_wh), degrees, mirrored, (low + high) / 2, middle)
 
 
 def cut_person(

@@ -101,7 +101,7 @@ def _count_strong(strong: Any, x: Any, y: Any, ends: Any, count: Any, cells: Any
     fastest cache.
 
     Args:
-        strong: (H W,) uint8 marks.
+        strong: (H, W) uint8 marks.
         x: Column of the first keypoint, float32.
         y: Row of the first keypoint, float32.
         ends: (2, M) float32 columns and rows of the second keypoints.

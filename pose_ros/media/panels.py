@@ -44,8 +44,7 @@ def draw_panels(
     named = {name: _blend(canvas, image, spec) for name, image in images.items() if image is not None}
     if fields.heatmaps is not None:
         named["peaks"] = _draw_peaks(canvas, fields, spec, config)
-    size_wh = canvas.shape[1], canvas.shape[0]
-    placed = to_image(people, spec, ImageTransform(size_wh, size_wh, size_wh))
+    placed = to_image(people, spec, ImageTransform.unchanged((canvas.shape[1], canvas.shape[0])))
     named["people"] = draw(canvas, placed, spec.skeleton, OverlayConfig(ids=True))
     return np.hstack([_make_panel(name.replace("_", " "), panel) for name, panel in named.items()])
 

@@ -51,10 +51,7 @@ class Crop:
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         turned = np.asarray(points_xy, np.float64) @ turn.T
         low, high = turned.min(axis=0), turned.max(axis=0)
-        width, height = size_wh
-        extent = high - low
-        tall = max(extent[1], extent[0] * height / width, LEAST_SIDE_PX / MARGIN) * MARGIN
-        scale = height / tall
+        scale = crop_scale(high - low, size_wh)
         shift = (np.array(size_wh) - 1) / 2 - scale * (low + high) / 2
         return cls(np.column_stack([scale * turn, shift]), size_wh)
 
@@ -88,6 +85,18 @@ class Crop:
         # Pixel i of the averaged part lies at (i + 0.5) / factor - 0.5 of the part
         matrix = np.column_stack([turn / factors, self.to_crop(low + 0.5 / factors - 0.5)])
         return np.asarray(cv2.warpAffine(part, matrix, self.size_wh, flags=cv2.INTER_LINEAR), np.uint8)
+
+
+def crop_scale(extent_wh: DoubleArray, size_wh: SizeWH) -> float:
+    """Return the pixels of a crop per pixel of the image.
+
+    Args:
+        extent_wh: (2,) width and height of the box around the keypoints, pixels of the image.
+        size_wh: Width and height of the crop, pixels.
+    """
+    width, height = size_wh
+    tall = max(extent_wh[1], extent_wh[0] * height / width, LEAST_SIDE_PX / MARGIN) * MARGIN
+    return float(height / tall)
 
 
 def find_turn(keypoints: FloatArray, scores: FloatArray, skeleton: Skeleton) -> float:

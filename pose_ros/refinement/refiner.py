@@ -94,23 +94,21 @@ class Refiner:
         keypoints = np.zeros((len(chosen), *people.keypoints.shape[1:]), np.float32)
         scores = np.zeros(keypoints.shape[:2], np.float32)
         poses = self._list_poses(people, chosen, crops)
-        estimates = self._estimator.process_batch(images, [colour] * len(images), *poses)
+        estimates = self._estimator.process_batch(images, [colour] * len(images), poses)
         for n, (crop, estimate) in enumerate(zip(crops, estimates, strict=True)):
             if len(estimate.people.person_scores):
                 keypoints[n], scores[n] = self._to_image(estimate.people, crop)
         return keypoints, scores
 
-    def _list_poses(
-        self, people: People, chosen: IndexArray, crops: Sequence[Crop]
-    ) -> tuple[Sequence[FloatArray], ...]:
-        """Return the poses (K, 3) in their crops, for a network that refines a known pose. Empty for other networks."""
+    def _list_poses(self, people: People, chosen: IndexArray, crops: Sequence[Crop]) -> list[FloatArray] | None:
+        """Return the poses (K, 3) in their crops, for a network that refines a known pose. None for other networks."""
         if not self._estimator.spec.input.pose_channels:
-            return ()
+            return None
         keypoints, scores = map_keypoints(
             people.keypoints[chosen], people.scores[chosen], self.skeleton, self._estimator.skeleton
         )
         placed = [crop.to_crop(each) for each, crop in zip(keypoints, crops, strict=True)]
-        return ([np.column_stack(pose).astype(np.float32) for pose in zip(placed, scores, strict=True)],)
+        return [np.column_stack(pose).astype(np.float32) for pose in zip(placed, scores, strict=True)]
 
     def close(self) -> None:
         """Free the memory of the network. The refiner is unusable afterwards."""

@@ -46,7 +46,7 @@ def find_people(network: PoseNetwork, samples: Sequence[Sample]) -> dict[str, li
     spec = network.spec
     decoders = {name: make_decoder(spec, name) for name in available_groupings(spec)}
     fields = list(predict_fields(network, samples))
-    transforms = [ImageTransform(sample.size_wh, sample.size_wh, sample.size_wh) for sample in samples]
+    transforms = [ImageTransform.unchanged(sample.size_wh) for sample in samples]
     return {
         name: [to_image(decode(each), spec, transform) for each, transform in zip(fields, transforms, strict=True)]
         for name, decode in decoders.items()

@@ -31,7 +31,7 @@ class Estimator:
     def __init__(self) -> None:
         self.images: list[tuple[Any, str]] = []
 
-    def process(self, image: Any, colour: str = "bgr") -> Estimate:
+    def process(self, image: Any, colour: str = "bgr", *, view: int | None = None) -> Estimate:
         self.images.append((image, colour))
         return Estimate(person(1), 2.0, 3.0, 4.0)
 
@@ -75,7 +75,7 @@ def test_the_estimator_may_be_replaced_between_images() -> None:
 
 
 def test_errors_of_the_estimator_are_raised() -> None:
-    def refuse(image: Any, colour: str) -> Estimate:
+    def refuse(image: Any, colour: str, *, view: int | None) -> Estimate:
         raise ValueError("image: expected uint8, got float32")
 
     fake = SimpleNamespace(process=refuse, skeleton=COCO_17, config=EstimatorConfig())

@@ -28,7 +28,7 @@ def view() -> MeasuredScene:
 def make_pipeline(people: People, on_depth_error: Any = None, **settings: Any) -> PosePipeline:
     stages: dict[str, Any] = {"tracking": TrackingConfig(hits=1), "depth": DepthConfig(enabled=True)}
     config = EstimatorConfig(**(stages | settings))
-    process = lambda *_: Estimate(people, 1.0, 1.0, 1.0)  # noqa: E731
+    process = lambda *_, view: Estimate(people, 1.0, 1.0, 1.0)  # noqa: E731
     estimator: Any = SimpleNamespace(skeleton=OPENPOSE_18, config=config, process=process)
     return PosePipeline(estimator, **({"on_depth_error": on_depth_error} if on_depth_error else {}))
 

@@ -58,6 +58,6 @@ class KnownEstimator(PoseEstimator):
         """Skeleton of the people."""
         return self._skeleton
 
-    def process(self, image: Any, colour: str = "bgr") -> Estimate:
+    def process(self, image: Any, colour: str = "bgr", *, view: int | None = None) -> Estimate:
         """Return the people."""
         return Estimate(self.people, 0.0, 0.0, 0.0)

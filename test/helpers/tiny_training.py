@@ -18,10 +18,14 @@ import torch
 from pose_ros.config_file import build_config
 from pose_ros.datasets.sample import LABELLED, Sample
 from pose_ros.network.mobilenet_v1 import MobileNetV1
+from pose_ros.network.model import PoseNetwork
 from pose_ros.network.multi_head import MultiHeadNetwork
 from pose_ros.skeleton import Skeleton
 from pose_ros.training.config import TrainingConfig
+from pose_ros.training.loader import Normaliser, pixels_of
 from pose_ros.training.run_inputs import RunInputs
+from pose_ros.training.targets.config import TargetConfig
+from pose_ros.training.targets.make import make_targets
 from pose_ros.training.trainer import Trainer
 
 DOTS = Skeleton("dots", ("nose", "neck", "left_hip", "right_hip"), ((0, 1), (1, 2), (1, 3)))
@@ -73,6 +77,17 @@ def first_box_target(sample: Sample) -> dict[str, np.ndarray]:
 def tiny_network(seed: int = 0) -> MultiHeadNetwork:
     torch.manual_seed(seed)
     return MultiHeadNetwork("tiny", MobileNetV1([(8, 2, 1), (12, 2, 1), (16, 2, 1)], stem=8), DOTS, channels=16)
+
+
+def make_batch(
+    network: PoseNetwork, config: TargetConfig, count: int = 4
+) -> tuple[list[Sample], torch.Tensor, dict[str, torch.Tensor]]:
+    """Make images of one person each: samples, the input of a network, and its targets."""
+    samples = [Dots(most=1).sample(0, index) for index in range(count)]
+    pixels = torch.from_numpy(np.stack([pixels_of(sample, network.spec.input) for sample in samples]))
+    made = [make_targets(sample, network.spec, config) for sample in samples]
+    targets = {name: torch.from_numpy(np.stack([each[name] for each in made])) for name in made[0]}
+    return samples, Normaliser(network.spec.input, torch.device("cpu"))(pixels), targets
 
 
 def make_inputs(**more) -> RunInputs:

@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import tiny_training  # noqa: E402
 from tiny_networks import seed_torch  # noqa: E402
-from tiny_training import DOTS, Dots  # noqa: E402
 
 from pose_ros.checkpoint.backbone import fill_backbone  # noqa: E402
 from pose_ros.config import DecoderConfig  # noqa: E402
@@ -21,7 +21,6 @@ from pose_ros.fields import Fields  # noqa: E402
 from pose_ros.network import ccm, cfa, resnet, simple_baseline, unipose, zoo  # noqa: E402
 from pose_ros.network.model import PoseNetwork  # noqa: E402
 from pose_ros.training.config import load_config  # noqa: E402
-from pose_ros.training.loader import Normaliser, pixels_of  # noqa: E402
 from pose_ros.training.losses.config import LossConfig  # noqa: E402
 from pose_ros.training.losses.fields import FieldsLoss  # noqa: E402
 from pose_ros.training.targets.config import TargetConfig  # noqa: E402
@@ -29,9 +28,9 @@ from pose_ros.training.targets.make import make_targets  # noqa: E402
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SMALL: dict[str, Callable[[], PoseNetwork]] = {
-    "cfa": lambda: cfa.cfa(DOTS, depth=18, stages=2),
-    "unipose": lambda: unipose.unipose(DOTS, depth=18),
-    "ccm": lambda: ccm.ccm_resnet(DOTS, depth=18),
+    "cfa": lambda: cfa.cfa(tiny_training.DOTS, depth=18, stages=2),
+    "unipose": lambda: unipose.unipose(tiny_training.DOTS, depth=18),
+    "ccm": lambda: ccm.ccm_resnet(tiny_training.DOTS, depth=18),
 }
 """Networks of the same parts. With the fixture ``narrow``, they have few channels."""
 LOSS = FieldsLoss(LossConfig(normalisation="mean", peak_weight=0))
@@ -51,18 +50,9 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "CHANNELS", 32)
 
 
-def make_batch(network: PoseNetwork, count: int = 4) -> tuple[list[Sample], dict]:
-    """Make images of one person each, and the targets of a network."""
-    config = TargetConfig(background=network.spec.name.startswith("unipose"), heatmap_sigma=2 * network.spec.stride)
-    samples = [Dots(most=1).sample(0, index) for index in range(count)]
-    targets = [make_targets(sample, network.spec, config) for sample in samples]
-    stacked = {name: torch.from_numpy(np.stack([target[name] for target in targets])) for name in targets[0]}
-    return samples, stacked
-
-
-def normalise(network: PoseNetwork, samples: list[Sample]) -> torch.Tensor:
-    images = torch.from_numpy(np.stack([pixels_of(sample, network.spec.input) for sample in samples]))
-    return Normaliser(network.spec.input, torch.device("cpu"))(images)
+def make_batch(network: PoseNetwork) -> tuple[list[Sample], torch.Tensor, dict[str, torch.Tensor]]:
+    background = network.spec.name.startswith("unipose")
+    return tiny_training.make_batch(network, TargetConfig(background=background, heatmap_sigma=2 * network.spec.stride))
 
 
 @pytest.mark.parametrize(
@@ -95,8 +85,8 @@ def test_every_stage_predicts_heatmaps(name, parameters, stages, channels, strid
 @pytest.mark.parametrize("name", SMALL)
 def test_the_loss_has_a_gradient_for_every_weight(name: str) -> None:
     network = SMALL[name]()
-    samples, targets = make_batch(network)
-    loss, _ = LOSS(network(normalise(network, samples)), targets)
+    _, images, targets = make_batch(network)
+    loss, _ = LOSS(network(images), targets)
     loss.backward()
     assert not [key for key, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
 
@@ -105,8 +95,8 @@ def test_the_loss_has_a_gradient_for_every_weight(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_four_images_are_learnt(name: str) -> None:
     network = SMALL[name]()
-    samples, targets = make_batch(network)
-    images, optimiser = normalise(network, samples), torch.optim.Adam(network.parameters(), 3e-3)
+    samples, images, targets = make_batch(network)
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     for _ in range(STEPS):
         optimiser.zero_grad()
         LOSS(network(images), targets)[0].backward()
@@ -170,11 +160,11 @@ def test_the_waterfall_reads_the_context_of_the_whole_image() -> None:
 @pytest.mark.usefixtures("narrow")
 def test_the_background_of_unipose_is_no_keypoint() -> None:
     network = SMALL["unipose"]()
-    heatmaps = np.zeros((len(DOTS) + 1, 8, 8), np.float32)
+    heatmaps = np.zeros((len(tiny_training.DOTS) + 1, 8, 8), np.float32)
     heatmaps[-1] = 1
-    heatmaps[range(len(DOTS)), range(len(DOTS)), 3] = 0.5
+    heatmaps[range(len(tiny_training.DOTS)), range(len(tiny_training.DOTS)), 3] = 0.5
     people = make_decoder(network.spec)(Fields(heatmaps=heatmaps))
-    np.testing.assert_allclose(people.keypoints[0], [(27.5, 3.5 + 8 * row) for row in range(len(DOTS))])
+    np.testing.assert_allclose(people.keypoints[0], [(27.5, 3.5 + 8 * row) for row in range(len(tiny_training.DOTS))])
 
 
 @pytest.mark.usefixtures("narrow")
@@ -202,7 +192,7 @@ def test_low_level_features_of_cfa_are_kept_from_stage_to_stage() -> None:
 
 @pytest.mark.usefixtures("narrow")
 def test_cfa_returns_the_mean_of_its_last_two_stages() -> None:
-    network = cfa.cfa(DOTS, depth=18, stages=3).eval()
+    network = cfa.cfa(tiny_training.DOTS, depth=18, stages=3).eval()
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         _, second, third = (stage["heatmaps"] for stage in network(images))

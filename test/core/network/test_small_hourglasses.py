@@ -16,11 +16,9 @@ from pose_ros.network.model import PoseNetwork  # noqa: E402
 from pose_ros.network.pyranet import PyraNet  # noqa: E402
 from pose_ros.network.soft_gated_hourglass import SoftGatedHourglass  # noqa: E402
 from pose_ros.training.contact_sheet import find_people  # noqa: E402
-from pose_ros.training.loader import Normaliser, pixels_of  # noqa: E402
 from pose_ros.training.losses.config import LossConfig  # noqa: E402
 from pose_ros.training.losses.fields import FieldsLoss  # noqa: E402
 from pose_ros.training.targets.config import TargetConfig  # noqa: E402
-from pose_ros.training.targets.make import make_targets  # noqa: E402
 
 IMAGES, STEPS, SIZE = 4, 45, tiny_training.SIZE
 SMALL: dict[str, Callable[[], PoseNetwork]] = {
@@ -51,12 +49,7 @@ def test_the_loss_reaches_every_weight(network: PoseNetwork) -> None:
 
 
 def test_four_images_are_learnt(network: PoseNetwork) -> None:
-    samples = [tiny_training.Dots(most=1).sample(0, index) for index in range(IMAGES)]
-    made = [make_targets(sample, network.spec, TargetConfig(heatmap_sigma=4)) for sample in samples]
-    targets = {name: torch.from_numpy(np.stack([each[name] for each in made])) for name in made[0]}
-    images = Normaliser(network.spec.input, torch.device("cpu"))(
-        torch.from_numpy(np.stack([pixels_of(sample, network.spec.input) for sample in samples]))
-    )
+    samples, images, targets = tiny_training.make_batch(network, TargetConfig(heatmap_sigma=4), IMAGES)
     optimiser, loss = torch.optim.Adam(network.parameters(), lr=0.01), FieldsLoss(LossConfig())
     for _ in range(STEPS):
         optimiser.zero_grad()

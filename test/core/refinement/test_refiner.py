@@ -28,7 +28,7 @@ class FakeCropNetwork:
         self.spec = ModelSpec("fake", COCO_17, 4, grouping="single", input=InputSpec(size_wh=size_wh))
         self.crops: list[Image] = []
 
-    def process_batch(self, images: list[Image], encodings: list[str]) -> list[Answer]:
+    def process_batch(self, images: list[Image], encodings: list[str], poses: None = None) -> list[Answer]:
         assert set(encodings) == {"bgr"}
         self.crops += images
         return [Answer(self.find(image)) for image in images]
