@@ -101,8 +101,8 @@ class RuntimeConfig(CheckedSettings):
     backend: str = setting(
         "auto",
         "Runtime of the network. auto = first that works: tensorrt, onnx with CUDA, openvino, onnx on the CPU. "
-        "For a checkpoint, auto = torch.",
-        choices=("auto", "tensorrt", "onnx", "openvino", "torch"),
+        "For a checkpoint, auto = torch. For an address triton://..., auto = triton.",
+        choices=("auto", "tensorrt", "onnx", "openvino", "torch", "triton"),
     )
     device: str = setting(
         "auto",
@@ -144,6 +144,15 @@ class RuntimeConfig(CheckedSettings):
     cuda_graph: bool = setting(True, "tensorrt: record a CUDA graph per input shape and replay it.")
     while_building: str = setting(
         "wait", "tensorrt: wait for an engine build, or run onnx until it is done.", choices=("wait", "onnx")
+    )
+    connect_timeout_s: float = setting(
+        30.0, "triton: longest wait for the server at the start.", unit="s", low=0.0, high=86_400.0
+    )
+    request_timeout_ms: float = setting(
+        1000.0, "triton: longest wait for the result of one run.", unit="ms", low=1.0, high=600_000.0
+    )
+    shared_memory: bool = setting(
+        True, "triton: pass images to a server on this machine through shared memory, if it can read that."
     )
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from pose_ros.arrays import AnyArray, ByteArray, FloatArray, Image
 from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
-from pose_ros.models.model_file import DEFAULT_MODEL, read_spec
+from pose_ros.models.model_file import CHECKSUM_KEY, DEFAULT_MODEL, read_spec
 from pose_ros.once import Once
 from pose_ros.overruled import overruled_settings
 from pose_ros.people import People
@@ -22,6 +22,7 @@ from pose_ros.preprocess import ImageTransform, Preprocessor, make_preprocessors
 from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.runner import BuildProgress, Notify, Runner
+from pose_ros.runtime.triton_address import find_address
 from pose_ros.skeleton import Skeleton
 from pose_ros.to_image import to_image
 
@@ -109,11 +110,11 @@ class PoseEstimator:
         """Load a model file. The first load with TensorRT builds an engine, which takes from seconds to an hour.
 
         Args:
-            model: ONNX file, or checkpoint that ``pose_ros.checkpoint`` reads (requires torch). None = default model of
-                this package.
-            runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"`` or ``"auto"``. Auto selects the first that
-                works on this machine, or torch for a checkpoint. ``runner.reason`` then gives the reason. Any other
-                value overrides ``config.runtime.backend``.
+            model: ONNX file, or checkpoint that ``pose_ros.checkpoint`` reads (requires torch), or
+                ``"triton://HOST[:PORT]/MODEL"`` on a server. None = default model of this package.
+            runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"``, ``"triton"`` or ``"auto"``. Auto
+                selects the first that works on this machine, torch for a checkpoint, or triton for an address.
+                ``runner.reason`` then gives the reason. Any other value overrides ``config.runtime.backend``.
             grouping: ``"paf"``, ``"tag"``, ``"personlab"``, ``"centernet"``, ``"single"`` or ``"direct"``. None =
                 preferred grouping of the model.
             spec: Description of the model, or its YAML file. None = description in the model's metadata, or the YAML
@@ -129,15 +130,15 @@ class PoseEstimator:
             ValueError: If the model cannot be read, has no description, or does not match it, or if settings are
                 incompatible.
         """
-        path = Path(model) if model is not None else DEFAULT_MODEL
+        source = find_address(model) or Path(model or DEFAULT_MODEL)
         config = config or EstimatorConfig()
         if runtime != "auto":
             config = replace(config, runtime=replace(config.runtime, backend=runtime))
-        runner = load_runner(path, config.runtime, progress, notify)
+        runner = load_runner(source, config.runtime, progress, notify)
         try:
             if not isinstance(spec, ModelSpec):
-                spec = read_spec(path, runner.metadata, spec, runner)
-            return cls(runner, spec, config, grouping, f"{spec.name}-{model_sha256(path)[:8]}", notify)
+                spec = read_spec(source, runner.metadata, spec, runner)
+            return cls(runner, spec, config, grouping, _name_model(source, runner, spec), notify)
         except BaseException:
             runner.close()
             raise
@@ -325,6 +326,12 @@ class PoseEstimator:
     def close(self) -> None:
         """Free the memory of the network. The estimator is unusable afterwards."""
         self.runner.close()
+
+
+def _name_model(source: str | Path, runner: Runner, spec: ModelSpec) -> str:
+    """Return the name and the short checksum of a model. A server may not know the checksum."""
+    checksum = model_sha256(source) if isinstance(source, Path) else runner.metadata.get(CHECKSUM_KEY, "")
+    return "-".join(filter(None, (spec.name, checksum[:8])))
 
 
 def _prepare(preprocess: Preprocessor, image: Image, colour: str, pose: FloatArray | None) -> _PreparedImage:

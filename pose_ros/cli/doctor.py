@@ -110,6 +110,7 @@ NVIDIA = (
 RUNTIMES = (
     runtime_probe("OpenVINO", "pose_ros.runtime.openvino", _OPENVINO, "running on Intel's devices", "openvino"),
     *NVIDIA,
+    _module_probe("Triton client", "tritonclient", "models on a Triton server", "tritonclient[grpc]"),
     runtime_probe("auto uses", "pose_ros.runtime", _AUTO, "running with runtime auto", fix=_REINSTALL),
 )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pose_ros.cli import engines
+from pose_ros.cli import engines, triton
 from pose_ros.cli.download_bar import download_bar
 from pose_ros.cli.tables import format_table
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, download and describe models, and manage engines.")
 app.command("engines")(engines.engines)
+app.command("triton-repository")(triton.triton_repository)
 File = Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)]
 
 

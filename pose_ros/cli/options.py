@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from pose_ros.refinement.stage import RefinementStage
 
 Model = Annotated[
-    Path | None, typer.Option("--model", help="ONNX file or checkpoint.", show_default="the model of this package")
+    Path | None,
+    typer.Option(
+        "--model", help="ONNX file, checkpoint, or triton://HOST/MODEL.", show_default="the model of this package"
+    ),
 ]
 Spec = Annotated[Path | None, typer.Option("--spec", help="YAML description of the model, if the file has none.")]
 Grouping = Annotated[
@@ -27,7 +30,7 @@ Grouping = Annotated[
         "--grouping", help="Grouping: paf, tag, personlab, centernet, single or direct.", show_default="from the model"
     ),
 ]
-Runtime = Annotated[str, typer.Option("--runtime", help="Runtime: auto, tensorrt, onnx, openvino or torch.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="Runtime: auto, tensorrt, onnx, openvino, torch or triton.")]
 Threads = Annotated[int | None, typer.Option("--threads", help="CPU threads of the network.", show_default="automatic")]
 
 

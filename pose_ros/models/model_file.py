@@ -14,11 +14,14 @@ from pose_ros.file_kind import check_not_placeholder
 from pose_ros.models.known_layouts import Network, identify_layout
 from pose_ros.yaml_text import read_yaml_text
 
+CHECKSUM_KEY = "pose_ros.sha256"
+"""Entry of a model on a server with the checksum of its file."""
+REPOSITORY_HINT = "pose_ros models triton-repository writes it"
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
 
 
 def read_spec(
-    model: Path,
+    model: str | Path,
     metadata: Mapping[str, str],
     sidecar: str | Path | None = None,
     network: Network | None = None,
@@ -26,7 +29,7 @@ def read_spec(
     """Read the description of a model.
 
     Args:
-        model: ONNX file.
+        model: ONNX file, or address of a model on a server, as text.
         metadata: Metadata of the file.
         sidecar: YAML file that overrides the description in the model.
         network: The loaded network. Without a description, it is identified by its inputs and outputs if it has a
@@ -40,14 +43,18 @@ def read_spec(
         return read_sidecar(Path(sidecar))
     if METADATA_KEY in metadata:
         return ModelSpec.parse(metadata[METADATA_KEY], str(model))
-    neighbour = model.with_suffix(".yaml")
-    if neighbour.is_file():
+    file = Path(model)
+    neighbour = file.with_suffix(".yaml")
+    if isinstance(model, str):
+        missing = f"model {model}: expected a description on the server, got none; {REPOSITORY_HINT}"
+    elif neighbour.is_file():
         return read_sidecar(neighbour)
-    missing = f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither"
+    else:
+        missing = f"model {model}: expected a description in its metadata or in {neighbour.name}, got neither"
     if network is None:
         raise ValueError(f"{missing}; write one as described in docs/models.md")
     try:
-        return identify_layout(network, metadata, model.stem)
+        return identify_layout(network, metadata, file.stem)
     except ValueError as error:
         raise ValueError(f"{missing}, and {error}") from error
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.runner import BuildProgress, Notify, Runner, Unavailable, require_model_file
+from pose_ros.runtime.triton_address import FORM, find_address
 
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".npz", ".pb", ".tflite", ".caffemodel")
 """Suffixes of weight files, which torch runs. Any other file is treated as an ONNX network."""
@@ -17,7 +18,7 @@ CHECKPOINTS = (".pt", ".pth", ".ckpt", ".tar", ".npz", ".pb", ".tflite", ".caffe
 AUTO = (("tensorrt", "auto"), ("onnx", "cuda"), ("openvino", "auto"), ("onnx", "cpu"))
 """Backend and provider of the runtimes that ``auto`` tries for an ONNX file, fastest first."""
 
-_DEVICES = {"tensorrt": ("cuda",), "openvino": ("cpu", "gpu", "npu"), "torch": ("cpu", "cuda")}
+_DEVICES = {"tensorrt": ("cuda",), "openvino": ("cpu", "gpu", "npu"), "torch": ("cpu", "cuda"), "triton": ()}
 _PROVIDER_DEVICES = {
     "auto": ("cpu", "cuda"),
     "cpu": ("cpu",),
@@ -27,14 +28,14 @@ _PROVIDER_DEVICES = {
     "coreml": (),
 }
 _FLOATS = ("fp32", "fp16", "bf16")
-_PRECISIONS = {"tensorrt": _FLOATS, "onnx": (), "openvino": _FLOATS, "torch": ("fp32", "fp16")}
+_PRECISIONS = {"tensorrt": _FLOATS, "onnx": (), "openvino": _FLOATS, "torch": ("fp32", "fp16"), "triton": ()}
 """Precisions of each backend. TensorRT also checks the model, OpenVINO also checks the device."""
 
 Loaded = TypeVar("Loaded")
 
 
 def load_runner(
-    path: str | Path, config: RuntimeConfig, progress: BuildProgress | None = None, notify: Notify | None = None
+    model: str | Path, config: RuntimeConfig, progress: BuildProgress | None = None, notify: Notify | None = None
 ) -> Runner:
     """Load a model file into the configured runtime. ``auto`` uses the first runtime that works on this machine.
 
@@ -42,7 +43,7 @@ def load_runner(
     that the settings exclude are not tried.
 
     Args:
-        path: An ONNX file, or a checkpoint, which torch runs.
+        model: An ONNX file, a checkpoint, which torch runs, or the address of a model on a Triton server.
         config: Runtime settings.
         progress: Called with the progress of an engine build, possibly from another thread.
         notify: Called with one line of text for people, such as why an engine is rebuilt.
@@ -52,7 +53,9 @@ def load_runner(
         Unavailable: If the configured runtime cannot work on this machine.
         ValueError: If the settings conflict, or the runtime cannot load the file.
     """
-    runner, reason = _choose(Path(path), config, lambda path, candidate: _load(path, candidate, progress, notify))
+    if address := find_address(model):
+        return _load_remote(address, config, progress, notify)
+    runner, reason = _choose(Path(model), config, lambda path, candidate: _load(path, candidate, progress, notify))
     runner.reason = reason
     return runner
 
@@ -72,6 +75,22 @@ def _choose(path: Path, config: RuntimeConfig, attempt: Callable[[Path, RuntimeC
     return _take_first(candidates, lambda candidate: attempt(path, candidate))
 
 
+def _load_remote(address: str, config: RuntimeConfig, progress: BuildProgress | None, notify: Notify | None) -> Runner:
+    """Open a model on a Triton server.
+
+    Raises:
+        ValueError: If the settings conflict.
+    """
+    from pose_ros.runtime.triton import TritonRunner
+
+    if config.backend not in ("auto", "triton"):
+        raise ValueError(f"runtime {config.backend}: expected a file, got {address}; use the runtime auto or triton")
+    config = replace(config, backend="triton")
+    if conflict := _find_conflict(config):
+        raise ValueError(f"runtime triton: {conflict}")
+    return TritonRunner(address, config, progress, notify)
+
+
 def _allowed_candidates(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
     """Return the settings of each runtime to try, without those that conflict with the given settings.
 
@@ -87,6 +106,8 @@ def _allowed_candidates(path: Path, config: RuntimeConfig) -> list[RuntimeConfig
 
 
 def _all_candidates(path: Path, config: RuntimeConfig) -> list[RuntimeConfig]:
+    if config.backend == "triton":
+        raise ValueError(f"runtime triton: expected a model of the form {FORM}, got {path}")
     if config.backend != "auto":
         return [config]
     if path.suffix.lower() in CHECKPOINTS:

@@ -61,8 +61,8 @@ class TensorSpec:
     shape: tuple[int | None, ...]
     dtype: np.dtype[Any]
 
-    def check(self, array: AnyArray) -> None:
-        """Check type and shape of an array.
+    def check(self, array: AnyArray, kind: str = "input") -> None:
+        """Check type and shape of an array. ``kind`` is its name in errors: input or output.
 
         Raises:
             TypeError: If it is not an array of this type.
@@ -70,13 +70,13 @@ class TensorSpec:
         """
         got = getattr(array, "dtype", type(array).__name__)
         if got != self.dtype:
-            raise TypeError(f"input {self.name!r}: expected {self.dtype}, got {got}")
+            raise TypeError(f"{kind} {self.name!r}: expected {self.dtype}, got {got}")
         fits = len(array.shape) == len(self.shape) and all(
             wanted in (None, size) for wanted, size in zip(self.shape, array.shape, strict=True)
         )
         if not fits:
             wanted_shape = ", ".join("any" if d is None else str(d) for d in self.shape)
-            raise ValueError(f"input {self.name!r}: expected shape ({wanted_shape}), got {array.shape}")
+            raise ValueError(f"{kind} {self.name!r}: expected shape ({wanted_shape}), got {array.shape}")
 
 
 class Runner(ABC):
@@ -132,6 +132,11 @@ class Runner(ABC):
 
     @abstractmethod
     def _run(self, feeds: Arrays, names: Sequence[str]) -> dict[str, AnyArray]: ...
+
+    @property
+    def problem(self) -> str:
+        """Why the runtime cannot compute at present, such as a server that does not answer. Empty = it can."""
+        return ""
 
     def gpu_memory_bytes(self) -> tuple[int, int] | None:
         """Return used and total memory of the GPU, counting all programs. None without a GPU, or if it is unknown.

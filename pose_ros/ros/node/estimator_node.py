@@ -321,6 +321,8 @@ class PoseEstimatorNode(LifecycleNode):
     def _describe_state(self, worker: Worker | None) -> str:
         if self._failure:
             return f"FAILED: {self._failure}"
+        if worker and (estimator := worker.estimator) and estimator.runner.problem:
+            return f"ERROR: {estimator.runner.problem}"
         if worker and not worker.loaded.is_set():
             task, fraction = worker.progress
             share = f" {100 * fraction:.0f} %" if fraction >= 0 else ""

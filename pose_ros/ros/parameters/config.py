@@ -97,7 +97,9 @@ class NodeDepthConfig(DepthConfig):
 class NodeConfig(CheckedSettings):
     """All settings of the node. A field of a nested class becomes the parameter ``stage.field``."""
 
-    model: str = setting("", "ONNX file of the network. Empty = the model of this package.")
+    model: str = setting(
+        "", "ONNX file of the network, or triton://HOST[:PORT]/MODEL on a server. Empty = the model of this package."
+    )
     grouping: str = setting(
         "",
         "Grouping of keypoints into people. Empty = preferred grouping of the model.",
