@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from pose_ros.cli import (
     build_engine,
+    convert,
     data,
     decode,
     demo,
@@ -59,6 +60,7 @@ app.command(
     help="Find people in a rosbag2. Same as video.\n\npose_ros bag recording --topic /camera/image_raw -o drawn.mp4",
 )(video.video)
 app.command("replay")(replay.replay)
+app.command("convert")(convert.convert)
 app.command("decode")(decode.decode)
 app.command("build-engine")(build_engine.build_engine)
 app.command("doctor")(doctor.doctor)

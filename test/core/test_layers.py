@@ -53,11 +53,12 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "network people preprocess settings skeleton to_image"
     ),
     "live": "texts",
+    "exchange": "arrays files json_file people skeleton",
     "__main__": "cli",
     "cli": (
-        "arrays checkpoint config config_file consensus datasets decoder depth estimator evaluation export fields "
-        "files media models network once people pipeline preprocess refinement ros runtime skeleton texts training "
-        "yaml_text"
+        "arrays checkpoint config config_file consensus datasets decoder depth estimator evaluation exchange export "
+        "fields files media models network once people pipeline preprocess refinement ros runtime skeleton texts "
+        "training yaml_text"
     ),
     "ros": (
         "arrays config config_file depth estimator fields files live media people pipeline refinement runtime "

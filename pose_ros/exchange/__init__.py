@@ -1,0 +1,1 @@
+"""Convert stored results into the formats and objects of other tools."""
