@@ -28,7 +28,7 @@ def to_supervision(people: People) -> tuple[Any, Any]:
     except ImportError as error:
         raise ImportError(f"supervision: expected the package, got: {error}; pip install supervision") from error
     classes = np.zeros(len(people), int)
-    confidence = {_confidence_name(supervision.KeyPoints): people.scores}
+    confidence: dict[str, Any] = {_confidence_name(supervision.KeyPoints): people.scores}
     keypoints = supervision.KeyPoints(xy=people.keypoints, class_id=classes, **confidence)
     is_tracked = len(people) > 0 and bool((people.ids != NOT_TRACKED).all())
     detections = supervision.Detections(

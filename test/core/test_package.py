@@ -24,7 +24,7 @@ else:
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = ElementTree.parse(ROOT / "package.xml").getroot()
 MODULES = sorted((ROOT / "pose_ros").rglob("*.py"))
-DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}
+DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "rerun": "rerun-sdk", "yaml": "pyyaml"}
 # Used if present, never required. The first two come with the software of the GPU, the others with some ROS systems.
 NEVER_REQUIRED = {"tensorrt", "cuda", "bondpy", "cv_bridge"}
 NEVER_REQUIRED |= {"hri_msgs", "people_msgs", "tf2_msgs", "tf2_ros", "vision_msgs"}
