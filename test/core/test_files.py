@@ -40,7 +40,7 @@ def test_several_writers_have_separate_temporary_files(tmp_path: Path) -> None:
         with atomic_write(path) as temporary:
             with temporary.open("x") as file:
                 file.write(text)
-            barrier.wait(20)
+            barrier.wait(120)
             written.append(temporary.read_text())
 
     written: list[str] = []

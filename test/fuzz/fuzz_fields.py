@@ -28,7 +28,6 @@ from pose_ros.fields import (
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18, Skeleton
 
-MOST_S, MOST_MB = 20.0, 500
 SKELETONS = (COCO_17, OPENPOSE_18, Skeleton("one", ("nose",), ()), Skeleton("two", ("a", "b"), ((0, 1),)))
 EXTREMES = (np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0, -0.0, 1.0, 0.5, -1.0, 1e6)
 DTYPES = (np.float32, np.float32, np.float64, np.float16, np.int32, np.uint8)

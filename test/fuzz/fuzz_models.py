@@ -33,7 +33,7 @@ from pose_ros.runtime import load_runner
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.onnx_graph import read_graph
 
-MOST_MB, MOST_S, MOST_CHARACTERS = 200, 5.0, 5000
+MOST_MB, MOST_CHARACTERS = 200, 5000
 
 
 @dataclass
@@ -143,7 +143,7 @@ def run(count: int, seed: int = 0, first: int = 0, runtime: str = "") -> Report:
             report.outcomes[kind, outcome[0]] += 1
             report.slowest[kind] = max(report.slowest.get(kind, (0.0, 0)), (cost.seconds, number))
             report.largest[kind] = max(report.largest.get(kind, (0.0, 0)), (cost.megabytes, number))
-            assert runtime or (cost.seconds < MOST_S and cost.megabytes < MOST_MB), (kind, number, cost)
+            assert runtime or cost.megabytes < MOST_MB, (kind, number, cost)
     return report
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 OPTIONS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),

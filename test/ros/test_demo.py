@@ -24,7 +24,7 @@ sys.path.append(str(DEMO))
 bag: Any = importlib.import_module("bag")
 
 pytestmark = pytest.mark.ros
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 def write_video(count: int, path: Path) -> Path:

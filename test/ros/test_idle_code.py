@@ -105,7 +105,7 @@ def test_memory_is_returned_after_loading_and_after_the_first_image(monkeypatch:
     node: Any = worker.Worker([camera], settings, transforms, lambda _: estimator, lambda *_: None, print)
     for number in range(3):
         node.waiting.put(camera, number)
-        assert turn.acquire(timeout=20)
+        assert turn.acquire(timeout=120)
     assert node.close(20)
     assert steps == ["warm-up", "freed", "code", "image", "freed", "code", "image", "image", "close"]
 

@@ -56,7 +56,7 @@ def test_close_wakes_waiting_threads_and_drops_waiting_items() -> None:
     waiting = threading.Thread(target=lambda: results.append(slots.take()))
     waiting.start()
     slots.close()
-    waiting.join(timeout=10)
+    waiting.join(timeout=120)
     assert results == [None]
     slots.put("lens", "late")
     assert slots.take() is None
@@ -81,7 +81,7 @@ def test_nothing_is_lost_or_duplicated_between_threads() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=30)
+        thread.join(timeout=120)
     assert seen == {0: count, 1: count}
     assert all(n == sorted(set(n)) for n in numbers.values())
 

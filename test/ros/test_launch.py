@@ -26,7 +26,7 @@ from lifecycle_msgs.srv import GetState
 from pose_ros.msg import PersonPoseArray
 from sensor_msgs.msg import Image
 
-TIMEOUT_S = 60.0  # three programs start one after the other
+TIMEOUT_S = 180.0  # three programs start one after the other
 LAUNCH = """
 import itertools, sys
 from launch import LaunchDescription, LaunchService
@@ -391,7 +391,7 @@ class LaunchProcess:
         """Interrupt the launch file and its processes, as Ctrl-C in a terminal does. Return its exit code."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=120)
 
 
 Launch = Callable[..., LaunchProcess]
@@ -475,7 +475,7 @@ def test_the_drivers_of_two_cameras_and_one_node(graph: Any, launch: Launch, toy
 @pytest.mark.usefixtures("no_driver", "domain_id")
 def test_a_missing_driver_stops_the_launch_with_one_line(launch: Launch) -> None:
     launched = launch("camera.launch.py", "camera:=usb_cam")
-    assert launched.process.wait(timeout=30) == 1
+    assert launched.process.wait(timeout=120) == 1
     (line,) = [line for line in launched.output.splitlines() if "usb_cam" in line]
     assert line.endswith("-usb-cam") and "Traceback" not in launched.output
 

@@ -39,7 +39,7 @@ class Loads:
         self.threads.add(threading.current_thread().name)
         if self.release is not None:
             progress("building an engine", 0.43)
-            assert self.release.wait(20)
+            assert self.release.wait(120)
         if len(self.configs) <= self.failing:
             raise ValueError("model: expected a network, got none")
         estimator = load_estimator(config, progress, notify)
@@ -332,5 +332,5 @@ def test_a_node_can_be_destroyed_while_its_model_loads(graph: Any, make_node: An
     graph.until(lambda: loads.configs, "the model loads")
     assert not node.close(timeout_s=0.01)
     loads.release.set()
-    assert node.close(timeout_s=20)
+    assert node.close(timeout_s=120)
     assert not node.failed.is_set() and loads.open == 0

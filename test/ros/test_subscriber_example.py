@@ -31,7 +31,7 @@ def test_the_subscriber_prints_noses_and_ends_without_a_traceback(graph: Any, tm
             assert program.stdout is not None
             assert program.stdout.readline() == "nose at (5.0, 7.0) px, score 0.50\n"
             program.send_signal(signal.SIGINT)
-            _, errors = program.communicate(timeout=60)
+            _, errors = program.communicate(timeout=180)
         finally:
             program.kill()
     assert "Traceback" not in errors and program.returncode == 0

@@ -15,7 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 pytest.importorskip("pose_ros.msg", reason="needs the built messages")
 
 PROGRAM = Path(__file__).resolve().parents[2] / "scripts/pose_node"
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="needs OpenVINO")
 
 

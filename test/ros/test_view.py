@@ -37,8 +37,8 @@ from pose_ros.ros.view import viewer as live
 from pose_ros.ros.view.images import MAX_SIDE_PX, encode_for_browser
 
 DEMO = Path(__file__).parents[2] / "demo/run.py"
-DEMO_TIMEOUT_S = 90
-EXIT_TIMEOUT_S = 30
+DEMO_TIMEOUT_S = 240
+EXIT_TIMEOUT_S = 120
 View = Callable[..., "Server"]
 
 
@@ -310,7 +310,7 @@ def test_nothing_is_subscribed_while_the_page_is_not_open(
     assert count() == [0, 0]
     page.until(lambda: page.cameras and count() == [1, 1], "it subscribes while the page is open")
     page.until(lambda: page.cameras["/pose_estimator"]["state"] == "silent", "it reports that nothing arrives")
-    graph.until(lambda: count() == [0, 0], "it unsubscribes when the page is closed", timeout_s=40)
+    graph.until(lambda: count() == [0, 0], "it unsubscribes when the page is closed")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

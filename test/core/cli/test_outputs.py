@@ -25,7 +25,7 @@ from pose_ros.media.video_file import FOURCC
 from pose_ros.models.model_file import DEFAULT_MODEL
 
 FAST = ["--short-side", "64", "--threads", "1"]
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 SAME = "expected a file other than the inputs and outputs"
 
 

@@ -25,7 +25,7 @@ from pose_ros.skeleton import OPENPOSE_18
 
 PROGRAM = [sys.executable, "-c", "from pose_ros.cli import main; main()"]
 FAST = ["--short-side", "64", "--threads", "1"]
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 
 
 def succeed(*arguments: object) -> str:

@@ -41,7 +41,7 @@ WORKS = {
 }
 DELAYED = """
     with delay_signals():
-        time.sleep(2)
+        while not Path("sent").exists(): time.sleep(0.01)
         file.path.write_text("complete")
         file.complete()
     time.sleep(60)
@@ -61,14 +61,22 @@ def start(folder: Path, work: str) -> subprocess.Popen[str]:
     return child
 
 
-def stop(child: subprocess.Popen[str], *signals: int) -> tuple[int, str]:
-    """Send signals, each after half a second, and return the exit code and the errors."""
+def stop(child: subprocess.Popen[str], *signals: int, sent: Path | None = None) -> tuple[int, str]:
+    """Send signals, each after half a second, and return the exit code and the errors.
+
+    Args:
+        child: Program.
+        signals: Numbers of the signals.
+        sent: File that is written after the last signal.
+    """
     for number in signals:
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(0.5)  # it has begun its work, or still works
         child.send_signal(number)
+    if sent is not None:
+        sent.touch()
     try:
-        _, errors = child.communicate(timeout=30)
+        _, errors = child.communicate(timeout=120)
     finally:
         child.kill()
     return child.returncode, errors
@@ -89,8 +97,9 @@ def test_a_signal_ends_the_program(tmp_path: Path, work: str, number: int) -> No
 
 
 def test_outputs_are_completed_first(tmp_path: Path) -> None:
-    code, _ = stop(start(tmp_path, DELAYED), signal.SIGTERM)
+    code, _ = stop(start(tmp_path, DELAYED), signal.SIGTERM, sent=tmp_path / "sent")
     assert code == 128 + signal.SIGTERM
+    (tmp_path / "sent").unlink()
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("result.txt", "complete")]
 
 
@@ -101,8 +110,13 @@ def test_a_second_signal_ends_the_program_at_once(tmp_path: Path) -> None:
 
 
 def test_handlers_of_a_command_are_left_alone(tmp_path: Path) -> None:
-    work = "signal.signal(signal.SIGTERM, lambda number, frame: None); time.sleep(2); sys.exit(7)"
-    assert stop(start(tmp_path, work), signal.SIGTERM) == (7, "")
+    work = """
+    seen = []
+    signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    while not seen or not Path("sent").exists(): time.sleep(0.01)
+    sys.exit(7)
+"""
+    assert stop(start(tmp_path, work), signal.SIGTERM, sent=tmp_path / "sent") == (7, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -126,6 +140,6 @@ def test_an_interrupt_during_the_imports(arguments: list[str], code: int) -> Non
         "module.main = lambda **_: signal.raise_signal(signal.SIGINT); sys.modules[module.__name__] = module; main()"
     )
     child = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=120, check=False
     )
     assert (child.returncode, child.stderr) == (code, "")

@@ -20,7 +20,7 @@ from pose_ros.live import connections
 from pose_ros.live.board import Board
 from pose_ros.live.page import LivePage
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 Use = Callable[[str, int], Awaitable[None]]
 
 

@@ -22,7 +22,7 @@ from pose_ros.live import page as live_page
 from pose_ros.live.board import Board, CameraBoard, PoseSample
 from pose_ros.live.page import LivePage
 
-TIMEOUT_S = 20
+TIMEOUT_S = 120
 UPGRADE = {
     "Upgrade": "websocket",
     "Connection": "Upgrade",

@@ -336,7 +336,7 @@ def test_several_processes_download_the_same_file_once(site: Site, tmp_path: Pat
     )
     command = [sys.executable, "-c", script, site.url, f"sha256:{SHA256}"]
     processes = [subprocess.Popen(command, cwd=tmp_path) for _ in range(4)]
-    assert [process.wait(60) for process in processes] == [0, 0, 0, 0]
+    assert [process.wait(180) for process in processes] == [0, 0, 0, 0]
     assert (tmp_path / "model.pth").read_bytes() == BODY
     assert file_names(tmp_path) == ["model.pth"] and site.requested_ranges == [None]
 

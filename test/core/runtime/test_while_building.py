@@ -18,7 +18,7 @@ from pose_ros.runtime import load_runner
 from pose_ros.runtime.runner import BuildProgress, Notify, Runner, TensorSpec, Unavailable
 from pose_ros.runtime.while_building import WhileBuilding
 
-TIMEOUT_S = 20
+TIMEOUT_S = 120
 FEEDS = {"x": np.zeros(1, np.float32)}
 
 

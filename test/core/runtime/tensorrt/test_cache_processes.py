@@ -42,7 +42,7 @@ elif die == "before the sidecar":
 key = EngineKey("a" * 64, "10.3.0", "Orin", "8.7", "fp16", "1x3", "")
 report("got " + EngineCache(folder).get(key, build, report, "default").decode())
 """
-TIMEOUT_S = 60
+TIMEOUT_S = 180
 Start = Callable[..., subprocess.Popen[str]]
 
 
