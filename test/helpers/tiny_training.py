@@ -6,7 +6,6 @@ Train them with ``python tiny_training.py OUTPUT STEPS [NAME=VALUE …]``.
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -89,13 +88,6 @@ def make_batch(
     made = [make_targets(sample, network.spec, config) for sample in samples]
     targets = {name: torch.from_numpy(np.stack([each[name] for each in made])) for name in made[0]}
     return samples, Normaliser(network.spec.input, torch.device("cpu"))(pixels), targets
-
-
-def make_world(size: int) -> dict[str, str]:
-    """Return the variables that torchrun sets for the first of several processes on this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(size), "RANK": "0"}
 
 
 def make_inputs(**more) -> RunInputs:

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prepared_python import PreparedPython
 
 from pose_ros.config import EstimatorConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
@@ -143,15 +142,6 @@ def _write_toy_model(path: Path) -> None:
     )
     model = helper.make_model(network, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, str(path))
-
-
-@pytest.fixture(scope="session")
-def prepared_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedPython]:
-    """Import what a node and a replay import once, for all tests that start one in a process."""
-    node = ["pose_ros.ros.node.process", "pose_ros.ros.node.estimator_node", "pose_ros.decoder.paf"]
-    replay = ["pose_ros.cli", "pose_ros.media.bag", "pose_ros.ros.replay.player"]
-    with PreparedPython(tmp_path_factory.mktemp("python"), ["sensor_msgs.msg", *node, *replay]) as python:
-        yield python
 
 
 @pytest.fixture(scope="session")

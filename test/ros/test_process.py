@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prepared_python import PreparedPython
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
@@ -69,14 +68,13 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
-def start(domain_id: int, prepared_python: PreparedPython) -> Iterator[Start]:
+def start(domain_id: int) -> Iterator[Start]:
     """Return a function that starts a Python program in the domain of the test. It is killed after the test."""
     processes = []
 
-    def start(*command: str, real: bool = False) -> subprocess.Popen[str]:
+    def start(*command: str) -> subprocess.Popen[str]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        python = [sys.executable] if real else prepared_python.command
-        processes.append(subprocess.Popen([*python, *command], text=True, **pipes))
+        processes.append(subprocess.Popen([sys.executable, *command], text=True, **pipes))
         return processes[-1]
 
     yield start
@@ -113,7 +111,7 @@ def wait_for_exit(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_a_signal_stops_an_idle_node_cleanly(start: Start, toy_model: Path, number: int) -> None:
-    process = start(str(PROGRAM), "--ros-args", "-p", f"model:={toy_model}", real=number == signal.SIGINT)
+    process = start(str(PROGRAM), "--ros-args", "-p", f"model:={toy_model}")
     wait_for_log(process, "inactive -> active")
     process.send_signal(number)
     assert wait_for_exit(process) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import recordings
-from prepared_python import PreparedPython
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
@@ -32,7 +32,7 @@ from pose_ros.ros.replay.player import Player, ReplayConfig
 
 COUNT = 12
 PERIOD_NS = recordings.PERIOD_NS
-EXIT_TIMEOUT_S = 120
+EXIT_TIMEOUT_S = 20
 CALIBRATION = """
 image_width: 64
 image_height: 48
@@ -47,14 +47,14 @@ Replay = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
-def replay(domain_id: int, tmp_path: Path, prepared_python: PreparedPython) -> Iterator[Replay]:
+def replay(domain_id: int, tmp_path: Path) -> Iterator[Replay]:
     """Return a function that starts ``pose_ros replay`` in the domain of the test."""
     program = tmp_path / "replay.py"
     program.write_text("from pose_ros.cli import main\nmain()\n")
     children: list[subprocess.Popen[str]] = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
-        command = [*prepared_python.command, str(program), "replay", *map(str, arguments)]
+        command = [sys.executable, str(program), "replay", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         children.append(subprocess.Popen(command, text=True, cwd=tmp_path, **pipes))
         return children[-1]

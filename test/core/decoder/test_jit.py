@@ -5,11 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from prepared_python import PreparedPython
 
 from pose_ros.decoder import jit
 
@@ -63,60 +61,46 @@ def test_no_stage_compiles_functions_for_text() -> None:
     assert slow == set()
 
 
-Call = Callable[..., list[int]]
+def call(toy: Path, **environment: str) -> list[int]:
+    """Return value, cache hits and cache misses of ``outer(1)`` in a new process."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "PYTHON"))}
+    done = subprocess.run(
+        [sys.executable, "-c", CALL],
+        cwd=toy.parent,
+        env={**kept, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def python_with_numba(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedPython]:
-    with PreparedPython(tmp_path_factory.mktemp("python"), ["numba"]) as python:
-        yield python
+def test_a_second_process_compiles_nothing(toy: Path) -> None:
+    assert call(toy) == [20, 0, 1]
+    assert call(toy) == [20, 1, 0]
 
 
-@pytest.fixture
-def call(toy: Path, python_with_numba: PreparedPython) -> Call:
-    """Return a function that returns value, cache hits and cache misses of ``outer(1)`` in a new process."""
-
-    def call(**environment: str) -> list[int]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "PYTHON"))}
-        done = subprocess.run(
-            [*python_with_numba.command, "-c", CALL],
-            cwd=toy.parent,
-            env={**kept, **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    return call
-
-
-def test_a_second_process_compiles_nothing(call: Call) -> None:
-    assert call() == [20, 0, 1]
-    assert call() == [20, 1, 0]
-
-
-def test_a_changed_function_in_another_file_is_compiled_again(toy: Path, call: Call) -> None:
+def test_a_changed_function_in_another_file_is_compiled_again(toy: Path) -> None:
     """numba alone would check only outer.py, and continue to add 1."""
-    call()
+    call(toy)
     (toy / "inner.py").write_text(INNER.format(added=200))
-    assert call() == [2010, 0, 1]
-    assert call() == [2010, 1, 0]
+    assert call(toy) == [2010, 0, 1]
+    assert call(toy) == [2010, 1, 0]
 
 
-def test_a_new_file_makes_the_cache_invalid(toy: Path, call: Call) -> None:
-    call()
+def test_a_new_file_makes_the_cache_invalid(toy: Path) -> None:
+    call(toy)
     (toy / "third.py").write_text("")
-    assert call() == [20, 0, 1]
+    assert call(toy) == [20, 0, 1]
 
 
-def test_without_a_writable_folder_each_process_compiles(toy: Path, call: Call) -> None:
+def test_without_a_writable_folder_each_process_compiles(toy: Path) -> None:
     (toy / "__pycache__").write_text("in the way")
     blocked = str(toy / "__pycache__" / "cache")
     for _ in range(2):
-        value, hits, _ = call(XDG_CACHE_HOME=blocked, HOME=blocked)
+        value, hits, _ = call(toy, XDG_CACHE_HOME=blocked, HOME=blocked)
         assert value == 20 and hits == 0
 
 
@@ -139,11 +123,11 @@ def test_every_decoder_imports_without_numba() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-def test_damaged_files_are_compiled_again(toy: Path, call: Call, suffix: str) -> None:
-    call()
+def test_damaged_files_are_compiled_again(toy: Path, suffix: str) -> None:
+    call(toy)
     for file in (toy / "__pycache__").glob(f"*{suffix}"):
         file.write_bytes(file.read_bytes()[:60])
-    assert call()[0] == 20
-    assert call()[0] == 20
+    assert call(toy)[0] == 20
+    assert call(toy)[0] == 20
     if suffix == ".nbi":  # the index was replaced, so the third process can use it
-        assert call() == [20, 1, 0]
+        assert call(toy) == [20, 1, 0]
