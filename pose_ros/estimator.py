@@ -14,6 +14,7 @@ from pose_ros.arrays import AnyArray, ByteArray, FloatArray, Image
 from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
+from pose_ros.garbage import collect_less
 from pose_ros.models.model_file import CHECKSUM_KEY, DEFAULT_MODEL, read_spec
 from pose_ros.once import Once
 from pose_ros.overruled import overruled_settings
@@ -134,14 +135,15 @@ class PoseEstimator:
         config = config or EstimatorConfig()
         if runtime != "auto":
             config = replace(config, runtime=replace(config.runtime, backend=runtime))
-        runner = load_runner(source, config.runtime, progress, notify)
-        try:
-            if not isinstance(spec, ModelSpec):
-                spec = read_spec(source, runner.metadata, spec, runner)
-            return cls(runner, spec, config, grouping, _name_model(source, runner, spec), notify)
-        except BaseException:
-            runner.close()
-            raise
+        with collect_less():
+            runner = load_runner(source, config.runtime, progress, notify)
+            try:
+                if not isinstance(spec, ModelSpec):
+                    spec = read_spec(source, runner.metadata, spec, runner)
+                return cls(runner, spec, config, grouping, _name_model(source, runner, spec), notify)
+            except BaseException:
+                runner.close()
+                raise
 
     def _warm_up(self) -> None:
         """Run every stage once, so that the first image does not wait for a compiler.

@@ -1,4 +1,4 @@
-"""Command line of ``pose_ros``: one file per group of commands.
+"""Command line of ``pose_ros``: one file per group of commands, listed in ``commands.py``.
 
 Errors are reported in one line. Heavy libraries are imported inside the commands that need them.
 """
@@ -10,30 +10,12 @@ import signal
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from pose_ros.cli import (
-    build_engine,
-    convert,
-    data,
-    decode,
-    demo,
-    doctor,
-    evaluate,
-    export,
-    image,
-    label,
-    models,
-    replay,
-    train,
-    tune,
-    video,
-    view,
-)
+from pose_ros.cli.commands import LazyCommands
 from pose_ros.cli.signal_guard import EXIT_CODES, SignalGuard
 
 
-class Commands(TyperGroup):
+class Commands(LazyCommands):
     """Command group that reports exceptions of the library as one red line and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -51,29 +33,8 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from None
 
 
-app = typer.Typer(cls=Commands, invoke_without_command=True, pretty_exceptions_enable=False)
-app.command("demo")(demo.demo)
-app.command("image")(image.image)
-app.command("video")(video.video)
-app.command(
-    "bag",
-    help="Find people in a rosbag2. Same as video.\n\npose_ros bag recording --topic /camera/image_raw -o drawn.mp4",
-)(video.video)
-app.command("replay")(replay.replay)
-app.command("convert")(convert.convert)
-app.command("decode")(decode.decode)
-app.command("build-engine")(build_engine.build_engine)
-app.command("doctor")(doctor.doctor)
-app.command("evaluate")(evaluate.evaluate)
-app.command("export")(export.export)
-app.command("inspect")(data.inspect)
-app.command("synthetic")(data.synthetic)
-app.command("label")(label.label)
-app.command("merge-labels")(label.merge_labels)
-app.command("train")(train.train)
-app.command("tune")(tune.tune)
-app.command("view")(view.view)
-app.add_typer(models.app, name="models")
+# Without rich, which takes 0.15 s to import, and which the help and the errors of options would load.
+app = typer.Typer(cls=Commands, invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 FIRST_STEPS = """\
@@ -90,12 +51,14 @@ All commands: pose_ros --help. Options of a command: pose_ros image --help"""
 
 def _print_version(is_requested: bool) -> None:
     if is_requested:
-        typer.echo(f"pose_ros {doctor.version()}")
+        from pose_ros.cli.doctor import version
+
+        typer.echo(f"pose_ros {version()}")
         raise typer.Exit
 
 
 @app.callback()
-def options(
+def program(
     context: typer.Context,
     traceback: Annotated[
         bool, typer.Option("--traceback", envvar="POSE_ROS_TRACEBACK", help="Print the Python traceback of an error.")

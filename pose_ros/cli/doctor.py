@@ -26,8 +26,8 @@ print(f"{estimator.model_name}, {estimator.runner.description}, {ms:.0f} ms for 
 """
 _NUMBA = """
 import numba
-from pose_ros.decoder import peaks
-folder = next(v.stats.cache_path for v in vars(peaks).values() if hasattr(v, "stats"))
+from pose_ros.decoder.matching import sort_descending as function
+folder = function.stats.cache_path
 cache = f"cache {folder}" if folder else "no cache, every start compiles again: set NUMBA_CACHE_DIR to a folder"
 print(f"{numba.__version__}, {cache}")
 """

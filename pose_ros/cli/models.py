@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from pose_ros.models.catalogue import Entry
     from pose_ros.runtime.runner import TensorSpec
 
-app = typer.Typer(no_args_is_help=True, help="List, download and describe models, and manage engines.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, download and describe models, and manage engines.",
+)
 app.command("engines")(engines.engines)
 app.command("triton-repository")(triton.triton_repository)
 File = Annotated[Path, typer.Argument(help="ONNX file.", show_default=False)]

@@ -8,11 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-try:
-    import numba
-except ImportError:
-    numba = None
+from pose_ros.decoder.numba_import import import_numba
 
+numba = import_numba()
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMPILED = numba is not None

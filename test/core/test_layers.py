@@ -29,7 +29,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "runtime": "arrays config cores fields file_kind files protobuf texts",
     "models": "config_file fields file_kind files skeleton yaml_text",
     "estimator": (
-        "arrays config decoder fields models once overruled people preprocess runtime skeleton to_image view_merging"
+        "arrays config decoder fields garbage models once overruled people preprocess runtime skeleton to_image "
+        "view_merging"
     ),
     "consensus": "arrays estimator people refinement skeleton view_merging",
     "refinement": "arrays config estimator people runtime similarity skeleton view_merging",
@@ -68,6 +69,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "to_image": "arrays fields people preprocess",
     "json_file": "",
     "once": "",
+    "garbage": "",
     "overruled": "config decoder fields",
     "yaml_text": "files",
     "tracking": "arrays config decoder people similarity skeleton",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numba
 import pytest
 from typer.testing import CliRunner
 
@@ -22,6 +23,11 @@ BROKEN = {
 }
 
 
+WITHOUT_CACHES = """
+from numba.core.caching import CacheImpl
+CacheImpl._locator_classes = []
+"""
+"""As on a machine where no folder of caches can be written."""
 BREAKABLE = (
     "numpy",
     "cv2",
@@ -113,6 +119,17 @@ def test_a_broken_module_is_reported_as_broken(broken: Path, how: str) -> None:
 @pytest.mark.parametrize("probe", [*command.LIBRARY, *command.RUNTIMES, *command.ROS], ids=lambda probe: probe.name)
 def test_every_probe_is_valid_python(probe: Probe) -> None:
     compile(probe.code, probe.name, "exec")
+
+
+def test_the_cache_of_compiled_functions_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (probe,) = (probe for probe in command.LIBRARY if probe.name == "numba")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    (finding,) = examine([probe])
+    version, _, folder = finding.text.partition(", cache ")
+    assert version == numba.__version__ and Path(folder).parent == tmp_path
+    monkeypatch.setattr(probes, "_PREAMBLE", WITHOUT_CACHES + probes._PREAMBLE)
+    (finding,) = examine([probe])
+    assert "no cache, every start compiles again: set NUMBA_CACHE_DIR" in finding.text
 
 
 def test_a_broken_optional_library_is_no_failure(broken: Path, examine_again: Callable[..., None]) -> None:

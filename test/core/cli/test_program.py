@@ -15,15 +15,23 @@ import cv2
 import numpy as np
 import pytest
 import recordings
+import typer
 from cli_runner import run
 
-from pose_ros.cli import FIRST_STEPS, doctor
+from pose_ros.cli import FIRST_STEPS, app, doctor
+from pose_ros.cli.commands import COMMANDS
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.sources import open_source
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.skeleton import OPENPOSE_18
 
 PROGRAM = [sys.executable, "-c", "from pose_ros.cli import main; main()"]
+LOADS = [
+    sys.executable,
+    "-c",
+    "import sys; from pose_ros.cli import app\ntry: app()\nfinally: print(*sys.modules, file=sys.stderr)",
+]
+"""The program, which then prints the names of all modules that it has loaded."""
 FAST = ["--short-side", "64", "--threads", "1"]
 TIMEOUT_S = 180
 
@@ -288,8 +296,31 @@ def test_replay_without_ros_reports_the_fix(video: Path, monkeypatch: pytest.Mon
 def test_help_runs_as_a_process_and_loads_nothing_heavy(tmp_path: Path) -> None:
     result = subprocess.run([*PROGRAM, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "replay" in result.stdout and "doctor" in result.stdout
-    loads = "import sys, pose_ros.cli; sys.exit(bool({'numpy', 'cv2', 'rosbags', 'rclpy'} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", loads], cwd=tmp_path, check=True)
+    loaded = set(subprocess.run([*LOADS, "--help"], capture_output=True, text=True, check=True).stderr.split())
+    assert not {"numpy", "cv2", "rosbags", "rclpy", "rich", "pose_ros.config"} & loaded
+    assert {name for name in loaded if name.startswith("pose_ros.cli.")} == {
+        f"pose_ros.cli.{name}" for name in ("commands", "delay_signals", "signal_guard")
+    }
+
+
+def test_a_command_loads_no_other_command() -> None:
+    loaded = set(subprocess.run([*LOADS, "image", "--help"], capture_output=True, text=True, check=True).stderr.split())
+    assert {"pose_ros.cli.image", "pose_ros.cli.options"} <= loaded
+    modules = {entry.place.partition(":")[0] for entry in COMMANDS.values()} - {"image"}
+    assert not {f"pose_ros.cli.{name}" for name in modules} & loaded
+    assert not {"numpy", "rich"} & loaded
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_has_the_first_line_of_each_help(name: str) -> None:
+    command = typer.main.get_command(app).commands[name]
+    assert command.help.partition("\n")[0] == COMMANDS[name].summary
+    assert re.search(rf"^  {name} +{re.escape(COMMANDS[name].summary)}$", succeed("--help"), re.MULTILINE)
+
+
+def test_an_unknown_command_is_answered_with_the_nearest() -> None:
+    result = run("imge")
+    assert result.exit_code == 2 and "'imge'. Did you mean 'image'?" in result.output
 
 
 def test_version() -> None:
