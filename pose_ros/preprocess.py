@@ -131,6 +131,8 @@ class Preprocessor:
         self.spec = spec
         self.config = config
         self._notify = notify
+        pixels = np.repeat(np.arange(256, dtype=np.float32)[:, None], spec.channels, axis=1)
+        self._table = np.ascontiguousarray(_normalise(pixels, spec).T)  # (C, 256), value of each pixel
 
     def __call__(
         self, image: Image, colour: str = "bgr", pose: AnyArray | None = None
@@ -155,28 +157,37 @@ class Preprocessor:
         transform = fit(image_wh, self.spec, self.config)
         if self._notify is not None and (cut := describe_cut(image_wh, self.spec, self.config)):
             self._notify(cut, "max_long_side")
-        scaled = _resize(image, transform.scaled_wh)
-        canvas = np.full((transform.input_wh[1], transform.input_wh[0], 3), PADDING, np.uint8)
-        inner = canvas[: transform.scaled_wh[1], : transform.scaled_wh[0]]
-        if scaled.ndim == 2:
-            cv2.cvtColor(scaled, cv2.COLOR_GRAY2BGR, dst=inner)
-        elif colour == self.spec.colour:
-            inner[:] = scaled
-        else:
-            cv2.cvtColor(scaled, cv2.COLOR_BGR2RGB, dst=inner)
+        canvas = np.empty((transform.input_wh[1], transform.input_wh[0], 3), np.uint8)
+        width, height = transform.scaled_wh
+        canvas[height:], canvas[:height, width:] = PADDING, PADDING
+        _resize(image, canvas[:height, :width], is_swapped=colour != self.spec.colour)
         if pose is not None:
             pose = np.column_stack([transform.to_input(pose[:, :2]), pose[:, 2]])
         return self._to_tensor(add_pose(canvas, pose, self.spec)), transform
 
     def _to_tensor(self, canvas: ByteArray) -> AnyArray:
-        spec = self.spec
-        tensor: AnyArray = canvas[None]
-        if spec.dtype == "float32":
-            mean, std = np.array(spec.channel_mean, np.float32), np.array(spec.channel_std, np.float32)
-            tensor = (tensor.astype(np.float32) - mean) / std
-        elif spec.dtype == "int32":
-            tensor = tensor.astype(np.int32)
-        return tensor if spec.layout == "NHWC" else np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
+        """Convert the values and the layout. A table replaces the arithmetic: a pixel has only 256 values."""
+        is_colour, is_float = canvas.shape[2] == 3, self.spec.dtype == "float32"
+        if self.spec.layout == "NHWC":
+            if is_float and is_colour:
+                return cv2.LUT(canvas, self._table.T[:, None].copy())[None]
+            values = canvas.astype(self.spec.dtype, copy=False)
+            return (_normalise(values, self.spec) if is_float else values)[None]
+        tensor = np.empty((1, canvas.shape[2], *canvas.shape[:2]), self.spec.dtype)
+        planes = cv2.split(canvas) if is_colour else canvas.transpose(2, 0, 1)  # OpenCV limits the number of channels
+        for channel, plane in enumerate(planes):
+            if is_float:
+                cv2.LUT(plane, self._table[channel], dst=tensor[0, channel])
+            else:
+                tensor[0, channel] = plane
+        return tensor
+
+
+def _normalise(values: AnyArray, spec: InputSpec) -> AnyArray:
+    """Subtract the mean and divide by the std, (..., C) float32, in place."""
+    values -= np.array(spec.channel_mean, np.float32)
+    values /= np.array(spec.channel_std, np.float32)
+    return values
 
 
 def add_pose(image: ByteArray, pose: AnyArray | None, spec: InputSpec) -> ByteArray:
@@ -203,13 +214,23 @@ def add_pose(image: ByteArray, pose: AnyArray | None, spec: InputSpec) -> ByteAr
     return joined
 
 
-def _resize(image: AnyArray, size_wh: SizeWH) -> AnyArray:
-    """Scale without aliasing, at low cost: halve by averaging while possible, then interpolate."""
+def _resize(image: AnyArray, target: ByteArray, is_swapped: bool) -> None:
+    """Scale into the target without aliasing, at low cost: halve by averaging while possible, then interpolate.
+
+    Args:
+        image: (H, W, 3) or grey (H, W) uint8.
+        target: (h, w, 3) uint8, written.
+        is_swapped: Whether the channels of the target have the opposite order.
+    """
+    size_wh = target.shape[1], target.shape[0]
     while image.shape[1] >= 2 * size_wh[0] and image.shape[0] >= 2 * size_wh[1]:
         image = cv2.resize(image, (image.shape[1] // 2, image.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    if (image.shape[1], image.shape[0]) == size_wh:
-        return image
-    return cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+    if image.ndim == 3 and not is_swapped:
+        cv2.resize(image, size_wh, dst=target, interpolation=cv2.INTER_LINEAR)
+        return
+    if image.shape[1::-1] != size_wh:
+        image = cv2.resize(image, size_wh, interpolation=cv2.INTER_LINEAR)
+    cv2.cvtColor(image, cv2.COLOR_GRAY2BGR if image.ndim == 2 else cv2.COLOR_BGR2RGB, dst=target)
 
 
 def make_preprocessors(spec: InputSpec, config: PreprocessConfig, notify: Once | None = None) -> list[Preprocessor]:

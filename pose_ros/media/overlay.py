@@ -115,7 +115,7 @@ def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: O
     keypoints, scores, threshold = people.keypoints, people.scores, config.score_threshold
     lines = _make_strokes(keypoints[:, ends], scores[:, ends].min(axis=2), line_sides, widths, threshold)
     dots = _make_strokes(keypoints[:, :, None], scores, dot_sides, 2 * widths, threshold)
-    layer = np.empty_like(canvas)
+    layer, regions = np.empty_like(canvas), find_regions(people.boxes(), 2 * widths + 4, canvas.shape[:2])
     for level, opacity in enumerate(_OPACITIES):
         groups = (_bars, lines.select_level(level)), (_discs, dots.select_level(level))
         if not any(len(strokes.points) for _, strokes in groups):
@@ -123,9 +123,42 @@ def _draw_skeletons(canvas: Image, people: People, skeleton: Skeleton, config: O
         if opacity == 1:
             _paint(canvas, groups)
         else:  # one layer per opacity, so that crossing strokes do not add up
-            np.copyto(layer, canvas)
+            for region in regions:
+                np.copyto(layer[region], canvas[region])
             _paint(layer, groups)
-            cv2.addWeighted(layer, opacity, canvas, 1 - opacity, 0, dst=canvas)
+            for region in regions:
+                cv2.addWeighted(layer[region], opacity, canvas[region], 1 - opacity, 0, dst=canvas[region])
+
+
+def find_regions(boxes: AnyArray, margins: AnyArray, shape_hw: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Cover boxes by rectangles that do not overlap, so that no part of an image is blended twice.
+
+    Args:
+        boxes: (N, 4) x_min, y_min, x_max, y_max, pixels.
+        margins: (N,) width of the border around each box, pixels.
+        shape_hw: Height and width of the image.
+
+    Returns:
+        The rows and columns of each rectangle inside the image.
+    """
+    size_wh = np.array(shape_hw[::-1])
+    low = np.clip(np.floor(boxes[:, :2] - margins[:, None]), 0, size_wh).astype(int).tolist()
+    high = np.clip(np.ceil(boxes[:, 2:] + margins[:, None]), 0, size_wh).astype(int).tolist()
+    found: list[list[int]] = []
+    for first, last in zip(low, high, strict=True):
+        union = [*first, *last]
+        while near := [each for each in found if _overlaps(each, union)]:  # the union may reach further ones
+            found = [each for each in found if each not in near]
+            left, top, right, bottom = zip(*near, union, strict=True)
+            union = [min(left), min(top), max(right), max(bottom)]
+        found.append(union)
+    if 2 * sum((right - left) * (bottom - top) for left, top, right, bottom in found) > shape_hw[0] * shape_hw[1]:
+        found = [[0, 0, *size_wh.tolist()]]  # blending is faster for a whole image than for many rows of parts
+    return [(slice(top, bottom), slice(left, right)) for left, top, right, bottom in found]
+
+
+def _overlaps(one: Sequence[int], other: Sequence[int]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _line_widths(canvas: Image, people: People, config: OverlayConfig) -> AnyArray:

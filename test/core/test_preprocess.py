@@ -1,5 +1,7 @@
 """Test preprocessing: aspect ratio, multiples, exact inverse, colours."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -92,6 +94,42 @@ def test_float_planes_are_normalised() -> None:
     tensor, transform = Preprocessor(spec, PreprocessConfig())(colour_image())
     assert tensor.shape == (1, 3, *transform.input_wh[::-1]) and tensor.flags.c_contiguous
     np.testing.assert_allclose(tensor[0, :, 0, 0], [4.5, 4.5, 27 / 8])
+
+
+NORMALISED = {"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("colour", ["bgr", "rgb", "grey"])
+@pytest.mark.parametrize("spec", [{}, {"dtype": "int32"}, {"dtype": "float32", **NORMALISED}], ids=str)
+@pytest.mark.parametrize("size_wh", [(640, 352), (626, 352), (1280, 720), (97, 61), (3, 700)], ids=str)
+def test_every_input_holds_the_values_of_the_pixels_exactly(
+    size_wh: tuple[int, int], spec: dict[str, Any], colour: str, layout: str
+) -> None:
+    """The order of the colours, the type and the layout change no value, with and without a change of the size."""
+    image = np.random.default_rng(2).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
+    image, order = (image[..., 0], "bgr") if colour == "grey" else (image, colour)
+    config = PreprocessConfig(short_side=352)
+    pixels, _ = Preprocessor(InputSpec(colour="bgr"), config)(image, order)
+    tensor, transform = Preprocessor(InputSpec(layout=layout, **spec), config)(image, order)
+    expected = pixels[..., ::-1].astype(spec.get("dtype", "uint8"))
+    if spec.get("mean"):
+        expected = (expected - np.array(spec["mean"], np.float32)) / np.array(spec["std"], np.float32)
+    np.testing.assert_array_equal(tensor, expected if layout == "NHWC" else expected.transpose(0, 3, 1, 2))
+    assert tensor.dtype == expected.dtype and tensor.flags.c_contiguous and not np.shares_memory(tensor, image)
+    if size_wh == transform.scaled_wh and colour != "grey":
+        inner = pixels[0, : size_wh[1], : size_wh[0]]
+        np.testing.assert_array_equal(inner, image if order == "bgr" else image[..., ::-1])
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_a_known_pose_may_have_more_channels_than_an_image_of_opencv(layout: str) -> None:
+    spec = InputSpec(layout=layout, dtype="float32", size_wh=(40, 30), pose_channels=600, **NORMALISED)
+    tensor, _ = Preprocessor(spec, PreprocessConfig())(colour_image(), pose=np.full((600, 3), 20.0))
+    expected = np.subtract((30, 20, 10), NORMALISED["mean"], dtype=np.float32) / np.array(NORMALISED["std"], np.float32)
+    pixel = tensor[0, 5, 5] if layout == "NHWC" else tensor[0, :, 5, 5]
+    np.testing.assert_allclose(pixel[:3], expected, rtol=1e-6)
+    assert 0 < pixel[3:].min() <= pixel[3:].max() <= 1
 
 
 def test_padding_is_grey_and_at_the_right_and_bottom() -> None:

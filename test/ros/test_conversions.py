@@ -15,12 +15,15 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from pose_ros.msg import Keypoint
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pose_ros.media.encodings import ENCODINGS
 from pose_ros.media.image_messages import CONVERTER_FIRST, to_bgr
-from pose_ros.people import People
+from pose_ros.people import People, TrackState
+from pose_ros.ros.messages.columns import make_messages
 from pose_ros.ros.messages.conversions import (
     image_from_message,
     image_to_message,
@@ -235,6 +238,71 @@ def test_people_become_a_message() -> None:
     assert first.keypoints[1].score == 0
     assert np.isnan(second.box).all()
     assert list(first.keypoints_3d) == []
+
+
+def _make_crowd(count: int, is_3d: bool) -> People:
+    """Make people with different values in every field."""
+    random = np.random.default_rng(0)
+
+    def draw(*shape: int) -> np.ndarray:
+        return random.uniform(0.1, 0.9, (count, *shape)).astype(np.float32)
+
+    optional = {
+        "velocities": draw(2),
+        "keypoints_3d": draw(3, 3),
+        "deviations_3d": draw(3),
+        "positions_3d": draw(3),
+        "position_deviations_3d": draw(),
+        "velocities_3d": draw(3),
+        "refined": np.arange(count) % 2 == 1,
+    }
+    ids, states = np.arange(count, dtype=np.int32), np.full(count, TrackState.TRACKED)
+    return People(draw(3, 2), draw(3), draw(), ids, states=states, **(optional if is_3d else {}))
+
+
+@pytest.mark.parametrize("is_3d", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_message_equals_one_whose_fields_were_checked(count: int, is_3d: bool) -> None:
+    """Every value has the type of its field, survives serialisation, and can be changed afterwards."""
+    people = _make_crowd(count, is_3d)
+    message = people_to_message(people, ("a", "b", "c"), Header(), (640, 480), "toy")
+    for person, received in zip(message.people, _serialise_and_back(message).people, strict=True):
+        for field in person.get_fields_and_field_types():
+            setattr(person, field, getattr(person, field))
+        kind = type(person)
+        assert repr(kind(**{name: getattr(person, name) for name in person.get_fields_and_field_types()})) == repr(
+            person
+        )
+        assert repr(received) == repr(person)
+        assert isinstance(person.id, int) and isinstance(person.score, float) and isinstance(person.refined, bool)
+    last = message.people[-1]
+    assert (last.id, last.state, last.refined) == (count - 1, TrackState.TRACKED, is_3d and count % 2 == 0)
+    np.testing.assert_array_equal([[p.x, p.y] for p in last.keypoints], people.keypoints[-1])
+    np.testing.assert_array_equal([p.score for p in last.keypoints], people.scores[-1])
+    if is_3d:
+        np.testing.assert_array_equal([[p.x, p.y, p.z] for p in last.keypoints_3d], people.keypoints_3d[-1])
+        np.testing.assert_array_equal(last.deviations_3d, people.deviations_3d[-1])
+        position, velocity = last.position_3d, last.velocity_3d
+        np.testing.assert_array_equal([position.x, position.y, position.z], people.positions_3d[-1])
+        np.testing.assert_array_equal([velocity.x, velocity.y, velocity.z], people.velocities_3d[-1])
+        np.testing.assert_array_equal(last.velocity, people.velocities[-1])
+
+
+def _serialise_and_back(message: Any) -> Any:
+    return deserialize_message(serialize_message(message), type(message))
+
+
+@pytest.mark.parametrize("fields", [{"x": [1.0]}, {"x": [1.0], "y": [1.0], "score": [1.0], "z": [1.0]}], ids=str)
+def test_messages_need_a_value_of_every_field(fields: dict[str, list[float]]) -> None:
+    with pytest.raises(ValueError, match="Keypoint: expected the fields"):
+        make_messages(Keypoint, 1, fields)
+
+
+def test_an_image_message_owns_its_pixels() -> None:
+    image = np.full((4, 6, 3), 7, np.uint8)
+    message = image_to_message(image[:, ::2], Header())
+    image[:] = 0
+    assert (message.width, message.step, set(message.data), len(message.data)) == (3, 9, {7}, 36)
 
 
 def test_no_people_become_an_empty_message() -> None:

@@ -93,3 +93,33 @@ def test_after_close_nothing_waits_and_nothing_is_added() -> None:
     assert slots.peek("lens") is None
     slots.put("lens", "late")
     assert slots.peek("lens") is None and slots.take() is None
+
+
+def test_a_producer_never_waits_for_the_consumer() -> None:
+    """The consumer stops in the middle of ``take``. The producer adds an image meanwhile."""
+    stopped, resume = threading.Event(), threading.Event()
+
+    class Lens:
+        def __hash__(self) -> int:
+            if threading.current_thread() is consumer:
+                stopped.set()
+                assert resume.wait(timeout=30)
+            return 1
+
+    lens = Lens()
+    consumer = threading.current_thread()
+    resume.set()
+    slots: LatestItems[Lens, int] = LatestItems([lens])
+    resume.clear()
+    stopped.clear()
+    taken: list[object] = []
+    consumer = threading.Thread(target=lambda: taken.extend(slots.take() or []))
+    consumer.start()
+    assert stopped.wait(timeout=30)
+    producer = threading.Thread(target=slots.put, args=(lens, 1))
+    producer.start()
+    producer.join(timeout=10)
+    is_blocked = producer.is_alive()
+    resume.set()
+    consumer.join(timeout=30)
+    assert not is_blocked and [each.item for each in taken] == [1]

@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import rclpy
+from pose_ros.msg import PersonPoseArray
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import (
@@ -448,3 +449,16 @@ def test_a_camera_in_another_process_is_named(graph: Any, tmp_path: Path) -> Non
     assert reports[0].startswith("/image: /front/driver offers (best effort")
     assert "/front/driver publishes it (best effort, volatile), incompatible QoS" in warnings[-1]
     assert dog.silent
+
+
+def test_the_node_reports_an_incompatible_subscriber_without_waiting_for_events(
+    graph: Any, make_node: Any, make_other_node: Any, log: Any
+) -> None:
+    """rclpy visits each event before every callback, so the node waits for none of its publishers."""
+    node = make_node(cameras=["front", "rear"])
+    assert len(list(node.publishers)) > 8
+    assert not [each for each in node.waitables if "Event" in type(each).__name__]
+    make_other_node("listener").create_subscription(PersonPoseArray, "/pose_estimator/rear/poses", ignore, LATCHED)
+    graph.until(lambda: log.find("/listener requests"), "the subscriber is reported")
+    (line,) = log.find("/listener requests")
+    assert "/pose_estimator/rear/poses" in line and "qos_overrides./pose_estimator/rear/poses.publisher" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -13,10 +14,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from pose_ros import arrays
+from pose_ros.arrays import AnyArray
 from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.media.image_messages import decode_message, stamp_ns
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
 from pose_ros.people import People
+from pose_ros.ros.messages.columns import make_messages
 from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
 DEFAULT_QUALITY = 80
@@ -45,7 +48,7 @@ def image_to_message(image_bgr: arrays.Image, header: Header) -> Image:
     height, width = image_bgr.shape[:2]
     message = Image(header=header, height=height, width=width, encoding="bgr8" if image_bgr.ndim == 3 else "mono8")
     message.step = width * (3 if image_bgr.ndim == 3 else 1)
-    message.data = array.array("B", image_bgr.tobytes())  # the only type that rclpy does not check byte by byte
+    message.data = _make_bytes(image_bgr)
     return message
 
 
@@ -68,8 +71,15 @@ def image_to_compressed(image_bgr: arrays.Image, header: Header, quality: int = 
         raise ValueError(f"image: expected sides of 1 to 65535 px for JPEG, got shape {image_bgr.shape}")
     encoding = "bgr8" if image_bgr.ndim == 3 else "mono8"
     message = CompressedImage(header=header, format=f"{encoding}; jpeg compressed {encoding}")
-    message.data = array.array("B", data.tobytes())  # the only type that rclpy does not check byte by byte
+    message.data = _make_bytes(data)
     return message
+
+
+def _make_bytes(values: AnyArray) -> array.array[int]:
+    """Copy uint8 values into the only type that rclpy does not check byte by byte."""
+    data = array.array("B")
+    data.frombytes(np.ascontiguousarray(values).data)
+    return data
 
 
 def people_to_message(
@@ -77,22 +87,33 @@ def people_to_message(
 ) -> PersonPoseArray:
     """Make the message of the people in one image. Absent keypoints become NaN. The times are left at 0."""
     width, height = image_wh
-    xy = np.where(people.visible[..., None], people.keypoints, np.float32(np.nan)).tolist()
+    count = len(people)
+    xy = np.where(people.visible[..., None], people.keypoints, np.float32(np.nan))
     boxes = np.where(people.visible.any(axis=1, keepdims=True), people.boxes(), np.float32(np.nan))
-    columns = zip(
-        *(people.ids.tolist(), people.states.tolist(), people.person_scores.tolist(), boxes, xy),
-        *(people.scores.tolist(), _values(people, "velocities", (2,)), _values(people, "positions_3d", (3,))),
-        *(_values(people, "position_deviations_3d", ()).tolist(), _values(people, "velocities_3d", (3,))),
-        *(_points_3d(people), _deviations_3d(people), _refined(people)),
-        strict=True,
-    )
+    points_xyz, deviations, refined = people.keypoints_3d, people.deviations_3d, people.refined
+    columns = {
+        "id": people.ids.tolist(),
+        "state": people.states.tolist(),
+        "score": people.person_scores.tolist(),
+        "box": boxes,
+        "keypoints": _make_points(Keypoint, ("x", "y", "score"), np.dstack([xy, people.scores])),
+        "velocity": _values(people, "velocities", (2,)),
+        "refined": [False] * count if refined is None else refined.tolist(),
+        "position_3d": _make_vectors(Point32, "xyz", _values(people, "positions_3d", (3,))),
+        "position_deviation_3d": _values(people, "position_deviations_3d", ()).tolist(),
+        "velocity_3d": _make_vectors(Vector3, "xyz", _values(people, "velocities_3d", (3,))),
+        "keypoints_3d": [[] for _ in range(count)] if points_xyz is None else _make_points(Point32, "xyz", points_xyz),
+        "deviations_3d": [
+            array.array("f", b"" if deviations is None else deviations[n].tobytes()) for n in range(count)
+        ],
+    }
     return PersonPoseArray(
         header=header,
         image_width=width,
         image_height=height,
         model=model,
         keypoint_names=list(keypoint_names),
-        people=[_make_person(*column) for column in columns],
+        people=make_messages(PersonPose, count, columns),
     )
 
 
@@ -102,63 +123,20 @@ def latency_ms(header: Header, now_ns: int) -> float:
     return (now_ns - image_ns) / 1e6 if 0 < image_ns <= now_ns else math.nan
 
 
-def _make_person(
-    person_id: int,
-    state: int,
-    score: float,
-    box: Any,
-    keypoints: list[list[float]],
-    scores: list[float],
-    velocity: Any,
-    position: Any,
-    position_deviation: float,
-    velocity_3d: Any,
-    keypoints_3d: list[Point32],
-    deviations_3d: Any,
-    refined: bool,
-) -> PersonPose:
-    points = [Keypoint(x=x, y=y, score=s) for (x, y), s in zip(keypoints, scores, strict=True)]
-    return PersonPose(
-        id=person_id,
-        state=state,
-        score=score,
-        box=box,
-        keypoints=points,
-        velocity=velocity,
-        position_3d=_point(position),
-        position_deviation_3d=position_deviation,
-        velocity_3d=_vector(velocity_3d),
-        keypoints_3d=keypoints_3d,
-        deviations_3d=deviations_3d,
-        refined=refined,
-    )
-
-
 def _values(people: People, name: str, shape: tuple[int, ...]) -> Any:
     """Return an optional array of people, all NaN if it is missing."""
     value = getattr(people, name)
     return np.full((len(people), *shape), np.nan, np.float32) if value is None else value
 
 
-def _refined(people: People) -> list[bool]:
-    return [False] * len(people) if people.refined is None else people.refined.tolist()
+def _make_vectors(kind: Any, names: Sequence[str], values: Any) -> list[Any]:
+    """Make a message of each row of (N, C) numbers."""
+    columns = dict(zip(names, values.T.tolist(), strict=True))
+    return make_messages(kind, len(values), columns)
 
 
-def _points_3d(people: People) -> list[list[Point32]]:
-    if people.keypoints_3d is None:
-        return [[] for _ in range(len(people))]
-    return [[_point(xyz) for xyz in person] for person in people.keypoints_3d.tolist()]
-
-
-def _deviations_3d(people: People) -> Any:
-    return [[]] * len(people) if people.deviations_3d is None else people.deviations_3d.tolist()
-
-
-def _point(xyz: Any) -> Point32:
-    x, y, z = xyz
-    return Point32(x=float(x), y=float(y), z=float(z))
-
-
-def _vector(xyz: Any) -> Vector3:
-    x, y, z = xyz
-    return Vector3(x=float(x), y=float(y), z=float(z))
+def _make_points(kind: Any, names: Sequence[str], values: Any) -> list[list[Any]]:
+    """Make a list of messages for each person from (N, K, C) numbers."""
+    count, points, channels = values.shape
+    flat = _make_vectors(kind, names, values.reshape(-1, channels))
+    return [flat[start : start + points] for start in range(0, count * points, points)]

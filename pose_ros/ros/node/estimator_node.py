@@ -21,6 +21,7 @@ from pose_ros.ros.node.bond import ManagerBond
 from pose_ros.ros.node.camera import Camera
 from pose_ros.ros.node.diagnostics import DiagnosticsPublisher, NodeState, runtime_details
 from pose_ros.ros.node.freed_memory import return_freed_memory
+from pose_ros.ros.node.publisher_events import PublisherEvents
 from pose_ros.ros.node.sim_time import SimTimeCheck
 from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.node.transitions import Transitions
@@ -112,6 +113,7 @@ class PoseEstimatorNode(LifecycleNode):
             RuntimeError: If a QoS override is invalid.
             ValueError: If a parameter is invalid.
         """
+        self._events = PublisherEvents()
         Node.__init__(self, "pose_estimator", **node_options)
         LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         self.failed = threading.Event()
@@ -214,7 +216,14 @@ class PoseEstimatorNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop, and remove the node from the graph."""
         self.close()
+        self._events.close()
         super().destroy_node()
+
+    def create_publisher(self, *args: Any, **options: Any) -> Any:
+        """Create a publisher. The node reads its QoS events in ``_update``."""
+        publisher = super().create_publisher(*args, **options)
+        self._events.watch(self, publisher)
+        return publisher
 
     def _autostart(self) -> None:
         try:
@@ -304,6 +313,7 @@ class PoseEstimatorNode(LifecycleNode):
 
     def _update(self) -> None:
         """Update the subscriptions and publish diagnostics. Runs in the executor's thread."""
+        self._events.report()
         for camera in self.cameras:
             camera.update(self.state == "active", self._enabled)
         self._transforms.update(self.config.depth.needs_transforms and any(each.wanted for each in self.cameras))

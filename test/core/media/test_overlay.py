@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pose_ros.config import OverlayConfig
-from pose_ros.media.overlay import SIDE_COLOURS, draw
+from pose_ros.media.overlay import SIDE_COLOURS, draw, find_regions
 from pose_ros.people import People, TrackState
 from pose_ros.skeleton import COCO_17, SKELETONS, Skeleton
 
@@ -204,3 +204,35 @@ def test_a_box_surrounds_its_person() -> None:
 def test_the_text_is_above_its_person(person_id: int) -> None:
     first, _, _, bottom = changed_area(OverlayConfig(ids=True), person_id)
     assert 30 < first <= 40 and 60 < bottom < 80
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12))
+def test_regions_cover_every_box_and_do_not_overlap(seed: int, count: int) -> None:
+    random, shape_hw = np.random.default_rng(seed), (60, 90)
+    low = random.uniform(-30, 90, (count, 2))
+    boxes, margins = np.hstack([low, low + random.uniform(0, 40, (count, 2))]), random.uniform(0, 5, count)
+    times = np.zeros(shape_hw, int)
+    for region in find_regions(boxes, margins, shape_hw):
+        times[region] += 1
+    assert times.max(initial=0) <= 1
+    rows, cols = np.mgrid[:60, :90]
+    for (x_min, y_min, x_max, y_max), margin in zip(boxes, margins, strict=True):
+        is_near = (
+            (cols >= x_min - margin) & (cols < x_max + margin) & (rows >= y_min - margin) & (rows < y_max + margin)
+        )
+        assert (times[is_near] == 1).all()
+
+
+def test_uncertain_people_far_apart_look_as_in_images_of_their_own() -> None:
+    """Parts of the image are blended one by one, so none may be missing, cut or blended twice."""
+    image = np.random.default_rng(0).integers(0, 256, (400, 900, 3), np.uint8)
+    skeleton = COCO_17
+    standing = 60 * np.nan_to_num(skeleton.standing, nan=0.5)
+    everyone = standing + np.reshape([[100, 150], [450, 150], [800, 150]], (3, 1, 2))
+    scores = np.random.default_rng(1).uniform(0.05, 0.35, (3, len(skeleton)))
+    together = draw(image, People(everyone, scores, [0.5] * 3), skeleton)
+    one_by_one = image
+    for keypoints, each in zip(everyone, scores, strict=True):
+        one_by_one = draw(one_by_one, People(keypoints[None], each[None], [0.5]), skeleton)
+    np.testing.assert_array_equal(together, one_by_one)
+    assert (together != image).any(axis=2).sum() > 1000
