@@ -1,7 +1,7 @@
 """Measure PersonLab decoding of 31 x 41 fields (641 x 481 px at stride 16) of 17 keypoints, with one thread.
 
-The limits are the times of the C++ decoder of the authors (libcoral) on fields of this size. cv2.dilate (5 x 5) on the
-same heatmaps is the reference for a comparison of machines.
+The limits are the times of the C++ decoder of the authors (libcoral) on fields of this size. cv2.dilate (5 x 5) and
+np.max on the same heatmaps are the references for a comparison of machines.
 
     python benchmarks/decode_personlab.py
 """
@@ -9,8 +9,8 @@ same heatmaps is the reference for a comparison of machines.
 from __future__ import annotations
 
 import cv2
-import numpy as np
 import scene_personlab
+from decode import reference_ms
 from measure import median_ms, print_table
 
 from pose_ros.decoder import make_decoder
@@ -32,18 +32,16 @@ def times(repeats: int) -> dict[int, float]:
     return results
 
 
-def dilate_ms() -> float:
-    """Measure cv2.dilate on the same heatmaps, ms."""
-    heatmaps, kernel = scene_personlab.fields(10)[0].heatmaps, np.ones((5, 5))
-    return median_ms(lambda: [cv2.dilate(heatmap, kernel) for heatmap in heatmaps])
-
-
 def main() -> None:
     """Measure and print the table."""
     cv2.setNumThreads(1)
-    ours, reference = times(repeats=500), dilate_ms()
-    rows = [(str(n), f"{ours[n]:.3f}", f"{LIMITS_MS[n]:.2f}", f"{ours[n] / reference:.2f}") for n in ours]
-    columns = ("people", "pose_ros, ms", "limit, ms", f"of cv2.dilate ({reference:.3f} ms)")
+    ours, (dilate, read) = times(repeats=500), reference_ms(scene_personlab.fields(10)[0].heatmaps)
+    rows = [
+        (str(n), f"{ours[n]:.3f}", f"{LIMITS_MS[n]:.2f}", f"{ours[n] / dilate:.2f}", f"{ours[n] / read:.1f}")
+        for n in ours
+    ]
+    references = (f"of cv2.dilate ({dilate:.3f} ms)", f"of np.max ({read:.3f} ms)")
+    columns = ("people", "pose_ros, ms", "limit, ms", *references)
     print_table("PersonLab decode, 31 x 41, one thread, medians", columns, rows)
 
 

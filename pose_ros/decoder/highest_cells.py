@@ -2,8 +2,8 @@
 
 The heatmap is read twice: once for the maximum of each row, then only the rows with a cell above the threshold, which
 are compared with the rows above and below. Both loops compare integers in vectors: non-negative floats have the same
-order as their bits. NaN and Inf are never highest and exceed no cell. A channel with such a value is compared cell by
-cell.
+order as their bits. The second loop compares only the 4 nearest neighbours. The few cells that remain are compared with
+all 8. NaN and Inf are never highest and exceed no cell. A channel with such a value is compared cell by cell.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ INFINITE = np.float32(np.inf).view(np.int32)
 """Bits of Inf. Those of positive NaNs are higher, and those of all negative values are negative."""
 TIED, SINGLE = 1, 2
 """Marks of highest cells with and without an equal neighbour."""
+_CANDIDATE = 3
+"""Mark of cells that no neighbour beside, above or below exceeds."""
 _WORD = 8
 
 
@@ -38,13 +40,25 @@ def row_maximum(bits: Any, k: Any, row: Any) -> Any:
 
 
 @jit_inline
-def fill_row_maxima(bits: Any, k: Any, maxima: Any) -> Any:
-    """Fill the maximum of each row of channel k, bits. Return whether all positive values are finite."""
-    highest = np.int32(0)
-    for row in range(len(maxima)):
-        maxima[row] = row_maximum(bits, k, row)
-        highest = max(highest, maxima[row])
-    return highest < INFINITE
+def list_rows(bits: Any, k: Any, threshold: Any, found: Any) -> Any:
+    """List the rows of channel k with a cell above a threshold.
+
+    Args:
+        bits: (K, H, W) bits of the heatmaps.
+        k: Channel.
+        threshold: Bits of the threshold.
+        found: (H,) filled with the rows, in order.
+
+    Returns:
+        The number of rows, and whether all positive values are finite.
+    """
+    highest, count = np.int32(0), 0
+    for row in range(bits.shape[1]):
+        maximum = row_maximum(bits, k, row)
+        highest = max(highest, maximum)
+        found[count] = row  # overwritten by the next row unless it counts: faster than a branch
+        count += maximum > threshold
+    return count, highest < INFINITE
 
 
 @jit_inline
@@ -68,39 +82,48 @@ def find_highest(
         The number of columns.
     """
     _, rows, cols = heatmaps.shape
+    above, below = (row - 1 if row > 0 else 1), (row + 1 if row + 1 < rows else row - 1)  # at a border: the other row
     inner = 1
     if finite and rows > 1 and cols > 2:
-        _mark_inner(bits, k, row, np.float32(threshold).view(np.int32), marks)
+        _mark_candidates(bits, k, above, row, below, np.float32(threshold).view(np.int32), marks)
         inner = cols - 1
     marks[0] = _mark(heatmaps, k, row, 0, threshold)
     for col in range(inner, cols):
         marks[col] = _mark(heatmaps, k, row, col, threshold)
-    return _list_marks(marks, words, columns)
+    return _list_marks(bits, k, above, row, below, marks, words, columns)
 
 
 @jit_inline
-def _mark_inner(bits: Any, k: Any, row: Any, threshold: Any, marks: Any) -> None:
-    """Mark the highest cells of a row, except in its first and last column. At a border, the other row counts twice."""
-    above, below = (row - 1 if row > 0 else 1), (row + 1 if row + 1 < bits.shape[1] else row - 1)
+def _mark_candidates(bits: Any, k: Any, above: Any, row: Any, below: Any, threshold: Any, marks: Any) -> None:
+    """Mark the candidates of a row, except in its first and last column."""
     for col in range(1, bits.shape[2] - 1):
         beside = max(bits[k, row, col - 1], bits[k, row, col + 1])
-        over = max(bits[k, above, col - 1], bits[k, above, col + 1], bits[k, above, col])
-        under = max(bits[k, below, col - 1], bits[k, below, col + 1], bits[k, below, col])
-        value, highest = bits[k, row, col], max(beside, over, under)
-        marks[col] = (np.uint8(value >= highest) + np.uint8(value > highest)) * np.uint8(value > threshold)
+        highest = max(beside, bits[k, above, col], bits[k, below, col], np.int32(threshold + 1))
+        marks[col] = np.uint8(bits[k, row, col] >= highest) * np.uint8(_CANDIDATE)
 
 
 @jit_inline
-def _list_marks(marks: Any, words: Any, columns: Any) -> Any:
-    """List the marked columns, and return their number. Eight columns without a mark take one step."""
+def _list_marks(bits: Any, k: Any, above: Any, row: Any, below: Any, marks: Any, words: Any, columns: Any) -> Any:
+    """List the highest cells of the marked columns, and return their number. Eight columns without a mark: one step."""
     count = 0
     for word in range(len(words)):
         if words[word] != 0:
             for col in range(_WORD * word, _WORD * word + _WORD):
+                if marks[col] == _CANDIDATE:
+                    marks[col] = _compare_all(bits, k, above, row, below, col)
                 if marks[col] != 0:
                     columns[count] = col
                     count += 1
     return count
+
+
+@jit_inline
+def _compare_all(bits: Any, k: Any, above: Any, row: Any, below: Any, col: Any) -> Any:
+    """Compare a candidate with its 8 neighbours. Return SINGLE, TIED or, if one exceeds it, 0."""
+    over = max(bits[k, above, col - 1], bits[k, above, col + 1], bits[k, above, col])
+    under = max(bits[k, below, col - 1], bits[k, below, col + 1], bits[k, below, col])
+    value, highest = bits[k, row, col], max(over, under, bits[k, row, col - 1], bits[k, row, col + 1])
+    return np.uint8(value >= highest) + np.uint8(value > highest)
 
 
 @jit_inline

@@ -23,9 +23,13 @@ RESCUE_CELLS = 1.0
 """Peaks closer than this have no direction to test. The value of their limb is the threshold."""
 
 CROWD_PAIRS = 900
-"""Pairs of peaks of a limb from which a map of the strong cells of its field saves time."""
+"""Pairs of peaks of a limb from which a map of the strong cells of its field saves time. The map fits into the fastest
+cache."""
+QUARTERS = 3
+"""Points of a limb, at 1/4, 1/2 and 3/4 of its length, of which two must agree with the field."""
 STRONG_SHARE = 0.999
-"""Share of the squared threshold that a strong cell exceeds. The rest is room for rounding."""
+"""Share of the squared threshold that a strong vector exceeds. The rest is room for rounding."""
+_TINY = np.float32(1e-30)
 HALF = np.float32(0.5)
 FIRST_LINKS = 256
 """Links for which there is room at first."""
@@ -59,34 +63,6 @@ def _nearest(start: Any, end: Any, share: Any) -> Any:
 
 
 @jit_inline
-def _may_join(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any) -> Any:
-    """Return whether the field agrees at two of the points at 1/4, 1/2 and 3/4 of the limb, at their nearest cells.
-
-    Most pairs of a crowd fail here, at a tenth of the cost of the integral.
-    """
-    least, agreeing = threshold * threshold * (dx * dx + dy * dy), 0
-    start_x, start_y, end_x, end_y = np.float32(x), np.float32(y), np.float32(x + dx), np.float32(y + dy)
-    for quarter in range(1, 4):
-        share = np.float32(0.25 * quarter)
-        row, col = _nearest(start_y, end_y, share), _nearest(start_x, end_x, share)
-        along = pafs[channel, row, col] * dx + pafs[channel + 1, row, col] * dy
-        agreeing += along > 0 and along * along > least
-        if agreeing + 3 - quarter < 2:
-            return False
-    return True
-
-
-@jit_inline
-def _mark_strong(pafs: Any, channel: Any, threshold: Any, strong: Any) -> None:
-    """Mark the cells whose vector is longer than the threshold: elsewhere no limb agrees, in whatever direction."""
-    least = np.float32(STRONG_SHARE * threshold * threshold)
-    for row in range(pafs.shape[1]):
-        for col in range(pafs.shape[2]):
-            u, v = pafs[channel, row, col], pafs[channel + 1, row, col]
-            strong[row, col] = u * u + v * v > least
-
-
-@jit_inline
 def _copy_columns(points: Any, count: Any, columns: Any) -> None:
     """Copy the first points (M, 2) to columns (2, M). A loop, because slices compile slowly: see ``jit``."""
     for j in range(count):
@@ -94,53 +70,91 @@ def _copy_columns(points: Any, count: Any, columns: Any) -> None:
 
 
 @jit_inline
-def _count_strong(strong: Any, x: Any, y: Any, ends: Any, count: Any, cells: Any, counts: Any) -> None:
-    """Count, for the limbs from (x, y) to each end, how many of the three points of ``_may_join`` are strong.
-
-    Two more count for ends so near that no point is asked. The cells are computed in vectors, and the map fits into the
-    fastest cache.
+def _fill_cells(x: Any, y: Any, ends: Any, count: Any, cols: Any, cells: Any, counts: Any) -> None:
+    """Fill the cells at the quarters of all limbs that start at a point, in vectors.
 
     Args:
-        strong: (H, W) uint8 marks.
         x: Column of the first keypoint, float32.
         y: Row of the first keypoint, float32.
         ends: (2, M) float32 columns and rows of the second keypoints.
         count: Number of second keypoints.
-        cells: (3, M) int32 buffer.
-        counts: (M,) uint8, filled.
+        cols: Columns of the field.
+        cells: (QUARTERS, M) int32, filled: row times columns plus column.
+        counts: (M,) uint8, filled: 2 for limbs that may be shorter than RESCUE_CELLS, otherwise 0.
     """
-    cols = np.int32(strong.shape[1])
-    for quarter in range(3):
+    for quarter in range(QUARTERS):
         share = np.float32(0.25 * (quarter + 1))
         for j in range(count):
             row, col = _nearest(y, ends[1, j], share), _nearest(x, ends[0, j], share)
-            cells[quarter, j] = np.int32(row * cols + col)
+            cells[quarter, j] = np.int32(row * np.int32(cols) + col)
     for j in range(count):
         dx, dy = ends[0, j] - x, ends[1, j] - y
         counts[j] = 2 * np.uint8(dx * dx + dy * dy < np.float32(2 * RESCUE_CELLS * RESCUE_CELLS))
-    flat = strong.reshape(-1)
+
+
+@jit_inline
+def _is_strong(u: Any, v: Any, cell: Any, least: Any) -> Any:
+    """Return whether the vector of a cell is longer than the threshold. Otherwise, no limb agrees with it."""
+    return u[np.uint32(cell)] * u[np.uint32(cell)] + v[np.uint32(cell)] * v[np.uint32(cell)] > least
+
+
+@jit_inline
+def _count_strong(u: Any, v: Any, cells: Any, count: Any, least: Any, counts: Any) -> None:
+    """Add to the counts of each limb how many of its three points are strong. The third is asked if it matters."""
+    for j in range(count):
+        strong = np.uint8(_is_strong(u, v, cells[0, j], least)) + np.uint8(_is_strong(u, v, cells[1, j], least))
+        if strong == 1:
+            strong += np.uint8(_is_strong(u, v, cells[2, j], least))
+        counts[j] += strong
+
+
+@jit_inline
+def _mark_strong(u: Any, v: Any, least: Any, marks: Any) -> None:
+    """Mark the strong cells of a field."""
+    for cell in range(len(marks)):
+        marks[cell] = u[cell] * u[cell] + v[cell] * v[cell] > least
+
+
+@jit_inline
+def _count_marks(marks: Any, cells: Any, count: Any, counts: Any) -> None:
+    """Do the same as ``_count_strong``, from the marks of the strong cells."""
     for j in range(count):
         first, second, third = np.uint32(cells[0, j]), np.uint32(cells[1, j]), np.uint32(cells[2, j])
-        counts[j] += flat[first] + flat[second] + flat[third]
+        counts[j] += marks[first] + marks[second] + marks[third]
 
 
 @jit_inline
-def _project(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any) -> Any:
-    """Return the dot product of (dx, dy) and the field at (x, y), interpolated bilinearly."""
-    _, rows, cols = pafs.shape
+def _agrees(u: Any, v: Any, cells: Any, j: Any, dx: Any, dy: Any, threshold: Any) -> Any:
+    """Return whether the projections of the field on the limb exceed the threshold at two of the three points."""
+    least, agreeing = threshold * threshold * (dx * dx + dy * dy), 0
+    for quarter in range(QUARTERS):
+        cell = np.uint32(cells[quarter, j])
+        along = u[cell] * dx + v[cell] * dy
+        agreeing += along > 0 and along * along > least
+    return agreeing >= 2
+
+
+@jit_inline
+def _interpolate(field: Any, cell: Any, right: Any, below: Any, fx: Any, fy: Any) -> Any:
+    """Interpolate a flat field bilinearly between a cell and its neighbours to the right and below."""
+    top = (1 - fx) * field[cell] + fx * field[cell + right]
+    bottom = (1 - fx) * field[cell + below] + fx * field[cell + below + right]
+    return (1 - fy) * top + fy * bottom
+
+
+@jit_inline
+def _project(u: Any, v: Any, rows: Any, cols: Any, x: Any, y: Any, dx: Any, dy: Any) -> Any:
+    """Return the dot product of (dx, dy) and the field at (x, y)."""
     x0, y0 = min(int(x), cols - 1), min(int(y), rows - 1)
-    x1, y1 = min(x0 + 1, cols - 1), min(y0 + 1, rows - 1)
-    fx, fy = x - x0, y - y0
-    top = (1 - fx) * pafs[channel, y0, x0] + fx * pafs[channel, y0, x1]
-    bottom = (1 - fx) * pafs[channel, y1, x0] + fx * pafs[channel, y1, x1]
-    u = (1 - fy) * top + fy * bottom
-    top = (1 - fx) * pafs[channel + 1, y0, x0] + fx * pafs[channel + 1, y0, x1]
-    bottom = (1 - fx) * pafs[channel + 1, y1, x0] + fx * pafs[channel + 1, y1, x1]
-    return u * dx + ((1 - fy) * top + fy * bottom) * dy
+    right, below = np.uint64(x0 + 1 < cols), np.uint64(cols if y0 + 1 < rows else 0)
+    cell, fx, fy = np.uint64(y0 * cols + x0), x - x0, y - y0
+    return _interpolate(u, cell, right, below, fx, fy) * dx + _interpolate(v, cell, right, below, fx, fy) * dy
 
 
 @jit_inline
-def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any, fraction: Any) -> Any:
+def _line_integral(
+    u: Any, v: Any, rows: Any, cols: Any, x: Any, y: Any, dx: Any, dy: Any, threshold: Any, fraction: Any
+) -> Any:
     """Return the confidence of a limb from (x, y) to (x + dx, y + dy), eq. 10 and 11.
 
     It is -1 if too few samples agree.
@@ -152,7 +166,7 @@ def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, th
     misses = samples - int(math.ceil(fraction * samples - 1e-9))
     total, step = 0.0, 1.0 / (samples - 1)
     for i in range(samples):
-        along = _project(pafs, channel, x + i * step * dx, y + i * step * dy, dx, dy) / length
+        along = _project(u, v, rows, cols, x + i * step * dx, y + i * step * dy, dx, dy) / length
         if threshold < along < np.inf:
             total += along
         else:
@@ -160,33 +174,42 @@ def _line_integral(pafs: Any, channel: Any, x: Any, y: Any, dx: Any, dy: Any, th
             if misses < 0:
                 return -1.0
     # A limb longer than half the image is unlikely. This is the prior of the authors' code.
-    return min(total / samples, 1.0) + min(0.5 * max(pafs.shape[1], pafs.shape[2]) / length - 1.0, 0.0)
+    return min(total / samples, 1.0) + min(0.5 * max(rows, cols) / length - 1.0, 0.0)
 
 
 @jit
 def _score_pairs(pafs: Any, xy: Any, counts: Any, limbs: Any, threshold: Any, fraction: Any) -> Any:
     links, values, found = np.empty((FIRST_LINKS, 3), np.int64), np.empty(FIRST_LINKS), 0
-    strong, most = np.empty(pafs.shape[1:], np.uint8), xy.shape[1]
-    ends, cells, agreeing = np.empty((2, most), np.float32), np.empty((3, most), np.int32), np.empty(most, np.uint8)
+    (_, rows, cols), most = pafs.shape, xy.shape[1]
+    ends, cells, strong = (
+        np.empty((2, most), np.float32),
+        np.empty((QUARTERS, most), np.int32),
+        np.empty(most, np.uint8),
+    )
+    least, marks = np.float32(STRONG_SHARE * threshold * threshold) - _TINY, np.empty(rows * cols, np.uint8)
     for limb in range(len(limbs)):
         a, b = limbs[limb, 0], limbs[limb, 1]
+        u, v = pafs[2 * limb].reshape(-1), pafs[2 * limb + 1].reshape(-1)
         is_crowd = counts[a] * counts[b] >= CROWD_PAIRS
         if is_crowd:
-            _mark_strong(pafs, 2 * limb, threshold, strong)
-            _copy_columns(xy[b], counts[b], ends)
+            _mark_strong(u, v, least, marks)
+        _copy_columns(xy[b], counts[b], ends)
         for i in range(counts[a]):
             x, y = np.float64(xy[a, i, 0]), np.float64(xy[a, i, 1])
             if found + counts[b] > len(values):
                 links, values = _grow(links, values, found + counts[b])
+            _fill_cells(xy[a, i, 0], xy[a, i, 1], ends, counts[b], cols, cells, strong)
             if is_crowd:
-                _count_strong(strong, xy[a, i, 0], xy[a, i, 1], ends, counts[b], cells, agreeing)
+                _count_marks(marks, cells, counts[b], strong)
+            else:
+                _count_strong(u, v, cells, counts[b], least, strong)
             for j in range(counts[b]):
-                if is_crowd and agreeing[j] < 2:
+                if strong[j] < 2:
                     continue
-                dx, dy = xy[b, j, 0] - x, xy[b, j, 1] - y
-                near = dx * dx + dy * dy < RESCUE_CELLS * RESCUE_CELLS
-                if near or _may_join(pafs, 2 * limb, x, y, dx, dy, threshold):
-                    value = _line_integral(pafs, 2 * limb, x, y, dx, dy, threshold, fraction)
+                dx, dy = ends[0, j] - x, ends[1, j] - y
+                is_near = dx * dx + dy * dy < RESCUE_CELLS * RESCUE_CELLS
+                if is_near or _agrees(u, v, cells, j, dx, dy, threshold):
+                    value = _line_integral(u, v, rows, cols, x, y, dx, dy, threshold, fraction)
                     if value > 0:
                         links[found, 0], links[found, 1], links[found, 2] = limb, i, j
                         values[found] = value

@@ -17,7 +17,7 @@ import numpy as np
 
 from pose_ros.arrays import DoubleArray, LongArray
 from pose_ros.decoder.assignment import assign
-from pose_ros.decoder.jit import jit
+from pose_ros.decoder.jit import jit, jit_inline
 
 METHODS = ("greedy", "hungarian", "global")
 """Matching methods."""
@@ -41,9 +41,7 @@ def match(
     if method == "hungarian":
         chosen = _match_hungarian(links, values)
         links, values = links[chosen], values[chosen]
-    order = sort_descending(values)
-    if method == "greedy":
-        order = _match_greedy(links, order, limb_count, max_peaks)
+    order = match_greedy(links, values, limb_count, max_peaks) if method == "greedy" else sort_descending(values)
     return links[order], values[order]
 
 
@@ -67,8 +65,9 @@ def _match_hungarian(links: Any, values: Any) -> Any:
 
 
 @jit
-def _match_greedy(links: Any, order: Any, limb_count: Any, max_peaks: Any) -> Any:
-    """Return the links, in order, that share no peak with an earlier link of the same limb."""
+def match_greedy(links: Any, values: Any, limb_count: Any, max_peaks: Any) -> Any:
+    """Return the indices of the links, the best first, that share no peak with a better link of the same limb."""
+    order = sort_descending(values)
     taken = np.zeros((2, limb_count, max_peaks), np.bool_)
     chosen = 0
     for rank in range(len(order)):
@@ -84,23 +83,25 @@ def _match_greedy(links: Any, order: Any, limb_count: Any, max_peaks: Any) -> An
 def sort_descending(values: Any) -> Any:
     """Return the indices of the values, the highest first. Equal values keep their order.
 
-    This is a Shell sort, because argsort takes a second to compile.
+    This is a merge sort, because argsort takes a second to compile.
     """
-    order = np.empty(len(values), np.int64)
+    order, merged, length = np.empty(len(values), np.int64), np.empty(len(values), np.int64), 1
     for i in range(len(values)):
         order[i] = i
-    gap = len(values) // 2
-    while gap > 0:
-        for i in range(gap, len(values)):
-            moved, place = order[i], i
-            while place >= gap and _is_before(values, moved, order[place - gap]):
-                order[place] = order[place - gap]
-                place -= gap
-            order[place] = moved
-        gap //= 2
+    while length < len(values):
+        for start in range(0, len(values), 2 * length):
+            _merge_runs(values, order, start, length, merged)
+        order, merged, length = merged, order, 2 * length
     return order
 
 
-@jit
-def _is_before(values: Any, i: Any, j: Any) -> Any:
-    return values[i] > values[j] or (values[i] == values[j] and i < j)
+@jit_inline
+def _merge_runs(values: Any, order: Any, start: Any, length: Any, merged: Any) -> None:
+    """Merge two sorted runs of at most a length, one after the other."""
+    middle, stop = min(start + length, len(order)), min(start + 2 * length, len(order))
+    i, j = start, middle
+    for place in range(start, stop):
+        if j == stop or (i < middle and values[order[i]] >= values[order[j]]):
+            merged[place], i = order[i], i + 1
+        else:
+            merged[place], j = order[j], j + 1

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.arrays import DoubleArray, LongArray
+from pose_ros.arrays import DoubleArray, FloatArray, LongArray
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import can_use_centres, can_use_front
 from pose_ros.decoder.duplicates import find_distinct
 from pose_ros.decoder.front import read_front
 from pose_ros.decoder.jit import jit, jit_inline
 from pose_ros.decoder.limbs import score_limbs
-from pose_ros.decoder.matching import match, sort_descending
+from pose_ros.decoder.matching import match, match_greedy, sort_descending
 from pose_ros.decoder.partition import can_solve
 from pose_ros.decoder.partition_links import LinkPartition
 from pose_ros.decoder.peaks import Peaks, find_keypoint_peaks
@@ -49,6 +49,7 @@ class PafDecoder:
         self._centres = CentreKeypoints(spec, config) if can_use_centres(spec, config) else None
         self._can_use_front = can_use_front(spec, config)
         self._limits = (config.paf_threshold, config.max_stretch or np.inf)
+        self._least = (config.min_keypoints, config.min_person_score)
         ends = spec.skeleton.standing[self._limbs]
         is_partition = config.matching == "partition"
         self._matching = "greedy" if is_partition else config.matching
@@ -78,12 +79,12 @@ class PafDecoder:
             peaks, all_links, all_values = read_front(fields, self._limbs, self._keypoint_count, config)
         else:
             peaks, all_links, all_values = self._find_links(fields)
-        links, values = match(all_links, all_values, self._matching, len(self._limbs), config.most_peaks)
-        members, limb_sums = self._assemble(links, values, peaks)
-        if self._partition is not None:
-            links, values = self._partition.select(peaks, (all_links, all_values), (links, values), members)
-            members, limb_sums = self._assemble(links, values, peaks)
-        people = self._make_people(peaks, members, limb_sums)
+        if self._matching == "greedy" and self._partition is None:
+            graph = (peaks.xy, peaks.scores, self._limbs, self._limb_lengths)
+            found = _group_greedily(all_links, all_values, *graph, self._limits, self._scale, self._origin, self._least)
+        else:
+            found = self._group(peaks, all_links, all_values)
+        people = self._make_people(*found)
         return people if self._centres is None or fields.centres is None else self._centres.improve(people, fields)
 
     def _find_links(self, fields: Fields) -> tuple[Peaks, LongArray, DoubleArray]:
@@ -95,23 +96,49 @@ class PafDecoder:
             raise ValueError(f"pafs: expected the grid of the heatmaps, {heatmaps.shape[1:]}, got {pafs.shape[1:]}")
         return peaks, *score_limbs(pafs, peaks, self._limbs, config.paf_threshold, config.paf_fraction)
 
+    def _group(self, peaks: Peaks, all_links: LongArray, all_values: DoubleArray) -> Any:
+        """Group the peaks by a matching other than the greedy one. Return the same as ``_group_greedily``."""
+        most = self._config.most_peaks
+        links, values = match(all_links, all_values, self._matching, len(self._limbs), most)
+        members, limb_sums = self._assemble(links, values, peaks)
+        if self._partition is not None:
+            links, values = self._partition.select(peaks, (all_links, all_values), (links, values), members)
+            members, limb_sums = self._assemble(links, values, peaks)
+        return _read_groups(members, limb_sums, peaks.xy, peaks.scores, self._scale, self._origin, self._least)
+
     def _assemble(self, links: LongArray, values: DoubleArray, peaks: Peaks) -> tuple[LongArray, DoubleArray]:
         """Join the links, in their order, to groups. Return members (G, K) and the sums (G,) of their link values."""
-        members, sums = _assemble(links, values, peaks.xy, self._limbs, self._limb_lengths, self._limits)
+        order = np.arange(len(links))
+        members, sums = _assemble(links, values, order, peaks.xy, self._limbs, self._limb_lengths, self._limits)
         return members, sums
 
-    def _make_people(self, peaks: Peaks, members: LongArray, limb_sums: DoubleArray) -> People:
-        """Convert the groups to people, drop the unlikely ones, and sort by score, the best first."""
-        config = self._config
-        least = (config.min_keypoints, config.min_person_score)
-        keypoints, scores, person_scores = _read_groups(
-            members, limb_sums, peaks.xy, peaks.scores, self._scale, self._origin, least
-        )
-        keep = find_distinct(keypoints, scores, self._sigmas, config.duplicate_oks)
-        if len(keep) > config.most_people or not keep.all():
-            chosen = np.flatnonzero(keep)[: config.most_people]
+    def _make_people(self, keypoints: FloatArray, scores: FloatArray, person_scores: FloatArray) -> People:
+        """Drop duplicates, and people beyond the most."""
+        most = self._config.most_people
+        keep = find_distinct(keypoints, scores, self._sigmas, self._config.duplicate_oks)
+        if len(keep) > most or not keep.all():
+            chosen = np.flatnonzero(keep)[:most]
             keypoints, scores, person_scores = keypoints[chosen], scores[chosen], person_scores[chosen]
         return People(keypoints, scores, person_scores)
+
+
+@jit
+def _group_greedily(
+    links: Any,
+    values: Any,
+    xy: Any,
+    scores: Any,
+    limbs: Any,
+    lengths: Any,
+    limits: Any,
+    scale: Any,
+    origin: Any,
+    least: Any,
+) -> Any:
+    """Match the links greedily, assemble them and read the groups, in one call: each call from Python takes 1 µs."""
+    order = match_greedy(links, values, len(limbs), xy.shape[1])
+    members, sums = _assemble(links, values, order, xy, limbs, lengths, limits)
+    return _read_groups(members, sums, xy, scores, scale, origin, least)
 
 
 @jit
@@ -157,7 +184,7 @@ def _read_groups(members: Any, limb_sums: Any, xy: Any, scores: Any, scale: Any,
 
 
 @jit
-def _assemble(links: Any, values: Any, xy: Any, limbs: Any, lengths: Any, limits: Any) -> Any:
+def _assemble(links: Any, values: Any, order: Any, xy: Any, limbs: Any, lengths: Any, limits: Any) -> Any:
     """Join linked peaks into groups, in the order of the links.
 
     A link with a value of at most limits[0] can extend a group but not start one. Each link implies a body height. A
@@ -165,8 +192,9 @@ def _assemble(links: Any, values: Any, xy: Any, limbs: Any, lengths: Any, limits
     reaching a neighbour.
 
     Args:
-        links: (n, 3) limb, peak of its first keypoint, peak of its second keypoint, the best first.
+        links: (n, 3) limb, peak of its first keypoint, peak of its second keypoint.
         values: (n,) values of the links.
+        order: (m,) indices of the links to join, the best first.
         xy: (K, M, 2) peaks, cells.
         limbs: (L, 2) from and to keypoints of each limb.
         lengths: (L,) length of each limb of a standing person, body heights.
@@ -176,11 +204,11 @@ def _assemble(links: Any, values: Any, xy: Any, limbs: Any, lengths: Any, limits
         members (G, K), the peak of each keypoint or -1, and the sum (G,) of the link values of each group.
     """
     owner = np.full(xy.shape[:2], -1, np.int64)
-    members = np.full((len(links), len(xy)), -1, np.int64)
-    sums, heights, counts = np.zeros(len(links)), np.zeros(len(links)), np.zeros(len(links))
+    members = np.full((len(order), len(xy)), -1, np.int64)
+    sums, heights, counts = np.zeros(len(order)), np.zeros(len(order)), np.zeros(len(order))
     groups = np.int64(0)
-    for rank in range(len(links)):
-        limb, i, j = links[rank]
+    for link in order:
+        limb, i, j = links[link]
         a, b = limbs[limb]
         first, second = owner[a, i], owner[b, j]
         dx, dy = xy[a, i, 0] - xy[b, j, 0], xy[a, i, 1] - xy[b, j, 1]
@@ -189,14 +217,14 @@ def _assemble(links: Any, values: Any, xy: Any, limbs: Any, lengths: Any, limits
             height, limits[1], heights, counts, second
         ):
             continue
-        group = _join(members, owner, a, i, b, j, groups, values[rank] > limits[0])
+        group = _join(members, owner, a, i, b, j, groups, values[link] > limits[0])
         if group < 0:
             continue
         groups = max(groups, group + 1)
         if second >= 0 and second != group:
             for totals in (sums, heights, counts):
                 totals[group], totals[second] = totals[group] + totals[second], 0.0
-        sums[group] += values[rank]
+        sums[group] += values[link]
         if height > 0:
             heights[group], counts[group] = heights[group] + height, counts[group] + 1
     return members[:groups], sums[:groups]

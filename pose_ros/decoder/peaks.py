@@ -21,11 +21,10 @@ from pose_ros.config import DecoderConfig
 from pose_ros.decoder import choose_method
 from pose_ros.decoder.highest_cells import (
     SINGLE,
-    TIED,
-    fill_row_maxima,
     find_highest,
     has_equal,
     is_highest,
+    list_rows,
     make_row_buffers,
 )
 from pose_ros.decoder.jit import COMPILED, jit, jit_inline
@@ -101,48 +100,37 @@ def find_peaks(heatmaps: FloatArray, threshold: float, max_peaks: int, refinemen
     scores = np.zeros((channels, max_peaks), np.float32)
     counts = np.zeros(channels, np.int64)
     scan = _scan if COMPILED else _scan_numpy
-    tied = scan(heatmaps, np.float32(threshold), xy, scores, counts)
-    if tied > 0:
-        seen, stack = np.zeros(heatmaps.shape[1:], np.int64), np.empty((heatmaps[0].size, 2), np.int64)
-        scan_plateaus = _scan_plateaus if COMPILED else _scan_plateaus_numpy
-        scan_plateaus(heatmaps, np.float32(threshold), seen, stack, xy, scores, counts)
+    scan(heatmaps, np.float32(threshold), xy, scores, counts)
     most = limit_peaks(counts)
-    counts, scores[:, most:] = np.minimum(counts, most), 0
+    if most < counts.max(initial=0):
+        counts, scores[:, most:] = np.minimum(counts, most), 0
     refine_peaks(heatmaps, xy, scores, counts, refinement)
     return Peaks(xy, scores, counts)
 
 
 @jit
-def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> Any:
-    """Store the peaks of a single cell. Return the number of highest cells that have an equal neighbour."""
+def _scan(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Store the peaks of all channels."""
     channels, rows, cols = heatmaps.shape
-    bits, maxima, tied = heatmaps.view(np.int32), np.empty(rows, np.int32), 0
+    bits, found = heatmaps.view(np.int32), np.empty(rows, np.int64)
     threshold_bits, (marks, words, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
+    seen, stack = _make_plateau_buffers(0, 0)
     for k in range(channels):
-        finite = fill_row_maxima(bits, k, maxima)
-        for row in range(rows):
-            if maxima[row] > threshold_bits:
-                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
-                    if marks[columns[n]] == SINGLE:
-                        _store_single(heatmaps, k, row, columns[n], xy, scores, counts)
-                    else:
-                        tied += 1
-    return tied
+        count, finite = list_rows(bits, k, threshold_bits, found)
+        for row in found[:count]:
+            for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
+                if marks[columns[n]] == SINGLE:
+                    _store_single(heatmaps, k, row, columns[n], xy, scores, counts)
+                    continue
+                if len(seen) == 0:
+                    seen, stack = _make_plateau_buffers(rows, cols)
+                _store_plateau(heatmaps, k, row, columns[n], seen, stack, xy, scores, counts)
 
 
-@jit
-def _scan_plateaus(heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any) -> None:
-    """Store the peaks of plateaus."""
-    channels, rows, cols = heatmaps.shape
-    bits, maxima = heatmaps.view(np.int32), np.empty(rows, np.int32)
-    threshold_bits, (marks, words, columns) = np.float32(threshold).view(np.int32), make_row_buffers(cols)
-    for k in range(channels):
-        finite = fill_row_maxima(bits, k, maxima)
-        for row in range(rows):
-            if maxima[row] > threshold_bits:
-                for n in range(find_highest(heatmaps, bits, k, row, threshold, finite, marks, words, columns)):
-                    if marks[columns[n]] == TIED:
-                        _store_plateau(heatmaps, k, row, columns[n], seen, stack, xy, scores, counts)
+@jit_inline
+def _make_plateau_buffers(rows: Any, cols: Any) -> Any:
+    """Return the buffers ``seen`` and ``stack`` of ``_store_plateau``. Few images need them."""
+    return np.zeros((rows, cols), np.int64), np.empty((rows * cols, 2), np.int64)
 
 
 def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
@@ -157,24 +145,14 @@ def _highest_cells(heatmaps: Any, threshold: Any) -> Any:
     return np.stack([k, row, col], axis=1)[highest]
 
 
-def _scan_numpy(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> int:
+def _scan_numpy(heatmaps: Any, threshold: Any, xy: Any, scores: Any, counts: Any) -> None:
     """Do the same as ``_scan``, without a compiler: whole-array comparisons first."""
-    tied = 0
-    for k, row, col in _highest_cells(heatmaps, threshold):
-        if has_equal(heatmaps, k, row, col):
-            tied += 1
-        else:
-            _store_single(heatmaps, k, row, col, xy, scores, counts)
-    return tied
-
-
-def _scan_plateaus_numpy(
-    heatmaps: Any, threshold: Any, seen: Any, stack: Any, xy: Any, scores: Any, counts: Any
-) -> None:
-    """Do the same as ``_scan_plateaus``, without a compiler."""
+    seen, stack = _make_plateau_buffers(*heatmaps.shape[1:])
     for k, row, col in _highest_cells(heatmaps, threshold):
         if has_equal(heatmaps, k, row, col):
             _store_plateau(heatmaps, k, row, col, seen, stack, xy, scores, counts)
+        else:
+            _store_single(heatmaps, k, row, col, xy, scores, counts)
 
 
 @jit_inline

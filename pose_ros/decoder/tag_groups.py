@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from pose_ros.decoder.assignment import assign
-from pose_ros.decoder.jit import jit
+from pose_ros.decoder.jit import jit, jit_inline
 
 NEW_PERSON_COST = 100.0
 """Cost of a peak that starts a new person. It is higher than the cost of joining any person."""
@@ -57,7 +57,10 @@ def group_peaks(tags: Any, xy: Any, scores: Any, counts: Any, order: Any, thresh
         for i in range(counts[k]):
             _read_peak(tags, xy, k, i, peaks)
             _fill_costs(peaks, i, scores[k, i], people, found, threshold, spatial, costs)
-        found = _assign_peaks(peaks, scores, k, assign(costs), costs, members, people, found)
+        person_of = np.empty(counts[k], np.int64)
+        if not _choose_cheapest(costs, person_of):
+            person_of = assign(costs)
+        found = _assign_peaks(peaks, scores, k, person_of, costs, members, people, found)
     return members[:found], people[:found, :dims]
 
 
@@ -69,6 +72,36 @@ def _read_peak(tags: Any, xy: Any, k: Any, i: Any, peaks: Any) -> None:
     for d in range(dims):
         peaks[i, d] = tags[k * dims + d, row, col]
     peaks[i, dims], peaks[i, dims + 1] = x / side, y / side
+
+
+@jit_inline
+def _choose_cheapest(costs: Any, person_of: Any) -> Any:
+    """Fill the cheapest person of each peak. Return whether this is the only assignment with the lowest sum of costs.
+
+    It is if no two peaks choose the same person, and every choice is cheaper than all others of its peak. Peaks that no
+    person can join do not matter: they start new people, wherever they are assigned.
+    """
+    is_chosen = np.zeros(costs.shape[1], np.bool_)
+    for i in range(len(costs)):
+        best, second, chosen = NEW_PERSON_COST, NEW_PERSON_COST, 0
+        for n in range(costs.shape[1]):
+            cost = costs[i, n]
+            if cost < best:
+                best, second, chosen = cost, best, n
+            else:
+                second = min(second, cost)
+        person_of[i] = chosen
+        if best < NEW_PERSON_COST:
+            if best == second or is_chosen[chosen]:
+                return False
+            is_chosen[chosen] = True
+    return True
+
+
+@jit_inline
+def _is_far(peaks: Any, i: Any, people: Any, n: Any, threshold: Any) -> Any:
+    """Return whether the first dimension of the tags alone differs by the threshold. Most people of a crowd are far."""
+    return abs(peaks[i, 0] - people[n, 0]) >= threshold
 
 
 @jit
@@ -92,9 +125,11 @@ def _fill_costs(
     """
     dims, nearest = peaks.shape[1] - 2, np.inf
     for n in range(found):
-        if _distance(peaks, i, people, n, 0, dims) < threshold:
+        if not _is_far(peaks, i, people, n, threshold) and _distance(peaks, i, people, n, 0, dims) < threshold:
             nearest = min(nearest, _distance(peaks, i, people, n, dims, dims + 2))
     for n in range(found):
+        if _is_far(peaks, i, people, n, threshold):
+            continue
         tag_gap = _distance(peaks, i, people, n, 0, dims) / threshold
         if tag_gap < 1:
             xy_gap = _distance(peaks, i, people, n, dims, dims + 2)

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from pose_ros.config import DecoderConfig
 from pose_ros.decoder import make_decoder
+from pose_ros.decoder.limbs import _score_pairs_numpy, score_limbs
 from pose_ros.decoder.matching import match
+from pose_ros.decoder.peaks import Peaks
 from pose_ros.fields import Fields, HeadSpec, ModelSpec
 from pose_ros.people import People
 from pose_ros.skeleton import OPENPOSE_18, Skeleton
@@ -331,3 +333,21 @@ def test_limbs_of_the_face_count_as_longer() -> None:
     """The eye is at three times its distance. For a limb of the body, this would be too long."""
     (person,) = decode_body((*LEG, "nose", "right_eye"), ((0, 1), (1, 2), (2, 3), (0, 4), (4, 5)), (-1.6, -1.6))
     assert person.visible.all()
+
+
+@pytest.mark.parametrize("people", [5, 25, 40], ids=["few", "below a crowd", "crowd"])
+def test_the_links_of_a_random_field_are_those_of_plain_numpy(people: int) -> None:
+    """Fields of noise connect many pairs by chance. From CROWD_PAIRS on, another filter drops the hopeless ones."""
+    random = np.random.default_rng(people)
+    xy = random.uniform(0, (39, 29), (2, people, 2)).astype(np.float32)
+    xy[1, 0] = xy[0, 0] + 0.1
+    counts = np.array([people, people])
+    peaks = Peaks(xy, np.ones((2, people), np.float32), counts)
+    pafs = random.normal(0, 0.3, (2, 30, 41)).astype(np.float32)
+    pafs[:, 3, 4] = np.nan
+    limbs = np.array([[0, 1]])
+    links, values = score_limbs(pafs, peaks, limbs, 0.05, 0.5)
+    plain_links, plain_values = _score_pairs_numpy(pafs, xy, counts, limbs, 0.05, 0.5)
+    assert len(links) > 0
+    assert np.array_equal(links, plain_links)
+    assert values == pytest.approx(plain_values, abs=1e-9)

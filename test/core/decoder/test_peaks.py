@@ -198,3 +198,19 @@ def test_each_keypoint_has_its_own_offsets_or_all_share_two() -> None:
     assert own.xy[:, 0].tolist() == [[12, 7], [12.5, 7.5]]
     shared = find_peaks(heatmaps, 0.1, 10, Refinement("offsets", offsets=each[2:]))
     assert shared.xy[:, 0].tolist() == [[12.5, 7.5], [12.5, 7.5]]
+
+
+def test_a_plateau_and_a_single_cell_of_one_value_are_in_raster_order() -> None:
+    found = find(cells((5, 3, 0.8), (6, 3, 0.8), (15, 10, 0.8)))
+    assert found[:, :2].tolist() == [[5.5, 3], [15, 10]]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 40), st.integers(2, 6))
+def test_peaks_of_random_maps_are_the_highest_of_their_neighbours(seed: int, rows: int, cols: int, levels: int) -> None:
+    heat = np.random.default_rng(seed).integers(0, levels, (rows, cols)).astype(np.float32) / 8
+    padded = np.pad(heat, 1)
+    around = np.stack([padded[r : r + rows, c : c + cols] for r in range(3) for c in range(3) if (r, c) != (1, 1)])
+    single = (heat > around.max(axis=0)) & (heat > 0.1)
+    peaks = find_peaks(heat[None], 0.1, 500, Refinement("none"))
+    found = {tuple(xy) for xy in peaks.xy[0, : peaks.counts[0]].tolist()}
+    assert {(float(x), float(y)) for y, x in zip(*np.nonzero(single), strict=True)} <= found
