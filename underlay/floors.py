@@ -71,8 +71,8 @@ def check(name: str, corner: Corner, python: str | None, tests: list[str]) -> No
         "XDG_CACHE_HOME": str(folder / "cache"),
         "PATH": f"{folder}/env/bin:{os.environ['PATH']}",
     }
-    for name in ("PYTHONPATH", "VIRTUAL_ENV"):
-        variables.pop(name, None)
+    for variable in ("PYTHONPATH", "VIRTUAL_ENV"):
+        variables.pop(variable, None)
     program = str(folder / "env/bin/pose_ros")
     for words in (
         ["--help"],

@@ -125,6 +125,12 @@ def test_every_core_dependency_has_a_rosdep_key() -> None:
     assert {keys.get(name, name) for name in core} <= declared
 
 
+def test_rosdep_installs_nothing_with_pip_unless_asked() -> None:
+    """On Ubuntu 22.04, pip would bring NumPy 2, with which the OpenCV of apt does not work."""
+    by_pip = [element for element in MANIFEST if (element.text or "").endswith("-pip")]
+    assert [element.get("condition") for element in by_pip] == ["$POSE_ROS_PIP == 1"] * 2
+
+
 def test_package_init_is_only_a_docstring() -> None:
     """Some ROS distributions overwrite the file with generated code, so the file must contain no code."""
     body = ast.parse((ROOT / "pose_ros/__init__.py").read_text()).body
