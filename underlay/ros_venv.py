@@ -31,7 +31,8 @@ def find_workspace(wanted: str | None) -> Path:
     """
     if wanted:
         return Path(wanted).expanduser().resolve()
-    clone = Path(os.environ.get("PWD", ROOT)) if Path.cwd() == ROOT else ROOT  # src/pose_ros may be a link
+    shell = Path(os.environ.get("PWD", ROOT))  # src/pose_ros may be a link
+    clone = shell if shell.resolve() == ROOT else ROOT
     for folder in clone.parents:
         if folder.name == "src":
             return folder.parent

@@ -85,7 +85,7 @@ def test_manifest_is_valid() -> None:
 
 def test_manifest_declares_the_packages_that_cmake_finds() -> None:
     found = re.findall(r"find_package\((\w+)", (ROOT / "CMakeLists.txt").read_text())
-    assert set(found) <= _manifest_dependencies()
+    assert set(found) - {"Python3"} <= _manifest_dependencies()  # Python3 is part of CMake
 
 
 def _manifest_dependencies() -> set[str]:

@@ -129,6 +129,32 @@ def test_requirements_are_those_of_pyproject(extra: str | None, monkeypatch: pyt
     assert load("underlay/requirements.py", monkeypatch).read_requirements(ROOT / "pyproject.toml", extra) == wanted
 
 
+@pytest.mark.parametrize("shell", ["/", None, "link"], ids=["elsewhere", "unknown", "link"])
+def test_the_workspace_is_found(shell: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("underlay/ros_venv.py", monkeypatch)
+    clone = tmp_path / ("clones" if shell == "link" else "ws/src") / "pose_ros"
+    clone.mkdir(parents=True)
+    (tmp_path / "ws/src").mkdir(parents=True, exist_ok=True)
+    if shell == "link":
+        (tmp_path / "ws/src/link").symlink_to(clone)
+    monkeypatch.setattr(module, "ROOT", clone)
+    monkeypatch.delenv("PWD", raising=False)
+    if shell:
+        monkeypatch.setenv("PWD", str(tmp_path / "ws/src" / shell))
+    assert module.find_workspace(None) == tmp_path / "ws"
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    with pytest.raises(module.SetupError, match="set WS=<workspace>"):
+        module.find_workspace(None)
+
+
+def test_a_workspace_needs_ros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    module = load("underlay/ros_venv.py", monkeypatch)
+    with pytest.raises(module.SetupError, match="no ROS 2 is sourced"):
+        module.make(tmp_path, None, has_tests=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def release_files(tmp_path: Path) -> Path:
     for name in ("package.xml", "CITATION.cff", "CHANGELOG.rst"):
