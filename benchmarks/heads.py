@@ -20,6 +20,7 @@ import numpy as np
 
 from pose_ros.config import EstimatorConfig, OverlayConfig, PreprocessConfig, RuntimeConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.anonymise import Plane, cover_heads
 from pose_ros.media.decoding import read_image
 from pose_ros.media.heads import find_heads
 from pose_ros.people import People
@@ -52,17 +53,29 @@ def head_size_px(face: np.ndarray) -> float:
     return 1.6 * float(np.linalg.norm(face[:, None] - face[None], axis=2).max())
 
 
-def report(found: dict[int, People], heads: dict[int, list[np.ndarray]], skeleton: Any, margin: float) -> str:
+def covered_share(circles: np.ndarray, size_wh: tuple[int, int]) -> float:
+    """Return the share of an image that is covered."""
+    plane = np.full(size_wh[::-1], 255, np.uint8)
+    cover_heads(Plane(plane), circles, "black")
+    return float((plane == 0).mean())
+
+
+def report(
+    found: dict[int, People], heads: dict[int, list[np.ndarray]], sizes: dict[int, Any], skeleton: Any, margin: float
+) -> str:
     """Return a line of the table."""
+    shares = []
     covered, total = np.zeros(len(SIZES_PX) - 1), np.zeros(len(SIZES_PX) - 1)
     for image, faces in heads.items():
         circles = find_heads(found[image], skeleton, margin)
+        shares.append(covered_share(circles, sizes[image]))
         for face in faces:
             size = int(np.searchsorted(SIZES_PX, head_size_px(face), "right")) - 1
             total[size] += 1
             covered[size] += is_covered(face, circles)
     by_size = " | ".join(f"{c:.0f} of {t:.0f} ({c / max(t, 1):.0%})" for c, t in zip(covered, total, strict=True))
-    return f"| {margin} | {covered.sum():.0f} of {total.sum():.0f} ({covered.sum() / total.sum():.1%}) | {by_size} |"
+    in_all = f"{covered.sum():.0f} of {total.sum():.0f} ({covered.sum() / total.sum():.1%})"
+    return f"| {margin} | {np.median(shares):.1%}, {np.mean(shares):.1%} | {in_all} | {by_size} |"
 
 
 def main() -> None:
@@ -77,6 +90,7 @@ def main() -> None:
     labels = json.loads((options.images / "person_keypoints.json").read_text(encoding="utf-8"))
     heads = labelled_heads(labels)
     files = {entry["id"]: entry["file_name"] for entry in labels["images"]}
+    sizes = {entry["id"]: (entry["width"], entry["height"]) for entry in labels["images"]}
     config = EstimatorConfig(
         preprocess=PreprocessConfig(short_side=options.short_side), runtime=RuntimeConfig(threads=options.threads)
     )
@@ -84,10 +98,10 @@ def main() -> None:
         found = {image: estimator.estimate(read_image(next(options.images.rglob(files[image])))) for image in heads}
     named = [f"{low} to {high} px" for low, high in pairwise(SIZES_PX)]
     print(f"{estimator.model_name}, {len(found)} images, {sum(map(len, heads.values()))} heads")
-    print(f"| margin | all heads | {' | '.join(named)} |")
-    print("|---|---|" + "---|" * len(named))
+    print(f"| margin | covered share of the image: median, mean | all heads | {' | '.join(named)} |")
+    print("|---|---|---|" + "---|" * len(named))
     for margin in options.margins:
-        print(report(found, heads, estimator.skeleton, margin))
+        print(report(found, heads, sizes, estimator.skeleton, margin))
 
 
 if __name__ == "__main__":

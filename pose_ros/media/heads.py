@@ -1,12 +1,13 @@
 """Find the heads of people from their keypoints, generously, and remember them while a person is not found.
 
 The head comes from the keypoints of the face. If none is found, it is estimated from the shoulders, or else from the
-rest of the body. The size comes from the longest distance relative to its length in a body, because perspective only
-shortens distances.
+rest of the body. The size comes from distances between keypoints, relative to their lengths in a body. The body and the
+face limit each other, because a keypoint may be that of another person.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,6 +26,11 @@ _MAX_STEP_S = 1.0
 _FACE = ("nose", "eye", "ear", "head", "head_top")
 _RADIUS = 0.085  # of a head with hair, body heights
 _REACH_OF_POINTS = 1.25  # the circle covers the face keypoints with this margin
+_LEAST_PX = 2.0
+_CERTAIN = 0.15  # score of a person
+_MOST_OF_EXTENT = 0.5  # radius of an uncertain person, relative to the box of its keypoints
+_FACE_REACH = 0.15  # longest distance of two keypoints of a face, body heights, generously
+_MOST_RATIO = 1.8  # of the heights by the body and by the face: one of them is shortened, or wrong
 _LENGTHS = {  # longest distance of two keypoints, body heights
     **{frozenset({"ear"}): 0.1, frozenset({"eye"}): 0.04, frozenset({"nose", "eye"}): 0.035},
     **{frozenset({"nose", "ear"}): 0.08, frozenset({"eye", "ear"}): 0.065},
@@ -56,29 +62,44 @@ def find_heads(people: People, skeleton: Skeleton, margin: float = 1.0) -> Float
         margin: Factor of the radius.
 
     Returns:
-        (N, 3) x, y and radius, pixels. The radius is 0 for people without a keypoint from which the head follows.
+        (M, 3) x, y and radius, pixels. The first N are those of the people. The radius is 0 for people without a
+        keypoint from which the head follows. More circles follow for face keypoints that lie outside: they may be those
+        of other people.
     """
     names = [without_side(name) for name in skeleton.keypoint_names]
-    heads = np.zeros((len(people), 3), np.float32)
-    for head, keypoints, visible in zip(heads, people.keypoints, people.visible, strict=True):
-        if visible.any():
-            points = {k: keypoints[k].astype(np.float64) for k in np.flatnonzero(visible).tolist()}
-            head[:] = _find_head(points, names)
-    heads[:, 2] *= margin
-    return heads
+    heads, is_certain = np.zeros((len(people), 3), np.float32), people.person_scores >= _CERTAIN
+    for head, keypoints, scores in zip(heads, people.keypoints, people.scores, strict=True):
+        if scores.any():
+            points = {k: keypoints[k].astype(np.float64) for k in np.flatnonzero(scores).tolist()}
+            head[:] = _find_head(points, scores, names)
+    # Keypoints of several people that were joined by mistake would cover half of the image
+    boxes = people.boxes()
+    limits = _MOST_OF_EXTENT * (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    if is_certain.any():
+        limits = np.minimum(limits, heads[is_certain, 2].max())
+    heads[:, 2] = np.where(is_certain, heads[:, 2], np.minimum(heads[:, 2], np.maximum(limits, _LEAST_PX)))
+    extra = [
+        (*keypoints[k], head[2])
+        for head, keypoints, scores in zip(heads, people.keypoints, people.scores, strict=True)
+        for k in np.flatnonzero(scores).tolist()
+        if names[k] in _FACE and np.linalg.norm(keypoints[k] - head[:2]) > head[2]
+    ]
+    circles = np.concatenate([heads, np.array(extra, np.float32).reshape(-1, 3)])
+    circles[:, 2] *= margin
+    return circles
 
 
-def _find_head(points: dict[int, AnyArray], names: list[str]) -> tuple[float, float, float]:
-    height_px = _body_height(points, names, _LENGTHS) or _body_height(points, names, _LIMBS)
-    all_points = np.array(list(points.values()))
-    height_px = height_px or float(np.ptp(all_points, axis=0).max())
-    face = np.array([point for k, point in points.items() if names[k] in _FACE])
-    if len(face):
-        low, high = face.min(axis=0), face.max(axis=0)
-        centre, growth = (low + high) / 2, 1.0
-        if all(names[k] != other for k in points for other in _FACE[:4]):  # only the top of the head
+def _find_head(points: dict[int, AnyArray], scores: FloatArray, names: list[str]) -> tuple[float, float, float]:
+    face = sorted((k for k in points if names[k] in _FACE), key=lambda k: -scores[k])
+    height_px = _body_height(points, names, face)
+    if face:
+        # A face keypoint far from the most certain one is that of another person
+        near_px = _FACE_REACH * height_px
+        kept = np.array([points[k] for k in face if np.linalg.norm(points[k] - points[face[0]]) <= near_px])
+        centre, growth = (kept.min(axis=0) + kept.max(axis=0)) / 2, 1.0
+        if all(names[k] == "head_top" for k in face):
             centre = centre - _up(points, names) * 0.07 * height_px
-        reach_px = float(np.linalg.norm(face - centre, axis=1).max())
+        reach_px = float(np.linalg.norm(kept - centre, axis=1).max())
     else:
         base = next((entry for entry in _BASES if any(names[k] == entry[0] for k in points)), None)
         if base is None:
@@ -87,18 +108,31 @@ def _find_head(points: dict[int, AnyArray], names: list[str]) -> tuple[float, fl
         below = np.array([point for k, point in points.items() if names[k] == name])
         centre, reach_px = below.mean(axis=0) + _up(points, names) * distance * height_px, 0.0
         growth *= 1.0 if len(below) > 1 or name in ("upper_neck", "neck", "thorax") else 1.3  # one side only
-    radius_px = max(growth * _RADIUS * height_px, _REACH_OF_POINTS * reach_px, 2.0)
+    radius_px = max(growth * _RADIUS * height_px, _REACH_OF_POINTS * reach_px, _LEAST_PX)
     return float(centre[0]), float(centre[1]), radius_px
 
 
-def _body_height(points: dict[int, AnyArray], names: list[str], lengths: dict[frozenset[str], float]) -> float:
-    """Estimate the height of a body, px. 0 = unknown."""
-    heights = [
+def _body_height(points: dict[int, AnyArray], names: list[str], face: list[int]) -> float:
+    """Estimate the height of the body, px. Wrong keypoints of the body or the face alone cannot make it huge."""
+    of_face = max(_heights({k: points[k] for k in face}, names, _LENGTHS), default=0.0)
+    body = [height for height in _heights(points, names, _LENGTHS, face) if height > 0]
+    body = body or _heights(points, names, _LIMBS)
+    of_body = float(np.median(body)) if body else 0.0
+    if of_face and of_body:
+        return min(max(of_body, of_face), _MOST_RATIO * min(of_body, of_face))
+    extent_px = float(np.ptp(np.array(list(points.values())), axis=0).max())
+    return of_body or _MOST_RATIO * of_face or extent_px
+
+
+def _heights(
+    points: dict[int, AnyArray], names: list[str], lengths: dict[frozenset[str], float], without: Sequence[int] = ()
+) -> list[float]:
+    """Return the height of the body by each known pair of keypoints, px. Pairs of ``without`` are left out."""
+    return [
         float(np.linalg.norm(points[a] - points[b])) / lengths[pair]
         for a, b in combinations(points, 2)
-        if (pair := frozenset({names[a], names[b]})) in lengths
+        if (pair := frozenset({names[a], names[b]})) in lengths and not (a in without and b in without)
     ]
-    return max(heights, default=0.0)
 
 
 def _up(points: dict[int, AnyArray], names: list[str]) -> AnyArray:
@@ -162,7 +196,8 @@ class HeadMemory:
             self._heads = []
         self._stamp_s = stamp_s
         found, left = [], list(self._heads)
-        for circle, person_id in zip(circles, people.ids.tolist(), strict=True):
+        ids = people.ids.tolist() + [NOT_TRACKED] * (len(circles) - len(people))
+        for circle, person_id in zip(circles, ids, strict=True):
             if circle[2] > 0:
                 before = _find_earlier(circle, person_id, left, stamp_s)
                 if before is not None:

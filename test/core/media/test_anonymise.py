@@ -61,6 +61,18 @@ def test_a_person_who_lies_is_covered_above_the_shoulders() -> None:
     assert abs(y - 100) < 5 and x < 40 + 0.13 * HEIGHT_PX
 
 
+def test_keypoints_of_several_people_joined_by_mistake_do_not_cover_the_image() -> None:
+    """A weak person with a nose here and an ear there has small circles, like the head of the clear person."""
+    clear, keypoints, scores = body(COCO_17), np.zeros((1, 17, 2)), np.zeros((1, 17))
+    places = {"nose": (20, 200), "left_ear": (300, 30), "left_hip": (300, 230)}
+    for name, place in places.items():
+        keypoints[0, COCO_17.index(name)], scores[0, COCO_17.index(name)] = place, 0.3
+    heads = find_heads(clear.append(People(keypoints, scores, [0.05])), COCO_17)
+    assert heads[1:, 2].max() <= heads[0, 2]
+    assert {tuple(map(round, head[:2].tolist())) for head in heads} >= {(20, 200), (300, 30)}
+    assert len(HeadMemory(COCO_17).update(clear.append(People(keypoints, scores, [0.05])), 0.0)) == len(heads)
+
+
 def test_without_keypoints_there_is_no_head() -> None:
     assert find_heads(People.empty(17), COCO_17).shape == (0, 3)
     nobody = People(np.zeros((1, 17, 2)), np.zeros((1, 17)), [0.5])
