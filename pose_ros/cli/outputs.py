@@ -12,8 +12,10 @@ from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.cli.ros_needed import require_ros
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.anonymise import Anonymiser
 from pose_ros.media.csv_results import CsvResults
 from pose_ros.media.overlay import draw
+from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
 from pose_ros.media.trails import Trails
@@ -41,8 +43,10 @@ class ResultFiles(ExitStack):
         append: bool = False,
         csv: Path | None = None,
         mcap: Path | None = None,
+        region: IgnoredRegion | None = None,
     ) -> None:
         super().__init__()
+        self._anonymiser = Anonymiser(estimator.skeleton, region)
         self._skeleton = estimator.skeleton
         self._overlay, self._trails = overlay or OverlayConfig(), Trails()
         self._tables: list[JsonLines | CocoResults | CsvResults | PosesBag] = []
@@ -79,5 +83,6 @@ class ResultFiles(ExitStack):
             table.write(frame, people)
         if self._video is not None:
             self._trails.update(people, self._skeleton, frame.stamp_ns / 1e9, self._overlay.trails_s)
-            drawn = draw(frame.image_bgr, people, self._skeleton, self._overlay, self._trails)
+            image = self._anonymiser.cover(frame.image_bgr, people, frame.stamp_ns / 1e9, self._overlay)
+            drawn = draw(image, people, self._skeleton, self._overlay, self._trails, is_anonymous=True)
             self._video.write(drawn, frame.stamp_ns)
