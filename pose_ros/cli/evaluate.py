@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from pose_ros.cli import options
 from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs, refuse_twice
 
 if TYPE_CHECKING:
+    from pose_ros.config import EstimatorConfig
     from pose_ros.estimator import PoseEstimator
     from pose_ros.evaluation.data import DataSet, LabelledImage
     from pose_ros.evaluation.scores import Evaluation
@@ -83,6 +85,7 @@ def evaluate(
         _refuse_settings({**views, "--runtime": runtime != "auto", "--threads": threads, "--set": settings})
         labelled.check_rotation()
         name, evaluations = results.stem, _evaluate_results(results, labelled)
+        described = [f"results: {results}"]
         _report_unlisted(results, whole)
     else:
         refuse_twice(settings, {"preprocess.short_side": sides or None})
@@ -90,9 +93,10 @@ def evaluate(
         preferred = groupings[0] if groupings else None
         estimator = load_estimator(file, spec=spec, runtime=runtime, grouping=preferred, config=config)
         name, evaluations = estimator.model_name, _evaluate_model(estimator, labelled, groupings, flip, sides)
+        described = [*_describe_model(estimator, sides), *_describe_settings(config)]
     _print_table(evaluations)
     if output is not None:
-        notes = [f"{len(labelled)} images of {data}", *_describe_views(flip, sides)]
+        notes = [f"data: {len(labelled)} images of {data}", *described, *["with mirrored images"] * flip]
         _write_report(output, name, evaluations, pictures, notes)
 
 
@@ -168,9 +172,27 @@ def _evaluate_model(
     )
 
 
-def _describe_views(flip: bool, sides: Sequence[int]) -> list[str]:
-    scales = [f"shorter side {', '.join(map(str, sides))} px"] if sides else []
-    return scales + ["with mirrored images"] * flip
+def _describe_model(estimator: PoseEstimator, sides: Sequence[int]) -> list[str]:
+    """Describe the file, the runtime and the input size, for the report."""
+    spec = estimator.spec.input
+    fixed = f"{spec.size_wh[0]} × {spec.size_wh[1]} px, fixed" if spec.size_wh else ""
+    short_sides = ", ".join(map(str, sides or estimator.short_sides))
+    return [
+        f"model: {estimator.model_name}, in {estimator.runner.description}",
+        f"network input: {fixed or f'short side {short_sides} px'}",
+    ]
+
+
+def _describe_settings(config: EstimatorConfig) -> list[str]:
+    """List the settings that differ from their defaults, for the report."""
+    defaults = asdict(type(config)())
+    changed = [
+        f"{group}.{name}={value}"
+        for group, settings in asdict(config).items()
+        for name, value in settings.items()
+        if value != defaults[group][name]
+    ]
+    return [f"settings: {', '.join(changed)}; all others are the defaults" if changed else "settings: the defaults"]
 
 
 def _print_table(evaluations: Mapping[str, Evaluation]) -> None:

@@ -26,6 +26,9 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 1400px; margin: 2em auto
 table { border-collapse: collapse; margin: 1em 0 } td, th { padding: .2em .8em; border-bottom: 1px solid #ddd }
 td { text-align: right; font-variant-numeric: tabular-nums } td:first-child, th:first-child { text-align: left }
 img { max-width: 100%; display: block; margin: .5em 0 1.5em } h2 { margin-top: 2em; border-top: 2px solid #222 }
+h1, p, li { overflow-wrap: anywhere } div.wide { overflow-x: auto } dt { float: left; clear: left; font-weight: bold }
+dd { margin-left: 9em }
+@media (max-width: 600px) { body { margin: 1em auto } table { font-size: 13px } td, th { padding: .2em .3em } }
 """
 _COUNTS = {
     "images": "images",
@@ -35,6 +38,16 @@ _COUNTS = {
     "false positives": "false_people",
 }
 """Rows of counts in the main table, and their keys in ``evaluation.json``."""
+_WORDS = {
+    "good": "as near to its label as people who label an image are to each other",
+    "jitter": "near its label",
+    "inversion": "at the other side of the same person",
+    "swap": "on another person",
+    "miss": "near none of these, or absent",
+    "missed people": "labelled people without a detection",
+    "false positives": "detections without a labelled person",
+}
+"""Words of the main table. The first five are the kinds of each labelled keypoint of a detected person."""
 _LEGEND = (
     "Left: labels. Right: detections. The left side of a person is orange, the right side is sky blue. "
     "Rings mark the wrong keypoints."
@@ -55,7 +68,7 @@ def write_report(
         title: Title of the report.
         evaluations: Evaluations by name.
         show_failures: Whether to show failures, which requires the images.
-        notes: Lines of text below the title.
+        notes: Lines of text below the title, such as the settings.
 
     Returns:
         The HTML file.
@@ -108,10 +121,14 @@ def _main_numbers(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
 def _page(
     title: str, evaluations: Mapping[str, Evaluation], show_failures: bool, notes: Sequence[str]
 ) -> Iterator[str]:
-    yield f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+    yield '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{escape(title)}</title>"
     yield f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-    yield from (f"<p>{escape(note)}</p>" for note in notes)
+    if notes:
+        yield "<ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>"
     yield _table(main_table(evaluations))
+    yield "<dl>" + "".join(f"<dt>{word}</dt><dd>{meaning}</dd>" for word, meaning in _WORDS.items()) + "</dl>"
     for name, evaluation in evaluations.items():
         yield f"<h2>{escape(name)}</h2>"
         yield from _section(evaluation, show_failures)
@@ -145,7 +162,7 @@ def _keypoint_rows(evaluation: Evaluation, counts: Any) -> Iterator[list[str]]:
 def _table(rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in rows[0])
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    return f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _embed_image(data: bytes, format: str) -> str:

@@ -133,13 +133,30 @@ def test_the_report_is_complete_and_self_contained(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report" / "results_one.json").read_text()) == coco_entries(data, detections)
 
 
+def test_the_report_fits_a_phone(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    from chromium import Browser
+
+    detections = [detections_of(person_at(100))]
+    evaluation = evaluate_detections(data_set(labels_of(person_at(100))), detections)
+    names = ["paf", "tag", "centernet", "personlab"]
+    html = write_report(tmp_path, "a_long_name_without_any_space" * 4, dict.fromkeys(names, evaluation), False)
+    with Browser(tmp_path / "browser") as browser:
+        browser.set_screen(390, 844, "light")
+        browser.open(html.as_uri())
+        assert browser.js("document.documentElement.scrollWidth") == 390
+
+
 def test_the_command_writes_and_prints_the_same_numbers(scenes: Path, tmp_path: Path) -> None:
     result = run_command(
         "--data", scenes, "--grouping", "paf", "tag", "--threads", 1, "--short-side", 128, "-o", tmp_path / "new"
     )
     assert result.exit_code == 0, result.output
     numbers = json.loads((tmp_path / "new" / "evaluation.json").read_text())
-    assert list(numbers["evaluations"]) == ["paf", "tag"] and numbers["notes"][1:] == ["shorter side 128 px"]
+    assert list(numbers["evaluations"]) == ["paf", "tag"]
+    settings = "settings: preprocess.short_side=128, runtime.threads=1; all others are the defaults"
+    assert numbers["notes"][1].startswith("model: default-")
+    assert numbers["notes"][2:] == ["network input: short side 128 px", settings]
     assert re.search(r"^images +2 +2$", result.stdout, re.MULTILINE)
     stored = run_command("--data", scenes, "--results", tmp_path / "new" / "results_tag.json")
     scores = {line.split()[0]: line.split()[-1] for line in stored.stdout.splitlines() if line.strip()}
