@@ -14,7 +14,7 @@ SETUP = python3 underlay/install.py $(if $(PYTHON),--python "$(PYTHON)")
 export PYTHONUTF8 := 1
 CACHES := .floors build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis pose_ros.egg-info
 
-.PHONY: help setup venv demo test lint bench package floors release clean
+.PHONY: help setup venv demo test lint docs bench package floors release clean
 .DEFAULT_GOAL := help
 
 help:  ## show this list
@@ -36,6 +36,10 @@ test:  ## run all tests; without ROS, PyTorch or a GPU, their tests are skipped
 lint: setup  ## check style and types
 	@. .venv/ros.sh && ruff check && ruff format --check && mypy
 
+docs: setup  ## build the documentation site in output/docs, and check its links
+	@. .venv/ros.sh && pip install -q -r docs/requirements.txt && sphinx-build -qW --keep-going docs output/docs
+	@echo "output/docs/index.html"
+
 bench: setup  ## run every benchmark
 	@. .venv/ros.sh && for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; python "$$script" || exit 1; done
 
@@ -49,5 +53,5 @@ release: setup  ## list what is missing for a release
 	@. .venv/ros.sh && python underlay/release.py
 
 clean:  ## remove everything that these commands created
-	rm -rf .venv .colcon output $(CACHES)
+	rm -rf .venv .colcon output docs/_pages $(CACHES)
 	find . -name __pycache__ -prune -exec rm -rf {} +

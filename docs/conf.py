@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 OUTSIDE = {
+    "README.md": "readme.md",
     "benchmarks/README.md": "benchmarks.md",
     "pose_ros/models/default.md": "default_model.md",
     "CHANGELOG.rst": "changes.rst",
@@ -22,7 +23,8 @@ OUTSIDE = {
     "SECURITY.md": "security_policy.md",
 }
 """Documents outside of docs/ that become pages of the site, and their names there."""
-LINK = re.compile(r"\]\((?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?\)")
+LINK = re.compile(r"(\]\(|^\[[^]\n]+\]: )(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(\)|$)", re.MULTILINE)
+"""Link in the text, ``](page.md#anchor)``, or below the tables, ``[name]: page.md#anchor``."""
 
 project = "pose_ros"
 copyright = "pose_ros contributors, Apache-2.0"
@@ -62,19 +64,17 @@ def mend_links(page: str, text: str) -> str:
     folder, depth = original_path(page).parent, page.count("/")
 
     def mend(link: re.Match[str]) -> str:
-        file = (folder / link[1]).resolve()
+        file = (folder / link[2]).resolve()
         outside = str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else ""
         if outside in OUTSIDE and (DOCS / "_pages" / OUTSIDE[outside]).is_file():
             target = f"_pages/{OUTSIDE[outside]}"
-        elif outside == "README.md":
-            target = "index.md"
-        elif file.is_dir() or not file.exists():  # rosdoc2 copies docs/ alone
-            return "]"
+        elif file.is_dir() or not file.exists() or (file.suffix == ".md" and not file.is_relative_to(DOCS)):
+            return "]" if link[4] else ""  # not a page of the site. rosdoc2 copies docs/ alone
         elif file.is_relative_to(DOCS):
             target = str(file.relative_to(DOCS))
         else:
             target = f"../{outside}"
-        return f"]({'../' * depth}{target}{link[2] or ''})"
+        return f"{link[1]}{'../' * depth}{target}{link[3] or ''}{link[4]}"
 
     return LINK.sub(mend, text)
 

@@ -1,0 +1,73 @@
+"""Write the page of the catalogue for people.
+
+``python -m pose_ros.models.catalogue_page docs/catalogue.md`` writes it. A test checks that it is up to date.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pose_ros.files import atomic_write
+from pose_ros.models.catalogue import Entry, PublishedResult, entries
+
+OURS = "143 images of COCO val2017"
+"""Images that this package measures on."""
+_HEAD = """\
+# Model catalogue
+
+The public models that `pose_ros models get` downloads and `pose_ros export` reads. `pose_ros models show NAME` prints
+everything that is known about one. [From a public checkpoint to AP and to the node](tutorials/checkpoint.md) uses one,
+[models.md](models.md#which-network) helps to choose.
+
+- *AP*: published AP of the COCO keypoints, in percent. Publishers test in different ways: with several scales, mirrored
+  images or a separate detector of people. So compare with care.
+- *Licence*: of the weights. *Commercial*: whether it permits commercial use. This is no legal advice.
+"""
+_OURS_HEAD = f"""
+## Our measurements
+
+AP of `pose_ros evaluate` with default settings, on {OURS}. With so few images,
+differences of one or two points mean little. The other models have not been measured.
+"""
+
+
+def make_page(catalogue: Sequence[Entry]) -> str:
+    """Make the page, as Markdown."""
+    return _HEAD + "\n" + "\n".join(_table(catalogue)) + "\n" + _OURS_HEAD + "\n" + "\n".join(_ours(catalogue)) + "\n"
+
+
+def _table(catalogue: Sequence[Entry]) -> Iterator[str]:
+    yield "| name | grouping | keypoints | AP | data | licence | commercial |"
+    yield "|---|---|---|---:|---|---|---|"
+    for entry in catalogue:
+        published = next((result for result in entry.results if not _is_ours(result)), None)
+        score = f"{published.ap:.1f} | {published.data}" if published else "|"
+        facts = f"{entry.grouping} | {entry.skeleton} | {score}"
+        yield f"| {entry.name} | {facts} | {_shorten(entry.weights_licence)} | {entry.commercial} |"
+
+
+def _ours(catalogue: Sequence[Entry]) -> Iterator[str]:
+    yield "| name | AP | test |"
+    yield "|---|---:|---|"
+    for entry in catalogue:
+        yield from (f"| {entry.name} | {one.ap:.1f} | {one.test} |" for one in entry.results if _is_ours(one))
+
+
+def _is_ours(result: PublishedResult) -> bool:
+    return result.data == OURS
+
+
+def _shorten(licence: str) -> str:
+    return licence.replace("academic or non-profit research only", "research only")
+
+
+def main(path: str) -> None:
+    """Write the page to a file."""
+    with atomic_write(Path(path)) as unfinished:
+        unfinished.write_text(make_page(entries()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
