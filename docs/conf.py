@@ -36,6 +36,7 @@ highlight_language = "none"
 
 autodoc_mock_imports = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
 autodoc_typehints_format = "short"
 autodoc_member_order = "bysource"
 napoleon_use_ivar = True

@@ -25,11 +25,13 @@ class Block:
         language: Language after the fence. Empty = an indented block.
         text: The code.
         note: Comment before the block, for the tests: ``not run: REASON`` or ``run with: NEW instead of OLD``.
+        file: Name after "Save this as" in the paragraph before the block. Empty = none.
     """
 
     language: str
     text: str
     note: str = ""
+    file: str = ""
 
 
 def name_of(page: Path) -> str:
@@ -39,8 +41,11 @@ def name_of(page: Path) -> str:
 
 def fenced_blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page, in order."""
-    found = _FENCE.finditer(page.read_text(encoding="utf-8"))
-    return [Block(match["language"], match["text"], match["note"] or "") for match in found]
+    text, blocks = page.read_text(encoding="utf-8"), []
+    for match in _FENCE.finditer(text):
+        file = re.search(r"Save this as `(\S+)`", text[: match.start()].rstrip().rpartition("\n\n")[2])
+        blocks.append(Block(match["language"], match["text"], match["note"] or "", file[1] if file else ""))
+    return blocks
 
 
 def shell_lines(page: Path) -> Iterator[str]:
