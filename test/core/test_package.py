@@ -309,6 +309,7 @@ PAGES = sorted(
         *ROOT.glob("*.md"),
         *ROOT.glob("*.rst"),
         *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/tutorials/*.md"),
         *ROOT.glob("*/README.md"),
         *ROOT.glob("pose_ros/models/*.md"),
     }

@@ -27,7 +27,7 @@ SIZE_WH = (320, 240)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a folder with a photo and a model, and work in it."""
     monkeypatch.chdir(tmp_path)
-    cv2.imwrite("photo.jpg", SyntheticImages(COCO_17, 1, SIZE_WH).scene(0).image)
+    cv2.imwrite("photo.jpg", SyntheticImages(COCO_17, 1, SIZE_WH).scene(0).image_bgr)
     shutil.copy(DEFAULT_MODEL, "model.onnx")
     return tmp_path
 

@@ -25,7 +25,7 @@ POSENET = "models/posenet/posenet_mobilenet_v1_075_481_641_quant.tflite"
 
 def prepare_recording(folder: Path) -> None:
     """Write a short video of people who stand still."""
-    image = SyntheticImages(COCO_17, 1, (320, 240)).scene(0).image
+    image = SyntheticImages(COCO_17, 1, (320, 240)).scene(0).image_bgr
     video = cv2.VideoWriter(str(folder / "walk.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (320, 240))
     for _ in range(6):
         video.write(image)
