@@ -20,6 +20,7 @@ OUTSIDE = {
     "pose_ros/models/default.md": "default_model.md",
     "CHANGELOG.rst": "changes.rst",
     "CONTRIBUTING.md": "contributing.md",
+    "QUALITY_DECLARATION.md": "quality_declaration.md",
     "SECURITY.md": "security_policy.md",
 }
 """Documents outside of docs/ that become pages of the site, and their names there."""
