@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ _FALLBACK_RATE_HZ = 30.0
 _RATE_SAMPLE = 2000  # packets
 _JPEG_STREAMS = (".mjpg", ".mjpeg")
 _NS = 1_000_000_000
+_SEEK_EARLY_MS = 1000.0
+"""A search in a video ends early by this time, because the frame rate of some files is a guess."""
 
 OnBroken = Callable[[Exception], None]
 """Called with the error of an image that cannot be read. The source goes on with the next one unless it raises."""
@@ -151,22 +153,38 @@ class Video(Source):
         self.rate_hz = rate if math.isfinite(rate) and 0 < rate <= 1000 else _FALLBACK_RATE_HZ
 
     def __iter__(self) -> Iterator[Frame]:
-        capture, index = self._open_capture(), 0
+        frames = self.frames_from(0)
+        first = next(frames, None)
+        if first is None:
+            raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
+        yield first
+        yield from frames
+
+    def frames_from(self, start_ns: int) -> Iterator[Frame]:
+        """Iterate over the frames from a time on. They count from 0.
+
+        The search for the start uses the index of the file. A damaged or missing index leads to another start, or to
+        images that differ from those of an iteration from the first frame.
+
+        Args:
+            start_ns: Stamp from which on frames are returned, ns.
+        """
+        capture, index, last_ns = self._open_capture(), 0, -1
         try:
-            first_ns = last_ns = -1
-            for index in count():
-                with hide_codec_lines():
-                    ok, image = capture.read()
-                if not ok:
-                    break
-                time_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
-                first_ns = time_ns if index == 0 else first_ns
+            ok, image, first_ns = _read_frame(capture)
+            if start_ns > 0 and ok:
+                capture.set(cv2.CAP_PROP_POS_MSEC, max(start_ns / 1e6 - _SEEK_EARLY_MS, 0))
+                ok, image, time_ns = _read_frame(capture)
+            else:
+                time_ns = first_ns
+            while ok:
                 last_ns = self._frame_time(time_ns - first_ns, last_ns)
-                yield Frame(image, index, f"{self.path.stem}_{index:06d}", last_ns)
+                if last_ns >= start_ns:
+                    yield Frame(image, index, frame_name(self.path, index), last_ns)
+                    index += 1
+                ok, image, time_ns = _read_frame(capture)
         finally:
             capture.release()
-        if index == 0:
-            raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
 
     def even_rate_hz(self) -> float:
         """Return the even frame rate at which each frame keeps its time, frames per second."""
@@ -263,10 +281,20 @@ class BagImages(Source):
         """
         try:
             message = self.bag.deserialise(recorded)
-            image, name = to_bgr(*decode_message(message, self._convert)), f"{self.path.stem}_{index:06d}"
+            image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.path, index)
         except ValueError as error:
             raise ValueError(f"bag {self.path}, image {index} of {recorded.topic}: {error}") from error
         return Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
+
+
+def frame_name(path: Path, index: int) -> str:
+    """Return the name of a frame of a video or bag.
+
+    Args:
+        path: The source.
+        index: Position of the frame in the source, from 0.
+    """
+    return f"{path.stem}_{index:06d}"
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -282,6 +310,13 @@ def images_in(folder: Path) -> list[Path]:
     if not files:
         raise ValueError(f"folder {folder}: expected images ({', '.join(IMAGE_SUFFIXES)}), got none")
     return sorted(files, key=natural_key)
+
+
+def _read_frame(capture: Any) -> tuple[bool, Image, int]:
+    """Read the next frame of a video. Return whether there is one, the image, and its time, ns."""
+    with hide_codec_lines():
+        ok, image = capture.read()
+    return ok, image, round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
 
 
 def _list_images(folder: Path) -> list[Path]:
