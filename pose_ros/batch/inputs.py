@@ -54,11 +54,13 @@ def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Pa
         FileNotFoundError: If an input does not exist.
         ValueError: If there are no inputs, an input lies outside ``root``, or outputs would replace inputs.
     """
-    named = [*_expand_globs(arguments), *(Path(os.path.abspath(name)) for name in listed)]
-    if not named:
+    expanded = list(_expand_globs(arguments))
+    expanded += [(Path(os.path.abspath(name)), False) for name in listed]
+    if not expanded:
         raise ValueError("inputs: expected files or folders, got none")
     out = Path(os.path.abspath(out))
-    paths = sorted({path for each in named for path in _expand_folder(each, out)})
+    named = [path for path, _ in expanded]
+    paths = sorted({path for each, must_exist in expanded for path in _expand_folder(each, out, must_exist)})
     if not paths:
         raise ValueError(f"inputs: expected videos, images or bags, got none in {', '.join(map(str, named))}")
     parents = [each if each.is_dir() and not _is_bag(each) else each.parent for each in named]
@@ -75,20 +77,21 @@ def read_list(file: Path) -> list[str]:
     return [os.fsdecode(line) for line in file.read_bytes().splitlines() if line.strip()]
 
 
-def _expand_globs(arguments: Sequence[str]) -> Iterator[Path]:
+def _expand_globs(arguments: Sequence[str]) -> Iterator[tuple[Path, bool]]:
+    """Yield each path, and whether the user has named it."""
     for argument in arguments:
         if os.path.lexists(argument) or not glob.has_magic(argument):
-            yield Path(os.path.abspath(argument))
+            yield Path(os.path.abspath(argument)), True
             continue
         found = glob.glob(argument, recursive=True)
         if not found:
             raise FileNotFoundError(f"inputs: expected files that match {argument}, got none")
-        yield from (Path(os.path.abspath(name)) for name in found)
+        yield from ((Path(os.path.abspath(name)), False) for name in found)
 
 
-def _expand_folder(path: Path, out: Path) -> Iterator[Path]:
+def _expand_folder(path: Path, out: Path, must_exist: bool) -> Iterator[Path]:
     """Yield a file or bag, or the inputs in a folder. A folder that a link leads to again is read once."""
-    if not path.exists():
+    if must_exist and not path.exists():
         kind = "a link to a file that does not exist" if path.is_symlink() else "which does not exist"
         raise FileNotFoundError(f"inputs: expected a file or folder, got {path}, {kind}")
     if not path.is_dir() or _is_bag(path):

@@ -49,6 +49,15 @@ class JoinedFrames:
             place = places.get(frame.index)
             yield frame, image, None if place is None else _estimate(*place)
 
+    def faults(self, frames: Source) -> Iterator[Exception]:
+        """Yield the errors of what could not be read, as one pass would report them."""
+        start = 0
+        for piece in self._pieces:
+            if isinstance(frames, BagImages):
+                yield from (ValueError(frames.explain_broken(start + n, reason)) for n, reason in piece.broken)
+            start += piece.count
+        yield from (ValueError(fault) for piece in self._pieces for fault in piece.faults)
+
     def _places(self) -> Iterator[tuple[int, StoredPiece, int]]:
         """Yield the index of each frame in the input, its piece, and its number there."""
         start = 0

@@ -43,7 +43,8 @@ class Piece:
         count: Images of the piece, with those that cannot be read.
         first: Identity of the first frame. Empty for a bag, or without frames.
         following: Identity of the frame after the piece. Empty for a bag, or at the end.
-        faults: Errors of images that cannot be read.
+        broken: Index in the piece of each image of a bag that cannot be read, and the reason.
+        faults: Errors of parts of the input that cannot be read.
     """
 
     places: list[int] = field(default_factory=list)
@@ -53,6 +54,7 @@ class Piece:
     count: int = 0
     first: str = ""
     following: str = ""
+    broken: list[tuple[int, str]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def add(self, frame: Frame, people: People) -> None:
@@ -120,7 +122,7 @@ def _read_bag(frames: BagImages, bounds: Bounds, piece: Piece) -> Iterator[Frame
         try:
             yield frames.read_frame(recorded, piece.count - 1)
         except ValueError as error:
-            frames.on_broken(error)
+            piece.broken.append((piece.count - 1, str(error.__cause__)))
 
 
 def identify_frame(frame: Frame) -> str:
@@ -132,7 +134,7 @@ class StoredPiece:
     """Piece that was read from a file.
 
     Attributes:
-        count, first, following, faults: As of ``Piece``.
+        count, first, following, broken, faults: As of ``Piece``.
     """
 
     def __init__(self, arrays: dict[str, AnyArray]) -> None:
@@ -140,6 +142,7 @@ class StoredPiece:
         self._ends = np.cumsum(arrays["counts"])
         self.count = int(arrays["count"])
         self.first, self.following, *self.faults = (str(text) for text in arrays["texts"])
+        self.broken = list(zip(arrays["broken"].tolist(), arrays["reasons"].tolist(), strict=True))
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -190,6 +193,8 @@ class PieceFolder:
             "counts": np.array([len(people) for people in piece.people], np.int64),
             "count": np.array(piece.count),
             "texts": np.array([piece.first, piece.following, *piece.faults], np.str_),
+            "broken": np.array([place for place, _ in piece.broken], np.int64),
+            "reasons": np.array([reason for _, reason in piece.broken], np.str_),
         }
         for name in _FIELDS:
             values = [getattr(people, name) for people in piece.people]

@@ -77,6 +77,5 @@ class ResultFiles(ExitStack):
 
     def discard(self) -> None:
         """Remove the unfinished files. Earlier files stay."""
-        self.pop_all()  # otherwise the end of the ``with`` completes them
         for file in (*self._tables, *([self._video] if self._video is not None else [])):
             file.discard()

@@ -107,11 +107,11 @@ class BatchWorker:
         """Run the stages after the network on all frames, and write the outputs."""
         pieces = [folder.read(bounds) for bounds in task.pieces]
         if fit_together(opened.frames, pieces):
-            for fault in (fault for piece in pieces for fault in piece.faults):
-                opened.add_fault(ValueError(fault))
             frames = JoinedFrames(opened.frames.path, pieces)
             pipeline = PosePipeline(self.estimator, refine=pass_through, on_depth_error=opened.add_fault)
             images = opened.images(pipeline)
+            for fault in frames.faults(opened.frames):
+                opened.add_fault(fault)
             needs_pixels = "video" in self._recipe.kinds or self._config.tracking.camera_motion or opened.depth
             found = frames.attach(read_ahead(images, self._ahead)) if needs_pixels else iter(frames)
             result = opened.write(found, pipeline)

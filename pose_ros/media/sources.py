@@ -283,8 +283,17 @@ class BagImages(Source):
             message = self.bag.deserialise(recorded)
             image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.path, index)
         except ValueError as error:
-            raise ValueError(f"bag {self.path}, image {index} of {recorded.topic}: {error}") from error
+            raise ValueError(self.explain_broken(index, error)) from error
         return Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
+
+    def explain_broken(self, index: int, reason: object) -> str:
+        """Return the message of the error of an image that cannot be read.
+
+        Args:
+            index: Its position among the images.
+            reason: Why it cannot be read.
+        """
+        return f"bag {self.path}, image {index} of {self.bag.image_topic}: {reason}"
 
 
 def frame_name(path: Path, index: int) -> str:
