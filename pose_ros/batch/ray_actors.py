@@ -48,13 +48,12 @@ class RayPool:
 
     def __enter__(self) -> RayPool:
         ray, threads = self._ray, self._recipe.config.runtime.threads
-        address = None if self._address == LOCAL else self._address
-        cpus = {"num_cpus": self.size * threads, "include_dashboard": False} if address is None else {}
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **cpus)
+        is_local = self._address == LOCAL
+        local = {"num_cpus": self.size * threads, "include_dashboard": False} if is_local else {}
+        ray.init(address=self._address, log_to_driver=False, logging_level="ERROR", **local)
         remote = ray.remote(num_cpus=threads, num_gpus=self._gpus, max_restarts=-1)(RayWorker)
         for _ in range(self.size):
-            actor = remote.remote(self._recipe)
-            self._starting[actor.check.remote()] = actor
+            self._await_start(remote.remote(self._recipe))
         return self
 
     def __exit__(
@@ -80,15 +79,16 @@ class RayPool:
         ready, _ = self._ray.wait([*self._starting, *self._running])
         return [report for each in ready for report in self._receive(each)]
 
+    def _await_start(self, actor: Any) -> None:
+        """Note an actor that starts, for the first time or again. Ray repeats this call until it is ready."""
+        self._starting[actor.check.options(max_task_retries=-1).remote()] = actor
+
     def _receive(self, ready: Any) -> list[TaskReport]:
         errors = self._ray.exceptions
         if ready in self._starting:
             actor = self._starting.pop(ready)
             try:
                 self._ray.get(ready)
-            except errors.ActorUnavailableError:  # it died, and starts again
-                self._starting[actor.check.remote()] = actor
-                return []
             except errors.RayError as error:
                 raise RuntimeError(_explain(error)) from error
             self._idle.append(actor)
@@ -97,7 +97,7 @@ class RayPool:
         try:
             report: TaskReport = self._ray.get(ready)
         except errors.RayError as error:
-            self._starting[actor.check.remote()] = actor
+            self._await_start(actor)
             return [TaskReport(task, Died(f"its Ray actor died: {_explain(error)}"))]
         self._idle.append(actor)
         return [report]

@@ -145,7 +145,8 @@ class BatchRun:
 
     def _fail(self, report: TaskReport, error: str, state: _State) -> None:
         name = report.task.input.name
-        self._pending = deque(task for task in self._pending if task.input.name != name)
+        if state.missing:  # other pieces of this input need no work
+            self._pending = deque(task for task in self._pending if task.input.name != name)
         self._record(replace(self._make_row(report.task.input), state=FAILED, error=error), report, state)
 
     def _record(self, row: Row, report: TaskReport, state: _State) -> None:

@@ -114,11 +114,26 @@ def batch(
     options.check_runtime(runtime, config)
     jobs, threads = _share_cores(jobs, config.runtime.threads, _may_use_gpu(runtime, config.runtime.device))
     config = replace(config, runtime=replace(config.runtime, threads=threads))
+    second = config.refinement.model
+    if second:  # workers of a cluster start in another folder
+        config = replace(config, refinement=replace(config.refinement, model=os.path.abspath(second)))
     wanted = {"json": json, "coco": coco, "csv": csv, "mcap": mcap, "video": draw}
     recipe = Recipe(
         Path(os.path.abspath(out)),
         tuple(kind for kind, is_wanted in wanted.items() if is_wanted) or ("json",),
-        *(model, spec, runtime, grouping, config, overlay, topic, depth_topic, strict, piece_s, version()),
+        *(
+            model and model.absolute(),
+            spec and spec.absolute(),
+            runtime,
+            grouping,
+            config,
+            overlay,
+            topic,
+            depth_topic,
+            strict,
+            piece_s,
+            version(),
+        ),
         convert=convert_with_cv_bridge,
         make_mcap=make_mcap,
     )
