@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pose_ros.batch.inputs import find_inputs
+from pose_ros.batch.manifest import Manifest, Row
 from pose_ros.batch.recipe import Recipe
+from pose_ros.batch.run import BatchRun
+from pose_ros.batch.shards import Shard
 from pose_ros.batch.tasks import Died, Progress, Task, TaskReport
 from pose_ros.batch.work import BatchWorker
 from pose_ros.estimator import Estimate, PoseEstimator
 from pose_ros.people import People
+
+EMPTY = Row("", "", 0, 0, 0.0, "", "", "", "", (), "", 0, 0, "")
 
 
 class InlinePool:
@@ -56,3 +64,16 @@ def _people(estimator: PoseEstimator, brightness: float) -> People:
     scores = np.full(keypoints.shape[:2], 0.5 + brightness / 1000)
     people = People(keypoints, scores, scores[:, 0])
     return people[:1] if brightness > 180 else people
+
+
+def process_input(
+    path: Path, out: Path, piece_s: float, **settings: Any
+) -> tuple[dict[str, bytes], list[Any], Row, list[str]]:
+    """Process an input, and return its outputs, the tasks, its row, and the notes."""
+    recipe = Recipe(out, runtime="onnx", piece_s=piece_s, **{"kinds": ("json", "csv"), **settings})
+    inputs, notes = find_inputs([str(path)], out=out, root=None), list[str]()
+    with Manifest(out, Shard()) as manifest, InlinePool(recipe) as pool:
+        make_row = lambda entry: replace(EMPTY, input=entry.name)  # noqa: E731
+        BatchRun(inputs, pool, manifest, make_row, lambda report: None, lambda row: None, notes.append).run()
+        row = manifest.rows[path.name]
+    return {name: (out / name).read_bytes() for name in row.outputs}, pool.done, row, notes

@@ -14,21 +14,15 @@ import depth_bag
 import numpy as np
 import pytest
 import recordings
-from batch_pool import InlinePool
+from batch_pool import process_input
 
-from pose_ros.batch.inputs import find_inputs
-from pose_ros.batch.manifest import Manifest, Row
 from pose_ros.batch.pieces import END_NS, find_bounds
-from pose_ros.batch.recipe import Recipe
-from pose_ros.batch.run import BatchRun
-from pose_ros.batch.shards import Shard
 from pose_ros.batch.tasks import JoinTask, PieceTask
 from pose_ros.config import EstimatorConfig, PreprocessConfig, RefinementConfig, SmoothingConfig, TrackingConfig
 from pose_ros.media.sources import Frame, Video, open_source
 
 pytestmark = pytest.mark.usefixtures("people_by_brightness")
 CONFIG = EstimatorConfig(smoothing=SmoothingConfig(enabled=True), tracking=TrackingConfig(hits=2, bridge_s=0.3))
-EMPTY = Row("", "done", 0, 0, 0.0, "", "", "", "", (), "", 0, 0, "")
 
 
 def write_moving_video(path: Path, count: int = 40, code: str = "mp4v") -> Path:
@@ -43,24 +37,11 @@ def write_moving_video(path: Path, count: int = 40, code: str = "mp4v") -> Path:
     return path
 
 
-def process(
-    path: Path, out: Path, piece_s: float, **settings: Any
-) -> tuple[dict[str, bytes], list[Any], Row, list[str]]:
-    """Process an input, and return its outputs, the tasks, its row, and the notes."""
-    recipe = Recipe(out, runtime="onnx", piece_s=piece_s, **{"kinds": ("json", "csv"), "config": CONFIG, **settings})
-    inputs, notes = find_inputs([str(path)], out=out, root=None), list[str]()
-    with Manifest(out, Shard()) as manifest, InlinePool(recipe) as pool:
-        make_row = lambda entry: replace(EMPTY, input=entry.name)  # noqa: E731
-        BatchRun(inputs, pool, manifest, make_row, lambda report: None, lambda row: None, notes.append).run()
-        row = manifest.rows[path.name]
-    return {name: (out / name).read_bytes() for name in row.outputs}, pool.done, row, notes
-
-
 def compare(path: Path, tmp_path: Path, **settings: Any) -> list[Any]:
     """Check that pieces of 1 s give the same bytes as one pass. Return the tasks."""
-    whole, tasks, expected, _ = process(path, tmp_path / "whole", 0, **settings)
+    whole, tasks, expected, _ = process_input(path, tmp_path / "whole", 0, **{"config": CONFIG, **settings})
     assert len(tasks) == 1 and expected.frames > 20 and whole
-    joined, tasks, row, notes = process(path, tmp_path / "joined", 1, **settings)
+    joined, tasks, row, notes = process_input(path, tmp_path / "joined", 1, **{"config": CONFIG, **settings})
     assert joined == whole
     assert (row.frames, row.people, row.error) == (expected.frames, expected.people, expected.error)
     assert not any("differ" in note for note in notes) and not (tmp_path / "joined/.batch/pieces" / path.name).exists()
@@ -83,8 +64,8 @@ def test_pieces_of_h264_are_one_pass(options: list[str], container: str, tmp_pat
     done = subprocess.run(["ffmpeg", "-v", "error", "-i", str(video), *encode], capture_output=True, check=False)
     if done.returncode:
         pytest.skip("this ffmpeg does not write H.264")
-    whole, _, expected, _ = process(target, tmp_path / "whole", 0)
-    joined, _, row, _ = process(target, tmp_path / "joined", 1)
+    whole, _, expected, _ = process_input(target, tmp_path / "whole", 0, config=CONFIG)
+    joined, _, row, _ = process_input(target, tmp_path / "joined", 1, config=CONFIG)
     assert joined == whole and row.frames == expected.frames == 40
 
 
@@ -119,8 +100,8 @@ def test_messages_out_of_order_are_processed_in_one_pass(tmp_path: Path, monkeyp
     for name in ("a", "b"):
         shutil.copy(tmp_path / name / f"{name}.db3", bag / f"{name}.db3")
     (bag / "metadata.yaml").write_text("damaged")
-    whole, _, expected, _ = process(bag, tmp_path / "whole", 0)
-    joined, _, row, notes = process(bag, tmp_path / "joined", 1)
+    whole, _, expected, _ = process_input(bag, tmp_path / "whole", 0, config=CONFIG)
+    joined, _, row, notes = process_input(bag, tmp_path / "joined", 1, config=CONFIG)
     assert joined == whole and row.frames == expected.frames == 45
     assert notes == ["bag: its pieces differ from one pass, so it is processed in one pass"]
 
@@ -128,7 +109,7 @@ def test_messages_out_of_order_are_processed_in_one_pass(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("fault", ["other pixels", "too late", "nothing"])
 def test_a_decoder_that_starts_wrong_is_noticed(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = write_moving_video(tmp_path / "walk.avi", code="MJPG")
-    whole, _, _, _ = process(video, tmp_path / "whole", 0)
+    whole, _, _, _ = process_input(video, tmp_path / "whole", 0, config=CONFIG)
     frames_from = Video.frames_from
 
     def start_wrong(self: Video, start_ns: int) -> Iterator[Frame]:
@@ -141,14 +122,14 @@ def test_a_decoder_that_starts_wrong_is_noticed(fault: str, tmp_path: Path, monk
             yield from (replace(frame, image_bgr=frame.image_bgr + np.uint8(change)) for frame in frames)
 
     monkeypatch.setattr(Video, "frames_from", start_wrong)
-    joined, _, _, notes = process(video, tmp_path / "joined", 1)
+    joined, _, _, notes = process_input(video, tmp_path / "joined", 1, config=CONFIG)
     assert joined == whole and len(notes) == 1
 
 
 def test_a_stored_piece_is_not_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     video = write_moving_video(tmp_path / "walk.avi", code="MJPG")
     monkeypatch.setattr("pose_ros.batch.work.fit_together", lambda *_: 1 / 0)
-    _, tasks, row, _ = process(video, tmp_path / "out", 1)
+    _, tasks, row, _ = process_input(video, tmp_path / "out", 1, config=CONFIG)
     assert row.state == "failed" and row.error == "division by zero" and len(tasks) == 6
     monkeypatch.undo()
     read: list[int] = []
@@ -156,7 +137,7 @@ def test_a_stored_piece_is_not_computed_again(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(
         Video, "frames_from", lambda self, start_ns: read.append(start_ns) or frames_from(self, start_ns)
     )
-    outputs, _, row, _ = process(video, tmp_path / "out", 1)
+    outputs, _, row, _ = process_input(video, tmp_path / "out", 1, config=CONFIG)
     assert row.state == "done" and row.frames == 40 and outputs and read == []
 
 

@@ -20,6 +20,7 @@ from pose_ros.batch.processes import ProcessPool
 from pose_ros.batch.recipe import Recipe
 
 TIMEOUT_S = 180
+pytestmark = pytest.mark.slow
 FAST = ("--runtime", "onnx", "--short-side", "64", "--jobs", "2", "--piece", "1")
 
 
@@ -67,6 +68,8 @@ def results(out: Path) -> dict[str, bytes]:
 
 def test_kill_9_loses_at_most_the_inputs_in_progress(data: Path, tmp_path: Path) -> None:
     finish(start(data, tmp_path / "calm"))
+    rows = [json.loads(line) for line in (tmp_path / "calm/manifest.jsonl").read_text().splitlines()]
+    assert [(row["state"], row["frames"]) for row in rows] == [("done", 1)] * 6 + [("done", 40)] * 3
     out = tmp_path / "out"
     for count in (1, 4, 7):
         process = start(data, out)
@@ -129,11 +132,3 @@ def test_a_model_that_cannot_be_loaded_ends_the_batch(data: Path, tmp_path: Path
 def test_workers_start_with_their_first_task(tmp_path: Path) -> None:
     with ProcessPool(Recipe(tmp_path), 64) as pool:
         assert pool.count_idle() == 64
-
-
-def test_a_manifest_is_plain_json(data: Path, tmp_path: Path) -> None:
-    finish(start(data, tmp_path / "out"))
-    rows = [json.loads(line) for line in (tmp_path / "out/manifest.jsonl").read_text().splitlines()]
-    expected = {"input", "state", "people", "frames", "seconds", "error", "model", "version"}
-    assert len(rows) == 9 and all(expected <= set(row) for row in rows)
-    assert {row["state"] for row in rows} == {"done"} and rows[-1]["frames"] == 40
