@@ -22,8 +22,12 @@ EMPTY = Row("", "", 0, 0, 0.0, "", "", "", "", (), "", 0, 0, "")
 CONFIG = EstimatorConfig(PreprocessConfig(short_side=64), RuntimeConfig(threads=1))
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture
-def inputs(tmp_path: Path) -> list[Input]:
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Input]:
+    monkeypatch.chdir(tmp_path)  # the processes of Ray import from this folder first, but should use the built package
     folder = tmp_path / "data"
     folder.mkdir()
     for index in range(6):
