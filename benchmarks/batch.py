@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("video", nargs="?", type=Path)
     parser.add_argument("--frames", type=int, default=60, help="frames of each of the 20 videos")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=2, help="length of the long video, cut into pieces of 1 min")
+    parser.add_argument("--minutes", type=float, default=1, help="length of the long video, cut into pieces of 30 s")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, data = Path(name), Path(name) / "data"
@@ -183,11 +183,11 @@ def main() -> None:
         long = write_video(folder / "long.mp4", read_frames(options.video, round(600 * options.minutes)))
         ratios, most_mb = measure_workers(data, folder, options.repeats)
         writing = measure_writing(data, folder)
-        cuts, join = measure_cut(long, folder, max(2, round(options.minutes)), options.repeats)
+        cuts, join = measure_cut(long, folder, max(2, round(2 * options.minutes)), options.repeats)
     rows = [
         ("two workers, relative to one of one thread", "at least 1.80", spread(ratios)),
         ("manifest and JSON Lines, share of the time", "at most 1 %", f"{100 * writing:.2f} %"),
-        ("pieces of 1 min and join, CPU time relative to one pass", "at most 1.02", spread(cuts)),
+        ("pieces of 30 s and join, CPU time relative to one pass", "at most 1.02", spread(cuts)),
         ("the join alone", "", f"{join:.4f}"),
         ("largest memory of a worker", "at most 350 MB", f"{most_mb} MB"),
     ]

@@ -24,6 +24,11 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA
 
 
 @dataclass(frozen=True)
+class Ready:
+    """A worker has loaded the model."""
+
+
+@dataclass(frozen=True)
 class Unusable:
     """A worker cannot load the model."""
 
@@ -37,6 +42,7 @@ class _Process:
     process: Any
     connection: Connection
     task: Task | None = None
+    is_ready: bool = False
 
 
 class ProcessPool:
@@ -91,27 +97,31 @@ class ProcessPool:
             RuntimeError: If a worker cannot load the model.
         """
         busy = {worker.connection: worker for worker in self._workers if worker.task is not None}
-        return [self._receive(busy[ready]) for ready in wait(list(busy)) if isinstance(ready, Connection)]
+        ready = [each for each in wait(list(busy)) if isinstance(each, Connection)]
+        return [report for each in ready for report in self._receive(busy[each])]
 
-    def _receive(self, worker: _Process) -> TaskReport:
+    def _receive(self, worker: _Process) -> list[TaskReport]:
         task = worker.task
         if task is None:
             raise RuntimeError("worker: expected one with a task")
         try:
-            message: TaskReport | Unusable = worker.connection.recv()
+            message: TaskReport | Ready | Unusable = worker.connection.recv()
         except (EOFError, OSError):
-            return self._replace(worker, task)
+            return [self._replace(worker, task)]
         if isinstance(message, Unusable):
             raise RuntimeError(message.error)
+        if isinstance(message, Ready):
+            worker.is_ready = True
+            return []
         if not isinstance(message.result, Progress):
             worker.task = None
-        return message
+        return [message]
 
     def _replace(self, worker: _Process, task: Task) -> TaskReport:
         worker.process.join()
         worker.connection.close()
         self._workers.remove(worker)
-        return TaskReport(task, Died(_explain_exit(worker.process.exitcode)))
+        return TaskReport(task, Died(_explain_exit(worker.process.exitcode), not worker.is_ready))
 
     def _start(self) -> _Process:
         context = multiprocessing.get_context("spawn")  # a fork would share the threads of libraries, which then hang
@@ -138,6 +148,7 @@ def serve(connection: Connection, recipe: Recipe) -> None:
     except Exception as error:
         connection.send(Unusable(str(error) or repr(error)))
         return
+    connection.send(Ready())
     while True:
         try:
             task: Task = connection.recv()

@@ -28,8 +28,8 @@ from pose_ros.batch.tasks import (
 
 ATTEMPTS = 2
 """Times that a task is tried whose worker dies."""
-MOST_DEATHS = 6
-"""Workers that die one after the other without any result, after which the batch ends."""
+STARTS = 3
+"""Workers that die one after the other while they load the model, after which the batch ends."""
 
 
 @dataclass
@@ -49,8 +49,8 @@ class BatchRun:
         inputs: What to process.
         pool: The workers.
         manifest: Receives a row for each input.
-        row: Row with the version and settings of this run.
-        on_progress: Called with each report of a task in progress, or with a part of an input that is done.
+        make_row: Makes the row of an input, with the version and settings of this run.
+        on_report: Called with each report of a worker.
         on_row: Called with each row.
         notify: Called with lines of text for people, each once.
     """
@@ -70,7 +70,7 @@ class BatchRun:
         largest_first = sorted(inputs, key=lambda entry: -entry.size_bytes)  # so that all workers end together
         self._pending: deque[Task] = deque(WholeTask(entry, pool.size > 1) for entry in largest_first)
         self._states: dict[str, _State] = {entry.name: _State() for entry in inputs}
-        self._deaths = 0
+        self._failed_starts = 0
         self._notes: set[str] = set()
 
     def run(self) -> None:
@@ -92,7 +92,8 @@ class BatchRun:
         result, task = report.result, report.task
         if isinstance(result, Progress):
             return
-        self._deaths = self._deaths + 1 if isinstance(result, Died) else 0
+        is_start = isinstance(result, Died) and result.is_innocent
+        self._failed_starts = self._failed_starts + 1 if is_start else 0
         state = self._states.get(task.input.name)
         if state is None:
             return  # a piece of an input that has failed
@@ -135,9 +136,9 @@ class BatchRun:
         self._record(row, report, state)
 
     def _retry(self, report: TaskReport, result: Died, state: _State) -> None:
-        state.deaths[report.task] += 1
-        if self._deaths >= MOST_DEATHS:
-            raise RuntimeError(f"workers: expected results, but {self._deaths} ended in a row; {result.reason}")
+        if self._failed_starts >= STARTS:
+            raise RuntimeError(f"workers: expected them to load the model, but {STARTS} ended; {result.reason}")
+        state.deaths[report.task] += not result.is_innocent
         if state.deaths[report.task] < ATTEMPTS:
             self._pending.append(report.task)
         else:

@@ -88,9 +88,15 @@ class Failed:
 
 @dataclass(frozen=True)
 class Died:
-    """The process of the worker ended during a task. The pool has replaced it."""
+    """The process of the worker ended during a task. The pool has replaced it.
+
+    Attributes:
+        reason: How it ended, for people.
+        is_innocent: Whether it ended while it loaded the model, so that the task is not the cause.
+    """
 
     reason: str
+    is_innocent: bool = False
 
 
 @dataclass(frozen=True)

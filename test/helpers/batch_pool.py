@@ -25,8 +25,8 @@ EMPTY = Row("", "", 0, 0, 0.0, "", "", "", "", (), "", 0, 0, "")
 class InlinePool:
     """Pool of one worker in this process. ``deaths`` counts down: a task dies while it is above 0."""
 
-    def __init__(self, recipe: Recipe, size: int = 2, deaths: int = 0) -> None:
-        self.size, self.deaths = size, deaths
+    def __init__(self, recipe: Recipe, size: int = 2, deaths: int = 0, is_innocent: bool = False) -> None:
+        self.size, self.deaths, self.is_innocent = size, deaths, is_innocent
         self.done: list[Task] = []
         self._worker = BatchWorker(recipe)
         self._tasks: list[Task] = []
@@ -46,7 +46,7 @@ class InlinePool:
         task = self._tasks.pop(0)
         if self.deaths:
             self.deaths -= 1
-            return [TaskReport(task, Died("its worker was killed"))]
+            return [TaskReport(task, Died("its worker was killed", self.is_innocent))]
         self.done.append(task)
         progress: list[Progress] = []
         return [self._worker.run(task, progress.append)]

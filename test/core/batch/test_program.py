@@ -160,10 +160,23 @@ def test_an_input_whose_worker_dies_is_tried_again(
     assert result.exit_code == (state == "failed") and rows(tmp_path / "out") == {"walk.avi": state}
 
 
-def test_workers_that_always_die_end_the_batch(data: Path, batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pose_ros.cli.batch._open_pool", lambda recipe, *_: InlinePool(recipe, size=1, deaths=99))
+def test_inputs_that_kill_their_workers_do_not_end_the_batch(
+    data: Path, batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pose_ros.cli.batch._open_pool", lambda recipe, *_: InlinePool(recipe, size=1, deaths=7))
+    assert batch(data).exit_code == 1
+    assert sorted(rows(tmp_path / "out").values()) == ["done", "failed", "failed", "failed"]
+
+
+def test_workers_that_never_start_end_the_batch(
+    data: Path, batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "pose_ros.cli.batch._open_pool", lambda recipe, *_: InlinePool(recipe, size=1, deaths=9, is_innocent=True)
+    )
     result = batch(data)
-    assert result.exit_code == 1 and "workers: expected results, but 6 ended in a row" in result.stderr
+    assert result.exit_code == 1 and rows(tmp_path / "out") == {}
+    assert "workers: expected them to load the model, but 3 ended; its worker was killed" in result.stderr
 
 
 def test_shards_share_a_folder_and_are_merged(
