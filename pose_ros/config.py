@@ -17,6 +17,8 @@ LARGEST_SIDE = 8192
 MAX_SCALES = 8
 AUTO = -1
 """Value of ``short_side`` for ``auto``."""
+NOT_ANONYMISED = "none"
+"""Value of ``overlay.anonymise`` that changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -427,6 +429,18 @@ class DepthConfig(CheckedSettings):
 
 
 @dataclass(frozen=True)
+class RegionsConfig(CheckedSettings):
+    """Parts of the images where nobody is looked for."""
+
+    PATHS: ClassVar[tuple[str, ...]] = ("ignore",)
+    ignore: str = setting(
+        "",
+        "YAML file with polygons for each camera, or image that is white where people are ignored: those whose centre "
+        "is there. Empty = off.",
+    )
+
+
+@dataclass(frozen=True)
 class OverlayConfig(CheckedSettings):
     """Style of drawn skeletons."""
 
@@ -438,6 +452,12 @@ class OverlayConfig(CheckedSettings):
     trails_s: float = setting(
         0.0, "Time for which the path of a person with an id is drawn. 0 = off.", unit="s", low=0.0, high=60.0
     )
+    anonymise: str = setting(
+        NOT_ANONYMISED,
+        "Cover the heads of people in drawn images. Heads of people who are not found stay visible.",
+        choices=(NOT_ANONYMISED, "blur", "pixelate", "black"),
+    )
+    head_margin: float = setting(1.6, "Size of a covered head, relative to its estimated size.", low=1.0, high=5.0)
 
 
 @dataclass(frozen=True)
@@ -509,6 +529,7 @@ class EstimatorConfig:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     depth: DepthConfig = field(default_factory=DepthConfig)
+    regions: RegionsConfig = field(default_factory=RegionsConfig)
 
     def __post_init__(self) -> None:
         check_turns(self.preprocess, self.tracking)

@@ -77,6 +77,7 @@ class PosePipeline:
         estimator: PoseEstimator,
         *,
         refiner: Refiner | None = None,
+        ignore: Stage | None = None,
         refine: Stage | None = None,
         track: Stage | None = None,
         smooth: Stage | None = None,
@@ -88,6 +89,7 @@ class PosePipeline:
         Args:
             estimator: Estimator of a single image.
             refiner: Second network, used as ``estimator.config.refinement`` says. None = off.
+            ignore: Stage that drops people, such as those in ``regions.ignore``. None = drop none.
             refine: Stage that improves keypoints instead of ``refiner``.
             track: Stage that assigns ids to people. None = as ``estimator.config.tracking`` says.
             smooth: Stage that smooths keypoints over time. None = as ``estimator.config.smoothing`` says.
@@ -102,6 +104,7 @@ class PosePipeline:
         self._tracking = tracking = TrackingStage(estimator.skeleton, config.tracking, config.smoothing, turns)
         self._depth = DepthStage(estimator.skeleton, config.depth, on_depth_error)
         self._refinement = None if refiner is None else RefinementStage(refiner, config.refinement)
+        self._ignore = ignore or pass_through
         self._refine, self._lift = refine or self._refine_people, lift or self._lift_to_metres
         self._track = track or (lambda people, image: tracking.track(people, image.image, image.stamp_ns / 1e9))
         self._smooth = smooth or (lambda people, image: tracking.smooth(people, image.stamp_ns / 1e9))
@@ -173,6 +176,8 @@ class PosePipeline:
         # Find people in this image alone
         estimate = estimate or self._find_people(image)
         start = time.perf_counter()
+        # Drop people where nobody is looked for
+        estimate = replace(estimate, people=self._ignore(estimate.people, image))
         # Choose the input size of the next image
         if self._choice is not None and estimate.view is not None:
             self._choice.record(estimate.view, estimate.people, image.size_wh, image.stamp_ns / 1e9)

@@ -78,7 +78,7 @@ class Environment:
         """Install the packages, and the checkout itself in editable mode."""
         project = ["--editable", f"{self.root}[dev]"]
         if self.distro:
-            self.pip("install", "--constraint", str(self._write_numpy_constraint()), *project)
+            self.pip("install", "--constraint", str(self.write_numpy_constraint()), *project)
             self._install_tools()
         elif self._has_wheels(pins):
             self.pip("install", "--requirement", str(pins), *project)
@@ -116,7 +116,7 @@ class Environment:
         variables.pop("MAKEFLAGS", None)  # flags of the outer make must not reach the make of CMake
         return variables
 
-    def _write_numpy_constraint(self) -> Path:
+    def write_numpy_constraint(self) -> Path:
         """Write a constraint: the major version of numpy that the sourced ROS 2 messages were built with."""
         major = (self.python.numpy or "").partition(".")[0]
         constraints = self.prefix / "constraints.txt"

@@ -47,7 +47,7 @@ def find_depth(frames: Source, wanted: str | None, notify: Notify) -> DepthTopic
     if wanted == OFF or (wanted is None and not isinstance(frames, BagImages)):
         return None
     if not isinstance(frames, BagImages):
-        raise ValueError(f"--depth-topic: expected a bag, got {frames.path}")
+        raise ValueError(f"--depth-topic: expected a bag, got {frames.name}")
     bag = frames.bag
     topic = find_depth_topic(bag.image_topic, bag.types) if wanted is None else _check_topic(bag, wanted)
     if topic is None:

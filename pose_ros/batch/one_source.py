@@ -112,6 +112,6 @@ def check_complete(video: Video, max_frames: int | None, run: Run, notify: Calla
     wanted = min(video.count or 0, max_frames or sys.maxsize)
     end_ns = (COMPLETE_SHARE * wanted - 1) / video.rate_hz * 1e9
     if run.frames < wanted:
-        notify(f"{video.path}: {run.frames} of {wanted} frames could be read")
+        notify(f"{video.name}: {run.frames} of {wanted} frames could be read")
     if run.frames < COMPLETE_SHARE * wanted and run.last_ns < end_ns:
-        raise ValueError(f"video {video.path}: expected {wanted} frames, got {run.frames} that can be decoded")
+        raise ValueError(f"video {video.name}: expected {wanted} frames, got {run.frames} that can be decoded")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from pose_ros.arrays import Image
 from pose_ros.batch.depth_frames import DepthTopic, camera_images, find_depth
 from pose_ros.batch.inputs import Input
 from pose_ros.batch.one_source import CameraImages, FoundImages, Run, check_complete, process_frames
@@ -16,9 +17,12 @@ from pose_ros.batch.recipe import SUFFIXES, Recipe
 from pose_ros.batch.result_files import ResultFiles
 from pose_ros.batch.tasks import Finished, Progress
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.anonymise import Anonymiser
 from pose_ros.media.overlay import draw
+from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.results import WRITTEN_SUFFIXES, write_image
 from pose_ros.media.sources import ImageFiles, Video, open_source
+from pose_ros.people import People
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.runtime.runner import Notify
 
@@ -41,11 +45,17 @@ class OpenInput:
     """
 
     def __init__(
-        self, entry: Input, recipe: Recipe, estimator: PoseEstimator, on_progress: OnProgress, notify: Notify
+        self,
+        entry: Input,
+        recipe: Recipe,
+        estimator: PoseEstimator,
+        on_progress: OnProgress,
+        notify: Notify,
+        region: IgnoredRegion | None = None,
     ) -> None:
         self.entry, self.faults = entry, list[str]()
         self._recipe, self._estimator = recipe, estimator
-        self._on_progress, self._notify = on_progress, notify
+        self._on_progress, self._notify, self._region = on_progress, notify, region
         self._reported_s = time.monotonic()
         try:
             entry.name.encode()
@@ -103,8 +113,14 @@ class OpenInput:
         with self._open_outputs(0.0) as outputs:
             outputs.write(frame, people)
             if (drawn := self.target("video")) is not None:
-                write_image(drawn, draw(frame.image_bgr, people, self._estimator.skeleton, self._recipe.overlay))
+                write_image(drawn, self._draw(frame.image_bgr, people))
         return self.finish(len(people), 1)
+
+    def _draw(self, image: Image, people: People) -> Image:
+        """Draw people on a copy of an image. With ``overlay.anonymise``, their heads are covered."""
+        skeleton, overlay = self._estimator.skeleton, self._recipe.overlay
+        covered = Anonymiser(skeleton, self._region).cover(image, people, 0.0, overlay)
+        return draw(covered, people, skeleton, overlay, is_anonymous=True)
 
     def target(self, kind: str) -> Path | None:
         """Return the file of an output. None = not wanted. An annotated image has the type of the input."""
@@ -143,6 +159,7 @@ class OpenInput:
             rate_hz=rate_hz,
             overlay=recipe.overlay,
             make_mcap=recipe.make_mcap,
+            region=self._region,
         ) as outputs:
             try:
                 yield outputs

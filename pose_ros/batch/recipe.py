@@ -13,6 +13,7 @@ from pose_ros.config import EstimatorConfig, OverlayConfig
 from pose_ros.media.image_messages import Converter, no_converter
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.model_checksum import model_sha256, sha256_of_json
+from pose_ros.runtime.triton_address import find_address
 
 SUFFIXES = {
     "json": ".people.jsonl",
@@ -24,6 +25,8 @@ SUFFIXES = {
 """Suffix of each kind of output. It is added to the whole name of the input, so that two inputs never share a file."""
 _SPEED_ONLY = ("threads", "gpu", "warm_up", "cache", "workspace_mb", "cuda_graph", "while_building", "optimisation")
 """Settings of the runtime that may differ between two machines of a batch."""
+_BY_CONTENT = ("refinement.model", "regions.ignore")
+"""Settings that name a file. They count by its content."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Recipe:
     Attributes:
         out: Folder of the outputs.
         kinds: Kinds of outputs, keys of ``SUFFIXES``.
-        model: Model file. None = default model of this package.
+        model: Model file, or address of a model on a Triton server. None = default model of this package.
         spec: Description of the model. None = in the model.
         runtime: Runtime of the network.
         grouping: Grouping. None = preferred grouping of the model.
@@ -50,7 +53,7 @@ class Recipe:
 
     out: Path
     kinds: tuple[str, ...] = ("json",)
-    model: Path | None = None
+    model: Path | str | None = None
     spec: Path | None = None
     runtime: str = "auto"
     grouping: str | None = None
@@ -73,10 +76,11 @@ class Recipe:
         config = asdict(self.config)
         for name in _SPEED_ONLY:
             del config["runtime"][name]
-        second = self.config.refinement.model
+        second, ignored = self.config.refinement.model, self.config.regions.ignore
         values: dict[str, Any] = {
-            "model": model_sha256(self.model or DEFAULT_MODEL)[:16],
-            "refinement": model_sha256(second)[:16] if second else "",
+            "model": _identify_model(self.model or DEFAULT_MODEL),
+            "refinement": _identify_model(second) if second else "",
+            "ignored": hashlib.sha256(Path(ignored).read_bytes()).hexdigest()[:16] if ignored else "",
             "description": hashlib.sha256(self.spec.read_bytes()).hexdigest()[:16] if self.spec else "",
             "version": self.version,
             "runtime": self.runtime,
@@ -100,6 +104,11 @@ class Recipe:
         return self.out / f"{name}{SUFFIXES[kind]}"
 
 
+def _identify_model(model: Path | str) -> str:
+    """Return the checksum of a model file, or the address of a model on a server."""
+    return find_address(model) or model_sha256(model)[:16]
+
+
 def fingerprint(settings: dict[str, str]) -> str:
     """Return a short text that differs for other settings."""
     return sha256_of_json(settings)[:12]
@@ -109,5 +118,5 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
     for name, value in values.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{name}.")
-        elif (prefix, name) != ("refinement.", "model"):  # counts by its content
+        elif f"{prefix}{name}" not in _BY_CONTENT:
             yield f"{prefix}{name}", str(value)

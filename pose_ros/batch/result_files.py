@@ -10,9 +10,11 @@ from typing import Any
 
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.anonymise import Anonymiser
 from pose_ros.media.csv_results import CsvResults
 from pose_ros.media.output_file import OutputFile
 from pose_ros.media.overlay import draw
+from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
 from pose_ros.media.trails import Trails
@@ -42,8 +44,10 @@ class ResultFiles(ExitStack):
         csv: Path | None = None,
         mcap: Path | None = None,
         make_mcap: MakeMcap | None = None,
+        region: IgnoredRegion | None = None,
     ) -> None:
         super().__init__()
+        self._anonymiser = Anonymiser(estimator.skeleton, region)
         self._skeleton = estimator.skeleton
         self._overlay, self._trails = overlay or OverlayConfig(), Trails()
         self._tables: list[Any] = []
@@ -72,7 +76,8 @@ class ResultFiles(ExitStack):
             table.write(frame, people)
         if self._video is not None:
             self._trails.update(people, self._skeleton, frame.stamp_ns / 1e9, self._overlay.trails_s)
-            drawn = draw(frame.image_bgr, people, self._skeleton, self._overlay, self._trails)
+            image = self._anonymiser.cover(frame.image_bgr, people, frame.stamp_ns / 1e9, self._overlay)
+            drawn = draw(image, people, self._skeleton, self._overlay, self._trails, is_anonymous=True)
             self._video.write(drawn, frame.stamp_ns)
 
     def discard(self) -> None:

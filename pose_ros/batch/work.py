@@ -16,8 +16,10 @@ from pose_ros.batch.recipe import Recipe, fingerprint
 from pose_ros.batch.tasks import Cut, Failed, Finished, JoinTask, PieceTask, Stored, Task, TaskReport, TaskResult
 from pose_ros.decoder import fields_to_read
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.regions import find_region, load_regions
 from pose_ros.media.sources import ImageFiles
-from pose_ros.pipeline import PosePipeline, pass_through
+from pose_ros.people import People
+from pose_ros.pipeline import PosePipeline, Stage, pass_through
 from pose_ros.refinement.stage import RefinementStage, load_refiner
 
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -49,6 +51,8 @@ class BatchWorker:
             config=recipe.config,
             notify=self._notes.append,
         )
+        ignored = self._config.regions.ignore
+        self._region = find_region(load_regions(ignored)) if ignored else None
         self._refiner = load_refiner(self._config, self.estimator.skeleton, notify=self._notes.append)
         self._ahead = max(_AHEAD, self.estimator.max_batch)
         self._single = self._make_single_pipeline()
@@ -67,7 +71,7 @@ class BatchWorker:
         return TaskReport(task, result, time.perf_counter() - start, self.estimator.model_name, notes)
 
     def _do(self, task: Task, on_progress: OnProgress) -> TaskResult:
-        opened = OpenInput(task.input, self._recipe, self.estimator, on_progress, self._notes.append)
+        opened = OpenInput(task.input, self._recipe, self.estimator, on_progress, self._notes.append, self._region)
         folder = PieceFolder(self._recipe.out, task.input, self._settings)
         if isinstance(task, PieceTask):
             return self._store_piece(opened, task, folder)
@@ -82,7 +86,8 @@ class BatchWorker:
 
     def _process(self, opened: OpenInput) -> Finished:
         """Process a video or bag in one pass."""
-        pipeline = PosePipeline(self.estimator, refiner=self._refiner, on_depth_error=opened.add_fault)
+        ignore, report = self._make_ignore_stage(), opened.add_fault
+        pipeline = PosePipeline(self.estimator, refiner=self._refiner, ignore=ignore, on_depth_error=report)
         images = read_ahead(opened.images(pipeline), self._ahead)
         return opened.write(find_people(images, pipeline), pipeline)
 
@@ -96,7 +101,7 @@ class BatchWorker:
         while images := list(islice(frames, self.estimator.max_batch)):
             found = self.estimator.process_batch([frame.image_bgr for frame in images], ["bgr"] * len(images))
             for frame, estimate in zip(images, found, strict=True):
-                people = replace(estimate.people, masks=None)
+                people = self._drop_ignored(replace(estimate.people, masks=None), frame.image_bgr.shape[1::-1])
                 piece.add(frame, people if stage is None else stage.refine(people, frame.image_bgr))
                 opened.report(0.0, len(piece.places))
         piece.faults = opened.faults
@@ -107,7 +112,7 @@ class BatchWorker:
         """Run the stages after the network on all frames, and write the outputs."""
         pieces = [folder.read(bounds) for bounds in task.pieces]
         if fit_together(opened.frames, pieces):
-            frames = JoinedFrames(opened.frames.path, pieces)
+            frames = JoinedFrames(task.input.path, pieces)
             pipeline = PosePipeline(self.estimator, refine=pass_through, on_depth_error=opened.add_fault)
             images = opened.images(pipeline)
             for fault in frames.faults(opened.frames):
@@ -121,6 +126,13 @@ class BatchWorker:
         folder.remove()
         return result
 
+    def _drop_ignored(self, people: People, size_wh: tuple[int, ...]) -> People:
+        """Drop the people in the ignored region."""
+        return people if self._region is None else self._region.drop(people, (size_wh[0], size_wh[1]))
+
+    def _make_ignore_stage(self) -> Stage:
+        return lambda people, image: self._drop_ignored(people, image.size_wh)
+
     def _draws_masks(self) -> bool:
         """Return whether masks are drawn. They are too large to be stored with a piece."""
         read = fields_to_read(self.estimator.spec, self.estimator.grouping, self._config.decoder)
@@ -130,10 +142,12 @@ class BatchWorker:
         """Make the pipeline of images that do not follow each other."""
         none = pass_through
         if self._refiner is None:
-            return PosePipeline(self.estimator, refine=none, track=none, smooth=none, lift=none)
+            ignore = self._make_ignore_stage()
+            return PosePipeline(self.estimator, ignore=ignore, refine=none, track=none, smooth=none, lift=none)
         stage = RefinementStage.of_single_images(self._refiner, self._config.refinement)
         return PosePipeline(
             self.estimator,
+            ignore=self._make_ignore_stage(),
             refine=lambda people, image: stage.refine(people, image.image, image.colour),
             track=none,
             smooth=none,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pose_ros.batch.recipe import Recipe
     from pose_ros.batch.resume import Plan
     from pose_ros.batch.shards import Shard
+    from pose_ros.config import EstimatorConfig
 
 LISTED = 50
 """Most failures in the list at the end."""
@@ -89,6 +90,7 @@ def batch(
     settings: options.SetOption = None,
     boxes: options.Boxes = False,
     ids: options.Ids = False,
+    anonymise: options.Anonymise = None,
 ) -> None:
     """Find people in many videos, images and bags. Started again, it does what is left.
 
@@ -101,6 +103,7 @@ def batch(
     from pose_ros.cli.doctor import version
     from pose_ros.cli.outputs import make_mcap
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
+    from pose_ros.runtime.triton_address import find_address
 
     if stale not in STALE:
         raise ValueError(f"--stale: expected {', '.join(STALE)}, got {stale}")
@@ -110,19 +113,17 @@ def batch(
     if gpus and ray is None:
         raise ValueError("--gpus: expected --ray as well, got none; without Ray, use --jobs")
     part = find_shard(shard)
-    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
+    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids, anonymise)
     options.check_runtime(runtime, config)
     jobs, threads = _share_cores(jobs, config.runtime.threads, _may_use_gpu(runtime, config.runtime.device))
     config = replace(config, runtime=replace(config.runtime, threads=threads))
-    second = config.refinement.model
-    if second:  # workers of a cluster start in another folder
-        config = replace(config, refinement=replace(config.refinement, model=os.path.abspath(second)))
+    config = _make_absolute(config)
     wanted = {"json": json, "coco": coco, "csv": csv, "mcap": mcap, "video": draw}
     recipe = Recipe(
         Path(os.path.abspath(out)),
         tuple(kind for kind, is_wanted in wanted.items() if is_wanted) or ("json",),
         *(
-            model and model.absolute(),
+            find_address(model) or (model and model.absolute()),
             spec and spec.absolute(),
             runtime,
             grouping,
@@ -140,6 +141,18 @@ def batch(
     lines = read_list(listed) if listed is not None else []
     found = find_inputs(inputs or [], lines, out=recipe.out, root=root)
     _process(found, part, recipe, stale, partial(_open_pool, recipe, jobs, ray, gpus))
+
+
+def _make_absolute(config: EstimatorConfig) -> EstimatorConfig:
+    """Return the settings with absolute names of files, because workers of a cluster start in another folder."""
+    from pose_ros.runtime.triton_address import find_address
+
+    second, ignored = config.refinement.model, config.regions.ignore
+    if second and find_address(second) is None:
+        config = replace(config, refinement=replace(config.refinement, model=os.path.abspath(second)))
+    if ignored:
+        config = replace(config, regions=replace(config.regions, ignore=os.path.abspath(ignored)))
+    return config
 
 
 def _share_cores(jobs: int | None, threads: int, may_use_gpu: bool) -> tuple[int, int]:

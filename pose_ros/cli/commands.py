@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 
-class Entry(NamedTuple):
+class Listed(NamedTuple):
     """A command in the list of commands.
 
     Attributes:
@@ -26,30 +26,30 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "demo": Entry("demo:demo", "Find the people in a clip of pedestrians, and draw them."),
-    "image": Entry("image:image", "Find people in images."),
-    "video": Entry("video:video", "Find people in a video, folder of images, bag or camera."),
-    "bag": Entry(
+    "demo": Listed("demo:demo", "Find the people in a clip of pedestrians, and draw them."),
+    "image": Listed("image:image", "Find people in images."),
+    "video": Listed("video:video", "Find people in a video, folder of images, bag or camera."),
+    "bag": Listed(
         "video:video",
         "Find people in a rosbag2. Same as video.",
         "pose_ros bag recording --topic /camera/image_raw -o drawn.mp4",
     ),
-    "batch": Entry("batch:batch", "Find people in many videos, images and bags. Started again, it does what is left."),
-    "replay": Entry("replay:replay", "Publish a video, folder of images or bag as a ROS camera."),
-    "convert": Entry("convert:convert", "Convert people for OpenPose's readers, Pose2Sim or OpenSim."),
-    "decode": Entry("decode:decode", "Run a decoder on stored network outputs."),
-    "build-engine": Entry("build_engine:build_engine", "Build the TensorRT engine of a model ahead of time."),
-    "doctor": Entry("doctor:doctor", "Report what is installed, what works, and how to fix the rest."),
-    "evaluate": Entry("evaluate:evaluate", "Measure the accuracy and speed of a model on labelled images."),
-    "export": Entry("export:export", "Export a network to ONNX and verify the file."),
-    "inspect": Entry("data:inspect", "Draw training samples with their labels on one sheet."),
-    "synthetic": Entry("data:synthetic", "Render synthetic images of people with COCO labels."),
-    "label": Entry("label:label", "Label images with the predictions of one or more models."),
-    "merge-labels": Entry("label:merge_labels", "Merge the label files of several models into one."),
-    "train": Entry("train:train", "Train a network, or continue a stopped run."),
-    "tune": Entry("tune:tune", "Choose the input size of a model for your own images."),
-    "view": Entry("view:view", "Show a running node in a live web page."),
-    "models": Entry("models:app", "List, download and describe models, and manage engines."),
+    "batch": Listed("batch:batch", "Find people in many videos, images and bags. Started again, it does what is left."),
+    "replay": Listed("replay:replay", "Publish a video, folder of images or bag as a ROS camera."),
+    "convert": Listed("convert:convert", "Convert people for OpenPose's readers, Pose2Sim or OpenSim."),
+    "decode": Listed("decode:decode", "Run a decoder on stored network outputs."),
+    "build-engine": Listed("build_engine:build_engine", "Build the TensorRT engine of a model ahead of time."),
+    "doctor": Listed("doctor:doctor", "Report what is installed, what works, and how to fix the rest."),
+    "evaluate": Listed("evaluate:evaluate", "Measure the accuracy and speed of a model on labelled images."),
+    "export": Listed("export:export", "Export a network to ONNX and verify the file."),
+    "inspect": Listed("data:inspect", "Draw training samples with their labels on one sheet."),
+    "synthetic": Listed("data:synthetic", "Render synthetic images of people with COCO labels."),
+    "label": Listed("label:label", "Label images with the predictions of one or more models."),
+    "merge-labels": Listed("label:merge_labels", "Merge the label files of several models into one."),
+    "train": Listed("train:train", "Train a network, or continue a stopped run."),
+    "tune": Listed("tune:tune", "Choose the input size of a model for your own images."),
+    "view": Listed("view:view", "Show a running node in a live web page."),
+    "models": Listed("models:app", "List, download and describe models, and manage engines."),
 }
 """All commands, in the order of the help."""
 

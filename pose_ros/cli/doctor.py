@@ -83,14 +83,14 @@ _AUTO = (
 _ROSBAGS = "import rosbags.rosbag2, importlib.metadata as m; print(m.version('rosbags'))"
 
 LIBRARY = (
-    _module_probe("NumPy", "numpy", "everything", "numpy", apt="python3-numpy", required=True),
-    _module_probe("OpenCV", "cv2", "everything", "opencv-python-headless", apt="python3-opencv", required=True),
-    _module_probe("PyYAML", "yaml", "model descriptions", "pyyaml", apt="python3-yaml", required=True),
+    _module_probe("NumPy", "numpy", "everything", "numpy", required=True),
+    _module_probe("OpenCV", "cv2", "everything", "opencv-python-headless", required=True),
+    _module_probe("PyYAML", "yaml", "model descriptions", "pyyaml", required=True),
     Probe("ONNX Runtime", "onnxruntime", _ONNX, "running networks", "onnxruntime", required=True),
-    Probe("numba", "numba", _NUMBA, "fast decoding", "numba", "python3-numba"),
+    Probe("numba", "numba", _NUMBA, "fast decoding", "numba"),
     Probe("rosbags", "rosbags", _ROSBAGS, "reading bags", "rosbags"),
     _module_probe("onnx", "onnx", "pose_ros export, models describe", "onnx"),
-    _module_probe("aiohttp", "aiohttp", "pose_ros view", "aiohttp", apt="python3-aiohttp"),
+    _module_probe("aiohttp", "aiohttp", "pose_ros view", "aiohttp"),
     _module_probe("PyTorch", "torch", "checkpoints, export, training", "torch"),
     Probe("pose_ros", "pose_ros.estimator", _ESTIMATE, "everything", fix=_REINSTALL, required=True),
 )

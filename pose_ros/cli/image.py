@@ -34,6 +34,7 @@ def image(
     settings: options.SetOption = None,
     boxes: options.Boxes = False,
     ids: options.Ids = False,
+    anonymise: options.Anonymise = None,
 ) -> None:
     """Find people in images.
 
@@ -42,13 +43,15 @@ def image(
     from pose_ros.cli.check_paths import check_inputs, check_paths
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import CommandFiles
+    from pose_ros.media.anonymise import Anonymiser
     from pose_ros.media.masks import label_pixels
     from pose_ros.media.overlay import draw
     from pose_ros.media.results import check_image_ids, write_image
     from pose_ros.media.sources import ImageFiles
 
-    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
+    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids, anonymise)
     options.check_append(append, json)
+    region = options.load_region(config)
     check_inputs(files)
     inputs = _expand_folders(files)
     targets = [None] * len(inputs) if output is None else _target_files(inputs, output)
@@ -65,13 +68,16 @@ def image(
     with CommandFiles(estimator, json, coco, append=append) as outputs:
         for frame in ImageFiles(inputs, files[0], on_broken=failures.add):
             people, target = estimator.estimate(frame.image_bgr), targets[frame.index]
+            if region is not None:
+                people = region.drop(people, frame.image_bgr.shape[1::-1])
             if refinement is not None:
                 people = refinement.refine(people, frame.image_bgr)
             outputs.write(frame, people)
             if (people_map := maps[frame.index]) is not None:
                 write_image(people_map, label_pixels(people, frame.image_bgr.shape[:2]))
             if target is not None:
-                write_image(target, draw(frame.image_bgr, people, estimator.skeleton, overlay))
+                covered = Anonymiser(estimator.skeleton, region).cover(frame.image_bgr, people, 0.0, overlay)
+                write_image(target, draw(covered, people, estimator.skeleton, overlay, is_anonymous=True))
             typer.echo(f"{inputs[frame.index]}: {len(people)} {'person' if len(people) == 1 else 'people'}")
             done += 1
         failures.stop_if_none(done)

@@ -14,6 +14,8 @@ from pose_ros.config import AUTO, EstimatorConfig, OverlayConfig
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
+    from pose_ros.media.regions import IgnoredRegion
+    from pose_ros.pipeline import Stage
     from pose_ros.refinement import Refiner
     from pose_ros.refinement.stage import RefinementStage
 
@@ -72,6 +74,10 @@ Categories = Annotated[
 ]
 Boxes = Annotated[bool, typer.Option("--boxes", help="Draw a box around each person.")]
 Ids = Annotated[bool, typer.Option("--ids", help="Draw the id of each person, or the score without tracking.")]
+Anonymise = Annotated[
+    str | None,
+    typer.Option("--anonymise", metavar="blur|pixelate|black", help="Cover the heads of people.", show_default="off"),
+]
 Json = Annotated[
     Path | None, typer.Option("--json", help="JSON Lines file to write, one line per image.", show_default=False)
 ]
@@ -91,6 +97,32 @@ Masks = Annotated[
 Append = Annotated[bool, typer.Option("--append", help="Add lines to the --json file, in place, instead.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first image that cannot be read.")]
 Coco = Annotated[Path | None, typer.Option("--coco", help="COCO keypoint results to write.", show_default=False)]
+
+RECONNECT_S = 60.0
+Hwaccel = Annotated[
+    str,
+    typer.Option(
+        "--hwaccel",
+        help="Hardware decoder of FFmpeg, e.g. cuda or vaapi. Needs PyAV.",
+        show_default="software",
+        metavar="NAME",
+    ),
+]
+Reconnect = Annotated[
+    float,
+    typer.Option(
+        "--reconnect",
+        min=0,
+        max=1e9,
+        metavar="SECONDS",
+        help="Live stream: end after this time without an image. 0 = do not reconnect.",
+    ),
+]
+
+
+def warn(line: str) -> None:
+    """Print a warning above a progress bar."""
+    typer.secho(line, fg="yellow", err=True)
 
 
 def load_estimator(
@@ -146,6 +178,18 @@ def refinement_input(config: EstimatorConfig) -> Path | None:
     return Path(config.refinement.model) if config.refinement.model else None
 
 
+def load_region(config: EstimatorConfig) -> IgnoredRegion | None:
+    """Load the ignored region that the settings name. None if they name none."""
+    from pose_ros.media.regions import find_region, load_regions
+
+    return find_region(load_regions(config.regions.ignore)) if config.regions.ignore else None
+
+
+def make_ignore_stage(region: IgnoredRegion | None) -> Stage | None:
+    """Return the stage of the pipeline that drops people in a region. None without a region."""
+    return None if region is None else lambda people, image: region.drop(people, image.size_wh)
+
+
 def check_append(append: bool, json: Path | None) -> None:
     """Raise ValueError for ``--append`` without ``--json``: it would have no effect."""
     if append and json is None:
@@ -153,7 +197,12 @@ def check_append(append: bool, json: Path | None) -> None:
 
 
 def make_configs(
-    settings: Sequence[str] | None, threads: int | None, short_side: int | None, boxes: bool, ids: bool
+    settings: Sequence[str] | None,
+    threads: int | None,
+    short_side: int | None,
+    boxes: bool,
+    ids: bool,
+    anonymise: str | None = None,
 ) -> tuple[EstimatorConfig, OverlayConfig]:
     """Build the settings of all stages, from ``--set`` and its shortcut options.
 
@@ -164,14 +213,13 @@ def make_configs(
     from pose_ros.config_file import build_config, merge_assignments
 
     shortcuts = {"runtime.threads": threads, "preprocess.short_side": short_side, "overlay.boxes": boxes or None}
-    refuse_twice(settings, {**shortcuts, "overlay.ids": ids or None})
+    refuse_twice(settings, {**shortcuts, "overlay.ids": ids or None, "overlay.anonymise": anonymise})
     given = {"runtime": {"threads": threads}, "preprocess": {"short_side": short_side}}
     options = {
         stage: {name: value for name, value in each.items() if value is not None} for stage, each in given.items()
     }
-    built = build_config(
-        _Settings, merge_assignments({**options, "overlay": {"boxes": boxes, "ids": ids}}, settings or ())
-    )
+    drawing = {"boxes": boxes, "ids": ids, **({"anonymise": anonymise} if anonymise else {})}
+    built = build_config(_Settings, merge_assignments({**options, "overlay": drawing}, settings or ()))
     config = EstimatorConfig(**{entry.name: getattr(built, entry.name) for entry in fields(EstimatorConfig)})
     return config, built.overlay
 

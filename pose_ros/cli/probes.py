@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import distributions
 
 ABSENT = 44
 """Exit code of a probe if its module is not installed."""
@@ -18,6 +19,13 @@ REFUSED = 45
 """Exit code of a probe if its runtime is unavailable. The probe prints the reason, and the fix on the next line."""
 
 _TIMEOUT_S = 60
+_OTHER_NUMPY = ("_ARRAY_API not found", "numpy.core.multiarray failed to import", "numpy.dtype size changed")
+"""Texts of an error of a library that was built for another major version of NumPy."""
+_WORKSPACE_FIX = "in the ROS 2 workspace: make -C src/pose_ros venv, then source .venv/bin/activate"
+_OTHER_NUMPY_FIX = (
+    "it was built for another NumPy than the installed {}. If pip installed that one for the whole system or user:\n"
+    f"  pip uninstall numpy, then {_WORKSPACE_FIX}"
+)
 _PREAMBLE = f"""
 import importlib.util, sys
 sys.path.pop(0)  # never import from the current folder
@@ -67,6 +75,8 @@ class Probe:
         distro = os.environ.get("ROS_DISTRO")
         if self.apt and distro:
             return f"sudo apt install {self.apt.format(distro=distro)}"
+        if self.pip and distro and sys.prefix == sys.base_prefix:  # pip must not change the Python of the system
+            return _WORKSPACE_FIX
         return self.fix or f"{sys.executable} -m pip install {self.pip}"
 
 
@@ -109,7 +119,9 @@ def _run_probe(probe: Probe) -> Finding:
         child = subprocess.run(
             command, env=env, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT_S, check=False
         )
-    except (OSError, subprocess.SubprocessError) as error:
+    except subprocess.TimeoutExpired:
+        return Finding(probe, "broken", f"no answer within {_TIMEOUT_S} s; run pose_ros doctor again")
+    except OSError as error:
         return Finding(probe, "broken", str(error))
     if child.returncode == ABSENT:
         return Finding(probe, "missing", "")
@@ -117,8 +129,16 @@ def _run_probe(probe: Probe) -> Finding:
         reason, _, fix = child.stdout.removesuffix("\n").rpartition("\n")
         return Finding(probe, "missing", _last_line(reason), fix)
     if child.returncode != 0:
-        return Finding(probe, "broken", _last_line(child.stderr) or f"ended with code {child.returncode}")
+        fix = _OTHER_NUMPY_FIX.format(_find_numpy()) if any(text in child.stderr for text in _OTHER_NUMPY) else ""
+        return Finding(probe, "broken", _last_line(child.stderr) or f"ended with code {child.returncode}", fix)
     return Finding(probe, "ok", _last_line(child.stdout))
+
+
+def _find_numpy() -> str:
+    """Return the version and the folder of the NumPy that Python finds."""
+    for package in distributions(name="numpy"):  # the first one is imported, the others are hidden
+        return f"{package.version} in {package.locate_file('')}"
+    return "the installed one"
 
 
 def _last_line(text: str) -> str:

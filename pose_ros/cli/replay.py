@@ -9,12 +9,14 @@ from typing import Annotated
 import typer
 
 from pose_ros.cli.launched import exit_0_on_signals
-from pose_ros.cli.options import Strict
+from pose_ros.cli.options import RECONNECT_S, Hwaccel, Reconnect, Strict, warn
 from pose_ros.cli.ros_needed import require_ros
 
 
 def replay(
-    source: Annotated[str, typer.Argument(help="Video, folder of images or rosbag2.", show_default=False)],
+    source: Annotated[
+        str, typer.Argument(help="Video, folder of images, rosbag2, camera or address.", show_default=False)
+    ],
     ros_args: Annotated[
         list[str] | None, typer.Argument(help="ROS arguments after --, e.g. -- --ros-args -r __ns:=/left.")
     ] = None,
@@ -53,6 +55,8 @@ def replay(
     launched: Annotated[
         bool, typer.Option("--launched", help="Exit with code 0 when interrupted, as launch files expect.")
     ] = False,
+    hwaccel: Hwaccel = "",
+    reconnect_s: Reconnect = RECONNECT_S,
     strict: Strict = False,
 ) -> None:
     """Publish a video, folder of images or bag as a ROS camera.
@@ -79,7 +83,15 @@ def replay(
             wait_s=wait_s,
         )
         failures = Failures(strict)
-        result = player.replay(open_source(source, topic=from_topic, on_broken=failures.add), config, ros_args or ())
+        frames = open_source(
+            source,
+            topic=from_topic,
+            on_broken=failures.add,
+            notify=warn,
+            hwaccel=hwaccel,
+            reconnect_s=reconnect_s,
+        )
+        result = player.replay(frames, config, ros_args or ())
         late = f", up to {result.late_ms:.0f} ms late" if result.late_ms > 1e3 / 30 else ""
-        typer.echo(f"{source}: {result.images} images in {result.duration_s:.1f} s{late}")
+        typer.echo(f"{frames.name}: {result.images} images in {result.duration_s:.1f} s{late}")
         failures.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -36,10 +36,21 @@ DepthTopicName = Annotated[
     ),
 ]
 
+DropTopics = Annotated[
+    str, typer.Option("--drop-topics", help="With --anonymise -o FOLDER: topics to leave out, separated by commas.")
+]
+KeepTopics = Annotated[
+    str, typer.Option("--keep-topics", help="With --anonymise -o FOLDER: topics to copy unchanged, whatever they show.")
+]
+
 
 def video(
     source: Annotated[
-        str, typer.Argument(help="Video, folder of images, rosbag2 or camera number.", show_default=False)
+        str,
+        typer.Argument(
+            help="Video, folder of images, rosbag2, camera (number) or address, e.g. rtsp://camera/stream.",
+            show_default=False,
+        ),
     ],
     output: VideoOutput = None,
     json: options.Json = None,
@@ -51,6 +62,8 @@ def video(
     max_frames: MaxFrames = None,
     topic: Topic = None,
     depth_topic: DepthTopicName = None,
+    hwaccel: options.Hwaccel = "",
+    reconnect_s: options.Reconnect = options.RECONNECT_S,
     model: options.Model = None,
     spec: options.Spec = None,
     runtime: options.Runtime = "auto",
@@ -60,6 +73,9 @@ def video(
     settings: options.SetOption = None,
     boxes: options.Boxes = False,
     ids: options.Ids = False,
+    anonymise: options.Anonymise = None,
+    drop_topics: DropTopics = "",
+    keep_topics: KeepTopics = "",
 ) -> None:
     """Find people in a video, folder of images, bag or camera.
 
@@ -67,28 +83,46 @@ def video(
     """
     from pose_ros.batch.depth_frames import camera_images, find_depth
     from pose_ros.batch.one_source import check_complete
+    from pose_ros.cli.anonymise_bag import copies_bag, copy_bag
     from pose_ros.cli.check_paths import check_paths
     from pose_ros.cli.failures import Failures
     from pose_ros.cli.outputs import CommandFiles, make_mcap
+    from pose_ros.media.addresses import is_address
     from pose_ros.media.output_file import check_suffix
     from pose_ros.media.results import check_image_ids
     from pose_ros.media.sources import ImageFiles, Video, open_source
-    from pose_ros.media.video_file import FOURCC
+    from pose_ros.media.video_file import SUFFIXES
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
-    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids)
+    config, overlay = options.make_configs(settings, threads, short_side, boxes, ids, anonymise)
     options.check_append(append, json)
+    if output is not None and copies_bag(source, output, overlay):
+        given = {"--json": json, "--coco": coco, "--csv": csv, "--mcap": mcap, "--topic": topic}
+        _refuse_options({**given, "--max-frames": max_frames, "--depth-topic": depth_topic})
+        load = partial(options.load_estimator, model, spec=spec, runtime=runtime, grouping=grouping, config=config)
+        copy_bag(Path(source), output, load, overlay, keep_topics, drop_topics, strict)
+        return
+    _check_topic_options(drop_topics, keep_topics)
     if output is not None:
-        check_suffix("--output", output, FOURCC)
+        check_suffix("--output", output, SUFFIXES)
+    region = options.load_region(config)
     if mcap is not None:
         check_suffix("--mcap", mcap, (".mcap",))
     check_paths(
-        [Path(source), model, spec, options.refinement_input(config)],
+        [None if is_address(source) else Path(source), model, spec, options.refinement_input(config)],
         [("--json", json), ("--coco", coco), ("--csv", csv), ("--mcap", mcap), ("--output", output)],
     )
     failures = Failures(strict)
-    frames = open_source(source, topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
+    frames = open_source(
+        source,
+        topic=topic,
+        convert=convert_with_cv_bridge,
+        on_broken=failures.add,
+        notify=options.warn,
+        hwaccel=hwaccel,
+        reconnect_s=reconnect_s,
+    )
     if coco is not None and isinstance(frames, ImageFiles):
         check_image_ids(file.name for file in frames.files)
     depth = find_depth(frames, depth_topic, partial(typer.echo, err=True))
@@ -96,15 +130,29 @@ def video(
         config = replace(config, depth=replace(config.depth, enabled=True))
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
-    pipeline = PosePipeline(estimator, refiner=options.load_refiner(estimator), on_depth_error=failures.add)
+    refiner, ignore = options.load_refiner(estimator), options.make_ignore_stage(region)
+    pipeline = PosePipeline(estimator, refiner=refiner, ignore=ignore, on_depth_error=failures.add)
     images = camera_images(frames, depth, config.depth)
-    with CommandFiles(estimator, json, coco, output, rate_hz, overlay, append, csv, mcap, make_mcap) as outputs:
+    with CommandFiles(estimator, json, coco, output, rate_hz, overlay, append, csv, mcap, make_mcap, region) as outputs:
         run = _process(images, frames.count, max_frames, pipeline, outputs)
         failures.stop_if_none(run.frames)
-    typer.echo(f"{source}: {run}")
+    typer.echo(f"{frames.name}: {run}")
     failures.finish()
     if isinstance(frames, Video):
         check_complete(frames, max_frames, run, partial(typer.secho, fg="yellow", err=True))
+
+
+def _check_topic_options(drop_topics: str, keep_topics: str) -> None:
+    """Raise ValueError for options that have no effect without the copy of a bag."""
+    if drop_topics or keep_topics:
+        raise ValueError("--drop-topics, --keep-topics: expected a bag with --anonymise and -o FOLDER as well")
+
+
+def _refuse_options(given: Mapping[str, object]) -> None:
+    """Raise ValueError if an option is given that has no effect on the copy of a bag."""
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name}: expected none with --anonymise and -o FOLDER, got {value}; run bag on the copy")
 
 
 def _process(

@@ -39,7 +39,7 @@ def _select_frames(source: Source, most: int) -> Iterable[Frame]:
     places = {place * source.count // most for place in range(most)}
     if isinstance(source, ImageFiles):  # skip reading the other files
         files = [source.files[place] for place in sorted(places)]
-        return ImageFiles(files, source.path, on_broken=source.on_broken)
+        return ImageFiles(files, source.path or files[0], on_broken=source.on_broken)
     return (frame for frame in source if frame.index in places)
 
 

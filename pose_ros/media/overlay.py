@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 
 from pose_ros.arrays import AnyArray, Image
-from pose_ros.config import OverlayConfig
+from pose_ros.config import NOT_ANONYMISED, OverlayConfig
+from pose_ros.media.anonymise import Plane, cover_heads
+from pose_ros.media.heads import find_heads
 from pose_ros.media.masks import draw_masks
 from pose_ros.media.trails import Trails
 from pose_ros.people import People, TrackState
@@ -68,6 +70,7 @@ def draw(
     skeleton: Skeleton,
     config: OverlayConfig | None = None,
     trails: Trails | None = None,
+    is_anonymous: bool = False,
 ) -> Image:
     """Draw people over an image.
 
@@ -77,6 +80,8 @@ def draw(
         skeleton: Skeleton of the people.
         config: Line width, threshold, masks, boxes and ids.
         trails: Trails of the camera, updated with these people. None = no trails.
+        is_anonymous: Whether an ``Anonymiser`` has covered the heads already. Otherwise, those of these people are
+            covered here, if ``config.anonymise`` says so.
 
     Returns:
         A new (H, W, 3) BGR image.
@@ -91,6 +96,8 @@ def draw(
     if people.scores.shape[1] != len(skeleton):
         raise ValueError(f"people: expected {len(skeleton)} keypoints ({skeleton.name}), got {people.scores.shape[1]}")
     canvas = cv2.cvtColor(image_bgr, cv2.COLOR_GRAY2BGR) if image_bgr.ndim == 2 else image_bgr.copy()
+    if config.anonymise != NOT_ANONYMISED and not is_anonymous:
+        cover_heads(Plane(canvas), find_heads(people, skeleton, config.head_margin), config.anonymise)
     if config.masks and people.masks is not None:
         draw_masks(canvas, people.masks, _colour_numbers(people))
     if trails is not None:

@@ -1,27 +1,27 @@
-"""Read frames from videos, cameras, images, folders of images and rosbag2. Needs no ROS."""
+"""Read frames from videos, streams, cameras, images, folders of images and rosbag2. Needs no ROS."""
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import cv2
 
 from pose_ros.arrays import Image
 from pose_ros.file_kind import MEDIA, FileKind, describe_kind, identify_file
+from pose_ros.media.addresses import FILE_SCHEMES, check_address, hide_secrets, is_address, is_device
 from pose_ros.media.bag import Bag
 from pose_ros.media.bag_folder import METADATA, is_bag
-from pose_ros.media.decoding import MAX_IMAGE_MB, MEGABYTE, check_image, read_image
+from pose_ros.media.capture import Capture
+from pose_ros.media.decoding import check_image, read_image
 from pose_ros.media.even_rate import find_even_rate
 from pose_ros.media.image_messages import Converter, decode_message, no_converter, to_bgr
+from pose_ros.media.live_stream import DEFAULT_PATIENCE_S, LatestFrames, OnInterruption
 from pose_ros.media.natural_order import natural_key
-from pose_ros.media.quiet_codecs import hide_codec_lines
 from pose_ros.media.recorded_message import RecordedMessage
+from pose_ros.media.video_library import open_capture
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"),
@@ -30,15 +30,18 @@ IMAGE_SUFFIXES = (
 """Suffixes of the images in a folder. A file without a suffix is an image if its content is one."""
 FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
-_FALLBACK_RATE_HZ = 30.0
-_RATE_SAMPLE = 2000  # packets
 _JPEG_STREAMS = (".mjpg", ".mjpeg")
+_STREAM = "stream"
 _NS = 1_000_000_000
-_SEEK_EARLY_MS = 1000.0
+_SEEK_EARLY_NS = _NS
 """A search in a video ends early by this time, because the frame rate of some files is a guess."""
 
 OnBroken = Callable[[Exception], None]
 """Called with the error of an image that cannot be read. The source goes on with the next one unless it raises."""
+
+
+def ignore_line(line: str) -> None:
+    """Ignore a line of a source."""
 
 
 def raise_error(error: Exception) -> None:
@@ -69,13 +72,15 @@ class Source(ABC):
     """Sequence of frames that can be read several times. Errors name the file.
 
     Attributes:
-        path: File or folder.
+        name: Name for people: the path, or the address without passwords.
+        path: File or folder. None for a stream or camera.
         on_broken: Called for each image that cannot be read. Its index is left out.
         count: Number of frames, None = unknown. For a video, the number in the file header.
         rate_hz: Frames per second.
     """
 
-    path: Path
+    name: str
+    path: Path | None
     count: int | None
     rate_hz: float
     on_broken: OnBroken = staticmethod(raise_error)
@@ -94,30 +99,45 @@ def open_source(
     topic: str | None = None,
     convert: Converter = no_converter,
     on_broken: OnBroken = raise_error,
+    notify: OnInterruption = ignore_line,
+    hwaccel: str = "",
+    reconnect_s: float = DEFAULT_PATIENCE_S,
 ) -> Source:
     """Open a source of frames.
 
+    An address with a known duration is read like a file, from start to end. Of a live stream, only the newest frame is
+    read.
+
     Args:
-        path: Video, image, folder of images, rosbag2 (folder, .mcap or .db3) or camera number.
+        path: Video, image, folder of images, rosbag2 (folder, .mcap or .db3), camera (number or /dev/video0), or an
+            address, such as rtsp:// or http://.
         topic: Image topic of a bag. Not needed if the bag has only one.
         convert: Called for images of a bag with an unsupported encoding, see ``decode_message``.
         on_broken: Called for each image that cannot be read.
+        notify: Called with a line for each interruption of a live stream.
+        hwaccel: Hardware decoder of a video or stream, see ``open_capture``.
+        reconnect_s: Time without a frame after which a live stream has ended, s. 0 = do not reconnect.
 
     Raises:
         FileNotFoundError: If the path does not exist.
+        OSError: If a stream or camera cannot be reached.
         ValueError: If the source cannot be read or has no images.
     """
-    is_camera = str(path).isdecimal() and not Path(path).exists()
+    text = str(path)
+    if isinstance(path, str) and is_address(text):
+        return _open_address(text, notify, hwaccel, reconnect_s)
+    if is_device(text) and (text.startswith("/dev/") or not Path(text).exists()):
+        return LiveStream(text, f"camera {text}", notify, hwaccel, reconnect_s)
     path = Path(path)
-    if is_camera:
-        return Video(path, device=int(path.name))
     if not path.exists():
         raise FileNotFoundError(f"source: expected a video, image, folder or bag, got {path}, which does not exist")
-    if path.is_dir():
+    if path.is_dir() or is_bag(path):
         return _open_folder(path, topic, convert, on_broken)
+    return _open_file(path, on_broken, hwaccel)
+
+
+def _open_file(path: Path, on_broken: OnBroken, hwaccel: str) -> Source:
     kind = identify_file(path) if path.is_file() else FileKind.UNKNOWN  # reading from a pipe would take its data
-    if is_bag(path):
-        return BagImages(Bag(path, topic), convert, on_broken)
     if kind is FileKind.IMAGE and path.suffix.lower() not in _JPEG_STREAMS:
         return ImageFiles([path], path, on_broken=on_broken)
     if kind not in (*MEDIA, FileKind.EMPTY):
@@ -126,37 +146,54 @@ def open_source(
         return ImageFiles([path], path, on_broken=on_broken)
     if kind is FileKind.ANIMATION:
         check_image(path)  # read as a video for its frames, but FFmpeg does not limit their size
-    return Video(path)
+    return Video(path, hwaccel)
+
+
+def _open_address(address: str, notify: OnInterruption, hwaccel: str, reconnect_s: float) -> Source:
+    name = hide_secrets(address)
+    if check_address(address) in FILE_SCHEMES:
+        with closing(open_capture(address, name, hwaccel=hwaccel)) as capture:
+            if not capture.is_endless:
+                return RemoteVideo(address, name, capture, hwaccel)
+    return LiveStream(address, name, notify, hwaccel, reconnect_s)
 
 
 def _open_folder(path: Path, topic: str | None, convert: Converter, on_broken: OnBroken) -> Source:
-    """Open a folder: a bag if it has a metadata.yaml, else its images, else a bag without metadata.yaml."""
-    if (path / METADATA).is_file() or (not _list_images(path) and is_bag(path)):
+    """Open a bag or a folder: a bag if it has a metadata.yaml, else its images, else a bag without metadata.yaml."""
+    if path.is_file() or (path / METADATA).is_file() or (not _list_images(path) and is_bag(path)):
         return BagImages(Bag(path, topic), convert, on_broken)
     return ImageFiles(images_in(path), path, on_broken=on_broken)
 
 
 class Video(Source):
-    """Video file, or camera with a number.
+    """Video file.
+
+    Attributes:
+        metadata: Texts of the container, such as ``creation_time``. Without PyAV, it is empty.
 
     Raises:
-        ValueError: If OpenCV cannot read it, or its frames are too large.
+        ValueError: If it cannot be read, or its frames are too large.
     """
 
-    def __init__(self, path: Path, device: int | None = None) -> None:
-        self.path = path
-        self._device = device
-        capture = self._open_capture()
-        frame_count, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-        capture.release()
-        self.count = int(frame_count) if frame_count > 0 and device is None else None
-        self.rate_hz = rate if math.isfinite(rate) and 0 < rate <= 1000 else _FALLBACK_RATE_HZ
+    def __init__(self, path: Path, hwaccel: str = "") -> None:
+        self.path, self.name = path, str(path)
+        # FFmpeg takes the start of a relative name such as 12:30.mp4 for a protocol.
+        self._prepare(str(path.absolute()), path.stem, hwaccel)
+        with closing(self._open()) as capture:
+            self._describe(capture)
+
+    def _prepare(self, address: str, stem: str, hwaccel: str) -> None:
+        self._stem = stem
+        self._open = partial(open_capture, address, self.name, hwaccel=hwaccel)
+
+    def _describe(self, capture: Capture) -> None:
+        self.count, self.rate_hz, self.metadata = capture.count, capture.rate_hz, capture.metadata
 
     def __iter__(self) -> Iterator[Frame]:
         frames = self.frames_from(0)
         first = next(frames, None)
         if first is None:
-            raise ValueError(f"video {self.path}: expected frames, got none that can be decoded")
+            raise ValueError(f"video {self.name}: expected frames, got none that can be decoded")
         yield first
         yield from frames
 
@@ -169,54 +206,67 @@ class Video(Source):
         Args:
             start_ns: Stamp from which on frames are returned, ns.
         """
-        capture, index, last_ns = self._open_capture(), 0, -1
-        try:
-            ok, image, first_ns = _read_frame(capture)
-            if start_ns > 0 and ok:
-                capture.set(cv2.CAP_PROP_POS_MSEC, max(start_ns / 1e6 - _SEEK_EARLY_MS, 0))
-                ok, image, time_ns = _read_frame(capture)
-            else:
-                time_ns = first_ns
-            while ok:
-                last_ns = self._frame_time(time_ns - first_ns, last_ns)
+        index, last_ns = 0, -1
+        with closing(self._open()) as capture:
+            item = capture.read()
+            first_ns = item.time_ns or 0 if item is not None else 0
+            if start_ns > 0 and item is not None:
+                capture.seek(first_ns + max(start_ns - _SEEK_EARLY_NS, 0))
+                item = capture.read()
+            while item is not None:
+                last_ns = self._frame_time((item.time_ns or 0) - first_ns, last_ns)
                 if last_ns >= start_ns:
-                    yield Frame(image, index, frame_name(self.path, index), last_ns)
+                    yield Frame(item.image_bgr, index, f"{self._stem}_{index:06d}", last_ns)
                     index += 1
-                ok, image, time_ns = _read_frame(capture)
-        finally:
-            capture.release()
+                item = capture.read()
 
     def even_rate_hz(self) -> float:
         """Return the even frame rate at which each frame keeps its time, frames per second."""
-        return self.rate_hz if self._device is not None else find_even_rate(self._packet_times(), self.rate_hz)
-
-    def _packet_times(self) -> list[float]:
-        """Return the times of the first packets, s. They are not decoded. Without FFmpeg, the list is empty."""
-        capture = cv2.VideoCapture(str(self.path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-        try:
-            packets = islice(iter(capture.grab, False), _RATE_SAMPLE)
-            return sorted(capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 for _ in packets)
-        finally:
-            capture.release()
+        with closing(self._open()) as capture:
+            return find_even_rate(capture.packet_times_s(), self.rate_hz)
 
     def _frame_time(self, time_ns: int, last_ns: int) -> int:
         """Return the time of a frame. If the file gives none, return one interval after the last frame."""
         return time_ns if time_ns > last_ns else last_ns + round(_NS / self.rate_hz)
 
-    def _open_capture(self) -> Any:
-        # FFmpeg takes the start of a relative name such as 12:30.mp4 for a protocol.
-        name = str(self.path.absolute()) if self._device is None else self._device
-        with hide_codec_lines():
-            capture = cv2.VideoCapture(name)
-        if not capture.isOpened():
-            raise ValueError(f"video {self.path}: expected a video that OpenCV can read, got an unreadable one")
-        width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if 3 * width * height > MAX_IMAGE_MB * MEGABYTE:
-            capture.release()
-            raise ValueError(
-                f"video {self.path}: expected frames of at most {MAX_IMAGE_MB} MB, got {width} x {height} px"
-            )
-        return capture
+
+class RemoteVideo(Video):
+    """Video at an address, read from start to end."""
+
+    def __init__(self, address: str, name: str, capture: Capture, hwaccel: str) -> None:
+        self.path, self.name = None, name
+        self._prepare(address, _STREAM, hwaccel)
+        self._describe(capture)
+
+
+class LiveStream(Source):
+    """Live stream or camera. Only its newest frames are read. It reconnects after an interruption.
+
+    Attributes:
+        dropped: Number of frames that were left out in the last iteration, because newer ones were there.
+
+    Raises:
+        OSError: If it cannot be reached.
+        ValueError: If it cannot be read, or its frames are too large.
+    """
+
+    def __init__(self, address: str, name: str, notify: OnInterruption, hwaccel: str, reconnect_s: float) -> None:
+        self.path, self.name, self.count = None, name, None
+        self._notify, self._reconnect_s = notify, reconnect_s
+        self._open = partial(open_capture, address, name, is_live=True, hwaccel=hwaccel)
+        self._capture: Capture | None = self._open()
+        self.rate_hz = self._capture.rate_hz
+        self.dropped = 0
+
+    def __iter__(self) -> Iterator[Frame]:
+        capture, self._capture = self._capture, None
+        latest = LatestFrames(self.name, capture, self._open, self._notify, self._reconnect_s)
+        try:
+            for index, frame in enumerate(latest):
+                self.dropped = latest.dropped
+                yield Frame(frame.image_bgr, index, f"{_STREAM}_{index:06d}", frame.stamp_ns)
+        finally:
+            latest.close()
 
 
 class ImageFiles(Source):
@@ -229,7 +279,7 @@ class ImageFiles(Source):
         rate_hz: float = FOLDER_RATE_HZ,
         on_broken: OnBroken = raise_error,
     ) -> None:
-        self.path = path
+        self.path, self.name = path, str(path)
         self.on_broken = on_broken
         self.files = files
         self.count = len(files)
@@ -251,7 +301,7 @@ class BagImages(Source):
     def __init__(self, bag: Bag, convert: Converter = no_converter, on_broken: OnBroken = raise_error) -> None:
         self.bag = bag
         self.on_broken = on_broken
-        self.path = bag.path
+        self.path, self.name = bag.path, str(bag.path)
         self.count = bag.count
         self.rate_hz = bag.rate_hz() or FOLDER_RATE_HZ
         self._convert = convert
@@ -281,7 +331,7 @@ class BagImages(Source):
         """
         try:
             message = self.bag.deserialise(recorded)
-            image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.path, index)
+            image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.bag.path, index)
         except ValueError as error:
             raise ValueError(self.explain_broken(index, error)) from error
         return Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
@@ -293,7 +343,7 @@ class BagImages(Source):
             index: Its position among the images.
             reason: Why it cannot be read.
         """
-        return f"bag {self.path}, image {index} of {self.bag.image_topic}: {reason}"
+        return f"bag {self.name}, image {index} of {self.bag.image_topic}: {reason}"
 
 
 def frame_name(path: Path, index: int) -> str:
@@ -319,13 +369,6 @@ def images_in(folder: Path) -> list[Path]:
     if not files:
         raise ValueError(f"folder {folder}: expected images ({', '.join(IMAGE_SUFFIXES)}), got none")
     return sorted(files, key=natural_key)
-
-
-def _read_frame(capture: Any) -> tuple[bool, Image, int]:
-    """Read the next frame of a video. Return whether there is one, the image, and its time, ns."""
-    with hide_codec_lines():
-        ok, image = capture.read()
-    return ok, image, round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
 
 
 def _list_images(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,22 @@ def shared() -> Path:
 def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Load the models of the tests without a trial in a separate process, which takes a second for each."""
     monkeypatch.setattr(trial, "_PACKAGE", Path("/"))
+
+
+@pytest.fixture
+def without_av(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide PyAV, so that OpenCV reads and writes videos."""
+    monkeypatch.setitem(sys.modules, "av", None)
+
+
+@pytest.fixture(params=["av", "opencv"])
+def video_library(request: pytest.FixtureRequest) -> str:
+    """Read and write videos by each library that can."""
+    if request.param == "av":
+        pytest.importorskip("av", reason="needs PyAV: pip install 'pose_ros[video]'")
+    else:
+        request.getfixturevalue("without_av")
+    return request.param
 
 
 @pytest.fixture(scope="session")

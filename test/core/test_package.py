@@ -85,7 +85,7 @@ def test_manifest_is_valid() -> None:
 
 def test_manifest_declares_the_packages_that_cmake_finds() -> None:
     found = re.findall(r"find_package\((\w+)", (ROOT / "CMakeLists.txt").read_text())
-    assert set(found) <= _manifest_dependencies()
+    assert set(found) - {"Python3"} <= _manifest_dependencies()  # Python3 is part of CMake
 
 
 def _manifest_dependencies() -> set[str]:
@@ -123,6 +123,12 @@ def test_every_core_dependency_has_a_rosdep_key() -> None:
     keys = {"opencv-python-headless": "opencv", "pyyaml": "yaml"}
     declared = {key.removeprefix("python3-").removesuffix("-pip") for key in _manifest_dependencies()}
     assert {keys.get(name, name) for name in core} <= declared
+
+
+def test_rosdep_installs_nothing_with_pip_unless_asked() -> None:
+    """On Ubuntu 22.04, pip would bring NumPy 2, with which the OpenCV of apt does not work."""
+    by_pip = [element for element in MANIFEST if (element.text or "").endswith("-pip")]
+    assert [element.get("condition") for element in by_pip] == ["$POSE_ROS_PIP == 1"] * 2
 
 
 def test_package_init_is_only_a_docstring() -> None:

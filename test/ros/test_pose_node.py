@@ -7,6 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -201,7 +202,7 @@ def test_the_overlay_is_drawn_only_for_subscribers(
 ) -> None:
     drawn: list[int] = []
     draw = outputs.draw
-    monkeypatch.setattr(outputs, "draw", lambda *a: (drawn.append(1), draw(*a))[1])
+    monkeypatch.setattr(outputs, "draw", lambda *a, **k: (drawn.append(1), draw(*a, **k))[1])
     node, camera = start()
     camera.ask(image_message(paint(20)))
     camera.ask(image_message(paint(20)))  # the worker has finished the first one
@@ -233,6 +234,39 @@ def test_settings_of_the_overlay_reach_it(
     config = OverlayConfig(boxes=True, thickness=3.0)
     expected = outputs.draw(paint(20), toy_estimator.estimate(paint(20)), toy_estimator.skeleton, config)
     assert overlays[0].data == outputs.image_to_compressed(expected, overlays[0].header, 17).data
+
+
+def test_heads_are_covered_in_the_overlay(graph: Any, start: StartNode, paint: Any, image_message: Any) -> None:
+    """The head of the person is the red square at 20, 12."""
+    node, camera = start(overlay__anonymise="black", overlay__score_threshold=1.0)
+    overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
+    graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "it has a subscriber")
+    camera.send(image_message(paint(20), stamp_s=1.0))
+    graph.until(lambda: len(overlays) == 1, "the overlay arrives")
+    pixels = np.frombuffer(overlays[0].data, np.uint8).reshape(64, 80, 3)
+    assert pixels[14:18, 22:26].max() == 0 and np.array_equal(pixels[44:], paint(20)[44:])
+    hidden = paint(20)
+    hidden[20:] = 0  # the network misses the person, and the head stays covered
+    camera.send(image_message(hidden, stamp_s=1.1))
+    graph.until(lambda: len(overlays) == 2, "the next overlay arrives")
+    assert np.frombuffer(overlays[1].data, np.uint8).reshape(64, 80, 3)[14:18, 22:26].max() == 0
+
+
+def test_people_in_an_ignored_region_are_dropped(
+    start: StartNode, paint: Any, image_message: Any, tmp_path: Path
+) -> None:
+    """The region is the left half of an image of another size."""
+    path = tmp_path / "ignore.yaml"
+    path.write_text("all: {image_size: [160, 128], polygons: [[[0, 0], [79, 0], [79, 127], [0, 127]]]}")
+    _, camera = start(regions__ignore=str(path))
+    answer = camera.ask(image_message(paint(10, 60)))
+    assert [person.keypoints[0].x > 40 for person in answer.people] == [True]
+
+
+def test_a_wrong_file_of_regions_is_reported(make_node: Any, graph: Any, log: Any, tmp_path: Path) -> None:
+    node = make_node(regions__ignore=str(tmp_path / "none.yaml"))
+    graph.until(node.failed.is_set, "the start has failed")
+    graph.until(lambda: log.find("regions.ignore: expected a YAML file or an image"), "the reason is in the log")
 
 
 def test_an_error_outside_the_steps_of_an_image_is_reported(
@@ -269,7 +303,7 @@ def test_the_poses_do_not_wait_for_the_overlay(
     graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, draw = threading.Event(), outputs.draw
-    monkeypatch.setattr(outputs, "draw", lambda *a: (release.wait(120), draw(*a))[1])
+    monkeypatch.setattr(outputs, "draw", lambda *a, **k: (release.wait(120), draw(*a, **k))[1])
     node, camera = start()
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
     graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "the overlay has a subscriber")

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import recordings
+import stream_servers
+from stream_servers import http_server
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
@@ -188,6 +190,22 @@ def test_the_stamps_of_a_video_follow_the_rate_of_sending(
     player.play()
     graph.until(lambda: len(images) == 4, "all images arrive")
     assert np.allclose(np.diff([stamp_ns(message) for message in images]), period_ns, atol=2e6)
+
+
+def test_a_live_stream_is_published_without_its_password(graph: Any, replay: Replay) -> None:
+    images = graph.collect(Image, "image")
+    with http_server(frames=40) as server:
+        address = stream_servers.address(server, "/stream", user=stream_servers.ADDRESS_USER)
+        before = time.time_ns()
+        output, errors = replay(address, "--reconnect", 0), ""
+        graph.until(lambda: len(images) >= 3, "images arrive")
+        graph.until(lambda: output.poll() is not None, "the program ends with the stream")
+        text, errors = output.communicate()
+    assert output.returncode == 1 and "expected more frames, got none for 0 s: " in errors
+    assert "s3cret" not in text + errors and "robot" not in text + errors
+    stamps = [stamp_ns(message) for message in images]
+    assert before < stamps[0] and stamps == sorted(set(stamps)) and stamps[-1] < time.time_ns()
+    assert {recordings.frame_number(np.frombuffer(each.data, np.uint8)) for each in images} <= set(range(20))
 
 
 def write_bag_with_other_topics(folder: Path) -> Path:

@@ -14,6 +14,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.estimator import Estimate
 from pose_ros.media.image_messages import stamp_ns
+from pose_ros.media.regions import IgnoredRegion
+from pose_ros.people import People
+from pose_ros.pipeline import CameraImage
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.calibration import CameraCalibration
 from pose_ros.ros.node.depth_images import DepthImages
@@ -51,6 +54,7 @@ class Camera:
         calibration: Its camera_info, received only while it is needed: for markers, and for keypoints in metres.
         depth: Its depth images.
         camera_model: Its model, from the calibration.
+        region: Part of its images where nobody is looked for. None = none.
     """
 
     def __init__(self, node: Node, name: str, settings: LiveSettings, put: Callable[[Camera, Any], None]) -> None:
@@ -91,6 +95,7 @@ class Camera:
         self._watchdog_s = settings.config.watchdog_s
         self._watchdog = self._create_watchdog()
         self.dropped = 0
+        self.region: IgnoredRegion | None = None
         self._stamp_ns, self._stamps_went_back = 0, False
         self._reported_s = -ERROR_PERIOD_S
 
@@ -103,6 +108,10 @@ class Camera:
     def silent(self) -> bool:
         """Whether the watchdog has warned about missing images."""
         return self._watchdog.silent
+
+    def drop_ignored(self, people: People, image: CameraImage) -> People:
+        """Drop the people in the ignored region. Stage of the pipeline."""
+        return people if self.region is None else self.region.drop(people, image.size_wh)
 
     def update(self, active: bool, enabled: bool) -> None:
         """Subscribe to the topics that are needed now, and unsubscribe from the others."""

@@ -15,6 +15,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool
 
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.regions import ALL_CAMERAS, find_region, load_regions
 from pose_ros.refinement.stage import load_refiner
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.node.bond import ManagerBond
@@ -240,11 +241,24 @@ class PoseEstimatorNode(LifecycleNode):
         self._stop_worker()
         return SUCCESS
 
+    def _load_regions(self, config: NodeConfig) -> None:
+        """Load the ignored regions of the cameras, and warn about names that no camera has."""
+        regions = load_regions(config.regions.ignore) if config.regions.ignore else {}
+        for camera in self.cameras:
+            camera.region = find_region(regions, camera.name)
+        unknown = regions.keys() - {camera.name for camera in self.cameras} - {ALL_CAMERAS}
+        if unknown and self.cameras[0].name:
+            names = ", ".join(sorted(unknown))
+            self.get_logger().warning(
+                printable(f"regions.ignore: no camera is named {names}; their regions are unused")
+            )
+
     def _start_worker(self) -> TransitionCallbackReturn:
         """Load a model in a new worker, and wait until it is loaded."""
         self._failure = ""
         config = self.config.with_network_of(self._configured)
         model = printable(config.model) or "default model"
+        self._load_regions(config)
         self.get_logger().info(f"{model}: loading")
         notify = self._log_line
         worker = Worker(

@@ -7,8 +7,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import MarkerArray
 
+from pose_ros.media.anonymise import Anonymiser
 from pose_ros.media.image_messages import to_bgr
 from pose_ros.media.overlay import draw
+from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.trails import Trails
 from pose_ros.msg import PersonPoseArray
 from pose_ros.ros.messages.conversions import image_to_compressed, image_to_message, latency_ms, people_to_message
@@ -45,6 +47,7 @@ class CameraPublishers:
         self._shown_people = 0
         self._standard = StandardOutputs(node, camera, config)
         self._trails, self._space_trails = Trails(), SpaceTrails()
+        self._anonymiser: Anonymiser | None = None
 
     @property
     def has_subscribers(self) -> bool:
@@ -70,7 +73,13 @@ class CameraPublishers:
         self._poses.publish(message)
         return float(message.latency_ms)
 
-    def publish_drawings(self, result: ImageResult, config: NodeConfig, camera_info: CameraInfo | None) -> None:
+    def publish_drawings(
+        self,
+        result: ImageResult,
+        config: NodeConfig,
+        camera_info: CameraInfo | None,
+        region: IgnoredRegion | None = None,
+    ) -> None:
         """Publish the standard outputs, the markers and the overlay, each only if it has a subscriber."""
         self._standard.publish(result)
         if has_subscribers(self._markers):
@@ -81,7 +90,10 @@ class CameraPublishers:
         image_bgr = to_bgr(result.image.image, result.image.colour)
         people, stamp_s = result.estimate.people, result.image.stamp_ns / 1e9
         self._trails.update(people, result.skeleton, stamp_s, config.overlay.trails_s)
-        overlay_bgr = draw(image_bgr, people, result.skeleton, config.overlay, self._trails)
+        anonymiser = self._anonymiser or Anonymiser(result.skeleton)
+        anonymiser.region, self._anonymiser = region, anonymiser
+        image_bgr = anonymiser.cover(image_bgr, people, stamp_s, config.overlay)
+        overlay_bgr = draw(image_bgr, people, result.skeleton, config.overlay, self._trails, is_anonymous=True)
         if raw:
             self._overlay.publish(image_to_message(overlay_bgr, result.header))
         if compressed:

@@ -54,7 +54,9 @@ class Processor:
         self.estimator = estimator
         self._settings, self._transforms = settings, transforms
         self._pipelines = {
-            camera: PosePipeline(estimator, refiner=refiner, on_depth_error=camera.depth.report_error)
+            camera: PosePipeline(
+                estimator, refiner=refiner, ignore=camera.drop_ignored, on_depth_error=camera.depth.report_error
+            )
             for camera in cameras
         }
         config = estimator.config
@@ -138,7 +140,7 @@ class Processor:
     def _draw(self, published: tuple[Camera, ImageResult]) -> None:
         camera, result = published
         try:
-            camera.outputs.publish_drawings(result, self._settings.config, camera.calibration)
+            camera.outputs.publish_drawings(result, self._settings.config, camera.calibration, camera.region)
         except Exception as error:  # the poses are already published
             camera.report_drawing_failure(error)
 

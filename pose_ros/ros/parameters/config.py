@@ -16,6 +16,7 @@ from pose_ros.config import (
     OverlayConfig,
     PreprocessConfig,
     RefinementConfig,
+    RegionsConfig,
     RuntimeConfig,
     SmoothingConfig,
     TrackingConfig,
@@ -27,7 +28,15 @@ from pose_ros.settings import CheckedSettings, setting
 from pose_ros.texts import quote
 
 CAMERA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(/[A-Za-z][A-Za-z0-9_]*)*")
-NEEDS_CONFIGURE = ("model", "grouping", "preprocess", "runtime", "refinement.model", "refinement.most_people")
+NEEDS_CONFIGURE = (
+    "model",
+    "grouping",
+    "preprocess",
+    "runtime",
+    "refinement.model",
+    "refinement.most_people",
+    "regions",
+)
 """Settings of the loaded networks. A change takes effect when the node is configured."""
 NEEDS_RESTART = ("cameras", "image_transport", "autostart", "outputs", "depth.transport")
 """Settings of the topics and the startup. A change takes effect when the node is restarted."""
@@ -151,6 +160,7 @@ class NodeConfig(CheckedSettings):
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     smoothing: SmoothingConfig = field(default_factory=SmoothingConfig)
     depth: NodeDepthConfig = field(default_factory=NodeDepthConfig)
+    regions: RegionsConfig = field(default_factory=RegionsConfig)
     overlay: OverlayConfig = field(default_factory=OverlayConfig)
     markers: MarkersConfig = field(default_factory=MarkersConfig)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
@@ -177,7 +187,16 @@ class NodeConfig(CheckedSettings):
         """Settings of the estimator. The batch size is at least the number of cameras."""
         runtime = replace(self.runtime, max_batch=min(64, max(self.runtime.max_batch, len(self.cameras))))
         depth = DepthConfig(**{entry.name: getattr(self.depth, entry.name) for entry in fields(DepthConfig)})
-        stages = self.preprocess, runtime, self.decoder, self.refinement, self.tracking, self.smoothing, depth
+        stages = (
+            self.preprocess,
+            runtime,
+            self.decoder,
+            self.refinement,
+            self.tracking,
+            self.smoothing,
+            depth,
+            self.regions,
+        )
         return EstimatorConfig(*stages)
 
     def with_network_of(self, other: NodeConfig) -> NodeConfig:

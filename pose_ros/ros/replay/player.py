@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pose_ros.media.bag import camera_info_topic
 from pose_ros.media.recorded_message import RecordedMessage
-from pose_ros.media.sources import BagImages, Source
+from pose_ros.media.sources import BagImages, LiveStream, Source
 from pose_ros.ros.command_node import command_node
 from pose_ros.ros.replay.clock import RecordedClock
 from pose_ros.ros.replay.others import OtherTopics
@@ -134,7 +134,7 @@ class Player:
         if not self._config.also:
             return None
         if not isinstance(self._source, BagImages):
-            raise ValueError(f"also: expected a bag, got {self._source.path}, which has no other topics")
+            raise ValueError(f"also: expected a bag, got {self._source.name}, which has no other topics")
         return OtherTopics(node, self._source.bag, self._config.also, self._config.clock)
 
     def wait_for_subscriber(self) -> bool:
@@ -151,16 +151,18 @@ class Player:
 
     def play(self) -> ReplayResult:
         """Publish all items. In a loop, continue until interrupted."""
-        self._log.info(f"{self._source.path}: publishing on {self._images.topic_name}")
+        self._log.info(f"{self._source.name}: publishing on {self._images.topic_name}")
         if isinstance(self._source, BagImages) and self._leaves_recorded_pace:
             self._log.warning(
-                f"{self._source.path}: the messages keep their recorded stamps at another rate, so latencies are "
+                f"{self._source.name}: the messages keep their recorded stamps at another rate, so latencies are "
                 "wrong; use --clock with use_sim_time, or --stamps now"
             )
         start_ns, wall_ns = time.monotonic_ns(), time.time_ns()
         origin_ns = 0 if isinstance(self._source, BagImages) else wall_ns
         images, latest_ns, reported_ns = 0, 0, start_ns
         for item in self._items():
+            if isinstance(self._source, LiveStream) and images == 0:
+                start_ns, origin_ns = time.monotonic_ns(), time.time_ns()  # of the first frame
             due_ns = start_ns + round(item.time_ns / self._config.speed)
             if self._clock:
                 self._clock.run_until(due_ns, origin_ns + item.recorded_ns)
@@ -168,7 +170,7 @@ class Player:
             latest_ns = max(latest_ns, late_ns)
             if late_ns > _NS and time.monotonic_ns() > reported_ns + _REPORT_NS:
                 self._log.warning(
-                    f"{self._source.path}: {late_ns / _NS:.1f} s late; this machine is too slow, try a lower speed"
+                    f"{self._source.name}: {late_ns / _NS:.1f} s late; this machine is too slow, try a lower speed"
                 )
                 reported_ns = time.monotonic_ns()
             self._publish(item, self._choose_stamp(item, origin_ns))
@@ -208,7 +210,7 @@ class Player:
                     first, last = first or item, item
                 yield replace(item, **{name: value + getattr(item, name) for name, value in start_of_pass_ns.items()})
             if first is None or last is None:
-                raise ValueError(f"{self._source.path}: expected images, got none")
+                raise ValueError(f"{self._source.name}: expected images, got none")
             if not self._config.loop:
                 return
             for name in start_of_pass_ns:
@@ -233,7 +235,7 @@ class Player:
             try:
                 self._others.publish(recorded, item.recorded_ns - recorded.received_ns)
             except Exception as error:  # of the type support of the middleware
-                path, kind = self._source.path, recorded.type_name
+                path, kind = self._source.name, recorded.type_name
                 broken = ValueError(f"{path}, a message of {recorded.topic}: expected a {kind}, got {error!r}")
                 self._source.on_broken(broken)
         if item.is_image and self._infos is not None and self._calibration is not None:

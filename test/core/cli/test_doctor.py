@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -161,19 +162,38 @@ def test_everything_is_broken(broken: Path) -> None:
     assert output.count("broken   ") >= 9
 
 
-def test_with_ros_the_fix_is_apt(
+def test_with_ros_the_fix_is_apt_or_the_environment_of_the_workspace(
     broken: Path, monkeypatch: pytest.MonkeyPatch, examine_again: Callable[..., None]
 ) -> None:
     examine_again("OpenCV", "rclpy")
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    monkeypatch.setattr(probes.sys, "prefix", probes.sys.base_prefix)
     (broken / "cv2.py").write_text("raise ImportError('libGL.so.1')")
     (broken / "rclpy.py").write_text("raise ImportError('no')")
     code, output = doctor()
     assert code == 1
     assert "libGL.so.1" in line(output, "OpenCV")
-    assert "sudo apt install python3-opencv" in output
+    assert "OpenCV (everything) is broken:\n  in the ROS 2 workspace: make -C src/pose_ros venv" in output
+    assert "pip install" not in output.partition("OpenCV (everything)")[2].partition("\n\n")[0]
     assert "sudo apt install ros-jazzy-rclpy" in output
     assert "ROS_DISTRO jazzy" in output
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["_ARRAY_API not found", "numpy.core.multiarray failed to import", "numpy.dtype size changed, may indicate"],
+)
+def test_a_library_for_another_numpy_is_recognised(
+    message: str, broken: Path, examine_again: Callable[..., None]
+) -> None:
+    """The OpenCV of apt fails so after pip has installed NumPy 2 for the user."""
+    examine_again("OpenCV")
+    (broken / "cv2.py").write_text(f"raise ImportError({message!r})")
+    code, output = doctor()
+    assert code == 1
+    _, _, fix = output.partition("OpenCV (everything) is broken:\n  it was built for another NumPy")
+    version = importlib.metadata.version("numpy")
+    assert f" {version} in " in fix and "pip uninstall numpy" in fix and "make -C src/pose_ros venv" in fix
 
 
 def test_an_absent_module_is_missing_and_a_hanging_one_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,6 +204,7 @@ def test_an_absent_module_is_missing_and_a_hanging_one_is_broken(monkeypatch: py
     fine = Probe("fine", "sys", "print('first'); print('1.0')", "nothing", "fine")
     findings = examine([absent, inside, hangs, fine])
     assert [finding.state for finding in findings] == ["missing", "missing", "broken", "ok"]
+    assert findings[2].text == "no answer within 1 s; run pose_ros doctor again"
     assert findings[3].text == "1.0"
     assert findings[0].probe.remedy().endswith("-m pip install absent")
 

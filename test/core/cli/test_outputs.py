@@ -21,7 +21,7 @@ from cli_runner import run
 
 from pose_ros.cli.delay_signals import delay_signals
 from pose_ros.media.sources import open_source
-from pose_ros.media.video_file import FOURCC
+from pose_ros.media.video_file import SUFFIXES
 from pose_ros.models.model_file import DEFAULT_MODEL
 
 FAST = ["--short-side", "64", "--threads", "1"]
@@ -251,7 +251,7 @@ def test_a_killed_run_keeps_earlier_results_and_the_next_run_removes_its_files(
     assert json.loads((tmp_path / "people.json").read_text()) == []
 
 
-@pytest.mark.parametrize("suffix", FOURCC)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
 def test_a_full_disk_is_an_error_and_keeps_the_earlier_video(tmp_path: Path, suffix: str, share: float) -> None:
     video, drawn = write_noise(tmp_path / "walk.avi"), tmp_path / f"drawn{suffix}"

@@ -13,7 +13,7 @@ import recordings
 
 from pose_ros.media.results import CocoResults, JsonLines, check_image_ids, image_id, write_image
 from pose_ros.media.sources import Frame, open_source
-from pose_ros.media.video_file import FOURCC, VideoFile
+from pose_ros.media.video_file import SUFFIXES, VideoFile
 from pose_ros.people import People
 from pose_ros.skeleton import COCO_17, OPENPOSE_18
 
@@ -93,7 +93,8 @@ def test_image_ids(name: str, expected: int) -> None:
     assert image_id(name, 3) == expected
 
 
-@pytest.mark.parametrize("suffix", FOURCC)
+@pytest.mark.usefixtures("video_library")
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_video_can_be_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"walk{suffix}"
     with VideoFile(path, 12.5) as video:
@@ -134,19 +135,21 @@ def test_frames_of_a_video_keep_their_times(tmp_path: Path) -> None:
     assert numbers[2:7] == [2] * 5
 
 
+@pytest.mark.usefixtures("video_library")
 def test_a_video_without_frames_writes_no_file(tmp_path: Path) -> None:
     with VideoFile(tmp_path / "walk.mp4", 10):
         pass
     assert not (tmp_path / "walk.mp4").exists()
 
 
+@pytest.mark.usefixtures("without_av")
 def test_a_video_with_missing_frames_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenCV reports no error, for example of a codec."""
     (tmp_path / "walk.mp4").write_bytes(b"earlier")
     video = VideoFile(tmp_path / "walk.mp4", 10)
     for index in range(3):
         video.write(recordings.frame_image(index))
-    monkeypatch.setattr("pose_ros.media.video_file._count_frames", lambda file: 2)
+    monkeypatch.setattr("pose_ros.media.even_writer._count_frames", lambda file: 2)
     with pytest.raises(OSError, match=r"video .*walk.mp4: expected 3 frames in the file, got 2"):
         video.close()
     assert (tmp_path / "walk.mp4").read_bytes() == b"earlier" and not list(tmp_path.glob(".*"))
@@ -176,6 +179,7 @@ def test_images(tmp_path: Path) -> None:
         write_image(tmp_path / "a.xyz", recordings.frame_image(3))
 
 
+@pytest.mark.usefixtures("video_library")
 def test_a_video_and_an_image_may_have_upper_case_suffixes_and_new_folders(tmp_path: Path) -> None:
     write_image(tmp_path / "a/b/X.PNG", recordings.frame_image(3))
     assert cv2.imread(str(tmp_path / "a/b/X.PNG")).shape == (48, 64, 3)
@@ -184,6 +188,7 @@ def test_a_video_and_an_image_may_have_upper_case_suffixes_and_new_folders(tmp_p
     assert [recordings.frame_number(each.image_bgr) for each in open_source(tmp_path / "c/d/X.AVI")] == [4]
 
 
+@pytest.mark.usefixtures("without_av")
 def test_a_video_that_opencv_cannot_open_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "VideoWriter", lambda *_: SimpleNamespace(isOpened=lambda: False, release=lambda: None))
     with (

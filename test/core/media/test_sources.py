@@ -26,6 +26,7 @@ def read_numbers(path: Path, **options: object) -> list[int]:
     return [recordings.frame_number(frame.image_bgr) for frame in open_source(path, **options)]
 
 
+@pytest.mark.usefixtures("video_library")
 def test_frames_of_a_video_have_times(tmp_path: Path) -> None:
     source = open_source(recordings.write_video(tmp_path / "walk.avi"))
     frames = list(source)
@@ -216,6 +217,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
         open_source(tmp_path / "missing.avi")
 
 
+@pytest.mark.usefixtures("video_library")
 @pytest.mark.parametrize("name", ["x.mp4", "x.avi", "x.webm"])
 @pytest.mark.parametrize("data", [b"", b"no video at all " * 100], ids=["empty", "text"])
 def test_an_unreadable_video_is_reported_by_name(tmp_path: Path, name: str, data: bytes) -> None:
@@ -225,6 +227,7 @@ def test_an_unreadable_video_is_reported_by_name(tmp_path: Path, name: str, data
         list(open_source(path))
 
 
+@pytest.mark.usefixtures("video_library")
 @pytest.mark.parametrize("name", ["2024-05-01T12:30:00.avi", "file:x.avi", "%03d.avi", "a#b?c.avi"])
 def test_names_of_videos_are_no_protocols(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     recordings.write_video(tmp_path / "walk.avi").rename(tmp_path / name)
@@ -301,6 +304,7 @@ def test_tiff_images_of_other_values_are_rejected(tmp_path: Path, value: float) 
         read_image(tmp_path / "x.tiff")
 
 
+@pytest.mark.usefixtures("video_library")
 def test_a_video_without_a_number_of_frames(tmp_path: Path) -> None:
     recordings.write_video(tmp_path / "walk.mkv", code="mp4v")
     data = (tmp_path / "walk.mkv").read_bytes()
@@ -325,11 +329,13 @@ def test_an_even_rate_has_a_place_for_each_frame(times_s: list[float], rate_hz: 
     assert find_even_rate(times_s, rate_hz) == pytest.approx(expected)
 
 
+@pytest.mark.usefixtures("video_library")
 def test_the_even_rate_of_a_video_with_uneven_times(shared: Path) -> None:
     source = open_source(shared / "cases" / "vfr_annotated" / "vfr.mp4")
     assert source.rate_hz == pytest.approx(4.17, abs=0.01) and source.even_rate_hz() == pytest.approx(10)
 
 
+@pytest.mark.usefixtures("video_library")
 def test_a_truncated_video_is_read_as_far_as_possible(tmp_path: Path) -> None:
     path = recordings.write_video(tmp_path / "walk.avi")
     data = path.read_bytes()
@@ -426,6 +432,7 @@ class Capture:
     def release(self) -> None: ...
 
 
+@pytest.mark.usefixtures("without_av")
 @pytest.mark.parametrize(
     ("times_ms", "expected_ms"),
     [
@@ -442,6 +449,7 @@ def test_times_of_a_video_start_at_zero_and_rise(
     assert [frame.stamp_ns / 1e6 for frame in open_source(path)] == expected_ms
 
 
+@pytest.mark.usefixtures("without_av")
 @pytest.mark.parametrize(("rate_hz", "expected"), [(1000.0, 1000), (90000.0, 30), (0.0, 30), (np.nan, 30)], ids=str)
 def test_an_impossible_rate_of_a_video_is_replaced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rate_hz: float, expected: float
@@ -451,17 +459,19 @@ def test_an_impossible_rate_of_a_video_is_replaced(
     assert open_source(path).rate_hz == expected
 
 
+@pytest.mark.usefixtures("without_av")
 def test_a_number_is_a_camera_unless_it_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     capture = Capture([0.0])
     with monkeypatch.context() as patch:
         patch.setattr(cv2, "VideoCapture", capture)
         camera = open_source("7")
-    assert capture.names == [7] and camera.count is None
+    assert capture.names == [7] and camera.count is None and camera.name == "camera 7"
     recordings.write_images(tmp_path / "7", ["1.png"])
     assert read_numbers(Path("7")) == [0]
 
 
+@pytest.mark.usefixtures("without_av")
 def test_a_video_without_frames_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = recordings.write_video(tmp_path / "x.avi", 1)
     monkeypatch.setattr(cv2, "VideoCapture", Capture([]))

@@ -1,0 +1,38 @@
+"""Choose the library that reads and writes videos: PyAV if it is installed, otherwise OpenCV."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from pose_ros.media.capture import Capture
+
+
+def has_av() -> bool:
+    """Whether PyAV is installed."""
+    return find_spec("av") is not None
+
+
+def open_capture(address: str, name: str, *, is_live: bool = False, hwaccel: str = "") -> Capture:
+    """Open a source of frames.
+
+    Args:
+        address: Absolute path of a file, address of a stream, or number or ``/dev/videoN`` of a camera.
+        name: Name of the source in errors, without passwords.
+        is_live: Whether new frames matter more than complete ones.
+        hwaccel: Hardware decoder of FFmpeg, such as ``cuda``, ``vaapi``, ``videotoolbox``. Empty = software. Needs
+            PyAV.
+
+    Raises:
+        OSError: If a stream or camera cannot be reached.
+        ValueError: If the source cannot be read, its frames are too large, or ``hwaccel`` is not available.
+    """
+    if has_av():
+        from pose_ros.media.av_capture import AvCapture, can_open
+
+        if can_open(address):
+            return AvCapture(address, name, is_live, hwaccel)
+    if hwaccel:
+        raise ValueError("--hwaccel: expected PyAV, got OpenCV only; pip install 'pose_ros[video]'")
+    from pose_ros.media.opencv_capture import OpenCvCapture
+
+    return OpenCvCapture(address, name, is_live)

@@ -1,0 +1,278 @@
+"""Test the files for strangers: they can be parsed, agree with each other, and name no invented address."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from types import ModuleType
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+YAML_FILES = [
+    ROOT / ".pre-commit-config.yaml",
+    ROOT / "CITATION.cff",
+    *sorted((ROOT / ".github").rglob("*.yml")),
+]
+PAGES = (
+    "README.md",
+    "SECURITY.md",
+    "CODE_OF_CONDUCT.md",
+    "QUALITY_DECLARATION.md",
+    "docs/install.md",
+    "docs/releases.md",
+)
+COMMAND = re.compile(r"\b(?:TESTS=1 )?make (?:-C \S+ )?([a-z]+)\b")
+
+
+def load(file: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Import a file that is not part of a package."""
+    monkeypatch.syspath_prepend(str(ROOT / "underlay"))
+    spec = importlib.util.spec_from_file_location(f"tested_{Path(file).stem}", ROOT / file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    before = set(sys.modules)
+    spec.loader.exec_module(module)
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(ROOT / "underlay")):
+            monkeypatch.delitem(sys.modules, name)
+    return module
+
+
+@pytest.mark.parametrize("file", YAML_FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_yaml_is_valid(file: Path) -> None:
+    assert yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_workflows_call_commands_of_the_project(workflow: Path) -> None:
+    jobs = yaml.safe_load(workflow.read_text())["jobs"]
+    commands = "\n".join(step.get("run", "") for job in jobs.values() for step in job["steps"])
+    called = set(COMMAND.findall(commands))
+    assert called or ".ci/run" in commands
+    assert called <= make_targets() | {"docs"}  # the documentation is built by its own rooms of the Makefile
+
+
+@pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", ".pre-commit-config.yaml"])
+def test_documents_name_existing_commands(page: str) -> None:
+    commands = re.findall(
+        r"(?:^    |`|&& )(?:\S+=\S+ )?make (?:-C \S+ )?([a-z]+)", (ROOT / page).read_text(), re.MULTILINE
+    )
+    assert set(commands) <= make_targets()
+
+
+def test_checks_of_a_change_are_those_of_the_workflow() -> None:
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert {"run": ".ci/run"} in jobs["checks"]["steps"]
+    assert jobs["workspace"]["strategy"]["matrix"]["distro"] == ["humble", "jazzy", "kilted", "lyrical"]
+
+
+def test_citation_has_the_version_and_the_licence_of_the_package() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    manifest = ElementTree.parse(ROOT / "package.xml")
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == manifest.findtext("version")
+    assert citation["license"] == manifest.findtext("license") == PYPROJECT["project"]["license"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_to_files_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [target for target in targets if not (ROOT / page).parent.joinpath(target).exists()] == []
+
+
+def test_pixi_has_the_floors_of_the_package() -> None:
+    pixi = tomllib.loads((ROOT / "pixi.toml").read_text())
+    floors = {**pixi["dependencies"], **pixi["pypi-dependencies"]}
+    names = {"opencv-python-headless": "py-opencv"}
+    for requirement in PYPROJECT["project"]["dependencies"]:
+        name, _, floor = requirement.partition(">=")
+        assert floors[names.get(name, name)] == f">={floor}"
+    assert floors["python"] == PYPROJECT["project"]["requires-python"]
+
+
+def test_apt_versions_suit_pytest() -> None:
+    """``colcon test`` may run with the pytest of apt: 6.2 on Ubuntu 22.04, which has no setting ``pythonpath``."""
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]
+    assert tuple(map(int, options["minversion"].split("."))) <= (6, 2)
+    assert "pythonpath" not in options
+    assert not [option for option in options["addopts"] if option.startswith("-p ")]
+
+
+# Requirements, release ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extra", [None, *PYPROJECT["project"]["optional-dependencies"]])
+def test_requirements_are_those_of_pyproject(extra: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = PYPROJECT["project"]
+    wanted = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    assert load("underlay/requirements.py", monkeypatch).read_requirements(ROOT / "pyproject.toml", extra) == wanted
+
+
+@pytest.mark.parametrize("shell", ["/", None, "link"], ids=["elsewhere", "unknown", "link"])
+def test_the_workspace_is_found(shell: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("underlay/ros_venv.py", monkeypatch)
+    clone = tmp_path / ("clones" if shell == "link" else "ws/src") / "pose_ros"
+    clone.mkdir(parents=True)
+    (tmp_path / "ws/src").mkdir(parents=True, exist_ok=True)
+    if shell == "link":
+        (tmp_path / "ws/src/link").symlink_to(clone)
+    monkeypatch.setattr(module, "ROOT", clone)
+    monkeypatch.delenv("PWD", raising=False)
+    if shell:
+        monkeypatch.setenv("PWD", str(tmp_path / "ws/src" / shell))
+    assert module.find_workspace(None) == tmp_path / "ws"
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    with pytest.raises(module.SetupError, match="set WS=<workspace>"):
+        module.find_workspace(None)
+
+
+def test_a_workspace_needs_ros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ROS_DISTRO", raising=False)
+    module = load("underlay/ros_venv.py", monkeypatch)
+    with pytest.raises(module.SetupError, match="no ROS 2 is sourced"):
+        module.make(tmp_path, None, has_tests=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def release_files(tmp_path: Path) -> Path:
+    for name in ("package.xml", "CITATION.cff", "CHANGELOG.rst"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def test_leftovers_before_a_release_are_listed(release_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_leftovers = load("underlay/release.py", monkeypatch).find_leftovers
+    manifest, citation, changelog = (release_files / name for name in ("package.xml", "CITATION.cff", "CHANGELOG.rst"))
+    version = ElementTree.parse(manifest).findtext("version")
+    text = re.sub(r"\n  <url [^\n]*", "", re.sub(r'email="[^"]*"', 'email="x@noreply.example"', manifest.read_text()))
+    manifest.write_text(text)
+    citation.write_text(re.sub(r"^(repository-code|date-released):.*\n", "", citation.read_text(), flags=re.MULTILINE))
+    found = "\n".join(find_leftovers(release_files))
+    for word in ("'website'", "'repository'", "'bugtracker'", "receives mail", "repository-code", "date-released"):
+        assert word in found
+    urls = "".join(f'<url type="{kind}">https://example.org</url>' for kind in ("website", "repository", "bugtracker"))
+    manifest.write_text(text.replace("x@noreply.example", "me@example.org").replace("<author>", f"{urls}<author>", 1))
+    citation.write_text(citation.read_text() + "repository-code: https://example.org\ndate-released: 2026-12-01\n")
+    changelog.write_text(
+        re.sub(r"^Forthcoming\n-+", f"{version} (2026-12-01)\n-----", changelog.read_text(), flags=re.M)
+    )
+    assert find_leftovers(release_files) == []
+    citation.write_text(citation.read_text().replace(f"version: {version}", "version: 0.0.9"))
+    assert find_leftovers(release_files) == [f"CITATION.cff: expected version {version}, got 0.0.9"]
+
+
+def test_no_address_of_the_repository_is_invented() -> None:
+    """The address stands in package.xml and CITATION.cff alone. Until it is there, no other file names one."""
+    given = [url.text or "" for url in ElementTree.parse(ROOT / "package.xml").findall("url")]
+    pages = [ROOT / page for page in PAGES] + [ROOT / "pyproject.toml", *YAML_FILES]
+    named = {
+        address
+        for page in pages
+        for address in re.findall(r"https?://[^\s)>\"'\]]*pose_ros[^\s)>\"'\]]*", page.read_text(encoding="utf-8"))
+    }
+    assert [address for address in named if not address.startswith(tuple(given))] == [] if given else named == set()
+
+
+# Distributions -----------------------------------------------------------------------------------------------------
+
+README = "![a](docs/a.gif) [b](docs/b.md#c) [d](https://example.org) [e](#f)"
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [
+        (None, " b [d](https://example.org) [e](#f)"),
+        (
+            "https://example.org/r",
+            "![a](https://example.org/r/raw/0.2.0/docs/a.gif) [b](https://example.org/r/blob/0.2.0/docs/b.md#c) "
+            "[d](https://example.org) [e](#f)",
+        ),
+    ],
+    ids=["not published", "published"],
+)
+def test_the_description_for_pip_has_no_relative_links(
+    repository: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load("setup.py", monkeypatch).make_long_description(README, repository, "0.2.0") == expected
+
+
+def make_distributions(module: ModuleType, folder: Path, without: str = "", model_bytes: int = 100) -> list[Path]:
+    sdist, wheel = folder / "p-1.tar.gz", folder / "p-1.whl"
+    (folder / "empty").touch()
+    with tarfile.open(sdist, "w:gz") as archive:
+        for name in module.IN_SDIST:
+            if name != without:
+                archive.add(folder / "empty", f"p-1/{name}")
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for name in module.IN_WHEEL:
+            if name != without:
+                archive.writestr(name, bytes(model_bytes) if name == module.MODEL else b"")
+    return [sdist, wheel]
+
+
+@pytest.mark.parametrize(
+    ("without", "expected"),
+    [("", []), ("package.xml", ["expected package.xml"]), ("pose_ros/py.typed", ["expected pose_ros/py.typed"])],
+)
+def test_missing_files_of_a_distribution_are_reported(
+    without: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load("underlay/distributions.py", monkeypatch)
+    faults = module.find_faults(*make_distributions(module, tmp_path, without))
+    assert len(faults) == len(expected) and all(text in fault for text, fault in zip(expected, faults, strict=True))
+
+
+def test_unwanted_and_large_files_of_a_wheel_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("underlay/distributions.py", monkeypatch)
+    sdist, wheel = make_distributions(module, tmp_path)
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("pose_ros/ros/node/process.py", bytes(module.MOST_BESIDES_MODEL + 1000))
+    faults = module.find_faults(sdist, wheel)
+    assert faults[0] == "expected no pose_ros/ros/node/process.py"
+    assert "besides the model" in faults[1]
+
+
+def test_the_listed_files_of_the_distributions_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load("underlay/distributions.py", monkeypatch)
+    assert [name for name in (*module.IN_SDIST, *module.IN_WHEEL) if not (ROOT / name).exists()] == []
+
+
+def test_the_manifest_grafts_every_folder_of_the_repository() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=False, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("needs a git checkout")
+    folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line}
+    grafted = set(re.findall(r"^graft (\S+)", (ROOT / "MANIFEST.in").read_text(), re.MULTILINE))
+    assert folders <= grafted
+
+
+def test_no_part_of_the_wheel_imports_a_part_that_is_left_out() -> None:
+    """Except inside functions, where a command reports what is missing."""
+    left_out = [name.rstrip("*") for name in PYPROJECT["tool"]["setuptools"]["packages"]["find"]["exclude"]]
+    importing = re.compile(rf"^(?:from|import) (?:{'|'.join(map(re.escape, left_out))})", re.MULTILINE)
+    for module in (ROOT / "pose_ros").rglob("*.py"):
+        name = ".".join(module.relative_to(ROOT).with_suffix("").parts)
+        if not name.startswith(tuple(left_out)):
+            assert not importing.search(module.read_text()), name
