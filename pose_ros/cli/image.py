@@ -42,7 +42,7 @@ def image(
     """
     from pose_ros.cli.check_paths import check_inputs, check_paths
     from pose_ros.cli.failures import Failures
-    from pose_ros.cli.outputs import ResultFiles
+    from pose_ros.cli.outputs import CommandFiles
     from pose_ros.media.anonymise import Anonymiser
     from pose_ros.media.masks import label_pixels
     from pose_ros.media.overlay import draw
@@ -65,7 +65,7 @@ def image(
         _check_model(estimator)
     refinement = options.load_refinement(estimator)
     failures, done = Failures(strict or len(inputs) == 1), 0
-    with ResultFiles(estimator, json, coco, append=append) as outputs:
+    with CommandFiles(estimator, json, coco, append=append) as outputs:
         for frame in ImageFiles(inputs, files[0], on_broken=failures.add):
             people, target = estimator.estimate(frame.image_bgr), targets[frame.index]
             if region is not None:

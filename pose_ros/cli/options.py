@@ -133,9 +133,7 @@ def load_estimator(
     Raises:
         ValueError: If ``runtime`` is another one than the settings name.
     """
-    backend = config.runtime.backend
-    if "auto" not in (runtime, backend) and runtime != backend:
-        raise ValueError(f"--runtime: expected the runtime once, got {runtime} and runtime.backend={backend}")
+    check_runtime(runtime, config)
     from pose_ros.cli.progress import BuildBar
     from pose_ros.estimator import PoseEstimator
 
@@ -149,6 +147,13 @@ def load_estimator(
             progress=bar.progress,
             notify=bar.notify,
         )
+
+
+def check_runtime(runtime: str, config: EstimatorConfig) -> None:
+    """Raise ValueError if ``--runtime`` is another one than the settings name."""
+    backend = config.runtime.backend
+    if "auto" not in (runtime, backend) and runtime != backend:
+        raise ValueError(f"--runtime: expected the runtime once, got {runtime} and runtime.backend={backend}")
 
 
 def load_refiner(estimator: PoseEstimator) -> Refiner | None:

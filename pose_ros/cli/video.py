@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,13 +14,11 @@ import typer
 from pose_ros.cli import options
 
 if TYPE_CHECKING:
-    from pose_ros.cli.outputs import ResultFiles
-    from pose_ros.estimator import Estimate
-    from pose_ros.media.sources import Frame, Video
+    from pose_ros.batch.one_source import Run
+    from pose_ros.batch.result_files import ResultFiles
+    from pose_ros.media.sources import Frame
     from pose_ros.pipeline import CameraImage, PosePipeline
 
-COMPLETE_SHARE = 0.95
-"""Share of its frames and of its duration at which a source counts as complete."""
 VideoOutput = Annotated[
     Path | None,
     typer.Option(
@@ -86,11 +81,12 @@ def video(
 
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
+    from pose_ros.batch.depth_frames import camera_images, find_depth
+    from pose_ros.batch.one_source import check_complete
     from pose_ros.cli.anonymise_bag import copies_bag, copy_bag
     from pose_ros.cli.check_paths import check_paths
-    from pose_ros.cli.depth_frames import camera_images, find_depth
     from pose_ros.cli.failures import Failures
-    from pose_ros.cli.outputs import ResultFiles
+    from pose_ros.cli.outputs import CommandFiles, make_mcap
     from pose_ros.media.addresses import is_address
     from pose_ros.media.output_file import check_suffix
     from pose_ros.media.results import check_image_ids
@@ -129,7 +125,7 @@ def video(
     )
     if coco is not None and isinstance(frames, ImageFiles):
         check_image_ids(file.name for file in frames.files)
-    depth = find_depth(frames, depth_topic)
+    depth = find_depth(frames, depth_topic, partial(typer.echo, err=True))
     if depth is not None:
         config = replace(config, depth=replace(config.depth, enabled=True))
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
@@ -137,13 +133,13 @@ def video(
     refiner, ignore = options.load_refiner(estimator), options.make_ignore_stage(region)
     pipeline = PosePipeline(estimator, refiner=refiner, ignore=ignore, on_depth_error=failures.add)
     images = camera_images(frames, depth, config.depth)
-    with ResultFiles(estimator, json, coco, output, rate_hz, overlay, append, csv, mcap, region) as outputs:
+    with CommandFiles(estimator, json, coco, output, rate_hz, overlay, append, csv, mcap, make_mcap, region) as outputs:
         run = _process(images, frames.count, max_frames, pipeline, outputs)
         failures.stop_if_none(run.frames)
     typer.echo(f"{frames.name}: {run}")
     failures.finish()
     if isinstance(frames, Video):
-        _check_complete(frames, max_frames, run)
+        check_complete(frames, max_frames, run, partial(typer.secho, fg="yellow", err=True))
 
 
 def _check_topic_options(drop_topics: str, keep_topics: str) -> None:
@@ -159,52 +155,6 @@ def _refuse_options(given: Mapping[str, object]) -> None:
             raise ValueError(f"{name}: expected none with --anonymise and -o FOLDER, got {value}; run bag on the copy")
 
 
-@dataclass
-class Run:
-    """Statistics of a run. ``str(run)`` is a summary for people."""
-
-    people: list[int] = field(default_factory=list)
-    network_ms: list[float] = field(default_factory=list)
-    estimate_ms: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    last_ns: int = 0
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return len(self.people)
-
-    def add(self, estimate: Estimate) -> None:
-        """Count one frame."""
-        self.people.append(len(estimate.people))
-        self.network_ms.append(estimate.network_ms)
-        self.estimate_ms.append(estimate.preprocess_ms + estimate.network_ms + estimate.decode_ms)
-
-    def __str__(self) -> str:
-        if not self.frames:
-            return "no frames"
-        return (
-            f"{self.frames} frames in {self.seconds:.1f} s, {sum(self.people) / self.frames:.1f} people per frame; "
-            f"median {median(self.estimate_ms):.1f} ms per frame, network {median(self.network_ms):.1f} ms"
-        )
-
-
-def _check_complete(video: Video, max_frames: int | None, run: Run) -> None:
-    """Check that a video was read to its end, or to the requested frame.
-
-    A file may count a few frames too many, or estimate the count from its duration. So the time counts, too.
-
-    Raises:
-        ValueError: If the rest of the video cannot be decoded.
-    """
-    wanted = min(video.count or 0, max_frames or sys.maxsize)
-    end_ns = (COMPLETE_SHARE * wanted - 1) / video.rate_hz * 1e9
-    if run.frames < wanted:
-        typer.secho(f"{video.name}: {run.frames} of {wanted} frames could be read", fg="yellow", err=True)
-    if run.frames < COMPLETE_SHARE * wanted and run.last_ns < end_ns:
-        raise ValueError(f"video {video.name}: expected {wanted} frames, got {run.frames} that can be decoded")
-
-
 def _process(
     images: Iterator[tuple[Frame, CameraImage]],
     count: int | None,
@@ -216,16 +166,15 @@ def _process(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from pose_ros.batch.one_source import find_people, process_frames
+
     total = min((number for number in (count, max_frames) if number is not None), default=None)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    run, start = Run(), time.perf_counter()
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=total, rate="")
-        for frame, image in islice(images, max_frames):
-            estimate = pipeline.process(image)
-            outputs.write(frame, estimate.people)
-            run.add(estimate)
-            run.last_ns = frame.stamp_ns
-            run.seconds = time.perf_counter() - start
+
+        def show(run: Run) -> None:
             progress.update(task, advance=1, rate=f"{run.frames / run.seconds:.1f} frames/s")
-    return run
+
+        found = find_people(islice(images, max_frames), pipeline)
+        return process_frames(found, pipeline, outputs, show)

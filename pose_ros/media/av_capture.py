@@ -7,6 +7,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
@@ -76,6 +77,14 @@ class AvCapture(Capture):
             except (av.InvalidDataError, av.EOFError):
                 continue
             yield from frames
+
+    def seek(self, time_ns: int) -> None:
+        """Continue at a key frame before a time."""
+        if self._stream.time_base is None:
+            return
+        with suppress(av.FFmpegError):  # no index
+            self._container.seek(int(time_ns / (_NS * self._stream.time_base)), stream=self._stream)
+            self._frames = self._decode()
 
     def packet_times_s(self) -> list[float]:
         """Return the times of the next packets, s."""

@@ -53,20 +53,21 @@ class Bag:
         self.camera_info_topic = sibling if types.get(sibling) == CAMERA_INFO else None
 
     def messages(
-        self, topics: Collection[str], on_broken: Callable[[Exception], None] | None = None
+        self, topics: Collection[str], on_broken: Callable[[Exception], None] | None = None, since_ns: int = 0
     ) -> Iterator[RecordedMessage]:
         """Iterate over the messages of some topics in recorded order.
 
         Args:
             topics: Topics to read.
             on_broken: Called after all messages that can be read, if a part of the bag cannot. None = raise the error.
+            since_ns: Time since which messages were received, ns.
 
         Raises:
             ValueError: After all messages that can be read, if a part of the bag cannot.
         """
         faults = list(self._folder.faults)
         for file in self._folder.files:
-            yield from _read_part(file, topics, faults)
+            yield from _read_part(file, topics, faults, since_ns)
         if faults:
             error = self._error("; ".join(faults))
             if on_broken is None:
@@ -121,10 +122,10 @@ def camera_info_topic(image_topic: str) -> str:
     return f"{namespace}{slash}camera_info"
 
 
-def _read_part(file: BagFile, topics: Collection[str], faults: list[str]) -> Iterator[RecordedMessage]:
+def _read_part(file: BagFile, topics: Collection[str], faults: list[str], since_ns: int) -> Iterator[RecordedMessage]:
     """Iterate over the messages of one file. An error is added to the faults at the end."""
     try:
-        yield from file.messages(topics)
+        yield from file.messages(topics, since_ns)
     except (OSError, ValueError, sqlite3.Error) as error:
         faults.append(str(error))
 

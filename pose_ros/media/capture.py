@@ -48,6 +48,10 @@ class Capture(ABC):
         """
 
     @abstractmethod
+    def seek(self, time_ns: int) -> None:
+        """Continue at a key frame before a time, by the clock of the source. A source without an index stays."""
+
+    @abstractmethod
     def packet_times_s(self) -> list[float]:
         """Return the times of the next packets, s, rising. They are not decoded. Afterwards, close the capture."""
 

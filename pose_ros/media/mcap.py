@@ -31,6 +31,7 @@ _FOOTER_BYTES = _RECORD.size + 20
 _RUN_BYTES = 1 << 20
 """Largest run of messages outside chunks that is read at once."""
 _LISTED = 3
+_LAST_NS = (1 << 64) - 1
 CUT_OFF = "a file that is cut off; its whole messages are read"
 
 
@@ -47,12 +48,14 @@ class _Block:
 
     Attributes:
         start_ns: Earliest time of its messages.
+        end_ns: Latest time of its messages.
         offset: Position of its first record in the file.
         size: Length in the file, bytes.
         channels: Channels of its messages. None = unknown.
     """
 
     start_ns: int
+    end_ns: int
     offset: int
     size: int
     channels: frozenset[int] | None
@@ -94,17 +97,19 @@ class McapFile:
         """Return the number of messages of a topic."""
         return sum(self._index.counts[number] for number in self._numbers([topic]))
 
-    def messages(self, topics: Collection[str]) -> Iterator[RecordedMessage]:
-        """Iterate over the messages of some topics, by time.
+    def messages(self, topics: Collection[str], since_ns: int = 0) -> Iterator[RecordedMessage]:
+        """Iterate over the messages of some topics that were received since a time, by time.
 
         Raises:
             ValueError: After all messages that can be read, if a part of the file cannot.
         """
         chosen, faults = self._numbers(topics), [self._index.fault] if self._index.fault else []
         with self.path.open("rb") as file:
-            for received_ns, number, data in _sort(file, self._index.blocks, chosen, faults):
+            blocks = [block for block in self._index.blocks if block.end_ns >= since_ns]
+            for received_ns, number, data in _sort(file, blocks, chosen, faults):
                 channel = self._index.channels[number]
-                yield channel.conversion.convert(channel.topic, received_ns, data)
+                if received_ns >= since_ns:
+                    yield channel.conversion.convert(channel.topic, received_ns, data)
         if faults:
             more = f" and {len(faults) - _LISTED} more" if len(faults) > _LISTED else ""
             raise ValueError("; ".join(faults[:_LISTED]) + more)
@@ -174,9 +179,9 @@ def _read_summary(file: BinaryIO) -> _Index | None:
 
 def _block_of(content: memoryview) -> _Block:
     """Read a chunk index. The channels are unknown if the chunk has no message index."""
-    start_ns, _, offset, size = struct.unpack_from("<QQQQ", content)
+    start_ns, end_ns, offset, size = struct.unpack_from("<QQQQ", content)
     numbers = frozenset(number for number, _ in struct.iter_unpack("<HQ", _take(content, 32)[0]))
-    return _Block(start_ns, offset, size, numbers or None)
+    return _Block(start_ns, end_ns, offset, size, numbers or None)
 
 
 def _scan(file: BinaryIO) -> _Index:
@@ -214,6 +219,7 @@ class _MessageRun:
     """Run of messages outside chunks."""
 
     start_ns: int = 0
+    end_ns: int = 0
     offset: int = 0
     size: int = 0
     channels: set[int] = field(default_factory=set)
@@ -223,14 +229,15 @@ class _MessageRun:
         can_extend = self.offset + self.size == at and self.size + size <= _RUN_BYTES
         done = [] if can_extend else self.take()
         if not self.size:
-            self.start_ns, self.offset = received_ns, at
-        self.start_ns, self.size = min(self.start_ns, received_ns), self.size + size
+            self.start_ns, self.end_ns, self.offset = received_ns, received_ns, at
+        self.start_ns, self.end_ns = min(self.start_ns, received_ns), max(self.end_ns, received_ns)
+        self.size += size
         self.channels.add(number)
         return done
 
     def take(self) -> list[_Block]:
         """Return the run, if it is not empty, and start another one."""
-        block = _Block(self.start_ns, self.offset, self.size, frozenset(self.channels))
+        block = _Block(self.start_ns, self.end_ns, self.offset, self.size, frozenset(self.channels))
         self.size, self.channels = 0, set()
         return [block] if block.size else []
 
@@ -245,9 +252,10 @@ def _scan_chunk(index: _Index, record: bytes, at: int) -> None:
                 counts[_MESSAGE.unpack_from(content)[0]] += 1
     except (ValueError, struct.error, UnicodeDecodeError, IndexError):
         pass  # reported when the messages are read
-    start_ns = _CHUNK.unpack_from(record, _RECORD.size)[0] if len(record) >= _RECORD.size + _CHUNK.size else 0
+    has_times = len(record) >= _RECORD.size + _CHUNK.size
+    start_ns, end_ns = _CHUNK.unpack_from(record, _RECORD.size)[:2] if has_times else (0, _LAST_NS)
     index.counts += counts
-    index.blocks.append(_Block(start_ns, at, len(record), None))
+    index.blocks.append(_Block(start_ns, end_ns, at, len(record), None))
 
 
 def _open_chunk(record: bytes) -> memoryview:

@@ -56,6 +56,10 @@ class OpenCvCapture(Capture):
             return None
         return TimedImage(image, None if self._is_live else round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6))
 
+    def seek(self, time_ns: int) -> None:
+        """Continue at a key frame before a time."""
+        self._capture.set(cv2.CAP_PROP_POS_MSEC, max(time_ns / 1e6, 0.0))
+
     def packet_times_s(self) -> list[float]:
         """Return the times of the first packets, s. Without FFmpeg, the list is empty."""
         capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])

@@ -50,7 +50,8 @@ class OutputFile:
             self.discard()
 
     def discard(self) -> None:
-        """Remove the unfinished file, and keep an earlier file."""
+        """Remove the unfinished file, and keep an earlier file, also at the end of a ``with``."""
+        self._is_broken = True
         self._release()
         self._target.discard()
 

@@ -81,8 +81,8 @@ class BagFile(Protocol):
     def count(self, topic: str) -> int:
         """Return the number of messages of a topic."""
 
-    def messages(self, topics: Collection[str]) -> Iterator[RecordedMessage]:
-        """Iterate over the messages of some topics, by time.
+    def messages(self, topics: Collection[str], since_ns: int = 0) -> Iterator[RecordedMessage]:
+        """Iterate over the messages of some topics that were received since a time, by time.
 
         Raises:
             ValueError: After all messages that can be read, if a part of the file cannot.

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from pose_ros.arrays import Image
@@ -34,6 +33,8 @@ FOLDER_RATE_HZ = 10.0
 _JPEG_STREAMS = (".mjpg", ".mjpeg")
 _STREAM = "stream"
 _NS = 1_000_000_000
+_SEEK_EARLY_NS = _NS
+"""A search in a video ends early by this time, because the frame rate of some files is a guess."""
 
 OnBroken = Callable[[Exception], None]
 """Called with the error of an image that cannot be read. The source goes on with the next one unless it raises."""
@@ -189,19 +190,35 @@ class Video(Source):
         self.count, self.rate_hz, self.metadata = capture.count, capture.rate_hz, capture.metadata
 
     def __iter__(self) -> Iterator[Frame]:
-        index = 0
-        with closing(self._open()) as capture:
-            first_ns, last_ns = 0, -1
-            for index in count():
-                item = capture.read()
-                if item is None:
-                    break
-                time_ns = item.time_ns or 0
-                first_ns = time_ns if index == 0 else first_ns
-                last_ns = self._frame_time(time_ns - first_ns, last_ns)
-                yield Frame(item.image_bgr, index, f"{self._stem}_{index:06d}", last_ns)
-        if index == 0:
+        frames = self.frames_from(0)
+        first = next(frames, None)
+        if first is None:
             raise ValueError(f"video {self.name}: expected frames, got none that can be decoded")
+        yield first
+        yield from frames
+
+    def frames_from(self, start_ns: int) -> Iterator[Frame]:
+        """Iterate over the frames from a time on. They count from 0.
+
+        The search for the start uses the index of the file. A damaged or missing index leads to another start, or to
+        images that differ from those of an iteration from the first frame.
+
+        Args:
+            start_ns: Stamp from which on frames are returned, ns.
+        """
+        index, last_ns = 0, -1
+        with closing(self._open()) as capture:
+            item = capture.read()
+            first_ns = item.time_ns or 0 if item is not None else 0
+            if start_ns > 0 and item is not None:
+                capture.seek(first_ns + max(start_ns - _SEEK_EARLY_NS, 0))
+                item = capture.read()
+            while item is not None:
+                last_ns = self._frame_time((item.time_ns or 0) - first_ns, last_ns)
+                if last_ns >= start_ns:
+                    yield Frame(item.image_bgr, index, f"{self._stem}_{index:06d}", last_ns)
+                    index += 1
+                item = capture.read()
 
     def even_rate_hz(self) -> float:
         """Return the even frame rate at which each frame keeps its time, frames per second."""
@@ -314,10 +331,29 @@ class BagImages(Source):
         """
         try:
             message = self.bag.deserialise(recorded)
-            image, name = to_bgr(*decode_message(message, self._convert)), f"{self.bag.path.stem}_{index:06d}"
+            image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.bag.path, index)
         except ValueError as error:
-            raise ValueError(f"bag {self.name}, image {index} of {recorded.topic}: {error}") from error
+            raise ValueError(self.explain_broken(index, error)) from error
         return Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
+
+    def explain_broken(self, index: int, reason: object) -> str:
+        """Return the message of the error of an image that cannot be read.
+
+        Args:
+            index: Its position among the images.
+            reason: Why it cannot be read.
+        """
+        return f"bag {self.name}, image {index} of {self.bag.image_topic}: {reason}"
+
+
+def frame_name(path: Path, index: int) -> str:
+    """Return the name of a frame of a video or bag.
+
+    Args:
+        path: The source.
+        index: Position of the frame in the source, from 0.
+    """
+    return f"{path.stem}_{index:06d}"
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -45,16 +45,19 @@ class SqliteFile:
             query = f"SELECT COUNT(*) FROM messages WHERE topic_id IN ({marks})"
             return int(database.execute(query, numbers).fetchone()[0])
 
-    def messages(self, topics: Collection[str]) -> Iterator[RecordedMessage]:
-        """Iterate over the messages of some topics, by time.
+    def messages(self, topics: Collection[str], since_ns: int = 0) -> Iterator[RecordedMessage]:
+        """Iterate over the messages of some topics that were received since a time, by time.
 
         Raises:
             ValueError: After all messages that can be read, if a part of the file cannot.
         """
         numbers, marks = self._numbers(topics)
-        query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY timestamp, id"
+        query = (
+            f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) AND timestamp >= ? "
+            "ORDER BY timestamp, id"
+        )
         with closing(self._open()) as database:
-            for number, received_ns, data in database.execute(query, numbers):
+            for number, received_ns, data in database.execute(query, [*numbers, since_ns]):
                 topic = self._topics[number]
                 try:
                     content, fault = unpack_message(bytes(data)), ""

@@ -36,6 +36,9 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "refinement": "arrays config estimator people runtime similarity skeleton view_merging",
     "depth": "arrays config decoder people skeleton",
     "pipeline": "arrays config depth estimator people refinement tracking view_choice",
+    "batch": (
+        "arrays config decoder depth estimator file_kind files media models people pipeline refinement runtime skeleton"
+    ),
     "media": (
         "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts to_image yaml_text"
     ),
@@ -57,9 +60,9 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "exchange": "arrays files json_file people skeleton",
     "__main__": "cli",
     "cli": (
-        "arrays checkpoint config config_file consensus datasets decoder depth estimator evaluation exchange export "
-        "fields files media models network once people pipeline preprocess refinement ros runtime skeleton texts "
-        "training yaml_text"
+        "arrays batch checkpoint config config_file consensus cores datasets decoder estimator evaluation exchange "
+        "export fields files media models network once people pipeline preprocess refinement ros runtime skeleton "
+        "texts training yaml_text"
     ),
     "ros": (
         "arrays config config_file depth estimator fields files live media people pipeline refinement runtime "
@@ -98,6 +101,7 @@ LIBRARIES = {  # library -> the folders and files that may import it
     "openvino": ("runtime/openvino.py",),
     "tensorrt": ("runtime/tensorrt/probe.py",),
     "aiohttp": ("live", "cli/view.py"),
+    "ray": ("batch/ray_actors.py",),
     "typer": ("cli",),
 }
 WITH_TORCH = ("network", "training", "checkpoint", "export/to_onnx.py", "runtime/torch.py")

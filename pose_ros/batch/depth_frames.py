@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import typer
-
 from pose_ros.arrays import FloatArray
 from pose_ros.config import DepthConfig
 from pose_ros.depth.camera_model import CameraModel
@@ -19,6 +17,7 @@ from pose_ros.media.depth_topics import find_depth_topic, is_rectified
 from pose_ros.media.recorded_message import COMPRESSED_IMAGE, IMAGE, RecordedMessage
 from pose_ros.media.sources import BagImages, Frame, Source
 from pose_ros.pipeline import CameraImage
+from pose_ros.runtime.runner import Notify
 
 _BagPair = ImagePair[tuple[int, RecordedMessage], RecordedMessage]
 OFF = "off"
@@ -34,12 +33,13 @@ class DepthTopic:
     camera_info: Any
 
 
-def find_depth(frames: Source, wanted: str | None) -> DepthTopic | None:
-    """Return the depth topic of a source, or None. A line says which topic is used, or why none is.
+def find_depth(frames: Source, wanted: str | None, notify: Notify) -> DepthTopic | None:
+    """Return the depth topic of a source, or None.
 
     Args:
         frames: The source.
         wanted: Depth topic. ``"off"`` = none. None = the one that belongs to the colour images.
+        notify: Called with one line of text: which topic is used, or why none is.
 
     Raises:
         ValueError: If the wanted topic cannot be used.
@@ -57,9 +57,9 @@ def find_depth(frames: Source, wanted: str | None) -> DepthTopic | None:
     except ValueError as error:
         if wanted is not None:
             raise
-        typer.secho(f"{bag.path}: {topic} is not used: {error}", fg="yellow", err=True)
+        notify(f"{bag.path}: {topic} is not used: {error}")
         return None
-    typer.echo(f"{bag.path}: depth from {topic}", err=True)
+    notify(f"{bag.path}: depth from {topic}")
     return DepthTopic(topic, info)
 
 
