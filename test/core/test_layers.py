@@ -100,14 +100,21 @@ LIBRARIES = {  # library -> the folders and files that may import it
     "onnxruntime": ("runtime/onnx.py", "export/quantise.py"),
     "openvino": ("runtime/openvino.py",),
     "tensorrt": ("runtime/tensorrt/probe.py",),
+    "av": ("media/av_capture.py", "media/av_writer.py"),
+    "tritonclient": ("runtime/triton.py",),
+    "supervision": ("exchange/supervision.py",),
+    "rerun": ("exchange/rerun.py",),
     "aiohttp": ("live", "cli/view.py"),
     "ray": ("batch/ray_actors.py",),
-    "typer": ("cli",),
+    "typer": ("cli", "__main__.py"),
 }
 WITH_TORCH = ("network", "training", "checkpoint", "export/to_onnx.py", "runtime/torch.py")
 """Folders and files that require torch."""
 WITHOUT_TORCH = ("training/config.py", "training/losses/config.py", "training/targets")
 """Exceptions from WITH_TORCH, which loader workers and `inspect` import."""
+
+WITH_AV = LIBRARIES["av"]
+"""Files that require PyAV. They are imported if it is installed."""
 
 IMPORT_SCRIPT = """
 import importlib, sys
@@ -325,7 +332,9 @@ def rotate(message: str) -> str:
 
 def test_everything_outside_ros_imports_without_ros_torch_or_a_gpu() -> None:
     names = [path_in(path, PACKAGE) for path in files(PACKAGE)]
-    free = [n for n in names if not is_in(n, ("ros",)) and (not is_in(n, WITH_TORCH) or is_in(n, WITHOUT_TORCH))]
+    free = [
+        n for n in names if not is_in(n, ("ros", *WITH_AV)) and (not is_in(n, WITH_TORCH) or is_in(n, WITHOUT_TORCH))
+    ]
     assert {"estimator.py", "decoder/paf.py", "datasets/images.py", "training/targets/paf.py", "cli/train.py"} <= set(
         free
     )

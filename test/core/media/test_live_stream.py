@@ -38,6 +38,9 @@ class ScriptedCapture(Capture):
             raise self.error
         return None
 
+    def seek(self, time_ns: int) -> None:
+        raise AssertionError("a live stream is never searched")
+
     def packet_times_s(self) -> list[float]:
         return []
 
