@@ -99,7 +99,7 @@ class UnfinishedFile:
         """
         try:
             with self.explain_errors():
-                _flush(self.path)
+                flush_file(self.path)
                 _copy_permissions(self.target, self.path)
                 self.path.replace(self.target)
         finally:
@@ -136,7 +136,7 @@ class InPlaceFile:
     def complete(self) -> None:
         """Flush the file to the disk."""
         with suppress(OSError):  # a pipe or a device cannot be flushed
-            _flush(self.path)
+            flush_file(self.path)
 
     def discard(self) -> None:
         """Keep what was written."""
@@ -299,7 +299,7 @@ def _copy_permissions(source: Path, target: Path) -> None:
             target.chmod(stat.S_IMODE(state.st_mode))
 
 
-def _flush(path: Path) -> None:
+def flush_file(path: Path) -> None:
     """Flush a file from the memory of the system to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pose_ros.files import unfinished_folder
+from pose_ros.files import flush_file, unfinished_folder
 from pose_ros.media.image_types import COVERED_TYPES, may_show_people
 from pose_ros.media.output_file import create_folder
 
@@ -115,7 +114,7 @@ class BagRewriter:
             copy = folder / "bag"
             self._write_messages(copy, edit, on_broken, on_message)
             for file in copy.iterdir():
-                _flush(file)
+                flush_file(file)
             check_new_folder(target)
             copy.rename(target)
 
@@ -195,11 +194,3 @@ def _is_covered(connection: Any) -> bool:
 def _may_show_people(connection: Any) -> bool:
     is_known_form = connection.ext.serialization_format == "cdr"
     return not is_known_form or may_show_people(connection.msgtype, connection.msgdef.data)
-
-
-def _flush(file: Path) -> None:
-    number = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
