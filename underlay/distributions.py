@@ -6,6 +6,7 @@ Each is installed into an empty environment, where it finds people in an image.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -89,7 +90,17 @@ def run(command: list[str], folder: Path | None = None) -> None:
     Raises:
         SystemExit: It failed.
     """
-    done = subprocess.run(command, cwd=folder, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # .venv/ros.sh puts the built package on this path. pip would find it, and not install the wheel.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        check=False,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} exited with status {done.returncode}:\n{done.stdout}")
 

@@ -92,7 +92,7 @@ def batch(
     ids: options.Ids = False,
     anonymise: options.Anonymise = None,
 ) -> None:
-    """Find people in many videos, images and bags. Started again, it does what is left.
+    """Find people in many files. Started again, it does what is left.
 
     pose_ros batch recordings -o results
     """

@@ -34,7 +34,7 @@ COMMANDS = {
         "Find people in a rosbag2. Same as video.",
         "pose_ros bag recording --topic /camera/image_raw -o drawn.mp4",
     ),
-    "batch": Listed("batch:batch", "Find people in many videos, images and bags. Started again, it does what is left."),
+    "batch": Listed("batch:batch", "Find people in many files. Started again, it does what is left."),
     "replay": Listed("replay:replay", "Publish a video, folder of images or bag as a ROS camera."),
     "convert": Listed("convert:convert", "Convert people for OpenPose's readers, Pose2Sim or OpenSim."),
     "decode": Listed("decode:decode", "Run a decoder on stored network outputs."),
