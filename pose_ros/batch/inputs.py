@@ -65,7 +65,9 @@ def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Pa
         raise ValueError(f"inputs: expected videos, images or bags, got none in {', '.join(map(str, named))}")
     parents = [each if each.is_dir() and not _is_bag(each) else each.parent for each in named]
     base = Path(os.path.abspath(root)) if root is not None else Path(os.path.commonpath(parents))
-    return [Input(_relative(path, base), path, *_state(path)) for path in paths]
+    found = [Input(_relative(path, base), path, *_state(path)) for path in paths]
+    _check_results(found, out)
+    return found
 
 
 def read_list(file: Path) -> list[str]:
@@ -125,11 +127,22 @@ def _is_bag(folder: Path) -> bool:
 def _is_input(file: Path) -> bool:
     """Return whether a file in a folder is an input, by its suffix, or without one by its content."""
     name = file.name.lower()
-    if name[0] == ".":
+    if name[0] == "." or (file.exists() and not file.is_file()):  # a pipe would be waited for
         return False
     if file.suffix:
         return name.endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *BAG_SUFFIXES))
     return file.is_file() and identify_file(file) in _KINDS
+
+
+def _check_results(inputs: Sequence[Input], out: Path) -> None:
+    """Refuse an input that has the place of the annotated video or image of another one."""
+    results = {out / f"{entry.name}.drawn": entry.name for entry in inputs}
+    for entry in inputs:
+        if (owner := results.get(entry.path.with_suffix(""))) is not None:
+            raise ValueError(
+                f"--out {out}: expected a folder without inputs, got {entry.path}, where the result of {owner} "
+                "belongs; use another folder"
+            )
 
 
 def _relative(path: Path, base: Path) -> str:

@@ -68,6 +68,21 @@ def test_outputs_and_loops_of_links_are_left_out(tree: Path, tmp_path: Path) -> 
     assert sorted(entry.path.name for entry in found) == ["bag", "no_suffix", "photo.JPG", "walk.mp4", "walk.mp4"]
 
 
+def test_a_pipe_in_a_folder_is_left_out(tree: Path, tmp_path: Path) -> None:
+    os.mkfifo(tree / "a/pipe.mp4")
+    assert names([tree / "a"], tmp_path) == ["walk.mp4"]
+
+
+@pytest.mark.parametrize("result", ["walk.mp4.drawn.mp4", "photo.png.drawn.png", "photo.png.drawn.jpg"])
+def test_an_input_in_the_place_of_a_result_is_refused(tmp_path: Path, result: str) -> None:
+    for name in ("walk.mp4", "photo.png", result):
+        (tmp_path / name).write_bytes(b"x")
+    inputs = [str(tmp_path / f"*.{suffix}") for suffix in ("mp4", "png")] + [str(tmp_path / result)]
+    with pytest.raises(ValueError, match=f"--out .*: expected a folder without inputs, got .*{result}, where"):
+        find_inputs(inputs, out=tmp_path, root=None)
+    assert len(find_inputs(inputs, out=tmp_path / "out", root=None)) == 3
+
+
 def test_a_missing_file_of_a_list_or_glob_fails_alone(tmp_path: Path) -> None:
     (tmp_path / "link.mp4").symlink_to("nowhere.mp4")
     (tmp_path / "walk.mp4").write_bytes(b"x")
