@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pose_ros.file_kind import FileKind, identify_file
+from pose_ros.media.addresses import hide_secrets, is_address
 from pose_ros.media.bag_folder import METADATA
 from pose_ros.media.sources import IMAGE_SUFFIXES
 
@@ -38,7 +39,7 @@ class Input:
     modified_ns: int
 
 
-def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Path, root: Path | None) -> list[Input]:
+def find_inputs(arguments: Sequence[str], listed: Sequence[str] = (), *, out: Path, root: Path | None) -> list[Input]:
     """Find the inputs that the user names, sorted by name.
 
     A folder stands for the videos, images and bags in it and its folders. A folder of outputs and hidden files are
@@ -54,6 +55,8 @@ def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Pa
         FileNotFoundError: If an input does not exist.
         ValueError: If there are no inputs, an input lies outside ``root``, or outputs would replace inputs.
     """
+    if address := next((each for each in (*arguments, *listed) if is_address(each)), None):
+        raise ValueError(f"inputs: expected files or folders, got {hide_secrets(address)}; use pose_ros video")
     expanded = list(_expand_globs(arguments))
     expanded += [(Path(os.path.abspath(name)), False) for name in listed]
     if not expanded:

@@ -97,6 +97,7 @@ def test_a_missing_file_of_a_list_or_glob_fails_alone(tmp_path: Path) -> None:
         (lambda folder: [], "inputs: expected files or folders, got none"),
         (lambda folder: [folder / "none.mp4"], "none.mp4, which does not exist"),
         (lambda folder: [folder / "*.mkv"], r"expected files that match .*\*\.mkv, got none"),
+        (lambda folder: ["http://me:secret@host/a.mp4"], r"got http://\*\*\*@host/a.mp4; use pose_ros video"),
         (lambda folder: [folder / "empty"], "expected videos, images or bags, got none in"),
         (lambda folder: [folder / "link.mp4"], "a link to a file that does not exist"),
         (lambda folder: [folder / "out"], "--out: expected a folder other than the inputs"),
