@@ -55,6 +55,8 @@ def find_inputs(arguments: Sequence[str], listed: Sequence[str] = (), *, out: Pa
         FileNotFoundError: If an input does not exist.
         ValueError: If there are no inputs, an input lies outside ``root``, or outputs would replace inputs.
     """
+    if "" in arguments:  # an unset variable of a shell. As a path it is the current folder
+        raise ValueError("inputs: expected files or folders, got an empty name")
     if address := next((each for each in (*arguments, *listed) if is_address(each)), None):
         raise ValueError(f"inputs: expected files or folders, got {hide_secrets(address)}; use pose_ros video")
     expanded = list(_expand_globs(arguments))
@@ -78,8 +80,12 @@ def read_list(file: Path) -> list[str]:
 
     Raises:
         OSError: If the file cannot be read.
+        ValueError: If it is not a text.
     """
-    return [os.fsdecode(line) for line in file.read_bytes().splitlines() if line.strip()]
+    content = file.read_bytes()
+    if b"\0" in content:
+        raise ValueError(f"--list {file}: expected one path per line, got a binary file")
+    return [os.fsdecode(line) for line in content.splitlines() if line.strip()]
 
 
 def _expand_globs(arguments: Sequence[str]) -> Iterator[tuple[Path, bool]]:

@@ -60,6 +60,12 @@ def test_a_list_keeps_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
     assert [os.fsencode(entry.name) for entry in found] == [b"\xff.png"]
 
 
+def test_a_binary_file_is_no_list(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a.png\n\0\n")
+    with pytest.raises(ValueError, match="list.txt: expected one path per line, got a binary file"):
+        read_list(tmp_path / "list.txt")
+
+
 def test_outputs_and_loops_of_links_are_left_out(tree: Path, tmp_path: Path) -> None:
     (tree / "a/loop").symlink_to(tree)
     (tree / "a/out").mkdir()
@@ -97,6 +103,7 @@ def test_a_missing_file_of_a_list_or_glob_fails_alone(tmp_path: Path) -> None:
         (lambda folder: [], "inputs: expected files or folders, got none"),
         (lambda folder: [folder / "none.mp4"], "none.mp4, which does not exist"),
         (lambda folder: [folder / "*.mkv"], r"expected files that match .*\*\.mkv, got none"),
+        (lambda folder: [folder, ""], "inputs: expected files or folders, got an empty name"),
         (lambda folder: ["http://me:secret@host/a.mp4"], r"got http://\*\*\*@host/a.mp4; use pose_ros video"),
         (lambda folder: [folder / "empty"], "expected videos, images or bags, got none in"),
         (lambda folder: [folder / "link.mp4"], "a link to a file that does not exist"),
