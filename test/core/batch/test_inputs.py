@@ -62,7 +62,7 @@ def test_a_list_keeps_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
 
 def test_a_binary_file_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_bytes(b"a.png\n\0\n")
-    with pytest.raises(ValueError, match="list.txt: expected one path per line, got a binary file"):
+    with pytest.raises(ValueError, match=r"list.txt: expected one path per line, got a binary file"):
         read_list(tmp_path / "list.txt")
 
 
