@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pose_ros.file_kind import FileKind, identify_file
+from pose_ros.media.addresses import hide_secrets, is_address
 from pose_ros.media.bag_folder import METADATA
 from pose_ros.media.sources import IMAGE_SUFFIXES
 
@@ -38,7 +39,7 @@ class Input:
     modified_ns: int
 
 
-def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Path, root: Path | None) -> list[Input]:
+def find_inputs(arguments: Sequence[str], listed: Sequence[str] = (), *, out: Path, root: Path | None) -> list[Input]:
     """Find the inputs that the user names, sorted by name.
 
     A folder stands for the videos, images and bags in it and its folders. A folder of outputs and hidden files are
@@ -54,6 +55,10 @@ def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Pa
         FileNotFoundError: If an input does not exist.
         ValueError: If there are no inputs, an input lies outside ``root``, or outputs would replace inputs.
     """
+    if "" in arguments:  # an unset variable of a shell. As a path it is the current folder
+        raise ValueError("inputs: expected files or folders, got an empty name")
+    if address := next((each for each in (*arguments, *listed) if is_address(each)), None):
+        raise ValueError(f"inputs: expected files or folders, got {hide_secrets(address)}; use pose_ros video")
     expanded = list(_expand_globs(arguments))
     expanded += [(Path(os.path.abspath(name)), False) for name in listed]
     if not expanded:
@@ -65,7 +70,9 @@ def find_inputs(arguments: Sequence[str], listed: Iterable[str] = (), *, out: Pa
         raise ValueError(f"inputs: expected videos, images or bags, got none in {', '.join(map(str, named))}")
     parents = [each if each.is_dir() and not _is_bag(each) else each.parent for each in named]
     base = Path(os.path.abspath(root)) if root is not None else Path(os.path.commonpath(parents))
-    return [Input(_relative(path, base), path, *_state(path)) for path in paths]
+    found = [Input(_relative(path, base), path, *_state(path)) for path in paths]
+    _check_results(found, out)
+    return found
 
 
 def read_list(file: Path) -> list[str]:
@@ -73,8 +80,12 @@ def read_list(file: Path) -> list[str]:
 
     Raises:
         OSError: If the file cannot be read.
+        ValueError: If it is not a text.
     """
-    return [os.fsdecode(line) for line in file.read_bytes().splitlines() if line.strip()]
+    content = file.read_bytes()
+    if b"\0" in content:
+        raise ValueError(f"--list {file}: expected one path per line, got a binary file")
+    return [os.fsdecode(line) for line in content.splitlines() if line.strip()]
 
 
 def _expand_globs(arguments: Sequence[str]) -> Iterator[tuple[Path, bool]]:
@@ -125,11 +136,22 @@ def _is_bag(folder: Path) -> bool:
 def _is_input(file: Path) -> bool:
     """Return whether a file in a folder is an input, by its suffix, or without one by its content."""
     name = file.name.lower()
-    if name[0] == ".":
+    if name[0] == "." or (file.exists() and not file.is_file()):  # a pipe would be waited for
         return False
     if file.suffix:
         return name.endswith((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, *BAG_SUFFIXES))
     return file.is_file() and identify_file(file) in _KINDS
+
+
+def _check_results(inputs: Sequence[Input], out: Path) -> None:
+    """Refuse an input that has the place of the annotated video or image of another one."""
+    results = {out / f"{entry.name}.drawn": entry.name for entry in inputs}
+    for entry in inputs:
+        if (owner := results.get(entry.path.with_suffix(""))) is not None:
+            raise ValueError(
+                f"--out {out}: expected a folder without inputs, got {entry.path}, where the result of {owner} "
+                "belongs; use another folder"
+            )
 
 
 def _relative(path: Path, base: Path) -> str:

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -26,6 +27,7 @@ DONE, PARTIAL, FAILED = "done", "partial", "failed"
 """States of an input. Partial: the outputs hold all frames that could be read, and ``error`` tells about the others."""
 HIDDEN = ".batch"
 """Folder beside the outputs for settings, lists of inputs, locks and pieces."""
+_MANIFEST = re.compile(r"manifest(\.\d+-of-\d+)?\.jsonl")
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,8 @@ def hidden_folder(folder: Path) -> Path:
 
 
 def find_manifests(folder: Path) -> list[Path]:
-    """List the manifests of all shards in a folder."""
-    return sorted(folder.glob("manifest*.jsonl"))
+    """List the manifests of all shards in a folder. Results of an input such as manifest.mp4 are none."""
+    return sorted(file for file in folder.glob("manifest*.jsonl") if _MANIFEST.fullmatch(file.name))
 
 
 def read_rows(file: Path) -> list[Row]:

@@ -43,6 +43,7 @@ class Merged:
 class _Listing:
     """Inputs that one shard found and took."""
 
+    file: Path
     shard: Shard
     all_inputs: str
     names: list[str]
@@ -123,8 +124,11 @@ def _move_outputs(row: Row, folder: Path, out: Path) -> Row:
 def _read_listings(folder: Path) -> Iterator[_Listing]:
     for file in sorted(hidden_folder(folder).glob("inputs.*-of-*.json")):
         index, _, count = file.name.split(".")[1].partition("-of-")
-        content: dict[str, Any] = json.loads(file.read_text())
-        yield _Listing(Shard(int(index), int(count)), content["all_inputs"], content["names"])
+        try:
+            content: dict[str, Any] = json.loads(file.read_text())
+            yield _Listing(file, Shard(int(index), int(count)), content["all_inputs"], content["names"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file}: expected the inputs of a shard, got {error!r}; run this shard again") from error
 
 
 def _complete_listing(listings: Sequence[_Listing]) -> list[str]:
@@ -139,13 +143,29 @@ def _complete_listing(listings: Sequence[_Listing]) -> list[str]:
     complete = [group for (_, count), group in groups.items() if len(group) == count]
     if complete:
         largest = max(complete, key=lambda group: sum(len(listing.names) for listing in group.values()))
-        return sorted(name for listing in largest.values() for name in listing.names)
+        names = {name for listing in largest.values() for name in listing.names}
+        _check_others(listings, names)
+        return sorted(names)
     counts = {count for _, count in groups}
     if len(counts) == 1 and len({index for group in groups.values() for index in group}) == max(counts):
         raise ValueError("merge: expected shards of the same inputs, got different ones; run all shards again")
     (_, count), group = max(groups.items(), key=lambda entry: len(entry[1]), default=(("", 1), {}))
     absent = [str(Shard(index, count)) for index in range(1, count + 1) if index not in group]
     raise ValueError(f"merge: expected {count} shards, got {len(group)}; run the batch for shard {_shorten(absent)}")
+
+
+def _check_others(listings: Sequence[_Listing], names: set[str]) -> None:
+    """Refuse to leave out the inputs of other runs, which may be newer, or in another folder.
+
+    Raises:
+        ValueError: If a shard took an input that is not among the names.
+    """
+    for listing in listings:
+        if others := [name for name in listing.names if name not in names]:
+            raise ValueError(
+                f"merge: expected shards of the same inputs, got {_shorten(others)} only in shard {listing.shard} of "
+                f"{listing.file}; run all shards with the same inputs. If that run is obsolete, remove this file"
+            )
 
 
 def _shorten(names: Sequence[str]) -> str:

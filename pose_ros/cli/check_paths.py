@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pose_ros.files import is_stream
+from pose_ros.media.addresses import hide_secrets
 
 
 def check_paths(inputs: Iterable[Path | None], outputs: Iterable[tuple[str, Path | None]]) -> None:
@@ -37,7 +38,9 @@ def check_inputs(files: Iterable[Path]) -> None:
     """
     for file in files:
         if not file.exists():
-            raise FileNotFoundError(f"input: expected a file or folder, got {file}, which does not exist")
+            raise FileNotFoundError(
+                f"input: expected a file or folder, got {hide_secrets(str(file))}, which does not exist"
+            )
 
 
 def _files_of(path: Path) -> Iterator[Path]:

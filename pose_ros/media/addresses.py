@@ -10,7 +10,10 @@ FILE_SCHEMES = ("http", "https")
 """Protocols of files and of live streams."""
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _DEVICE = re.compile(r"/dev/video\d+")
-_USER = re.compile(r"^[^/?#]*@")
+_WRITTEN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/+)(.*)", re.DOTALL)
+"""An address, also as a path, which has lost the second slash."""
+_USER = re.compile(r"^([^/?#]*|[^/?#\[]*:.*)@", re.DOTALL)
+"""User and password. A password may have a slash or a question mark, although it should be escaped."""
 _HIDDEN = "***"
 
 
@@ -40,9 +43,9 @@ def check_address(address: str) -> str:
 
 def hide_secrets(address: str) -> str:
     """Return an address without user, password and query, for logs and errors. Other texts are unchanged."""
-    found = _ADDRESS.match(address)
+    found = _WRITTEN.match(address)
     if found is None:
         return address
     rest = _USER.sub(f"{_HIDDEN}@", found[2])
     place, mark, _ = rest.partition("?")
-    return f"{found[1]}://{place}{mark}{_HIDDEN if mark else ''}"
+    return f"{found[1]}{place}{mark}{_HIDDEN if mark else ''}"

@@ -116,7 +116,7 @@ def _draw_polygons(entry: Any, where: str) -> BoolArray:
         for points in polygons:
             if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
                 raise ValueError("a polygon without three points")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"regions.ignore {where}: expected {example}, got {error!r}") from error
     mask = np.zeros((height, width), np.uint8)
     for points in polygons:  # one by one, so that parts of two polygons stay ignored

@@ -130,7 +130,9 @@ def open_source(
         return LiveStream(text, f"camera {text}", notify, hwaccel, reconnect_s)
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"source: expected a video, image, folder or bag, got {path}, which does not exist")
+        raise FileNotFoundError(
+            f"source: expected a video, image, folder or bag, got {hide_secrets(str(path))}, which does not exist"
+        )
     if path.is_dir() or is_bag(path):
         return _open_folder(path, topic, convert, on_broken)
     return _open_file(path, on_broken, hwaccel)

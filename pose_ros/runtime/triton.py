@@ -293,7 +293,10 @@ def _take_output(answer: Any, spec: TensorSpec) -> AnyArray:
         TypeError: If it has another type.
         ValueError: If it is missing, or has another shape.
     """
-    array = answer.as_numpy(spec.name)
+    try:
+        array = answer.as_numpy(spec.name)
+    except Exception as error:  # the client decodes without checks
+        raise ValueError(f"output {spec.name!r}: expected {spec.dtype} of its shape, got {error!r:.200}") from error
     if array is None:
         raise ValueError(f"output {spec.name!r}: expected an array in the answer of the server, got none")
     spec.check(array, "output")

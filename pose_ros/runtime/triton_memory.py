@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+import weakref
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -21,6 +22,7 @@ class SharedInput:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._memory: SharedMemory | None = None
+        self._finalizer: weakref.finalize[..., SharedInput] | None = None
         self._name = ""
 
     def put(self, array: AnyArray) -> tuple[str, int]:
@@ -42,14 +44,9 @@ class SharedInput:
 
     def close(self) -> None:
         """Remove the region. The next array makes a new one."""
-        memory, self._memory = self._memory, None
-        if memory is not None:
-            try:
-                self._client.unregister_system_shared_memory(self._name, client_timeout=1)
-            except Exception:  # the server may have stopped
-                pass
-            finally:
-                _remove(memory)
+        self._memory = None
+        if self._finalizer is not None:
+            self._finalizer()
 
     def _register(self, byte_count: int) -> SharedMemory:
         self._name = f"pose_ros_{uuid.uuid4().hex}"
@@ -59,7 +56,18 @@ class SharedInput:
         except BaseException:
             _remove(memory)
             raise
+        # Also at the end of a process that closes nothing: the server would keep the region
+        self._finalizer = weakref.finalize(self, _release, self._client, self._name, memory)
         return memory
+
+
+def _release(client: Any, name: str, memory: SharedMemory) -> None:
+    try:
+        client.unregister_system_shared_memory(name, client_timeout=1)
+    except Exception:  # the server may have stopped
+        pass
+    finally:
+        _remove(memory)
 
 
 def _remove(memory: SharedMemory) -> None:

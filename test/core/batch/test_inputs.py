@@ -60,12 +60,33 @@ def test_a_list_keeps_bytes_that_are_not_utf_8(tmp_path: Path) -> None:
     assert [os.fsencode(entry.name) for entry in found] == [b"\xff.png"]
 
 
+def test_a_binary_file_is_no_list(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_bytes(b"a.png\n\0\n")
+    with pytest.raises(ValueError, match=r"list.txt: expected one path per line, got a binary file"):
+        read_list(tmp_path / "list.txt")
+
+
 def test_outputs_and_loops_of_links_are_left_out(tree: Path, tmp_path: Path) -> None:
     (tree / "a/loop").symlink_to(tree)
     (tree / "a/out").mkdir()
     (tree / "a/out/walk.mp4.drawn.mp4").write_bytes(b"x")
     found = find_inputs([str(tree)], out=tree / "a/out", root=None)
     assert sorted(entry.path.name for entry in found) == ["bag", "no_suffix", "photo.JPG", "walk.mp4", "walk.mp4"]
+
+
+def test_a_pipe_in_a_folder_is_left_out(tree: Path, tmp_path: Path) -> None:
+    os.mkfifo(tree / "a/pipe.mp4")
+    assert names([tree / "a"], tmp_path) == ["walk.mp4"]
+
+
+@pytest.mark.parametrize("result", ["walk.mp4.drawn.mp4", "photo.png.drawn.png", "photo.png.drawn.jpg"])
+def test_an_input_in_the_place_of_a_result_is_refused(tmp_path: Path, result: str) -> None:
+    for name in ("walk.mp4", "photo.png", result):
+        (tmp_path / name).write_bytes(b"x")
+    inputs = [str(tmp_path / f"*.{suffix}") for suffix in ("mp4", "png")] + [str(tmp_path / result)]
+    with pytest.raises(ValueError, match=f"--out .*: expected a folder without inputs, got .*{result}, where"):
+        find_inputs(inputs, out=tmp_path, root=None)
+    assert len(find_inputs(inputs, out=tmp_path / "out", root=None)) == 3
 
 
 def test_a_missing_file_of_a_list_or_glob_fails_alone(tmp_path: Path) -> None:
@@ -82,6 +103,8 @@ def test_a_missing_file_of_a_list_or_glob_fails_alone(tmp_path: Path) -> None:
         (lambda folder: [], "inputs: expected files or folders, got none"),
         (lambda folder: [folder / "none.mp4"], "none.mp4, which does not exist"),
         (lambda folder: [folder / "*.mkv"], r"expected files that match .*\*\.mkv, got none"),
+        (lambda folder: [folder, ""], "inputs: expected files or folders, got an empty name"),
+        (lambda folder: ["http://me:secret@host/a.mp4"], r"got http://\*\*\*@host/a.mp4; use pose_ros video"),
         (lambda folder: [folder / "empty"], "expected videos, images or bags, got none in"),
         (lambda folder: [folder / "link.mp4"], "a link to a file that does not exist"),
         (lambda folder: [folder / "out"], "--out: expected a folder other than the inputs"),

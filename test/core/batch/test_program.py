@@ -214,6 +214,31 @@ def test_a_merge_refuses_inputs_that_are_missing_or_failed(data: Path, batch: An
     assert empty.exit_code == 1 and "which has no manifest" in empty.stderr
 
 
+def test_a_merge_refuses_to_leave_out_inputs_of_other_runs(batch: Any, tmp_path: Path) -> None:
+    folder = recordings.write_images(tmp_path / "images", ["1.png", "2.png"])
+    assert batch(folder, "--shard", "1/1").exit_code == 0
+    cv2.imwrite(str(folder / "3.png"), recordings.frame_image(2))
+    assert batch(folder, "--shard", "1/2").exit_code == 0
+    newer = run_program("batch", "--merge", "--out", tmp_path / "out")
+    assert newer.exit_code == 1 and "got 3.png only in shard 1/2 of" in newer.stderr
+    assert batch(folder, "--shard", "2/2").exit_code == 0
+    assert run_program("batch", "--merge", "--out", tmp_path / "out").exit_code == 0
+    others = recordings.write_images(tmp_path / "others", ["4.png"])
+    assert run_program("batch", others, "--out", tmp_path / "out2", "--threads", 1).exit_code == 0
+    two = run_program("batch", "--merge", tmp_path / "out", tmp_path / "out2", "--out", tmp_path / "all")
+    assert two.exit_code == 1 and "got 4.png only in shard 1/1 of" in two.stderr
+    listing = tmp_path / "out/.batch/inputs.1-of-2.json"
+    listing.write_text("[]")
+    damaged = run_program("batch", "--merge", "--out", tmp_path / "out")
+    assert damaged.exit_code == 1 and f"{listing}: expected the inputs of a shard" in damaged.stderr
+
+
+def test_inputs_may_be_named_like_the_manifest(batch: Any, pools: list[InlinePool], tmp_path: Path) -> None:
+    folder = recordings.write_images(tmp_path / "images", ["manifest.png", "manifest.a.png"])
+    assert batch(folder).exit_code == 0 and batch(folder).exit_code == 0
+    assert len(pools) == 1 and run_program("batch", "--merge", "--out", tmp_path / "out").exit_code == 0
+
+
 def test_coco_results_of_images_are_merged(batch: Any, tmp_path: Path) -> None:
     folder = recordings.write_images(tmp_path / "images", ["1.png", "2.png", "3.png"])
     for index in (1, 2, 3):

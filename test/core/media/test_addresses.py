@@ -18,6 +18,11 @@ from pose_ros.media.sources import open_source
         ("rtsp://me:sec@ret@camera/a@b", "rtsp://***@camera/a@b"),
         ("http://camera/video?user=me&pwd=secret", "http://camera/video?***"),
         ("HTTP://me:secret@[::1]:80?x", "HTTP://***@[::1]:80?***"),
+        ("rtsp://me:sec/ret@camera/s", "rtsp://***@camera/s"),
+        ("rtsp://me:sec?r#et@camera/s", "rtsp://***@camera/s"),
+        ("http:/me:secret@camera/s.png", "http:/***@camera/s.png"),
+        ("http://camera:80/a.mp4", "http://camera:80/a.mp4"),
+        ("http://camera/a@b.mp4", "http://camera/a@b.mp4"),
         ("walk.mp4", "walk.mp4"),
     ],
 )

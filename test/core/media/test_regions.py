@@ -72,6 +72,7 @@ def test_a_mask_is_white_where_people_are_ignored(tmp_path: Path) -> None:
         ("front: 3", "front: expected {image_size"),
         ("front: {polygons: []}", "front: expected {image_size"),
         ("front: {image_size: [0, 3], polygons: [[[0, 0], [1, 0], [1, 1]]]}", "front: expected {image_size"),
+        ("front: {image_size: [.inf, 9], polygons: [[[0, 0], [1, 0], [1, 1]]]}", "front: expected {image_size"),
         ("front: {image_size: [9, 9], polygons: [[[0, 0], [1, 0]]]}", "a polygon without three points"),
         ("front: {image_size: [9, 9], polygons: [[[0, 0], [.nan, 0], [1, 1]]]}", "a polygon without three points"),
         ("front: {image_size: [9, 9], polygons: [[[0, 0], [9, 0], [9, 9], [0, 9]]]}", "got all of it"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from contextlib import suppress
@@ -73,6 +74,30 @@ def test_shared_memory_is_removed(server):
         assert Path(f"/dev/shm{key}").exists()
     assert not Path(f"/dev/shm{key}").exists()
     assert not server._regions
+
+
+def test_shared_memory_of_a_runner_that_is_not_closed_is_removed(server):
+    runner = TritonRunner(address(server), FAST)
+    runner.run({"image": make_image()})
+    (key,) = server._regions.values()
+    del runner
+    gc.collect()
+    assert not Path(f"/dev/shm{key}").exists()
+    assert not server._regions
+
+
+def test_an_answer_that_cannot_be_decoded_is_an_error(repository, monkeypatch):
+    infer = KServeServer.ModelInfer
+
+    def damage(self, request, context):
+        answer = infer(self, request, context)
+        answer.outputs[0].datatype = "BYTES"
+        return answer
+
+    monkeypatch.setattr(KServeServer, "ModelInfer", damage)
+    expected = pytest.raises(ValueError, match=r"output '.*': expected float32")
+    with KServeServer(repository) as server, TritonRunner(address(server), FAST) as runner, expected:
+        runner.run({"image": make_image()})
 
 
 def test_a_server_without_access_to_shared_memory_gets_messages(server):
