@@ -109,6 +109,8 @@ def find_region(regions: Mapping[str, IgnoredRegion], camera: str = "") -> Ignor
 def _draw_polygons(entry: Any, where: str) -> BoolArray:
     example = "{image_size: [640, 480], polygons: [[[0, 0], [200, 0], [200, 480]]]}"
     try:
+        if unknown := sorted(set(entry) - {"image_size", "polygons"}):
+            raise ValueError(f"the unknown names {', '.join(map(str, unknown))}")
         width, height = (int(side) for side in entry["image_size"])
         polygons = [np.asarray(points, np.float64) for points in entry["polygons"]]
         if not (0 < width <= 1 << 15 and 0 < height <= 1 << 15) or not polygons:
@@ -119,6 +121,13 @@ def _draw_polygons(entry: Any, where: str) -> BoolArray:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"regions.ignore {where}: expected {example}, got {error!r}") from error
     mask = np.zeros((height, width), np.uint8)
-    for points in polygons:  # one by one, so that parts of two polygons stay ignored
-        cv2.fillPoly(mask, [np.rint(np.clip(points, -1e5, 1e5)).astype(np.int32)], 1)
+    for number, points in enumerate(polygons, 1):  # one by one, so that parts of two polygons stay ignored
+        one = np.zeros_like(mask)
+        cv2.fillPoly(one, [np.rint(np.clip(points, -1e5, 1e5)).astype(np.int32)], 1)
+        if not one.any():
+            raise ValueError(
+                f"regions.ignore {where}: expected polygons inside {width} x {height} px, got polygon {number} outside "
+                "it; correct its points or image_size"
+            )
+        mask |= one
     return mask.astype(bool)

@@ -75,6 +75,11 @@ def test_a_mask_is_white_where_people_are_ignored(tmp_path: Path) -> None:
         ("front: {image_size: [.inf, 9], polygons: [[[0, 0], [1, 0], [1, 1]]]}", "front: expected {image_size"),
         ("front: {image_size: [9, 9], polygons: [[[0, 0], [1, 0]]]}", "a polygon without three points"),
         ("front: {image_size: [9, 9], polygons: [[[0, 0], [.nan, 0], [1, 1]]]}", "a polygon without three points"),
+        (
+            "front: {image_size: [9, 9], polygons: [[[20, 0], [30, 0], [30, 9]]]}",
+            "polygons inside 9 x 9 px, got polygon 1",
+        ),
+        ("front: {image_size: [9, 9], polygon: [[[0, 0], [3, 0], [3, 3]]], polygons: []}", "the unknown names polygon"),
         ("front: {image_size: [9, 9], polygons: [[[0, 0], [9, 0], [9, 9], [0, 9]]]}", "got all of it"),
     ],
 )
