@@ -114,7 +114,26 @@ def _collect_rows(folders: Sequence[Path], out: Path) -> dict[str, Row]:
     for folder in folders:
         if not find_manifests(folder):
             raise FileNotFoundError(f"merge: expected a folder of results, got {folder}, which has no manifest")
-    return latest_rows([_move_outputs(row, file.parent, out) for row in read_rows(file)] for file in files)
+    tables = [[_move_outputs(row, file.parent, out) for row in read_rows(file)] for file in files]
+    _check_names([row for rows in tables for row in latest_rows(iter([rows])).values() if row.is_complete])
+    return latest_rows(iter(tables))
+
+
+def _check_names(rows: Sequence[Row]) -> None:
+    """Refuse different files of one name, of which a merge could keep one only.
+
+    Raises:
+        ValueError: If two rows of one name have another path, and another size or time of change.
+    """
+    seen: dict[str, Row] = {}
+    for row in rows:
+        other = seen.setdefault(row.input, row)
+        is_copy = (row.size_bytes, row.modified_ns) == (other.size_bytes, other.modified_ns)
+        if row.path != other.path and not is_copy:
+            raise ValueError(
+                f"merge: expected one input of the name {row.input}, got {other.path} and {row.path}; run one batch "
+                "over both folders"
+            )
 
 
 def _move_outputs(row: Row, folder: Path, out: Path) -> Row:

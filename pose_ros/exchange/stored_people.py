@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from pose_ros.skeleton import Skeleton
 
 MAX_LINE_BYTES = 64 << 20
 MAX_KEYPOINTS, MAX_SIDE = 1000, 1 << 20
+MAX_NUMBER = 1e9
+"""Largest coordinate, pixels or metres."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ def _whole(entry: Mapping[str, Any], name: str, low: int, high: int) -> int:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_NUMBER
 
 
 def _is_text(value: Any) -> bool:

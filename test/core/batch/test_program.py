@@ -233,6 +233,18 @@ def test_a_merge_refuses_to_leave_out_inputs_of_other_runs(batch: Any, tmp_path:
     assert damaged.exit_code == 1 and f"{listing}: expected the inputs of a shard" in damaged.stderr
 
 
+def test_a_merge_refuses_two_inputs_of_one_name(batch: Any, tmp_path: Path) -> None:
+    first = recordings.write_images(tmp_path / "first", ["x.png"])
+    second = tmp_path / "second"
+    second.mkdir()
+    cv2.imwrite(str(second / "x.png"), recordings.frame_image(5))
+    assert batch(first).exit_code == 0
+    assert run_program("batch", second, "--out", tmp_path / "out2", "--threads", 1).exit_code == 0
+    merged = run_program("batch", "--merge", tmp_path / "out", tmp_path / "out2", "--out", tmp_path / "all")
+    assert merged.exit_code == 1 and "expected one input of the name x.png, got " in merged.stderr
+    assert not (tmp_path / "all").exists()
+
+
 def test_inputs_may_be_named_like_the_manifest(batch: Any, pools: list[InlinePool], tmp_path: Path) -> None:
     folder = recordings.write_images(tmp_path / "images", ["manifest.png", "manifest.a.png"])
     assert batch(folder).exit_code == 0 and batch(folder).exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -166,6 +167,7 @@ def test_without_metres_or_ids_there_is_no_trajectory(tmp_path):
         (lambda line: line.replace('"score":0.5', '"score":2'), "score 2"),
         (lambda line: line.replace('"id":-1', '"id":4294967296'), "id 4294967296"),
         (lambda line: line.replace('"keypoints":[[', '"keypoints":[["x",'), "not three numbers"),
+        (lambda line: re.sub(r'"keypoints":\[\[[0-9.]+', '"keypoints":[[1e39', line), "not three numbers"),
         (lambda line: line.replace("null", "[1,2,-1]", 1), "scores: expected values in"),
         (lambda line: "[" * 100_000, "nested too deeply"),
     ],
