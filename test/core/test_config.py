@@ -36,7 +36,7 @@ def test_every_setting_has_a_description_and_a_valid_default(kind: type) -> None
         (
             lambda: RuntimeConfig(backend="cuda"),
             ValueError,
-            "backend: expected one of auto, tensorrt, onnx, openvino, torch, got 'cuda'",
+            "backend: expected one of auto, tensorrt, onnx, openvino, torch, triton, got 'cuda'",
         ),
         (lambda: RuntimeConfig(warm_up=1), TypeError, "warm_up: expected bool"),
         (lambda: OverlayConfig(thickness=0.0), ValueError, "thickness"),

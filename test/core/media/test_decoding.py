@@ -265,7 +265,7 @@ def test_a_giant_gif_is_not_opened_as_a_video(tmp_path: Path) -> None:
 
 
 def test_frames_of_a_video_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pose_ros.media.sources.MAX_IMAGE_MB", 0.005)
+    monkeypatch.setattr("pose_ros.media.capture.MAX_IMAGE_MB", 0.005)
     with pytest.raises(ValueError, match=r"video .*a\.avi: expected frames of at most 0\.005 MB, got 64 x 48 px"):
         open_source(recordings.write_video(tmp_path / "a.avi"))
 
