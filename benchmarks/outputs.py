@@ -6,14 +6,11 @@ Each figure is the CPU time of one thread, relative to a simple program that is 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
-from typing import Any
 
 import cv2
 import numpy as np
 import rclpy
-from measure import print_table
+from measure import measure_in_turns, print_table
 from pose_ros.msg import Keypoint, PersonPose
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.serialization import serialize_message
@@ -29,17 +26,6 @@ from pose_ros.skeleton import COCO_17
 COUNTS = (1, 5, 20)
 SIZE_WH = (1280, 720)
 CAMERAS = ("front", "rear", "left", "right")
-
-
-def measure_ms(functions: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Return the 10th percentile of the CPU time of each function, ms. All are called in turns."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats + 3):
-        for name, function in functions.items():
-            start = time.thread_time()
-            function()
-            times[name].append(1e3 * (time.thread_time() - start))
-    return {name: float(np.percentile(values[3:], 10)) for name, values in times.items()}
 
 
 def make_people(count: int) -> People:
@@ -71,7 +57,7 @@ def show_messages() -> None:
             "build": build,
             "serialise": lambda message=message: serialize_message(message),
         }
-        ms = measure_ms(functions, 200)
+        ms = measure_in_turns(functions, 200)
         limit = "0.15" if count == max(COUNTS) else ""
         row = (ms["build"] / ms["construct"], ms["build"] / ms["serialise"], ms["build"])
         rows.append((str(count), *(f"{value:.2f}" for value in row), limit))
@@ -86,7 +72,7 @@ def show_overlay() -> None:
     for count in COUNTS:
         people = make_people(count)
         functions = {"copy": image.copy, "draw": lambda people=people: draw(image, people, COCO_17)}
-        ms = measure_ms(functions, 60)
+        ms = measure_in_turns(functions, 60)
         rows.append((str(count), f"{ms['draw'] / ms['copy']:.1f}", f"{ms['draw']:.2f}", "1.5"))
     print_table("Overlay, 1280 × 720", ("people", "/ one copy of the image", "ms", "limit, ms"), rows)
 
@@ -100,7 +86,7 @@ def show_executor() -> None:
     for name, node in nodes.items():
         executors[name].add_node(node)
     spins = {name: lambda executor=executor: executor.spin_once(timeout_sec=0) for name, executor in executors.items()}
-    ms = measure_ms(spins, 300)
+    ms = measure_in_turns(spins, 300)
     for node in nodes.values():
         node.destroy_node()
     rclpy.shutdown()

@@ -5,13 +5,9 @@ All figures are CPU time of one thread, so that other programs on the machine ch
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 import cv2
 import numpy as np
-from measure import print_table
+from measure import measure_in_turns, print_table
 
 from pose_ros.config import PreprocessConfig
 from pose_ros.fields import InputSpec
@@ -27,17 +23,6 @@ INPUTS = {
 }
 LIMITS_MS = {(640, 480): "", (1280, 720): "0.6", (1920, 1080): "1.0"}
 REPEATS = 150
-
-
-def measure_ms(functions: dict[str, Callable[[], Any]]) -> dict[str, float]:
-    """Return the 10th percentile of the CPU time of each function, ms. All are called in turns."""
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(REPEATS + 3):
-        for name, function in functions.items():
-            start = time.thread_time()
-            function()
-            times[name].append(1e3 * (time.thread_time() - start))
-    return {name: float(np.percentile(values[3:], 10)) for name, values in times.items()}
 
 
 def resize(image: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
@@ -57,13 +42,14 @@ def main() -> None:
         for name, spec in INPUTS.items():
             preprocess = Preprocessor(spec, PreprocessConfig())
             size_wh = fit((width, height), spec, PreprocessConfig()).scaled_wh
-            ms = measure_ms(
+            ms = measure_in_turns(
                 {
                     "copy": image.copy,
                     "resize": lambda size_wh=size_wh, image=image: resize(image, size_wh),
                     "rgb": lambda preprocess=preprocess, image=image: preprocess(image, "rgb"),
                     "bgr": lambda preprocess=preprocess, image=image: preprocess(image, "bgr"),
-                }
+                },
+                REPEATS,
             )
             ratios = ms["rgb"] / ms["copy"], ms["rgb"] / ms["resize"], ms["bgr"] / ms["rgb"]
             cells = (*(f"{ratio:.2f}" for ratio in ratios), f"{ms['rgb']:.2f}", limit if "uint8" in name else "")

@@ -187,6 +187,28 @@ def atomic_write(path: Path, *, follow_links: bool = True) -> Iterator[Path]:
         file.discard()
 
 
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Write a new folder completely or not at all.
+
+    The context manager yields a temporary path, which does not exist yet. At the end, the files of this folder are
+    flushed to the disk, and it is moved to ``target``. After an exception there is no folder.
+
+    Raises:
+        FileExistsError: If the target exists at the end.
+        OSError: If the folder of the target cannot be created or written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished_folder(target.parent) as folder:
+        draft = folder / target.name
+        yield draft
+        for file in filter(Path.is_file, draft.rglob("*")):
+            flush_file(file)
+        if target.exists() or target.is_symlink():
+            raise FileExistsError(f"output: expected a new folder, got {target}, which exists")
+        draft.rename(target)
+
+
 def clear_unfinished(parent: Path) -> None:
     """Remove the unfinished files that killed processes left in a folder. Files of a living process stay."""
     for folder in parent.glob(f"{_PREFIX}*"):

@@ -39,7 +39,7 @@ class JoinedFrames:
     def __iter__(self) -> FoundImages:
         for index, piece, n in self._places():
             image, stamp_ns = piece.image(n), piece.stamp_ns(n)
-            frame = Frame(image, index, frame_name(self._path, index), stamp_ns)
+            frame = Frame(image, index, frame_name(self._path.stem, index), stamp_ns)
             yield frame, CameraImage(image, stamp_ns=stamp_ns), _estimate(piece, n)
 
     def attach(self, images: CameraImages) -> FoundImages:

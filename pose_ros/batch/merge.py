@@ -26,7 +26,7 @@ _LISTED = 10
 
 @dataclass(frozen=True)
 class Merged:
-    """TaskResult of a merge.
+    """Result of a merge.
 
     Attributes:
         rows: Row of each input, sorted by name. Outputs are relative to the folder of the merged files.

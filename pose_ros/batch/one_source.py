@@ -11,11 +11,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Optional
 
 from pose_ros.media.sources import Frame, Video
-from pose_ros.pipeline import CameraImage, PosePipeline
+from pose_ros.pipeline import CameraImage, PosePipeline, Stage, pass_through
 
 if TYPE_CHECKING:
     from pose_ros.batch.result_files import ResultFiles
     from pose_ros.estimator import Estimate
+    from pose_ros.media.regions import IgnoredRegion
 
 COMPLETE_SHARE = 0.95
 """Share of its frames and of its duration at which a source counts as complete."""
@@ -52,6 +53,11 @@ class Run:
             f"{self.frames} frames in {self.seconds:.1f} s, {sum(self.people) / self.frames:.1f} people per frame; "
             f"median {median(self.estimate_ms):.1f} ms per frame, network {median(self.network_ms):.1f} ms"
         )
+
+
+def make_ignore_stage(region: IgnoredRegion | None) -> Stage:
+    """Return the stage of the pipeline that drops people in a region. Without a region, it drops none."""
+    return pass_through if region is None else lambda people, image: region.drop(people, image.size_wh)
 
 
 def process_frames(

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from pose_ros.arrays import Image
 from pose_ros.batch.depth_frames import DepthTopic, camera_images, find_depth
 from pose_ros.batch.inputs import Input
 from pose_ros.batch.one_source import CameraImages, FoundImages, Run, check_complete, process_frames
@@ -18,11 +17,10 @@ from pose_ros.batch.result_files import ResultFiles
 from pose_ros.batch.tasks import Finished, Progress
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.anonymise import Anonymiser
-from pose_ros.media.overlay import draw
+from pose_ros.media.overlay import draw_covered
 from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.results import WRITTEN_SUFFIXES, write_image
 from pose_ros.media.sources import ImageFiles, Video, open_source
-from pose_ros.people import People
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.runtime.runner import Notify
 
@@ -113,14 +111,9 @@ class OpenInput:
         with self._open_outputs(0.0) as outputs:
             outputs.write(frame, people)
             if (drawn := self.target("video")) is not None:
-                write_image(drawn, self._draw(frame.image_bgr, people))
+                anonymiser = Anonymiser(self._estimator.skeleton, self._region)
+                write_image(drawn, draw_covered(anonymiser, frame.image_bgr, people, self._recipe.overlay))
         return self.finish(len(people), 1)
-
-    def _draw(self, image: Image, people: People) -> Image:
-        """Draw people on a copy of an image. With ``overlay.anonymise``, their heads are covered."""
-        skeleton, overlay = self._estimator.skeleton, self._recipe.overlay
-        covered = Anonymiser(skeleton, self._region).cover(image, people, 0.0, overlay)
-        return draw(covered, people, skeleton, overlay, is_anonymous=True)
 
     def target(self, kind: str) -> Path | None:
         """Return the file of an output. None = not wanted. An annotated image has the type of the input."""
@@ -133,7 +126,7 @@ class OpenInput:
         return target
 
     def report(self, share: float, frames: int) -> None:
-        """TaskReport the progress, but not too often."""
+        """Report the progress, but not too often."""
         now_s = time.monotonic()
         if now_s - self._reported_s >= PROGRESS_S:
             self._reported_s = now_s

@@ -46,7 +46,7 @@ class _Process:
 
 
 class ProcessPool:
-    """BatchWorker processes. Each starts with its first task.
+    """Worker processes. Each starts with its first task.
 
     Attributes:
         size: Number of workers.

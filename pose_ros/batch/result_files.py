@@ -13,7 +13,7 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.media.anonymise import Anonymiser
 from pose_ros.media.csv_results import CsvResults
 from pose_ros.media.output_file import OutputFile
-from pose_ros.media.overlay import draw
+from pose_ros.media.overlay import draw_covered
 from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.results import CocoResults, JsonLines
 from pose_ros.media.sources import Frame
@@ -76,8 +76,8 @@ class ResultFiles(ExitStack):
             table.write(frame, people)
         if self._video is not None:
             self._trails.update(people, self._skeleton, frame.stamp_ns / 1e9, self._overlay.trails_s)
-            image = self._anonymiser.cover(frame.image_bgr, people, frame.stamp_ns / 1e9, self._overlay)
-            drawn = draw(image, people, self._skeleton, self._overlay, self._trails, is_anonymous=True)
+            image, stamp_s = frame.image_bgr, frame.stamp_ns / 1e9
+            drawn = draw_covered(self._anonymiser, image, people, self._overlay, stamp_s, self._trails)
             self._video.write(drawn, frame.stamp_ns)
 
     def discard(self) -> None:

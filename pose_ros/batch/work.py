@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 
 from pose_ros.batch.join import JoinedFrames, fit_together
-from pose_ros.batch.one_source import find_people
+from pose_ros.batch.one_source import find_people, make_ignore_stage
 from pose_ros.batch.open_input import OnProgress, OpenInput
 from pose_ros.batch.pieces import Piece, PieceFolder, find_bounds, read_piece
 from pose_ros.batch.read_ahead import read_ahead
@@ -18,8 +18,7 @@ from pose_ros.decoder import fields_to_read
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.regions import find_region, load_regions
 from pose_ros.media.sources import ImageFiles
-from pose_ros.people import People
-from pose_ros.pipeline import PosePipeline, Stage, pass_through
+from pose_ros.pipeline import CameraImage, PosePipeline, pass_through
 from pose_ros.refinement.stage import RefinementStage, load_refiner
 
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -51,8 +50,8 @@ class BatchWorker:
             config=recipe.config,
             notify=self._notes.append,
         )
-        ignored = self._config.regions.ignore
-        self._region = find_region(load_regions(ignored)) if ignored else None
+        self._region = find_region(load_regions(self._config.regions.ignore))
+        self._ignore = make_ignore_stage(self._region)
         self._refiner = load_refiner(self._config, self.estimator.skeleton, notify=self._notes.append)
         self._ahead = max(_AHEAD, self.estimator.max_batch)
         self._single = self._make_single_pipeline()
@@ -86,8 +85,9 @@ class BatchWorker:
 
     def _process(self, opened: OpenInput) -> Finished:
         """Process a video or bag in one pass."""
-        ignore, report = self._make_ignore_stage(), opened.add_fault
-        pipeline = PosePipeline(self.estimator, refiner=self._refiner, ignore=ignore, on_depth_error=report)
+        pipeline = PosePipeline(
+            self.estimator, refiner=self._refiner, ignore=self._ignore, on_depth_error=opened.add_fault
+        )
         images = read_ahead(opened.images(pipeline), self._ahead)
         return opened.write(find_people(images, pipeline), pipeline)
 
@@ -101,7 +101,7 @@ class BatchWorker:
         while images := list(islice(frames, self.estimator.max_batch)):
             found = self.estimator.process_batch([frame.image_bgr for frame in images], ["bgr"] * len(images))
             for frame, estimate in zip(images, found, strict=True):
-                people = self._drop_ignored(replace(estimate.people, masks=None), frame.image_bgr.shape[1::-1])
+                people = self._ignore(replace(estimate.people, masks=None), CameraImage(frame.image_bgr))
                 piece.add(frame, people if stage is None else stage.refine(people, frame.image_bgr))
                 opened.report(0.0, len(piece.places))
         piece.faults = opened.faults
@@ -126,13 +126,6 @@ class BatchWorker:
         folder.remove()
         return result
 
-    def _drop_ignored(self, people: People, size_wh: tuple[int, ...]) -> People:
-        """Drop the people in the ignored region."""
-        return people if self._region is None else self._region.drop(people, (size_wh[0], size_wh[1]))
-
-    def _make_ignore_stage(self) -> Stage:
-        return lambda people, image: self._drop_ignored(people, image.size_wh)
-
     def _draws_masks(self) -> bool:
         """Return whether masks are drawn. They are too large to be stored with a piece."""
         read = fields_to_read(self.estimator.spec, self.estimator.grouping, self._config.decoder)
@@ -142,12 +135,11 @@ class BatchWorker:
         """Make the pipeline of images that do not follow each other."""
         none = pass_through
         if self._refiner is None:
-            ignore = self._make_ignore_stage()
-            return PosePipeline(self.estimator, ignore=ignore, refine=none, track=none, smooth=none, lift=none)
+            return PosePipeline(self.estimator, ignore=self._ignore, refine=none, track=none, smooth=none, lift=none)
         stage = RefinementStage.of_single_images(self._refiner, self._config.refinement)
         return PosePipeline(
             self.estimator,
-            ignore=self._make_ignore_stage(),
+            ignore=self._ignore,
             refine=lambda people, image: stage.refine(people, image.image, image.colour),
             track=none,
             smooth=none,

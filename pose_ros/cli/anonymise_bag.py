@@ -10,8 +10,9 @@ from typing import Any
 import typer
 
 from pose_ros.arrays import Image
+from pose_ros.batch.one_source import make_ignore_stage
 from pose_ros.cli.failures import Failures
-from pose_ros.cli.options import load_refiner, make_ignore_stage
+from pose_ros.cli.options import load_refiner
 from pose_ros.config import NOT_ANONYMISED, OverlayConfig
 from pose_ros.estimator import PoseEstimator
 from pose_ros.media.addresses import is_address
@@ -95,8 +96,7 @@ def copy_bag(
     failures = Failures(strict)
     with _open_bag(source, target, keep, drop) as bag:
         estimator = load()
-        path = estimator.config.regions.ignore
-        regions = load_regions(path) if path else {}
+        regions = load_regions(estimator.config.regions.ignore)
         topics = _CoveredTopics(estimator, load_refiner(estimator), regions, overlay, bag.edited_topics)
         _write_copy(bag, target, topics, failures)
     failures.finish()

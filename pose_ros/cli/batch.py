@@ -184,6 +184,7 @@ def _process(found: Sequence[Input], part: Shard, recipe: Recipe, stale: str, op
     """Process what is left of a shard, and end with a summary."""
     from pose_ros.batch.manifest import Manifest
     from pose_ros.batch.merge import store_listing
+    from pose_ros.batch.recipe import fingerprint
     from pose_ros.batch.resume import make_plan, store_settings
 
     settings, own = recipe.settings(), part.select(found)
@@ -193,25 +194,24 @@ def _process(found: Sequence[Input], part: Shard, recipe: Recipe, stale: str, op
         store_listing(recipe.out, part, found)
         typer.echo(f"{recipe.out}: {_describe_plan(plan, part)}", err=True)
         if plan.to_do:
-            _run(plan.to_do, manifest, recipe, open_pool)
+            _run(plan.to_do, manifest, recipe.version, fingerprint(settings), open_pool)
         manifest.compact([entry.name for entry in own])
         rows = [manifest.rows[entry.name] for entry in own]
     typer.echo(_summarise(rows))
     _list_failures([row for row in rows if row.state != "done"])
 
 
-def _run(to_do: Sequence[Input], manifest: Manifest, recipe: Recipe, open_pool: Callable[[], Pool]) -> None:
+def _run(
+    to_do: Sequence[Input], manifest: Manifest, version: str, settings: str, open_pool: Callable[[], Pool]
+) -> None:
+    """Process inputs. The rows of the manifest get the version, and the fingerprint of the settings."""
     from pose_ros.batch.manifest import Row
-    from pose_ros.batch.recipe import fingerprint
     from pose_ros.batch.run import BatchRun
     from pose_ros.cli.batch_bar import BatchBar
 
-    settings = fingerprint(recipe.settings())
-    empty = Row("", "", 0, 0, 0.0, "", "", recipe.version, settings, (), "", 0, 0, "")
-
     def make_row(entry: Input) -> Row:
-        state = replace(empty, size_bytes=entry.size_bytes, modified_ns=entry.modified_ns)
-        return replace(state, input=entry.name, path=str(entry.path))
+        file = str(entry.path), entry.size_bytes, entry.modified_ns
+        return Row(entry.name, "", 0, 0, 0.0, "", "", version, settings, (), *file, "")
 
     with open_pool() as pool, BatchBar(to_do) as bar:
         BatchRun(to_do, pool, manifest, make_row, bar.report, bar.end_input, bar.notify).run()

@@ -45,7 +45,7 @@ def image(
     from pose_ros.cli.outputs import CommandFiles
     from pose_ros.media.anonymise import Anonymiser
     from pose_ros.media.masks import label_pixels
-    from pose_ros.media.overlay import draw
+    from pose_ros.media.overlay import draw_covered
     from pose_ros.media.results import check_image_ids, write_image
     from pose_ros.media.sources import ImageFiles
 
@@ -76,8 +76,8 @@ def image(
             if (people_map := maps[frame.index]) is not None:
                 write_image(people_map, label_pixels(people, frame.image_bgr.shape[:2]))
             if target is not None:
-                covered = Anonymiser(estimator.skeleton, region).cover(frame.image_bgr, people, 0.0, overlay)
-                write_image(target, draw(covered, people, estimator.skeleton, overlay, is_anonymous=True))
+                anonymiser = Anonymiser(estimator.skeleton, region)
+                write_image(target, draw_covered(anonymiser, frame.image_bgr, people, overlay))
             typer.echo(f"{inputs[frame.index]}: {len(people)} {'person' if len(people) == 1 else 'people'}")
             done += 1
         failures.stop_if_none(done)

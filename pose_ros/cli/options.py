@@ -15,7 +15,6 @@ from pose_ros.config import AUTO, EstimatorConfig, OverlayConfig
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
     from pose_ros.media.regions import IgnoredRegion
-    from pose_ros.pipeline import Stage
     from pose_ros.refinement import Refiner
     from pose_ros.refinement.stage import RefinementStage
 
@@ -182,12 +181,7 @@ def load_region(config: EstimatorConfig) -> IgnoredRegion | None:
     """Load the ignored region that the settings name. None if they name none."""
     from pose_ros.media.regions import find_region, load_regions
 
-    return find_region(load_regions(config.regions.ignore)) if config.regions.ignore else None
-
-
-def make_ignore_stage(region: IgnoredRegion | None) -> Stage | None:
-    """Return the stage of the pipeline that drops people in a region. None without a region."""
-    return None if region is None else lambda people, image: region.drop(people, image.size_wh)
+    return find_region(load_regions(config.regions.ignore))
 
 
 def check_append(append: bool, json: Path | None) -> None:

@@ -82,7 +82,7 @@ def video(
     pose_ros video walk.mp4 -o drawn.mp4 --json people.jsonl
     """
     from pose_ros.batch.depth_frames import camera_images, find_depth
-    from pose_ros.batch.one_source import check_complete
+    from pose_ros.batch.one_source import check_complete, make_ignore_stage
     from pose_ros.cli.anonymise_bag import copies_bag, copy_bag
     from pose_ros.cli.check_paths import check_paths
     from pose_ros.cli.failures import Failures
@@ -130,7 +130,7 @@ def video(
         config = replace(config, depth=replace(config.depth, enabled=True))
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
-    refiner, ignore = options.load_refiner(estimator), options.make_ignore_stage(region)
+    refiner, ignore = options.load_refiner(estimator), make_ignore_stage(region)
     pipeline = PosePipeline(estimator, refiner=refiner, ignore=ignore, on_depth_error=failures.add)
     images = camera_images(frames, depth, config.depth)
     with CommandFiles(estimator, json, coco, output, rate_hz, overlay, append, csv, mcap, make_mcap, region) as outputs:

@@ -12,7 +12,7 @@ from pose_ros.exchange.openpose import write_openpose
 from pose_ros.exchange.stored_people import StoredFrame, read_people
 from pose_ros.exchange.trajectories import collect_trajectories
 from pose_ros.exchange.trc import to_opensim_axes, write_trc
-from pose_ros.files import unfinished_folder
+from pose_ros.files import atomic_folder
 from pose_ros.skeleton import BODY_25, COCO_17, Skeleton
 
 FORMATS = ("openpose", "pose2sim", "trc")
@@ -43,16 +43,11 @@ def convert_people(files: Sequence[Path], output: Path, form: str, skeleton: Ske
     names = [re.sub(r"[^A-Za-z0-9_.-]", "_", file.stem) for file in files]
     if len(set(names)) < len(names):
         raise ValueError(f"people: expected files of different names, got {', '.join(names)}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished_folder(output.parent) as unfinished:
-        draft = unfinished / output.name
+    with atomic_folder(output) as draft:
         draft.mkdir()
         if form == "trc":
-            written = sum(_write_trajectories(*each, draft) for each in zip(files, names, strict=True))
-        else:
-            written = _write_frames(files, names, draft, form, skeleton)
-        draft.rename(output)
-    return written
+            return sum(_write_trajectories(*each, draft) for each in zip(files, names, strict=True))
+        return _write_frames(files, names, draft, form, skeleton)
 
 
 def _write_frames(

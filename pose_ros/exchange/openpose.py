@@ -14,7 +14,6 @@ import numpy as np
 
 from pose_ros.arrays import FloatArray
 from pose_ros.exchange.stored_people import StoredFrame
-from pose_ros.files import atomic_write
 from pose_ros.people import People
 from pose_ros.skeleton import BODY_25, Skeleton, map_keypoints
 
@@ -31,7 +30,7 @@ def write_openpose(frame: StoredFrame, folder: Path, name: str, target: Skeleton
 
     Args:
         frame: The frame.
-        folder: Folder of the files, which exists.
+        folder: Folder of the files, which exists. It should appear as a whole, see ``atomic_folder``.
         name: First part of the name of the file.
         target: Order of the keypoints.
 
@@ -42,8 +41,7 @@ def write_openpose(frame: StoredFrame, folder: Path, name: str, target: Skeleton
     keypoints, scores = _map(frame.people, frame.skeleton, target)
     triples = np.concatenate([keypoints, scores[:, :, None]], axis=2).round(4)
     people = [_make_person(*each) for each in zip(frame.people.ids.tolist(), triples, strict=True)]
-    with atomic_write(path) as unfinished:
-        unfinished.write_text(json.dumps({"version": VERSION, "people": people}), encoding="utf-8")
+    path.write_text(json.dumps({"version": VERSION, "people": people}), encoding="utf-8")
     return path
 
 

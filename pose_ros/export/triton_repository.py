@@ -17,7 +17,7 @@ import numpy as np
 
 from pose_ros.config import PreprocessConfig, RuntimeConfig
 from pose_ros.fields import METADATA_KEY, ModelSpec
-from pose_ros.files import unfinished_folder
+from pose_ros.files import atomic_folder
 from pose_ros.models.model_file import CHECKSUM_KEY, read_spec
 from pose_ros.preprocess import Preprocessor
 from pose_ros.runtime import load_runner
@@ -25,9 +25,9 @@ from pose_ros.runtime.external_weights import locate
 from pose_ros.runtime.model_checksum import model_sha256
 from pose_ros.runtime.onnx_graph import read_external_names
 from pose_ros.runtime.runner import Runner, TensorSpec
+from pose_ros.runtime.triton_tensors import DATATYPES
 
 VERSION = "1"
-_CONFIG_DTYPES = {"float32": "FP32", "float16": "FP16", "float64": "FP64"}
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,10 @@ def write_repository(
     if options.plan is not None and not options.plan.is_file():
         raise FileNotFoundError(f"--plan: expected a TensorRT engine, got {options.plan}, which does not exist")
     config = _make_config(model, name, sidecar, options)
-    repository.mkdir(parents=True, exist_ok=True)
-    with unfinished_folder(repository) as unfinished:
-        draft = unfinished / name
+    with atomic_folder(target) as draft:
         (draft / VERSION).mkdir(parents=True)
         _copy_network(model, draft / VERSION, options.plan)
         (draft / "config.pbtxt").write_text(config, encoding="ascii")
-        draft.rename(target)
     return target
 
 
@@ -154,7 +151,7 @@ def _describe(key: str, text: str) -> Iterator[str]:
 
 
 def _config_dtype(tensor: TensorSpec) -> str:
-    return f"TYPE_{_CONFIG_DTYPES.get(tensor.dtype.name, tensor.dtype.name.upper())}"
+    return f"TYPE_{DATATYPES[tensor.dtype]}"
 
 
 def _quote(text: str) -> str:

@@ -44,7 +44,7 @@ class Anonymiser:
             skeleton: Skeleton of its people.
             region: Part of its images where nobody is looked for. It is covered as well.
         """
-        self.region = region
+        self.skeleton, self.region = skeleton, region
         self._memory = HeadMemory(skeleton)
 
     def cover(self, image: Image, people: People, stamp_s: float, config: OverlayConfig) -> Image:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pose_ros.files import flush_file, unfinished_folder
+from pose_ros.files import atomic_folder
 from pose_ros.media.image_types import COVERED_TYPES, may_show_people
 from pose_ros.media.output_file import create_folder
 
@@ -110,13 +110,8 @@ class BagRewriter:
             ValueError: If a part of the bag cannot be read.
         """
         check_new_folder(target)
-        with unfinished_folder(create_folder(target).parent) as folder:
-            copy = folder / "bag"
+        with atomic_folder(create_folder(target)) as copy:
             self._write_messages(copy, edit, on_broken, on_message)
-            for file in copy.iterdir():
-                flush_file(file)
-            check_new_folder(target)
-            copy.rename(target)
 
     def _write_messages(
         self, copy: Path, edit: Edit, on_broken: Callable[[Exception], None], on_message: Callable[[], None]

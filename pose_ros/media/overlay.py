@@ -18,7 +18,7 @@ import numpy as np
 
 from pose_ros.arrays import AnyArray, Image
 from pose_ros.config import NOT_ANONYMISED, OverlayConfig
-from pose_ros.media.anonymise import Plane, cover_heads
+from pose_ros.media.anonymise import Anonymiser, Plane, cover_heads
 from pose_ros.media.heads import find_heads
 from pose_ros.media.masks import draw_masks
 from pose_ros.media.trails import Trails
@@ -108,6 +108,31 @@ def draw(
     if config.ids:
         _write_ids(canvas, people)
     return canvas
+
+
+def draw_covered(
+    anonymiser: Anonymiser,
+    image_bgr: Image,
+    people: People,
+    config: OverlayConfig,
+    stamp_s: float = 0.0,
+    trails: Trails | None = None,
+) -> Image:
+    """Cover the heads in an image, as ``config.anonymise`` says, and draw the people over it.
+
+    Args:
+        anonymiser: Heads of the camera. A new one for a single image.
+        image_bgr: Image, (H, W, 3) or grey (H, W). Not modified.
+        people: People in pixels of this image.
+        config: Style of the drawing, and way of covering.
+        stamp_s: Time of the image, s.
+        trails: Trails of the camera, updated with these people. None = no trails.
+
+    Returns:
+        A new (H, W, 3) BGR image.
+    """
+    covered = anonymiser.cover(image_bgr, people, stamp_s, config)
+    return draw(covered, people, anonymiser.skeleton, config, trails, is_anonymous=True)
 
 
 def _colour_numbers(people: People) -> list[int]:

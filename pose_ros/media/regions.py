@@ -60,7 +60,7 @@ def load_regions(path: str | Path) -> dict[str, IgnoredRegion]:
     """Read the ignored regions of cameras.
 
     Args:
-        path: YAML file with polygons for each camera, or image that is white where people are ignored.
+        path: YAML file with polygons for each camera, or image that is white where people are ignored. Empty = none.
 
     Returns:
         The region of each camera, and of all others under ``ALL_CAMERAS``.
@@ -69,6 +69,8 @@ def load_regions(path: str | Path) -> dict[str, IgnoredRegion]:
         FileNotFoundError: If the file does not exist.
         ValueError: If it cannot be read, or ignores a whole image.
     """
+    if path == "":
+        return {}
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"regions.ignore: expected a YAML file or an image, got {path}, which does not exist")

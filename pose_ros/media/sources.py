@@ -218,7 +218,7 @@ class Video(Source):
             while item is not None:
                 last_ns = self._frame_time((item.time_ns or 0) - first_ns, last_ns)
                 if last_ns >= start_ns:
-                    yield Frame(item.image_bgr, index, f"{self._stem}_{index:06d}", last_ns)
+                    yield Frame(item.image_bgr, index, frame_name(self._stem, index), last_ns)
                     index += 1
                 item = capture.read()
 
@@ -333,7 +333,7 @@ class BagImages(Source):
         """
         try:
             message = self.bag.deserialise(recorded)
-            image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.bag.path, index)
+            image, name = to_bgr(*decode_message(message, self._convert)), frame_name(self.bag.path.stem, index)
         except ValueError as error:
             raise ValueError(self.explain_broken(index, error)) from error
         return Frame(image, index, name, recorded.stamp_ns, message.header.frame_id)
@@ -348,14 +348,14 @@ class BagImages(Source):
         return f"bag {self.name}, image {index} of {self.bag.image_topic}: {reason}"
 
 
-def frame_name(path: Path, index: int) -> str:
-    """Return the name of a frame of a video or bag.
+def frame_name(stem: str, index: int) -> str:
+    """Return the name of a frame of a video, stream or bag.
 
     Args:
-        path: The source.
+        stem: Name of the source without its suffix.
         index: Position of the frame in the source, from 0.
     """
-    return f"{path.stem}_{index:06d}"
+    return f"{stem}_{index:06d}"
 
 
 def images_in(folder: Path) -> list[Path]:

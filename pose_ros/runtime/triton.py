@@ -17,21 +17,11 @@ import numpy as np
 from pose_ros.arrays import AnyArray
 from pose_ros.config import RuntimeConfig
 from pose_ros.runtime.back_off import FIRST_S, LONGEST_S, BackOff
-from pose_ros.runtime.runner import CLOSED, Arrays, BuildProgress, Notify, Runner, TensorSpec, Unavailable
+from pose_ros.runtime.runner import CLOSED, Arrays, BuildProgress, Notify, Runner, Unavailable
 from pose_ros.runtime.triton_address import TritonAddress
 from pose_ros.runtime.triton_memory import SharedInput
+from pose_ros.runtime.triton_tensors import DATATYPES, make_spec, take_output
 
-_DTYPES = {
-    "FP32": np.float32,
-    "FP16": np.float16,
-    "FP64": np.float64,
-    "UINT8": np.uint8,
-    "INT8": np.int8,
-    "INT32": np.int32,
-    "INT64": np.int64,
-    "BOOL": np.bool_,
-}
-_NAMES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 _UNREACHABLE = ("StatusCode.UNAVAILABLE", "StatusCode.DEADLINE_EXCEEDED")
 _UNKNOWN_METHOD = "StatusCode.UNIMPLEMENTED"
 _CHANNEL = [
@@ -149,8 +139,8 @@ class TritonRunner(Runner):
     def _read_model(self) -> None:
         server = self._ask(lambda client: client.get_server_metadata(client_timeout=_METADATA_S))
         model = self._read_tensors()
-        self.inputs = tuple(_tensor_spec(tensor) for tensor in model.inputs)
-        self.outputs = tuple(_tensor_spec(tensor) for tensor in model.outputs)
+        self.inputs = tuple(make_spec(tensor) for tensor in model.inputs)
+        self.outputs = tuple(make_spec(tensor) for tensor in model.outputs)
         self.metadata, largest_batch = self._read_config()
         if self.inputs and self.inputs[0].shape[:1] == (None,) and 0 < largest_batch < self._config.max_batch:
             raise ValueError(
@@ -176,7 +166,7 @@ class TritonRunner(Runner):
             if self._needs_check:
                 self._check_unchanged()
             answer = self._run_shared(self._memory, feeds, names) if self._memory else self._run_plain(feeds, names)
-        return {spec.name: _take_output(answer, spec) for spec in self.outputs if spec.name in names}
+        return {spec.name: take_output(answer, spec) for spec in self.outputs if spec.name in names}
 
     def _run_plain(self, feeds: Arrays, names: Sequence[str]) -> Any:
         return self._request([self._make_input(*entry) for entry in feeds.items()], names)
@@ -194,7 +184,7 @@ class TritonRunner(Runner):
             self._memory = None
             self._say(f"images are sent in messages, because shared memory fails: {error}")
             return self._run_plain(feeds, names)
-        shared = self._grpc.InferInput(name, list(array.shape), _NAMES[array.dtype])
+        shared = self._grpc.InferInput(name, list(array.shape), DATATYPES[array.dtype])
         shared.set_shared_memory(region, byte_count)
         try:
             return self._request([shared, *plain], names)
@@ -213,14 +203,14 @@ class TritonRunner(Runner):
         )
 
     def _make_input(self, name: str, array: AnyArray) -> Any:
-        made = self._grpc.InferInput(name, list(array.shape), _NAMES[array.dtype])
+        made = self._grpc.InferInput(name, list(array.shape), DATATYPES[array.dtype])
         made.set_data_from_numpy(np.ascontiguousarray(array))
         return made
 
     def _check_unchanged(self) -> None:
         """Compare the model with the one before the connection was lost."""
         model = self._read_tensors()
-        found = tuple(map(_tensor_spec, model.inputs)), tuple(map(_tensor_spec, model.outputs))
+        found = tuple(map(make_spec, model.inputs)), tuple(map(make_spec, model.outputs))
         if found != (self.inputs, self.outputs):
             raise ValueError(
                 f"{self._address}: expected the inputs and outputs of before, got others; load the model again"
@@ -277,27 +267,3 @@ def _import_client() -> tuple[Any, type[Any]]:
             "triton", f"its client cannot be imported: {error}", "pip install tritonclient[grpc]"
         ) from error
     return client, InferenceServerException
-
-
-def _tensor_spec(tensor: Any) -> TensorSpec:
-    if tensor.datatype not in _DTYPES:
-        raise ValueError(f"tensor {tensor.name!r}: expected one of {', '.join(_DTYPES)}, got {tensor.datatype}")
-    shape = tuple(size if size > 0 else None for size in tensor.shape)
-    return TensorSpec(tensor.name, shape, np.dtype(_DTYPES[tensor.datatype]))
-
-
-def _take_output(answer: Any, spec: TensorSpec) -> AnyArray:
-    """Copy an output from an answer, after checking it. The arrays of an answer cannot be written to.
-
-    Raises:
-        TypeError: If it has another type.
-        ValueError: If it is missing, or has another shape.
-    """
-    try:
-        array = answer.as_numpy(spec.name)
-    except Exception as error:  # the client decodes without checks
-        raise ValueError(f"output {spec.name!r}: expected {spec.dtype} of its shape, got {error!r:.200}") from error
-    if array is None:
-        raise ValueError(f"output {spec.name!r}: expected an array in the answer of the server, got none")
-    spec.check(array, "output")
-    return np.array(array)

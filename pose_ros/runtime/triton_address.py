@@ -44,17 +44,17 @@ class TritonAddress:
         Raises:
             ValueError: If the text has another form.
         """
+        if "@" in text:  # first, because the other errors show the text, with a password
+            raise ValueError(f"model: expected {FORM} without a user name, got one; a Triton server has no users")
         try:
             parts = urlsplit(text)
-            host, port, user = parts.hostname or "", parts.port or PORT, parts.username
+            host, port = parts.hostname or "", parts.port or PORT
         except ValueError as error:  # such as port 99999
             raise ValueError(f"model: expected {FORM}, got {text!r:.200}: {error}") from error
         names = [unquote(name) for name in parts.path.strip("/").split("/")]
         is_complete = parts.scheme == "triton" and host and 1 <= len(names) <= 2 and all(names)
         if not is_complete or parts.query or parts.fragment:
             raise ValueError(f"model: expected {FORM}, got {text!r:.200}")
-        if user is not None:
-            raise ValueError(f"model: expected {FORM} without a user name, got one; a Triton server has no users")
         model, version = (*names, "")[:2]
         if version and not version.isdecimal():
             raise ValueError(f"model: expected a number as the version in {FORM}, got {version!r:.80}")

@@ -82,17 +82,24 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
+def _serving(server: socketserver.BaseServer) -> Iterator[None]:
+    """Answer requests in a thread."""
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
 def http_server(files: dict[str, bytes] | None = None, frames: int = 20, needs_user: bool = False) -> Iterator[_Server]:
     """Serve files by path, and motion JPEG at ``/stream``, whose connections end after some frames."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.files, server.frames_per_connection, server.connections = files or {}, frames, 0
     server.needs_user = needs_user
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with _serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class _RtspHandler(socketserver.StreamRequestHandler):
@@ -172,12 +179,8 @@ def rtsp_server(frames: int = 100) -> Iterator[Any]:
     """Serve H.264 over RTSP. Each connection ends after some frames."""
     server: Any = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _RtspHandler)
     server.daemon_threads, server.frames_per_connection, server.connections = True, frames, 0
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
+    with _serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def address(server: Any, path: str, scheme: str = "http", user: str = "") -> str:

@@ -243,7 +243,7 @@ class PoseEstimatorNode(LifecycleNode):
 
     def _load_regions(self, config: NodeConfig) -> None:
         """Load the ignored regions of the cameras, and warn about names that no camera has."""
-        regions = load_regions(config.regions.ignore) if config.regions.ignore else {}
+        regions = load_regions(config.regions.ignore)
         for camera in self.cameras:
             camera.region = find_region(regions, camera.name)
         unknown = regions.keys() - {camera.name for camera in self.cameras} - {ALL_CAMERAS}

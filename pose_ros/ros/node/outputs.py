@@ -9,7 +9,7 @@ from visualization_msgs.msg import MarkerArray
 
 from pose_ros.media.anonymise import Anonymiser
 from pose_ros.media.image_messages import to_bgr
-from pose_ros.media.overlay import draw
+from pose_ros.media.overlay import draw_covered
 from pose_ros.media.regions import IgnoredRegion
 from pose_ros.media.trails import Trails
 from pose_ros.msg import PersonPoseArray
@@ -92,8 +92,7 @@ class CameraPublishers:
         self._trails.update(people, result.skeleton, stamp_s, config.overlay.trails_s)
         anonymiser = self._anonymiser or Anonymiser(result.skeleton)
         anonymiser.region, self._anonymiser = region, anonymiser
-        image_bgr = anonymiser.cover(image_bgr, people, stamp_s, config.overlay)
-        overlay_bgr = draw(image_bgr, people, result.skeleton, config.overlay, self._trails, is_anonymous=True)
+        overlay_bgr = draw_covered(anonymiser, image_bgr, people, config.overlay, stamp_s, self._trails)
         if raw:
             self._overlay.publish(image_to_message(overlay_bgr, result.header))
         if compressed:

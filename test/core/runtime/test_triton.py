@@ -305,6 +305,15 @@ def test_another_form_is_refused(text):
         TritonAddress.parse(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["me:secret@box/pose/1/2", "me:secret@box:99999/pose", "me:se/cret@", "me:secret@[x/pose"]
+)
+def test_a_password_is_not_shown(text):
+    with pytest.raises(ValueError, match="without a user name") as caught:
+        TritonAddress.parse(f"triton://{text}")
+    assert "cret" not in str(caught.value)
+
+
 def test_an_address_survives_a_path():
     text = "triton://box:8001/pose"
     assert find_address(text) == find_address(Path(text)) == text
