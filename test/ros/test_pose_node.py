@@ -23,6 +23,7 @@ from shared_folder import SHARED
 
 from pose_ros.config import OverlayConfig
 from pose_ros.estimator import PoseEstimator
+from pose_ros.media.overlay import draw
 from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.people import People
 from pose_ros.ros.node import outputs
@@ -201,8 +202,8 @@ def test_the_overlay_is_drawn_only_for_subscribers(
     graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
-    draw = outputs.draw
-    monkeypatch.setattr(outputs, "draw", lambda *a, **k: (drawn.append(1), draw(*a, **k))[1])
+    draw = outputs.draw_covered
+    monkeypatch.setattr(outputs, "draw_covered", lambda *a, **k: (drawn.append(1), draw(*a, **k))[1])
     node, camera = start()
     camera.ask(image_message(paint(20)))
     camera.ask(image_message(paint(20)))  # the worker has finished the first one
@@ -232,7 +233,7 @@ def test_settings_of_the_overlay_reach_it(
     camera.send(image_message(paint(20)))
     graph.until(lambda: overlays, "the overlay arrives")
     config = OverlayConfig(boxes=True, thickness=3.0)
-    expected = outputs.draw(paint(20), toy_estimator.estimate(paint(20)), toy_estimator.skeleton, config)
+    expected = draw(paint(20), toy_estimator.estimate(paint(20)), toy_estimator.skeleton, config)
     assert overlays[0].data == outputs.image_to_compressed(expected, overlays[0].header, 17).data
 
 
@@ -302,8 +303,8 @@ def test_the_last_poses_are_acknowledged_before_the_publisher_is_destroyed(start
 def test_the_poses_do_not_wait_for_the_overlay(
     graph: Any, start: StartNode, paint: Any, image_message: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    release, draw = threading.Event(), outputs.draw
-    monkeypatch.setattr(outputs, "draw", lambda *a, **k: (release.wait(120), draw(*a, **k))[1])
+    release, draw = threading.Event(), outputs.draw_covered
+    monkeypatch.setattr(outputs, "draw_covered", lambda *a, **k: (release.wait(120), draw(*a, **k))[1])
     node, camera = start()
     overlays = graph.collect(Image, "/pose_estimator/overlay", 1)
     graph.until(lambda: node.cameras[0].outputs._overlay.get_subscription_count() == 1, "the overlay has a subscriber")
