@@ -90,6 +90,7 @@ def watch_memory(process: subprocess.Popen[bytes], peak: list[int]) -> None:
 
 def measure_workers(data: Path, folder: Path, repeats: int) -> tuple[list[float], int]:
     """Return the ratios of one worker to two, each with one thread, in turns, and the largest memory, MB."""
+    run_batch(data / "0.mp4", folder / "warm")  # compiles
     ratios, most_mb = [], 0
     for number in range(repeats):
         one_s, one_mb = run_batch(data, folder / f"one{number}", "--jobs", "1", "--threads", "1")
