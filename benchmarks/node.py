@@ -131,7 +131,7 @@ def measure(
         rows.append((number, library_ms, message.network_ms, message.latency_ms, time.monotonic()))
 
     camera_names = ["-p", f"cameras:=[{', '.join(cameras)}]"] if cameras != ("",) else []
-    threads = ["-p", f"runtime.threads:={options.threads}"]
+    threads = ["-p", f"runtime.threads:={options.threads}", "-p", f"preprocess.short_side:={options.short_side}"]
     publisher = camera_command(options, ",".join(f"{prefix}image" for prefix in prefixes), size_wh, rate_hz)
     with run_process(*NODE, *camera_names, *threads), run_process(*publisher):
         rclpy.init(args=[])
@@ -145,6 +145,31 @@ def measure(
             rclpy.spin_once(node, timeout_sec=1.0)
         rclpy.shutdown()
     return Results(*np.array(rows[options.skip :]).T)
+
+
+def measure_bare(options: argparse.Namespace, size_wh: tuple[int, int], rate_hz: float) -> np.ndarray:
+    """Return the milliseconds from the stamps of images to the callback of a subscriber that does nothing else."""
+    import rclpy
+    from rclpy.qos import qos_profile_sensor_data
+    from rclpy.time import Time
+    from sensor_msgs.msg import Image
+
+    ages_ms: list[float] = []
+
+    def on_image(message: Image) -> None:
+        ages_ms.append((node.get_clock().now() - Time.from_msg(message.header.stamp)).nanoseconds / 1e6)
+
+    rclpy.init(args=[])
+    node = rclpy.create_node("receiver")
+    node.create_subscription(Image, "image", on_image, qos_profile_sensor_data)
+    with run_process(*camera_command(options, "image", size_wh, rate_hz)):
+        end_s = time.monotonic() + START_TIMEOUT_S
+        while len(ages_ms) < options.images + options.skip:
+            if not ages_ms and time.monotonic() > end_s:
+                sys.exit(f"receiver: expected images within {START_TIMEOUT_S:.0f} s, got none")
+            rclpy.spin_once(node, timeout_sec=1.0)
+    rclpy.shutdown()
+    return np.array(ages_ms[options.skip :])
 
 
 def read_cpu_s(process: subprocess.Popen[Any]) -> float:
@@ -207,12 +232,15 @@ def show_sizes(options: argparse.Namespace) -> None:
     table = []
     for size_wh in SIZES_WH:
         results = measure(options, size_wh, options.rate_hz)
-        columns = (results.library_ms, results.latency_ms, results.latency_ms - results.library_ms)
+        bare_ms = measure_bare(options, size_wh, options.rate_hz)
+        columns = (results.library_ms, results.latency_ms, results.latency_ms - results.library_ms, bare_ms)
         cells = ("{:.2f} ({:.2f})".format(*np.percentile(column, [50, 95])) for column in columns)
         limit = f"{LIMIT_MS}" if size_wh == LIMIT_WH else ""
         table.append([f"{size_wh[0]} × {size_wh[1]}", *cells, limit])
     title = f"{options.images} images per size at {options.rate_hz} Hz: median (95th percentile), ms"
-    print_table(title, ("size", "library", "latency", "overhead of the node", "limit"), table)
+    print_table(
+        title, ("size", "library", "latency", "overhead of the node", "of this, a bare subscriber", "limit"), table
+    )
 
 
 def show_live(options: argparse.Namespace) -> None:
@@ -272,6 +300,7 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=20, help="number of images before the measurement (default: 20)")
     parser.add_argument("--rate-hz", type=float, default=8.0, help="image rate of the table of sizes, Hz (default: 8)")
     parser.add_argument("--threads", type=int, default=0, help="threads of the network (default: one per core)")
+    parser.add_argument("--short-side", type=int, default=0, help="short side of the network's input, px")
     parser.add_argument("--image", default="", help="photo to send (default: noise)")
     for hidden, kind in (("--width", int), ("--height", int), ("--publish", str)):
         parser.add_argument(hidden, type=kind, help=argparse.SUPPRESS)

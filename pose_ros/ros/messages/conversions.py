@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import cv2
@@ -89,19 +90,18 @@ def people_to_message(
     width, height = image_wh
     count = len(people)
     xy = np.where(people.visible[..., None], people.keypoints, np.float32(np.nan))
-    boxes = np.where(people.visible.any(axis=1, keepdims=True), people.boxes(), np.float32(np.nan))
     points_xyz, deviations, refined = people.keypoints_3d, people.deviations_3d, people.refined
     columns = {
         "id": people.ids.tolist(),
         "state": people.states.tolist(),
         "score": people.person_scores.tolist(),
-        "box": boxes,
+        "box": _find_boxes(xy),
         "keypoints": _make_points(Keypoint, ("x", "y", "score"), np.dstack([xy, people.scores])),
         "velocity": _values(people, "velocities", (2,)),
         "refined": [False] * count if refined is None else refined.tolist(),
-        "position_3d": _make_vectors(Point32, "xyz", _values(people, "positions_3d", (3,))),
+        "position_3d": _make_vectors(Point32, "xyz", people.positions_3d, count),
         "position_deviation_3d": _values(people, "position_deviations_3d", ()).tolist(),
-        "velocity_3d": _make_vectors(Vector3, "xyz", _values(people, "velocities_3d", (3,))),
+        "velocity_3d": _make_vectors(Vector3, "xyz", people.velocities_3d, count),
         "keypoints_3d": [[] for _ in range(count)] if points_xyz is None else _make_points(Point32, "xyz", points_xyz),
         "deviations_3d": [
             array.array("f", b"" if deviations is None else deviations[n].tobytes()) for n in range(count)
@@ -117,6 +117,13 @@ def people_to_message(
     )
 
 
+def _find_boxes(xy: Any) -> Any:
+    """Return the boxes (N, 4) of keypoints (N, K, 2), of which absent ones are NaN. NaN for a person without any."""
+    by_keypoint = np.ascontiguousarray(xy.transpose(1, 0, 2))  # NumPy is faster along the first axis
+    low, high = np.fmin.reduce(by_keypoint), np.fmax.reduce(by_keypoint)
+    return np.concatenate([low, high], axis=1)
+
+
 def latency_ms(header: Header, now_ns: int) -> float:
     """Return the milliseconds since the stamp. NaN if the stamp is 0 or ahead of the clock."""
     image_ns = stamp_ns(header)
@@ -129,14 +136,14 @@ def _values(people: People, name: str, shape: tuple[int, ...]) -> Any:
     return np.full((len(people), *shape), np.nan, np.float32) if value is None else value
 
 
-def _make_vectors(kind: Any, names: Sequence[str], values: Any) -> list[Any]:
-    """Make a message of each row of (N, C) numbers."""
-    columns = dict(zip(names, values.T.tolist(), strict=True))
-    return make_messages(kind, len(values), columns)
+def _make_vectors(kind: Any, names: Sequence[str], values: Any, count: int) -> list[Any]:
+    """Make a message of each row of (N, C) numbers, or N messages of NaN without numbers."""
+    columns = repeat(repeat(math.nan), len(names)) if values is None else values.T.tolist()
+    return make_messages(kind, count, dict(zip(names, columns, strict=True)))
 
 
 def _make_points(kind: Any, names: Sequence[str], values: Any) -> list[list[Any]]:
     """Make a list of messages for each person from (N, K, C) numbers."""
     count, points, channels = values.shape
-    flat = _make_vectors(kind, names, values.reshape(-1, channels))
+    flat = _make_vectors(kind, names, values.reshape(-1, channels), count * points)
     return [flat[start : start + points] for start in range(0, count * points, points)]
