@@ -48,9 +48,9 @@ class StampGaps:
 
         After a change of the camera's rate, one half of the gaps has no missing images. So the smaller share counts.
         """
-        if len(self._gaps_ns) < WINDOW:
+        gaps = np.array(self._gaps_ns.copy(), np.float64)  # another thread may add one
+        if len(gaps) < WINDOW:
             return 0.0
-        gaps = np.array(self._gaps_ns, np.float64)
         periods = gaps / np.median(gaps[gaps < 1.5 * gaps.min()])
         counts = np.maximum(np.round(periods), 1)
         is_regular = (np.abs(periods - counts) <= TOLERANCE).mean() >= REGULAR_SHARE

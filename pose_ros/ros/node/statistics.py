@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +70,7 @@ class CameraSnapshot:
 
 
 class _Events:
-    """Recent events of one kind, each with a value, and their total number."""
+    """Recent events of one kind, each with a value, and their total number. One thread adds, any thread reads."""
 
     def __init__(self) -> None:
         self.total = 0
@@ -82,7 +81,7 @@ class _Events:
         self._recent.append((now_s, value))
 
     def since(self, start_s: float) -> list[tuple[float, Any]]:
-        return [event for event in self._recent if event[0] > start_s]
+        return [event for event in self._recent.copy() if event[0] > start_s]  # the copy is atomic
 
     def rate_hz(self, start_s: float, now_s: float) -> float:
         events = self.since(start_s)
@@ -94,7 +93,8 @@ class _Events:
 class CameraStatistics:
     """Statistics of the images of one camera, in a fixed amount of memory.
 
-    Every method may be called from any thread. Times are seconds of one monotonic clock (``time.monotonic()``). ROS
+    Images that arrive are counted in one thread, and those that leave in another. Any thread may read. There is no
+    lock, so neither thread waits for the other. Times are seconds of one monotonic clock (``time.monotonic()``). ROS
     time is not used, because simulated time can stand still or jump.
     """
 
@@ -104,7 +104,6 @@ class CameraStatistics:
         Args:
             now_s: Current time. The ages count from here until the first image arrives.
         """
-        self._lock = threading.Lock()
         self._received, self._answered, self._dropped, self._broken, self._lost = (_Events() for _ in range(5))
         self._stamp_gaps = StampGaps()
         self._people = -1
@@ -112,31 +111,26 @@ class CameraStatistics:
 
     def resume(self, now_s: float) -> None:
         """Start or resume work: restart the ages and the window, so that a pause does not count as a delay."""
-        with self._lock:
-            self._start_s = self._image_s = self._answer_s = now_s
+        self._start_s = self._image_s = self._answer_s = now_s
 
     def restart_loss(self, now_s: float) -> None:
         """Forget the lost images, because there is a new subscription, or none."""
-        with self._lock:
-            self._subscribed_s = now_s
-            self._stamp_gaps.clear()
+        self._subscribed_s = now_s
+        self._stamp_gaps.clear()
 
     def count_received(self, now_s: float, stamp_ns: int = 0) -> None:
         """Count an image that has arrived. A stamp of 0 = unknown."""
-        with self._lock:
-            self._received.add(now_s)
-            self._stamp_gaps.add(stamp_ns)
-            self._image_s = now_s
+        self._received.add(now_s)
+        self._stamp_gaps.add(stamp_ns)
+        self._image_s = now_s
 
     def count_lost(self, count: int, now_s: float) -> None:
         """Count images that were sent but did not arrive."""
-        with self._lock:
-            self._lost.add(now_s, count, count)
+        self._lost.add(now_s, count, count)
 
     def loss(self, now_s: float) -> tuple[float, float]:
         """Return ``lost_share`` and ``missing_share`` of a snapshot at this moment."""
-        with self._lock:
-            return self._loss(now_s)
+        return self._loss(now_s)
 
     def _loss(self, now_s: float) -> tuple[float, float]:
         start_s = max(self._subscribed_s, now_s - LOSS_WINDOW_S)
@@ -147,49 +141,45 @@ class CameraStatistics:
     def count_dropped(self, count: int, now_s: float) -> None:
         """Count images that were replaced by newer ones. ``count`` may be 0."""
         if count > 0:
-            with self._lock:
-                self._dropped.add(now_s, count, count)
+            self._dropped.add(now_s, count, count)
 
     def count_broken(self, now_s: float) -> None:
         """Count an image that could not be decoded or processed."""
-        with self._lock:
-            self._broken.add(now_s)
+        self._broken.add(now_s)
 
     def count_answered(self, now_s: float, people: int, latency_ms: float, network_ms: float, decode_ms: float) -> None:
         """Count an image after its poses were published. A latency of NaN = unknown."""
-        with self._lock:
-            self._answered.add(now_s, (latency_ms, network_ms, decode_ms))
-            self._answer_s, self._people = now_s, people
+        self._answered.add(now_s, (latency_ms, network_ms, decode_ms))
+        self._answer_s, self._people = now_s, people
 
     def snapshot(self, now_s: float) -> CameraSnapshot:
         """Return the statistics at this moment."""
-        with self._lock:
-            start_s = max(self._start_s, now_s - WINDOW_S)
-            times = [times_ms for _, times_ms in self._answered.since(start_s)]
-            dropped = sum(count for _, count in self._dropped.since(start_s))
-            broken = len(self._broken.since(start_s))
-            lost_share, missing_share = self._loss(now_s)
-            latencies, network, decode = np.array(times, float).reshape(-1, 3).T
-            return CameraSnapshot(
-                received=self._received.total,
-                answered=self._answered.total,
-                dropped=self._dropped.total,
-                broken=self._broken.total,
-                lost=self._lost.total,
-                images_hz=self._received.rate_hz(start_s, now_s),
-                answers_hz=self._answered.rate_hz(start_s, now_s),
-                dropped_share=dropped / max(dropped + len(times) + broken, 1),
-                broken_recent=broken,
-                lost_share=lost_share,
-                missing_share=missing_share,
-                latency_median_ms=_percentile(latencies, 50),
-                latency_p95_ms=_percentile(latencies, 95),
-                network_ms=_percentile(network, 50),
-                decode_ms=_percentile(decode, 50),
-                people=self._people,
-                image_age_s=max(now_s - self._image_s, 0.0),
-                answer_age_s=max(now_s - self._answer_s, 0.0),
-            )
+        start_s = max(self._start_s, now_s - WINDOW_S)
+        times = [times_ms for _, times_ms in self._answered.since(start_s)]
+        dropped = sum(count for _, count in self._dropped.since(start_s))
+        broken = len(self._broken.since(start_s))
+        lost_share, missing_share = self._loss(now_s)
+        latencies, network, decode = np.array(times, float).reshape(-1, 3).T
+        return CameraSnapshot(
+            received=self._received.total,
+            answered=self._answered.total,
+            dropped=self._dropped.total,
+            broken=self._broken.total,
+            lost=self._lost.total,
+            images_hz=self._received.rate_hz(start_s, now_s),
+            answers_hz=self._answered.rate_hz(start_s, now_s),
+            dropped_share=dropped / max(dropped + len(times) + broken, 1),
+            broken_recent=broken,
+            lost_share=lost_share,
+            missing_share=missing_share,
+            latency_median_ms=_percentile(latencies, 50),
+            latency_p95_ms=_percentile(latencies, 95),
+            network_ms=_percentile(network, 50),
+            decode_ms=_percentile(decode, 50),
+            people=self._people,
+            image_age_s=max(now_s - self._image_s, 0.0),
+            answer_age_s=max(now_s - self._answer_s, 0.0),
+        )
 
 
 def _percentile(values: Any, percent: float) -> float:
