@@ -87,6 +87,11 @@ def merge_results(folders: Sequence[Path], out: Path, *, mixed: bool = False) ->
     merged = [rows[name] for name in names]
     if len({row.settings for row in merged}) > 1 and not mixed:
         raise ValueError("merge: expected results of one model and its settings, got several; add --stale keep")
+    results = {out / name for row in merged for name in row.outputs}
+    if taken := results.intersection(out / f"{MERGED}{suffix}" for suffix in SUFFIXES.values()):
+        raise ValueError(
+            f"merge: expected a folder without results of an input named {MERGED}, got {min(taken)}; give another --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
     files, notes = [], list[str]()
     for kind, join in {"json": _join_lines, "csv": _join_csv, "coco": _join_coco}.items():

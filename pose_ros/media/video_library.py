@@ -5,11 +5,25 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from pose_ros.media.capture import Capture
+from pose_ros.once import Once
+
+_warn_once = Once(None)
 
 
 def has_av() -> bool:
-    """Whether PyAV is installed."""
-    return find_spec("av") is not None
+    """Whether PyAV is installed and can be imported. If only the import fails, a warning says why."""
+    if find_spec("av") is None:
+        return False
+    try:
+        import av  # noqa: F401
+    except (ImportError, OSError) as error:
+        _warn_once(
+            f"PyAV: expected to import it, got {error}; OpenCV is used instead. Mend it: "
+            "pip install --force-reinstall av, or remove it: pip uninstall av",
+            topic="PyAV",
+        )
+        return False
+    return True
 
 
 def open_capture(address: str, name: str, *, is_live: bool = False, hwaccel: str = "") -> Capture:

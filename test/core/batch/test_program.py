@@ -251,6 +251,19 @@ def test_inputs_may_be_named_like_the_manifest(batch: Any, pools: list[InlinePoo
     assert len(pools) == 1 and run_program("batch", "--merge", "--out", tmp_path / "out").exit_code == 0
 
 
+def test_a_merge_never_replaces_the_results_of_an_input(batch: Any, tmp_path: Path) -> None:
+    bag = tmp_path / "data/merged"
+    bag.parent.mkdir()
+    recordings.write_bag(bag, {"/image": [recordings.image_message(index) for index in range(3)]})
+    assert batch(bag).exit_code == 0
+    result = (tmp_path / "out/merged.people.jsonl").read_bytes()
+    refused = run_program("batch", "--merge", "--out", tmp_path / "out")
+    assert refused.exit_code == 1 and "expected a folder without results of an input named merged" in refused.stderr
+    assert (tmp_path / "out/merged.people.jsonl").read_bytes() == result
+    assert run_program("batch", "--merge", tmp_path / "out", "--out", tmp_path / "all").exit_code == 0
+    assert (tmp_path / "all/merged.people.jsonl").is_file()
+
+
 def test_coco_results_of_images_are_merged(batch: Any, tmp_path: Path) -> None:
     folder = recordings.write_images(tmp_path / "images", ["1.png", "2.png", "3.png"])
     for index in (1, 2, 3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 import recordings
 
+from pose_ros.media import video_library
 from pose_ros.media.bag import Bag, camera_info_topic
 from pose_ros.media.decoding import read_image
 from pose_ros.media.even_rate import find_even_rate
 from pose_ros.media.natural_order import natural_key
 from pose_ros.media.sources import open_source
 from pose_ros.media.video_file import VideoFile
+from pose_ros.once import Once
 
 NUMBERS = list(range(12))
 PERIOD_NS = recordings.PERIOD_NS
@@ -24,6 +27,19 @@ PERIOD_NS = recordings.PERIOD_NS
 
 def read_numbers(path: Path, **options: object) -> list[int]:
     return [recordings.frame_number(frame.image_bgr) for frame in open_source(path, **options)]
+
+
+def test_a_broken_pyav_is_replaced_by_opencv_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "av").mkdir()
+    (tmp_path / "av/__init__.py").write_text("raise ImportError('libavcodec.so.61: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "av", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(video_library, "_warn_once", Once(None))
+    video = recordings.write_video(tmp_path / "walk.avi", 3)
+    with pytest.warns(UserWarning, match="PyAV: expected to import it, got libavcodec"):
+        frames = list(open_source(video))
+    assert len(frames) == 3
+    assert len(list(open_source(video))) == 3  # without a second warning
 
 
 @pytest.mark.usefixtures("video_library")
