@@ -1,6 +1,7 @@
 """Test the imports between the layers of the package."""
 
 import ast
+import functools
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "arrays config decoder depth estimator file_kind files media models people pipeline refinement runtime skeleton"
     ),
     "media": (
-        "arrays config decoder fields file_kind files people preprocess protobuf skeleton texts to_image yaml_text"
+        "arrays config decoder fields file_kind files once people preprocess protobuf skeleton texts to_image yaml_text"
     ),
     "datasets": (
         "arrays consensus files json_file media people refinement settings similarity skeleton view_merging yaml_text"
@@ -100,7 +101,7 @@ LIBRARIES = {  # library -> the folders and files that may import it
     "onnxruntime": ("runtime/onnx.py", "export/quantise.py"),
     "openvino": ("runtime/openvino.py",),
     "tensorrt": ("runtime/tensorrt/probe.py",),
-    "av": ("media/av_capture.py", "media/av_writer.py"),
+    "av": ("media/av_capture.py", "media/av_writer.py", "media/video_library.py"),
     "tritonclient": ("runtime/triton.py",),
     "supervision": ("exchange/supervision.py",),
     "rerun": ("exchange/rerun.py",),
@@ -143,12 +144,21 @@ def module(name: str) -> str:
     return ".".join(("pose_ros", *Path(name).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def list_imports(path: Path) -> Iterator[str]:
-    """Yield the modules and names that a file imports anywhere: ``from a import b`` gives ``a.b``.
+def list_imports(path: Path) -> tuple[str, ...]:
+    """Return the modules and names that a file imports anywhere: ``from a import b`` gives ``a.b``.
 
     A relative import is ``.a.b``. A name in a call of ``import_module`` counts, too.
     """
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return parse_imports(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def parse_imports(text: str) -> tuple[str, ...]:
+    return tuple(find_imports(ast.parse(text)))
+
+
+def find_imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
