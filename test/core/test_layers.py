@@ -1,6 +1,7 @@
 """Test the imports between the layers of the package."""
 
 import ast
+import functools
 import shutil
 import subprocess
 import sys
@@ -143,12 +144,22 @@ def module(name: str) -> str:
     return ".".join(("pose_ros", *Path(name).with_suffix("").parts)).removesuffix(".__init__")
 
 
-def list_imports(path: Path) -> Iterator[str]:
-    """Yield the modules and names that a file imports anywhere: ``from a import b`` gives ``a.b``.
+def list_imports(path: Path) -> tuple[str, ...]:
+    """Return the modules and names that a file imports anywhere: ``from a import b`` gives ``a.b``.
 
     A relative import is ``.a.b``. A name in a call of ``import_module`` counts, too.
     """
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return imports_of(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def imports_of(text: str) -> tuple[str, ...]:
+    """Return the imports of a source. The tests read the same sources many times."""
+    return tuple(find_imports(ast.parse(text)))
+
+
+def find_imports(source: ast.Module) -> Iterator[str]:
+    for node in ast.walk(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

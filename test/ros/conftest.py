@@ -336,10 +336,15 @@ class SlowRunner(Runner):
 
 
 @pytest.fixture
-def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
-    """Make the toy estimator with a ``SlowRunner``, which takes up to four images per run."""
+def slow(graph: Graph, toy_estimator: PoseEstimator) -> Iterator[PoseEstimator]:
+    """Make the toy estimator with a ``SlowRunner``, which takes up to four images per run.
+
+    After the test, runs no longer wait. Otherwise the end of the node would wait for the last one.
+    """
     config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False, max_batch=4))
-    return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)
+    runner = SlowRunner(toy_estimator.runner)
+    yield PoseEstimator(runner, toy_estimator.spec, config)
+    runner.release.release(100)
 
 
 @pytest.fixture(autouse=True)
