@@ -29,9 +29,9 @@ venv:  ## make .venv of the colcon workspace above this clone; WS=path: another 
 demo: setup  ## find people in a video; VIDEO=path: your own video, VIEW=1: live page
 	@. .venv/ros.sh && python demo/run.py $(if $(VIDEO),--video "$(VIDEO)") $(if $(VIEW),--view)
 
-test:  ## run all tests; without ROS, PyTorch or a GPU, their tests are skipped
+test:  ## run all tests on all cores; without ROS, PyTorch or a GPU, their tests are skipped
 	@$(SETUP) $(if $(TORCH),--torch "$(TORCH)")
-	@. .venv/ros.sh && pytest
+	@. .venv/ros.sh && pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: setup  ## check style and types
 	@. .venv/ros.sh && ruff check && ruff format --check && mypy

@@ -1,10 +1,35 @@
-"""Folders from which the tests import: synthetic scenes, golden cases and fake GPUs, damaged data.
+"""Folders from which the tests import, one thread for each process, and one test at a time on the GPU.
 
-The setting ``pythonpath`` does the same, but the pytest of Ubuntu 22.04 (6.2) does not know it.
+The folders hold synthetic scenes, golden cases and fake GPUs, damaged data. The setting ``pythonpath`` does the same,
+but the pytest of Ubuntu 22.04 (6.2) does not know it.
 """
 
+import fcntl
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("benchmarks", "test/helpers", "test/fuzz")]
+
+# The libraries read these when they are imported. More threads only wait for each other: the tests are small, and
+# `make test` runs one process for each core.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let one worker of pytest-xdist at a time use the GPU, because tests read its free memory."""
+    if item.get_closest_marker("gpu") is None:
+        yield
+        return
+    handle = os.open(ROOT / "test/gpu", os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -18,7 +17,6 @@ from pose_ros.runtime import load_runner, trial
 from pose_ros.runtime.runner import Runner
 from pose_ros.runtime.telemetry import disable_telemetry
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # on a small machine, more threads only wait for each other
 disable_telemetry()  # some tests import the libraries themselves
 # Background jobs of a shell ignore Ctrl-C, and so do their child processes. The tested programs must not ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

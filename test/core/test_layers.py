@@ -41,7 +41,8 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "arrays config decoder depth estimator file_kind files media models people pipeline refinement runtime skeleton"
     ),
     "media": (
-        "arrays config decoder fields file_kind files once people preprocess protobuf skeleton texts to_image yaml_text"
+        "arrays config decoder fields file_kind files once people preprocess protobuf skeleton texts to_image "
+        "yaml_text"
     ),
     "datasets": (
         "arrays consensus files json_file media people refinement settings similarity skeleton view_merging yaml_text"
@@ -149,16 +150,17 @@ def list_imports(path: Path) -> tuple[str, ...]:
 
     A relative import is ``.a.b``. A name in a call of ``import_module`` counts, too.
     """
-    return parse_imports(path.read_text(encoding="utf-8"))
+    return imports_of(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
-def parse_imports(text: str) -> tuple[str, ...]:
+def imports_of(text: str) -> tuple[str, ...]:
+    """Return the imports of a source. The tests read the same sources many times."""
     return tuple(find_imports(ast.parse(text)))
 
 
-def find_imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
+def find_imports(source: ast.Module) -> Iterator[str]:
+    for node in ast.walk(source):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

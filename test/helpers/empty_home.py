@@ -54,5 +54,5 @@ def _compile_resolver(folder: Path) -> Path:
     if compiler is None:
         pytest.skip("no C compiler to build the resolver that finds no host")
     library, source = folder / "libstub_resolver.so", Path(__file__).with_name("stub_resolver.c")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=60)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True, timeout=120)
     return library

@@ -25,7 +25,7 @@ def compile_stub(name: str, folder: Path, *options: str) -> Path:
         pytest.skip("no C compiler to build the stub of CUDA")
     library = folder / f"libstub_{name}.so"
     source = Path(__file__).with_name(f"stub_cuda_{name}.c")
-    subprocess.run([compiler, "-shared", "-fPIC", *options, "-o", library, source], check=True, timeout=60)
+    subprocess.run([compiler, "-shared", "-fPIC", *options, "-o", library, source], check=True, timeout=120)
     return library
 
 

@@ -26,11 +26,12 @@ from pose_ros.skeleton import Skeleton
 TIMEOUT_S = 120.0  # for a busy machine. Fast DDS alone keeps a killed process in its graph for 20 s
 CLIENT_DELAY_S = 0.25
 RESPONSE_TIMEOUT_S = 6.0
-DOMAINS = range(1, 101)
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+DOMAINS = range(1 + WORKER, 101, WORKERS)  # those of this worker of pytest-xdist
 FIRST_LOCK_PORT = 22119  # same scheme as domain_coordinator of ROS: a process that binds the port reserves the domain
-TURNS = itertools.count(
-    os.getpid()
-)  # each test starts at another domain, so that leftovers of the last test do not interfere
+# Each test starts at another domain, so that leftovers of the last test do not interfere.
+TURNS = itertools.count(os.getpid())
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
                 monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
             yield domain
             return
-    pytest.fail("no free DDS domain: are 100 tests running?")
+    pytest.fail(f"no free DDS domain: are {len(DOMAINS)} tests running?")
 
 
 class Graph:
@@ -335,10 +336,15 @@ class SlowRunner(Runner):
 
 
 @pytest.fixture
-def slow(toy_estimator: PoseEstimator) -> PoseEstimator:
-    """Make the toy estimator with a ``SlowRunner``, which takes up to four images per run."""
+def slow(graph: Graph, toy_estimator: PoseEstimator) -> Iterator[PoseEstimator]:
+    """Make the toy estimator with a ``SlowRunner``, which takes up to four images per run.
+
+    After the test, runs no longer wait. Otherwise the end of the node would wait for the last one.
+    """
     config = EstimatorConfig(runtime=RuntimeConfig(warm_up=False, max_batch=4))
-    return PoseEstimator(SlowRunner(toy_estimator.runner), toy_estimator.spec, config)
+    runner = SlowRunner(toy_estimator.runner)
+    yield PoseEstimator(runner, toy_estimator.spec, config)
+    runner.release.release(100)
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,7 @@ def test_a_producer_never_waits_for_the_consumer() -> None:
         def __hash__(self) -> int:
             if threading.current_thread() is consumer:
                 stopped.set()
-                assert resume.wait(timeout=30)
+                assert resume.wait(timeout=120)
             return 1
 
     lens = Lens()
@@ -115,11 +115,11 @@ def test_a_producer_never_waits_for_the_consumer() -> None:
     taken: list[object] = []
     consumer = threading.Thread(target=lambda: taken.extend(slots.take() or []))
     consumer.start()
-    assert stopped.wait(timeout=30)
+    assert stopped.wait(timeout=120)
     producer = threading.Thread(target=slots.put, args=(lens, 1))
     producer.start()
-    producer.join(timeout=10)
+    producer.join(timeout=120)
     is_blocked = producer.is_alive()
     resume.set()
-    consumer.join(timeout=30)
+    consumer.join(timeout=120)
     assert not is_blocked and [each.item for each in taken] == [1]

@@ -34,7 +34,7 @@ from pose_ros.ros.replay.player import Player, ReplayConfig
 
 COUNT = 12
 PERIOD_NS = recordings.PERIOD_NS
-EXIT_TIMEOUT_S = 20
+EXIT_TIMEOUT_S = 120
 CALIBRATION = """
 image_width: 64
 image_height: 48
@@ -306,12 +306,10 @@ def test_the_calibration_of_a_file_is_published_with_each_image(graph: Any, repl
 
 def test_a_rate_and_a_namespace(graph: Any, replay: Replay, video: Path) -> None:
     images = graph.collect(Image, "/left/camera")
-    child = replay(
-        video, "--rate", "40", "--stamps", "now", "--", "--ros-args", "-r", "__ns:=/left", "-r", "image:=camera"
-    )
+    child = replay(video, "--rate", "40", "--", "--ros-args", "-r", "__ns:=/left", "-r", "image:=camera")
     wait_for_end(graph, child)
     assert numbers(images) == list(range(COUNT))
-    assert 20e6 < np.median(np.diff([stamp_ns(message) for message in images])) < PERIOD_NS / 2
+    assert np.allclose(np.diff([stamp_ns(message) for message in images]), 25e6, atol=1e3)
 
 
 @pytest.mark.parametrize(("number", "code", "kind"), [(signal.SIGINT, 130, "video"), (signal.SIGTERM, 143, "bag")])

@@ -321,7 +321,7 @@ def test_inputs_are_not_changed_and_threads_do_not_disturb_each_other():
     for thread in work:
         thread.start()
     for thread in work:
-        thread.join(20)
+        thread.join(120)
     assert len(found) == 8
     for result in found:
         np.testing.assert_array_equal(result.keypoints_m, expected)

@@ -137,6 +137,6 @@ def test_threads_may_add_at_the_same_time():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     found += pairing.clear()
     assert sorted(pair.colour.stamp_ns for pair in found) == list(stamps)

@@ -66,7 +66,7 @@ def movie(tmp_path: Path) -> bytes:
 def test_a_slow_reader_gets_the_newest_frame() -> None:
     capture = ScriptedCapture(list(range(5)), [index * S for index in range(5)])
     frames = LatestFrames("camera", capture, lambda: capture, print, 0.0)
-    frames._thread.join(10)
+    frames._thread.join(120)
     first = next(iter(frames))
     assert recordings.frame_number(first.image_bgr) == 4 and first.stamp_ns == 4 * S
     assert frames.dropped == 4 and capture.is_closed
@@ -125,7 +125,7 @@ def test_no_thread_is_left(video_library: str) -> None:
         frames.close()
         (thread,) = [each for each in threading.enumerate() if each.name == "live_stream"] or [None]
         if thread is not None:
-            thread.join(20)
+            thread.join(120)
             assert not thread.is_alive()
 
 

@@ -114,7 +114,7 @@ class Shared(Runner):
             self._single_runs -= 1
             return {"mean": mean}
         self._mean = mean
-        self._barrier.wait(10)
+        self._barrier.wait(120)
         return {"mean": self._mean}
 
 

@@ -77,7 +77,7 @@ def test_the_libcudart_of_python_packages_is_found(tmp_path: Path, monkeypatch: 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_a_process_may_end_with_everything_open(stub: Path) -> None:

@@ -244,7 +244,7 @@ def test_progress_is_reported_by_time_without_phases(model: Path, monkeypatch: p
     ticked, reports = threading.Event(), []
     monkeypatch.setattr(engine_progress, "TICK_S", 0.001)
     trt = tensorrt(EIGHT)
-    trt.faults.during_build = lambda: ticked.wait(10)
+    trt.faults.during_build = lambda: ticked.wait(120)
 
     def progress(text: str, fraction: float) -> None:
         reports.append((text, fraction))

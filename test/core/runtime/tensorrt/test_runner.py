@@ -272,10 +272,10 @@ def test_gpu_memory_can_be_read_during_a_run(
     install()
     resume, started = threading.Event(), threading.Event()
     with TensorRTRunner(model, config) as runner:
-        machine.streams[next(iter(machine.streams))].append(lambda: started.set() or resume.wait(20))
+        machine.streams[next(iter(machine.streams))].append(lambda: started.set() or resume.wait(120))
         running = threading.Thread(target=runner.run, args=({"image": make_image()},))
         running.start()
-        assert started.wait(20)
+        assert started.wait(120)
         used_bytes, total_bytes = runner.gpu_memory_bytes()
         assert running.is_alive() and total_bytes == fake_cuda.GPU.memory_bytes
         assert used_bytes == sum(machine.memory[pointer].nbytes for pointer in machine.on_gpu) > 0

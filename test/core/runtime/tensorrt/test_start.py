@@ -47,7 +47,7 @@ runner = TensorRTRunner({str(model)!r}, RuntimeConfig(cache={config.cache!r}))
 runner.run({{"image": np.zeros((1, 128, 128, 3), np.uint8)}})
 """
     command, folder = [sys.executable, "-c", script], model.parent
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[] 1\n", "")
 
 
@@ -160,12 +160,12 @@ def test_an_interrupted_start_cancels_the_build(
 
     def during_build() -> None:
         building.set()
-        interrupted.wait(10)
+        interrupted.wait(120)
 
     class InterruptedWorker(WorkerThread):
         def call(self, work: Callable[[], Any]) -> Any:
             self._enqueue(work)
-            building.wait(10)
+            building.wait(120)
             raise KeyboardInterrupt
 
         def close(self, *args: Any, **options: Any) -> None:
@@ -212,7 +212,7 @@ def test_the_worker_thread_may_call_itself() -> None:
     worker, results = WorkerThread("test"), []
     thread = threading.Thread(target=lambda: results.append(worker.call(lambda: worker.call(lambda: 7))), daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(120)
     assert results == [7]
     worker.close()
     worker.close()
