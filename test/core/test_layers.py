@@ -41,8 +41,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
         "arrays config decoder depth estimator file_kind files media models people pipeline refinement runtime skeleton"
     ),
     "media": (
-        "arrays config decoder fields file_kind files once people preprocess protobuf skeleton texts to_image "
-        "yaml_text"
+        "arrays config decoder fields file_kind files once people preprocess protobuf skeleton texts to_image yaml_text"
     ),
     "datasets": (
         "arrays consensus files json_file media people refinement settings similarity skeleton view_merging yaml_text"
