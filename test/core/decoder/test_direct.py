@@ -86,6 +86,17 @@ def test_the_box_tells_how_near_duplicates_are(form: str) -> None:
     assert (len(found["large"]), len(found["small"]), len(decode(people, [0.9, 0.8]))) == (1, 2, 2)
 
 
+@pytest.mark.parametrize(
+    ("side", "people"),
+    [(32768, 1), (32769, 2), (-300, 2), (0, 2)],
+    ids=["the largest", "too large", "inverted", "empty"],
+)
+def test_a_box_of_an_impossible_size_is_unknown(side: int, people: int) -> None:
+    """In a box of known size, two people 6 px apart are duplicates. Without one, their keypoints tell them apart."""
+    boxes = np.tile(np.array([[0, 0, side, side]]).T, 2)
+    assert len(decode(rows(PERSON, moved(6)), [0.9, 0.8], boxes)) == people
+
+
 def test_weak_keypoints_and_people_are_absent() -> None:
     weak = PERSON.copy()
     weak[1, 2] = 0.05

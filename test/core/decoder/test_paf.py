@@ -351,3 +351,18 @@ def test_the_links_of_a_random_field_are_those_of_plain_numpy(people: int) -> No
     assert len(links) > 0
     assert np.array_equal(links, plain_links)
     assert values == pytest.approx(plain_values, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("length", "strong_cells", "value"),
+    [(0.9, (), 0.05), (1.0, (5,), None), (1.0, (5, 6), 1.0)],
+    ids=["without a direction", "one cell", "two cells"],
+)
+def test_from_one_cell_on_the_field_must_agree(length: float, strong_cells: tuple[int, ...], value: float) -> None:
+    """A field that agrees at one of the three points of a limb does not connect it, although most samples agree."""
+    pafs = np.zeros((2, 12, 12), np.float32)
+    pafs[0, 5, list(strong_cells)] = 2
+    xy, counts, limbs = np.array([[[5, 5]], [[5 + length, 5]]], np.float32), np.array([1, 1]), np.array([[0, 1]])
+    _, values = score_limbs(pafs, Peaks(xy, np.ones((2, 1), np.float32), counts), limbs, 0.05, 0.8)
+    _, plain_values = _score_pairs_numpy(pafs, xy, counts, limbs, 0.05, 0.8)
+    assert values.tolist() == plain_values.tolist() == ([] if value is None else [value])

@@ -76,13 +76,16 @@ def test_the_optimum_equals_brute_force(seed: int, count: int) -> None:
     assert hypotheses.cost(groups) == pytest.approx(lowest_cost(hypotheses), abs=1e-5)
 
 
-def test_ends_of_a_chain_that_repel_are_separated() -> None:
+@pytest.mark.parametrize("scale", [1.0, 0.01], ids=["large costs", "small costs"])
+@pytest.mark.parametrize("links", [(-2, -1), (-2, -1, -2)], ids=["3 keypoints", "4 keypoints"])
+def test_ends_of_a_chain_that_repel_are_separated(links: tuple[int, ...], scale: float) -> None:
     """The pair of the ends is in no program at first. The chain is cut at its weakest pair."""
-    pair_costs = np.zeros((4, 4))
-    pair_costs[[0, 1, 2, 0], [1, 2, 3, 3]] = -2, -1, -2, 5
-    hypotheses = Hypotheses(np.arange(4), np.arange(4), np.full(4, -1.0), pair_costs + pair_costs.T)
-    groups = partition(hypotheses, np.zeros(4, np.int64), 0)
-    assert groups[0] == groups[1] != groups[2] == groups[3]
+    count = len(links) + 1
+    pair_costs = scale * np.diag(links, 1)
+    pair_costs[0, -1] = 5 * scale
+    hypotheses = Hypotheses(np.arange(count), np.arange(count), np.full(count, -scale), pair_costs + pair_costs.T)
+    groups = partition(hypotheses, np.zeros(count, np.int64), 0)
+    assert groups[0] == groups[1] != groups[2] == groups[-1]
 
 
 def larger_problem() -> tuple[Hypotheses, np.ndarray]:

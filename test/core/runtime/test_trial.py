@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import resource
 import shutil
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from tiny_onnx import write_model  # noqa: E402
 
 from pose_ros.config import RuntimeConfig  # noqa: E402
-from pose_ros.runtime import load_runner, trial  # noqa: E402
+from pose_ros.runtime import load_runner, trial, trial_process  # noqa: E402
+from pose_ros.runtime.onnx import OnnxRunner  # noqa: E402
 
 CRASH = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
 HANG = "import time\ntime.sleep(60)\n"
@@ -89,3 +94,42 @@ def test_without_a_cache_the_file_is_still_loaded(model: Path, monkeypatch: pyte
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     load_runner(model, ONNX).close()
     assert os.path.isfile(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape"),
+    [({}, (1, 256, 256, 3)), ({"batch": 2, "size": (64, "width")}, (2, 64, 256, 3))],
+    ids=["free", "partly fixed"],
+)
+def test_the_trial_runs_one_empty_image(
+    sizes: dict[str, Any], shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A larger batch would take memory that no run needs."""
+    runs: list[dict[str, np.ndarray]] = []
+    monkeypatch.setattr(OnnxRunner, "run", lambda _, feeds: runs.append(feeds))
+    monkeypatch.setattr(trial_process, "_limit_memory", lambda _: None)  # this process goes on
+    trial_process.run_trial(str(write_model(tmp_path / "model.onnx", **sizes)), "onnx", json.dumps(asdict(ONNX)))
+    (feeds,) = runs
+    assert feeds["image"].shape == shape and feeds["image"].dtype == np.uint8 and not feeds["image"].any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_limited"),
+    [
+        ({}, True),
+        ({"device": "cpu"}, True),
+        ({"provider": "cpu"}, True),
+        ({"device": "cuda"}, False),
+        ({"provider": "cuda"}, False),
+    ],
+    ids=str,
+)
+def test_only_a_network_on_the_cpu_has_a_memory_limit(
+    settings: dict[str, str], is_limited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: dict[int, tuple[int, int]] = {}
+    monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
+    trial_process._limit_memory(RuntimeConfig(**settings))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert limits.pop(resource.RLIMIT_CORE) == (0, 0)  # a crash writes no file
+    assert limits == ({resource.RLIMIT_DATA: (memory // 2,) * 2} if is_limited else {})
