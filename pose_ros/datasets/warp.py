@@ -96,7 +96,7 @@ def _select_people(states: ByteArray, boxes: FloatArray, min_size_px: float) -> 
     extent = boxes[:, 2:] - boxes[:, :2]
     is_inside = (extent > 0).all(axis=1)
     has_keypoints = has_position(states).any(axis=1)
-    is_large = extent.max(axis=1, initial=0) >= min_size_px
+    is_large = extent.max(axis=1) >= min_size_px
     kept = is_inside & has_keypoints & is_large
     ignored = is_inside & ~kept & (has_keypoints | (states == UNKNOWN).any(axis=1))
     return np.flatnonzero(kept), np.flatnonzero(ignored)

@@ -15,6 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import rclpy
 from pose_ros.msg import PersonPoseArray
+from rclpy.clock import ClockType
 from rclpy.duration import Duration
 from rclpy.parameter import Parameter
 from rclpy.qos import (
@@ -378,6 +379,13 @@ def test_simulated_time_that_stands_still_does_not_stop_it(graph: Any) -> None:
     assert node.get_clock().now().nanoseconds == 0
 
 
+def test_a_clock_that_is_set_does_not_stop_the_timers_of_the_node(make_node: Any) -> None:
+    """The clock of the system jumps when it is synchronised, and simulated time may stand still."""
+    node = make_node(image_timeout=1.0)
+    timers = list(node.timers)
+    assert timers and {timer.clock.clock_type for timer in timers} == {ClockType.STEADY_TIME}
+
+
 def test_a_subscriber_reports_each_incompatible_publisher_once(graph: Any, make_other_node: Any) -> None:
     reports: list[str] = []
     events = qos_events(graph.node, "image", reports.append, is_publisher=False)
@@ -430,6 +438,7 @@ def test_a_destroyed_subscription_reports_nothing(graph: Any, make_other_node: A
     subscription = graph.node.create_subscription(Image, "image", ignore, RELIABLE_REQUEST, event_callbacks=events)
     make_other_node("driver").create_publisher(Image, "/image", qos_profile_sensor_data)
     graph.until(lambda: list(graph.node.timers), "the event arrives")
+    assert {timer.clock.clock_type for timer in graph.node.timers} == {ClockType.STEADY_TIME}
     graph.node.destroy_subscription(subscription)
     graph.until(lambda: not list(graph.node.timers), "the event is handled")
 

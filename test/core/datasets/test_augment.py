@@ -309,16 +309,18 @@ def test_a_mirrored_image_has_left_and_right_swapped():
 
 
 @pytest.mark.parametrize(
-    ("changes", "size_px"),
+    ("changes", "size_wh", "size_px"),
     [
-        ({"person_low_px": 4.0, "person_high_px": 4.0, "least_fill": 0.6}, 0.6 * 1.6 * 40),
-        ({"person_low_px": 4000.0, "person_high_px": 4000.0, "most_zoom": 2.0}, 2 * 40),
+        ({"person_low_px": 4.0, "person_high_px": 4.0, "least_fill": 0.6}, (256, 192), 0.6 * 1.6 * 40),
+        ({"person_low_px": 4.0, "person_high_px": 4.0, "least_fill": 0.6}, (200, 240), 0.6 * 1.25 * 40),
+        ({"person_low_px": 4.0, "person_high_px": 4.0, "least_fill": 0.6}, (400, 180), 0.6 * 1.5 * 40),
+        ({"person_low_px": 4000.0, "person_high_px": 4000.0, "most_zoom": 2.0}, (256, 192), 2 * 40),
     ],
-    ids=["least_fill", "most_zoom"],
+    ids=["least_fill", "least_fill, narrow", "least_fill, wide", "most_zoom"],
 )
-def test_the_scale_of_an_image_is_limited(changes, size_px):
+def test_the_scale_of_an_image_is_limited(changes, size_wh, size_px):
     augment = Augmentation(replace(STILL, **changes), COCO_17)
-    result = augment([person()], (256, 192), np.random.default_rng(0))
+    result = augment([person()], size_wh, np.random.default_rng(0))
     assert longer_sides(result.boxes) == pytest.approx([size_px], abs=0.01)
 
 

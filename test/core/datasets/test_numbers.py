@@ -1,6 +1,7 @@
 """Test the checks of the numbers in labels: finite, right sign, right size and unit."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from pose_ros.datasets.images import ImageSet
 from pose_ros.datasets.labels import Gates, boxes_around
 from pose_ros.datasets.lsp import LSP_NAMES, read_lsp
 from pose_ros.datasets.mpii import read_mpii
-from pose_ros.datasets.numbers import check_image_size, read_area, read_box, read_keypoints, read_numbers
+from pose_ros.datasets.numbers import (
+    check_image_size,
+    check_keypoints,
+    read_area,
+    read_box,
+    read_keypoints,
+    read_numbers,
+)
 from pose_ros.datasets.sample import LABELLED
 from pose_ros.datasets.teacher import merge
 from pose_ros.datasets.yolo import read_yolo
@@ -106,6 +114,22 @@ FRACTIONS = [
 def test_fractions_of_the_image_size_are_rejected(tmp_path, write):
     with pytest.raises(ValueError, match="expected positions in px, got fractions of the image size"):
         write(tmp_path)()
+
+
+@pytest.mark.parametrize(
+    ("positions", "message"),
+    [
+        ([[-150, 7], [20, 900], [300, 8]], "expected x in 0 to 100 and y in 0 to 50, got [-150, 7], [300, 900]; check"),
+        (
+            [[0.25, 0.5], [1, 0.125], [0.5, 0.25]],
+            "got fractions of the image size: [0.25, 0.125], [1.0, 0.5]; multiply",
+        ),
+    ],
+    ids=["far outside", "fractions"],
+)
+def test_the_outermost_positions_are_in_the_message(positions, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check_keypoints(np.array(positions), np.ones(3, bool), (100, 50))
 
 
 def test_the_name_of_the_file_is_in_the_message_once(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, UNKNOWN
-from pose_ros.datasets.synthetic.body import Cone
+from pose_ros.datasets.synthetic.body import Cone, _align_axes
 from pose_ros.datasets.synthetic.motion import random_motion
 from pose_ros.datasets.synthetic.paint import PATTERNS, Paint
 from pose_ros.datasets.synthetic.render import NOTHING, VirtualCamera, render
@@ -228,6 +228,19 @@ def test_points_on_a_cone_have_the_distance_of_its_radius(start, end):
     assert len(points) > 100 and distance.max() < 0.3 + 1e-4
     on_side = (position > 0.15) & (position < 0.9)  # outside the balls at the ends
     np.testing.assert_allclose(distance[on_side], expected[on_side], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("direction", "left"),
+    [((0, 0, 2), (0, 1, 0)), ((3, 0, 0), (0, 1, 0)), ((0, 1, 1), (0, 1, -1)), ((0, 2, 0), (1, 0, 0))],
+    ids=["upright", "forward", "to the side", "level"],
+)
+def test_the_axes_of_a_cone_stay_perpendicular(direction, left):
+    """A cone from shoulder to shoulder has no left axis of its own. Its pattern starts at the front."""
+    axes = _align_axes(np.array(direction, float), np.eye(3))
+    np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-12)
+    np.testing.assert_allclose(axes[1:], [each / np.linalg.norm(each) for each in (left, direction)], atol=1e-12)
+    assert np.linalg.det(axes) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

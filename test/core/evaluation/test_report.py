@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -30,6 +32,7 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
 from pose_ros.evaluation.detections import coco_entries
+from pose_ros.evaluation.model import Refined, SeveralViews, SharedPass
 from pose_ros.evaluation.report import write_report
 from pose_ros.evaluation.scores import evaluate_detections, evaluate_model, evaluate_samples, summarise_times
 from pose_ros.people import People
@@ -98,13 +101,36 @@ def test_flip_and_sizes_merge_views(scenes: Path, estimator: PoseEstimator) -> N
     assert counts[0] <= counts[1] and counts[0] <= counts[2]
 
 
-def test_keypoints_that_the_model_lacks_are_reported(scenes: Path, estimator: PoseEstimator) -> None:
+class Unchanged:
+    """Refinement that changes nothing."""
+
+    def refine(self, people: People, image_bgr: np.ndarray) -> People:
+        return people
+
+
+def test_each_stage_has_its_time_in_milliseconds(estimator: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading of the clock comes twice as long after the one before as that one."""
+    image = np.zeros((128, 128, 3), np.uint8)
+    models = SharedPass(estimator), Refined(SharedPass(estimator), Unchanged()), SeveralViews(estimator)
+    times = []
+    for model in models:
+        clock = (1e-3 * 2**n for n in itertools.count())
+        monkeypatch.setattr("pose_ros.evaluation.model.time", SimpleNamespace(perf_counter=clock.__next__))
+        (result,) = model.detect(image).values()
+        times.append({stage: pytest.approx(value) for stage, value in result[1].items()})
+    shared = {"preprocess": 1, "network": 2, "decode": 8}
+    assert times == [shared, {**shared, "refine": 32}, {"all views": 1}]
+
+
+def test_keypoints_that_the_model_lacks_are_reported(scenes: Path, estimator: PoseEstimator, tmp_path: Path) -> None:
     data = replace(
         read_coco(scenes), skeleton=replace(COCO_17, keypoint_names=("head_top", *COCO_17.keypoint_names[1:]))
     )
     (evaluation,) = evaluate_model(estimator, data).values()
     assert evaluation.unknown_keypoints == ("head_top",)
     assert not any(people.present[:, 0].any() for people in evaluation.detections)
+    page = write_report(tmp_path, "title", {"one": evaluation}).read_text()
+    assert "<p>The model does not detect head_top. These keypoints are absent in all results.</p>" in page
 
 
 def test_the_report_is_complete_and_self_contained(tmp_path: Path) -> None:
@@ -119,6 +145,7 @@ def test_the_report_is_complete_and_self_contained(tmp_path: Path) -> None:
     )
     text = html.read_text()
     assert "a &lt;title&gt;" in text and "of &amp; for" in text
+    assert "does not detect" not in text
     assert "<script" not in text and not re.search(r"(src|href)=\"(?!data:)", text)
     embedded = re.findall(r"data:image/(png|jpeg);base64,", text)
     titles = re.findall("<h4>(.*?)</h4>", text)

@@ -133,6 +133,14 @@ def test_only_the_head_is_covered(way: str, channels: int) -> None:
     assert abs(np.corrcoef(inside.ravel(), original.ravel())[0, 1]) < 0.35 if way != "black" else inside.max() == 0
 
 
+@pytest.mark.parametrize(("way", "is_smooth"), [("blur", True), ("pixelate", False)])
+def test_a_head_of_squares_has_few_values_and_a_blurred_one_many(way: str, is_smooth: bool) -> None:
+    samples = np.random.default_rng(0).integers(0, 65536, (100, 100), np.uint16)
+    assert cover_heads(Plane(samples), np.array([[50, 50, 40]], np.float32), way)
+    values = len(np.unique(samples[22:78, 22:78]))
+    assert values > 1000 if is_smooth else 9 <= values <= 36
+
+
 def test_a_detail_of_a_face_does_not_survive() -> None:
     """Two faces that differ in one eye are the same after covering, up to small grey values."""
     one, two = np.full((240, 320, 3), 128, np.uint8), np.full((240, 320, 3), 128, np.uint8)
@@ -207,10 +215,11 @@ def test_raw_images_are_covered_in_their_encoding(encoding: str, is_bigendian: b
     assert np.array_equal(message.data.reshape(-1, message.step)[:, -4:], padding)
 
 
+@pytest.mark.parametrize("is_bigendian", [False, True])
 @pytest.mark.parametrize("way", ["blur", "pixelate"])
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_raw_images_are_coarse_in_the_head(encoding: str, way: str) -> None:
-    message = Message(encoding)
+def test_raw_images_are_coarse_in_the_head(encoding: str, way: str, is_bigendian: bool) -> None:
+    message = Message(encoding, is_bigendian)
     for plane in raw_planes(message, message.data):
         cover_heads(plane, np.array([[120, 90, 30]], np.float32), way)
     covered = decode_raw(message)[0]

@@ -261,6 +261,14 @@ def test_a_compressed_storage_file(tmp_path: Path) -> None:
     assert read_numbers(bag / "bag.db3.zstd") == NUMBERS
 
 
+def test_a_database_that_sqlite_refuses_is_reported_with_the_reason(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", "sqlite3")
+    file = storage_file(bag)
+    file.write_bytes(file.read_bytes()[:100] + bytes(4096))
+    with pytest.raises(ValueError, match=r"\.db3: a database that cannot be opened: \w+"):
+        open_source(bag)
+
+
 def test_a_missing_storage_file_is_reported(tmp_path: Path) -> None:
     bag = write_bag(tmp_path / "bag", "mcap")
     shutil.copy(bag / "metadata.yaml", tmp_path)

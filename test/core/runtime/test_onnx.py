@@ -69,6 +69,13 @@ def test_wrong_inputs_are_refused_before_the_run(
         runner.run(given)
 
 
+def test_wanted_outputs_are_fetched_and_unknown_ones_refused(adder: Path) -> None:
+    with load_runner(adder, RuntimeConfig(backend="onnx", threads=1)) as runner:
+        assert list(runner.run(feeds(), ["same"])) == ["same"]
+        with pytest.raises(ValueError, match=r"outputs: expected names among \['same', 'sum'\], got \['x', 'y'\]"):
+            runner.run(feeds(), ["y", "sum", "x"])
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"not a network", DEFAULT_MODEL.read_bytes()[:100_000]], ids=["empty", "text", "cut"]
 )
