@@ -26,6 +26,7 @@ import recordings
 from chromium import Browser
 from geometry_msgs.msg import Point32, Vector3
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
+from rclpy.clock import ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
 from sensor_msgs.msg import CompressedImage, Image
 from typer.testing import CliRunner
@@ -231,6 +232,7 @@ def test_a_camera_without_publisher_is_removed_from_the_board(graph: Any, monkey
     board = Board()
     page = SimpleNamespace(board=board, is_watched=False, call=lambda function, *arguments: function(*arguments))
     viewer = live.Viewer(graph.node, page, [""])
+    assert [timer.clock.clock_type for timer in graph.node.timers] == [ClockType.STEADY_TIME]
 
     def publish(name: str) -> Any:
         return graph.node.create_publisher(PersonPoseArray, f"/{name}/poses", 1)

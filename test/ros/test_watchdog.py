@@ -381,7 +381,7 @@ def test_simulated_time_that_stands_still_does_not_stop_it(graph: Any) -> None:
 
 def test_a_clock_that_is_set_does_not_stop_the_timers_of_the_node(make_node: Any) -> None:
     """The clock of the system jumps when it is synchronised, and simulated time may stand still."""
-    node = make_node(image_timeout=1.0)
+    node = make_node(watchdog_s=1.0)
     timers = list(node.timers)
     assert timers and {timer.clock.clock_type for timer in timers} == {ClockType.STEADY_TIME}
 

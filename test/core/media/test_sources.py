@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,6 +52,27 @@ def test_frames_of_a_video_have_times(tmp_path: Path) -> None:
     assert np.allclose([frame.stamp_ns for frame in frames], np.multiply(NUMBERS, PERIOD_NS), atol=1e6)
     assert (source.count, round(source.rate_hz, 3)) == (12, 10.0)
     assert frames[3].name == "walk_000003"
+
+
+@pytest.mark.usefixtures("video_library")
+def test_frames_from_a_time_on_are_found_without_reading_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = open_source(recordings.write_video(tmp_path / "walk.avi", 40))
+    whole, reads, open_capture = list(source), [], source._open
+
+    def open_counted() -> Any:
+        capture = open_capture()
+        read = capture.read
+        capture.read = lambda: reads.append(1) or read()
+        return capture
+
+    monkeypatch.setattr(source, "_open", open_counted)
+    frames = list(source.frames_from(2_450_000_000))
+    assert [frame.stamp_ns for frame in frames] == [frame.stamp_ns for frame in whole[25:]]
+    assert all(np.array_equal(a.image_bgr, b.image_bgr) for a, b in zip(frames, whole[25:], strict=True))
+    assert frames[0].index == 0
+    assert len(reads) <= 30  # the first, ten of the second before, the fifteen, and the end
 
 
 def test_a_source_can_be_read_again(tmp_path: Path) -> None:
