@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+import pose_ros.training.config  # noqa: F401  (defines the settings of data sets and training)
 from pose_ros.config import (
     DecoderConfig,
     DepthConfig,
@@ -12,6 +13,7 @@ from pose_ros.config import (
     PreprocessConfig,
     RuntimeConfig,
 )
+from pose_ros.settings import CheckedSettings
 
 ALL = (PreprocessConfig, RuntimeConfig, DecoderConfig, OverlayConfig, DepthConfig)
 
@@ -22,6 +24,20 @@ def test_every_setting_has_a_description_and_a_valid_default(kind: type) -> None
     for entry in dataclasses.fields(config):
         assert entry.metadata["help"].endswith("."), entry.name
         assert isinstance(entry.default, (bool, int, float, str, tuple)), entry.name
+
+
+def list_kinds(base: type = CheckedSettings) -> list[type]:
+    """List all classes of settings: of the estimator, the data sets and the training."""
+    return [kind for each in base.__subclasses__() for kind in (each, *list_kinds(each))]
+
+
+@pytest.mark.parametrize("kind", [*list_kinds(), EstimatorConfig])
+def test_settings_never_change(kind: type) -> None:
+    """A changed value would pass no check, and threads and processes share the settings."""
+    config = object.__new__(kind)
+    for entry in dataclasses.fields(config):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(config, entry.name, None)
 
 
 @pytest.mark.parametrize(

@@ -58,13 +58,15 @@ def test_image(folder: Path, tmp_path: Path) -> None:
     assert numbers == {"1.png": 0, "3.png": 2}
 
 
-def test_video_of_a_folder(folder: Path, tmp_path: Path) -> None:
+def test_video_of_a_folder(folder: Path, tmp_path: Path, video_library: str) -> None:
+    """PyAV keeps the time of each image. A video of OpenCV has an even rate, so it repeats images."""
     table, drawn = tmp_path / "people.jsonl", tmp_path / "drawn.mp4"
     result = run("video", folder, "--json", table, "-o", drawn, *FAST)
     check_listed(result, BROKEN, "4.png: expected a complete image, got 0 bytes")
     assert f"{folder}: 2 frames in" in result.stdout
     assert [line["stamp_ns"] for line in read_lines(table)] == [0, 200_000_000]
-    assert [recordings.frame_number(frame.image_bgr) for frame in open_source(drawn)] == [0, 0, 2]
+    numbers = [recordings.frame_number(frame.image_bgr) for frame in open_source(drawn)]
+    assert numbers == {"av": [0, 2], "opencv": [0, 0, 2]}[video_library]
 
 
 def cut(message: bytes) -> bytes:

@@ -32,6 +32,7 @@ from pose_ros.estimator import PoseEstimator
 from pose_ros.evaluation.data import BOX_FILL, DataSet, read_coco, skeleton_of
 from pose_ros.evaluation.data_sets import data_of, read_data
 from pose_ros.evaluation.detections import coco_entries
+from pose_ros.evaluation.failures import failure_sheets
 from pose_ros.evaluation.model import Refined, SeveralViews, SharedPass
 from pose_ros.evaluation.report import write_report
 from pose_ros.evaluation.scores import evaluate_detections, evaluate_model, evaluate_samples, summarise_times
@@ -158,6 +159,15 @@ def test_the_report_is_complete_and_self_contained(tmp_path: Path) -> None:
     assert numbers["errors"] == {"good": 15, "jitter": 0, "inversion": 1, "swap": 0, "miss": 1}
     assert (numbers["missed_people"], numbers["false_people"], numbers["labelled_people"]) == (3, 1, 4)
     assert json.loads((tmp_path / "report" / "results_one.json").read_text()) == coco_entries(data, detections)
+
+
+def test_a_false_positive_without_keypoints_is_in_the_sheet(tmp_path: Path) -> None:
+    image = labels_of(person_at(100))
+    cv2.imwrite(str(tmp_path / image.file), np.full((240, 360, 3), 90, np.uint8))
+    data = data_set(replace(image, file=tmp_path / image.file))
+    detections = [detections_of(person_at(100), np.zeros((17, 2)))]
+    sheets = failure_sheets(data, detections, evaluate_detections(data, detections).errors)
+    assert list(sheets) == ["false positives, highest score first"]
 
 
 def test_the_report_fits_a_phone(tmp_path: Path) -> None:
