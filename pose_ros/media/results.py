@@ -200,9 +200,10 @@ def _end_last_line(path: Path) -> None:
             return
         try:
             json.loads(last)
-            file.write(b"\n")
-        except ValueError:
+        except (ValueError, RecursionError):
             file.truncate(size - len(last))
+        else:
+            file.write(b"\n")
 
 
 def person_entry(person: People) -> dict[str, Any]:

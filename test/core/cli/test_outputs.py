@@ -306,6 +306,7 @@ def test_a_link_to_an_output_stays_a_link(video: Path, tmp_path: Path) -> None:
         pytest.param('{"x": "' + "y" * 200_000 + '"}', ['{"x": "' + "y" * 200_000 + '"}'], id="one long line"),
         pytest.param('{"index": 7}', ['{"index": 7}'], id="no newline"),
         pytest.param('{"index": 7}\n{"index": 8, "na', ['{"index": 7}'], id="killed"),
+        pytest.param('{"index": 7}\n' + "[" * 100_000, ['{"index": 7}'], id="damaged"),
         pytest.param("", [], id="empty"),
         pytest.param(None, [], id="new"),
     ],
