@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import warnings
 from types import SimpleNamespace
 
 import cv2
@@ -107,6 +108,16 @@ def test_compressed_metres_are_quantised_by_inverse_depth(codec, encode):
     decoded = decode_depth(compressed(encode(stored), f"32FC1; compressedDepth {codec}"))
     np.testing.assert_allclose(decoded, metres, atol=0.011)  # at 10 m, a step is 1 cm
     assert abs(decoded[0, 2] - 1) < 2e-4
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(1.0, 7.0), (0.0, 7.0), (3e38, 6.999)], ids=["infinite", "undefined", "too large"]
+)
+def test_a_value_without_a_distance_is_unknown_and_no_warning(a, b):
+    message = compressed(png(np.array([[7, 9]], np.uint16)), "32FC1; compressedDepth png", struct.pack("<iff", 0, a, b))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(decode_depth(message)[0, 0])
 
 
 @given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0, 1, 7, 65535])))
