@@ -155,6 +155,27 @@ def test_a_workspace_needs_ros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("numpy", ["1.21.5", "2.2.0"])
+def test_a_workspace_keeps_the_numpy_of_ros_and_gets_a_coverage_for_numba(
+    numpy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """colcon of apt brings a coverage with which numba cannot be imported."""
+    module = load("underlay/ros_venv.py", monkeypatch)
+    facts = {"executable": sys.executable, "version": sys.version_info[:2], "include": "/", "has_venv": True}
+    python = load("underlay/pythons.py", monkeypatch).Python(**facts, has_rclpy=True, numpy=numpy)
+    installed: list[str] = []
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.setattr(module, "choose_python", lambda *_: python)
+    monkeypatch.setattr(module, "require_tools", lambda *_, builds: None)
+    monkeypatch.setattr(module, "run", lambda *_: f"{numpy} /numpy\n")
+    monkeypatch.setattr(module.Environment, "create", lambda self: self.prefix.mkdir())
+    monkeypatch.setattr(module.Environment, "pip", lambda _, *words: installed.extend(words))
+    env = module.make(tmp_path, None, has_tests=False)
+    assert (env.prefix / "COLCON_IGNORE").exists()
+    assert Path(installed[installed.index("--constraint") + 1]).read_text() == f"numpy=={numpy[0]}.*\n"
+    assert set(PYPROJECT["project"]["dependencies"]) | {"coverage>=7.6.1"} <= set(installed)
+
+
 @pytest.fixture
 def release_files(tmp_path: Path) -> Path:
     for name in ("package.xml", "CITATION.cff", "CHANGELOG.rst"):
