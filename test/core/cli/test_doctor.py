@@ -210,7 +210,7 @@ def test_numba_beside_an_old_coverage_is_recognised(
     (broken / "numba.py").write_text(f"raise AttributeError({message!r})")
     _, output = doctor()
     fix = output.partition("numba (fast decoding) is broken:\n  ")[2].partition("\n")[0]
-    assert fix.endswith("make -C src/pose_ros venv, then source .venv/bin/activate" if is_system else "'coverage>=7.6.1'")
+    assert ("make -C src/pose_ros venv" if is_system else "-m pip install 'coverage>=7.6.1'") in fix
 
 
 def test_an_absent_module_is_missing_and_a_hanging_one_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
