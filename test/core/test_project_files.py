@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import re
 import shutil
@@ -265,14 +266,15 @@ def test_missing_files_of_a_distribution_are_reported(
     assert len(faults) == len(expected) and all(text in fault for text, fault in zip(expected, faults, strict=True))
 
 
-def test_unwanted_and_large_files_of_a_wheel_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwanted_and_large_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("underlay/distributions.py", monkeypatch)
+    monkeypatch.setattr(module, "IN_SDIST", (*module.IN_SDIST, "docs/_pages/readme.md"))
     sdist, wheel = make_distributions(module, tmp_path)
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("pose_ros/ros/node/process.py", bytes(module.MOST_BESIDES_MODEL + 1000))
     faults = module.find_faults(sdist, wheel)
-    assert faults[0] == "expected no pose_ros/ros/node/process.py"
-    assert "besides the model" in faults[1]
+    assert faults[:2] == ["expected no pose_ros/ros/node/process.py", "expected no docs/_pages/readme.md"]
+    assert "besides the model" in faults[2]
 
 
 def test_the_listed_files_of_the_distributions_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,13 +282,16 @@ def test_the_listed_files_of_the_distributions_exist(monkeypatch: pytest.MonkeyP
     assert [name for name in (*module.IN_SDIST, *module.IN_WHEEL) if not (ROOT / name).exists()] == []
 
 
-def test_the_manifest_grafts_every_folder_of_the_repository() -> None:
+def test_the_manifest_names_every_file_of_the_repository() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=False, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("needs a git checkout")
     folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line}
-    grafted = set(re.findall(r"^graft (\S+)", (ROOT / "MANIFEST.in").read_text(), re.MULTILINE))
-    assert folders <= grafted
+    manifest = (ROOT / "MANIFEST.in").read_text()
+    assert folders <= set(re.findall(r"^graft (\S+)", manifest, re.MULTILINE))
+    patterns = " ".join(re.findall(r"^include (.+)", manifest, re.MULTILINE)).split()
+    files = [line for line in listed.stdout.splitlines() if "/" not in line]
+    assert [file for file in files if not any(fnmatch.fnmatch(file, pattern) for pattern in patterns)] == []
 
 
 def test_no_part_of_the_wheel_imports_a_part_that_is_left_out() -> None:
