@@ -1,7 +1,6 @@
-"""Folders from which the tests import, one thread for each process, and one test at a time on the GPU.
+"""Settings of all tests: folders to import from, Hypothesis, one thread for each process, one test at a time on the GPU.
 
-The folders hold synthetic scenes, golden cases and fake GPUs, damaged data. The setting ``pythonpath`` does the same,
-but the pytest of Ubuntu 22.04 (6.2) does not know it.
+The folders hold synthetic scenes, golden cases and fake GPUs, damaged data.
 """
 
 import fcntl
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("benchmarks", "test/helpers", "test/fuzz")]
@@ -19,6 +19,10 @@ sys.path[:0] = [str(ROOT / folder) for folder in ("benchmarks", "test/helpers", 
 # `make test` runs one process for each core.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# No deadline, because the first example compiles. Slow examples are no fault on a busy machine.
+settings.register_profile("pose_ros", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pose_ros")
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -29,6 +29,7 @@ IN_SDIST = (
     "README.md",
     "package.xml",
     "pyproject.toml",
+    "rosdoc2.yaml",
     "setup.py",
     ".ci/run",
     "config/camera.yaml",
@@ -41,6 +42,7 @@ IN_SDIST = (
     "underlay/install.py",
 )
 IN_WHEEL = (MODEL, "pose_ros/py.typed", "pose_ros/models/catalogue.yaml", "pose_ros/live/static/index.html")
+NOT_IN_SDIST = ("docker/apt/", "docs/_pages/")  # made by docker/ and by `make docs`
 NOT_IN_WHEEL = ("pose_ros/ros/node/", "pose_ros/ros/view/", "pose_ros/ros/launching/", "test/", "underlay/", "msg/")
 
 
@@ -67,6 +69,7 @@ def find_faults(sdist: Path, wheel: Path) -> list[str]:
     faults = [f"{sdist.name}: expected {name}, got none" for name in IN_SDIST if name not in in_sdist]
     faults += [f"{wheel.name}: expected {name}, got none" for name in IN_WHEEL if name not in in_wheel]
     unwanted = [name for name in in_wheel if name.startswith(NOT_IN_WHEEL)]
+    unwanted += [name for name in in_sdist if name.startswith(NOT_IN_SDIST)]
     unwanted += [name for name in (*in_sdist, *in_wheel) if "__pycache__" in name or name.endswith((".pyc", ".nbc"))]
     faults += [f"expected no {name}" for name in unwanted]
     besides = wheel.stat().st_size - in_wheel.get(MODEL, 0)

@@ -22,6 +22,8 @@ NO_WHEELS = (
     " For ROS 2, install one of python3.10 to python3.14 or source a ROS 2, then run make setup again"
 )
 TOOLS = ("pytest", "ruff", "mypy")
+# colcon of apt brings the coverage of apt. numba cannot be imported beside a coverage before 7.6.1.
+COVERAGE = "coverage>=7.6.1"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Environment:
         """Install the packages, and the checkout itself in editable mode."""
         project = ["--editable", f"{self.root}[dev]"]
         if self.distro:
-            self.pip("install", "--constraint", str(self.write_numpy_constraint()), *project)
+            self.pip("install", "--constraint", str(self.write_numpy_constraint()), COVERAGE, *project)
             self._install_tools()
         elif self._has_wheels(pins):
             self.pip("install", "--requirement", str(pins), *project)

@@ -13,7 +13,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from environment import Environment, run
+from environment import COVERAGE, Environment, run
 from pythons import choose_python, require_tools
 from requirements import read_requirements
 from steps import SetupError
@@ -57,7 +57,7 @@ def make(workspace: Path, python_name: str | None, has_tests: bool) -> Environme
     if has_tests:
         tests = read_requirements(ROOT / "pyproject.toml", "dev")
         requirements += [each for each in tests if not each.startswith(DEVELOPER_TOOLS)]
-    env.pip("install", "--constraint", str(env.write_numpy_constraint()), *requirements)
+    env.pip("install", "--constraint", str(env.write_numpy_constraint()), COVERAGE, *requirements)
     version, _, folder = (
         run([str(env.executable), "-c", CHECK], env.variables()).strip().rpartition("\n")[2].partition(" ")
     )

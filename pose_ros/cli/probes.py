@@ -26,6 +26,9 @@ _OTHER_NUMPY_FIX = (
     "it was built for another NumPy than the installed {}. If pip installed that one for the whole system or user:\n"
     f"  pip uninstall numpy, then {_WORKSPACE_FIX}"
 )
+_OLD_COVERAGE = ("module 'coverage' has no attribute", "module 'coverage.types' has no attribute")
+"""Texts of an error of numba beside a coverage before 7.6.1, such as the one that colcon of apt brings."""
+_COVERAGE_FIX = f"{sys.executable} -m pip install 'coverage>=7.6.1'"
 _PREAMBLE = f"""
 import importlib.util, sys
 sys.path.pop(0)  # never import from the current folder
@@ -75,7 +78,7 @@ class Probe:
         distro = os.environ.get("ROS_DISTRO")
         if self.apt and distro:
             return f"sudo apt install {self.apt.format(distro=distro)}"
-        if self.pip and distro and sys.prefix == sys.base_prefix:  # pip must not change the Python of the system
+        if self.pip and _is_python_of_the_system_with_ros():
             return _WORKSPACE_FIX
         return self.fix or f"{sys.executable} -m pip install {self.pip}"
 
@@ -129,9 +132,23 @@ def _run_probe(probe: Probe) -> Finding:
         reason, _, fix = child.stdout.removesuffix("\n").rpartition("\n")
         return Finding(probe, "missing", _last_line(reason), fix)
     if child.returncode != 0:
-        fix = _OTHER_NUMPY_FIX.format(_find_numpy()) if any(text in child.stderr for text in _OTHER_NUMPY) else ""
-        return Finding(probe, "broken", _last_line(child.stderr) or f"ended with code {child.returncode}", fix)
+        text = _last_line(child.stderr) or f"ended with code {child.returncode}"
+        return Finding(probe, "broken", text, _find_cure(child.stderr))
     return Finding(probe, "ok", _last_line(child.stdout))
+
+
+def _is_python_of_the_system_with_ros() -> bool:
+    """Whether pip would change the Python that the sourced ROS 2 uses."""
+    return bool(os.environ.get("ROS_DISTRO")) and sys.prefix == sys.base_prefix
+
+
+def _find_cure(error: str) -> str:
+    """Return the fix of an error that is known to come from two packages that do not suit each other, or nothing."""
+    if any(text in error for text in _OTHER_NUMPY):
+        return _OTHER_NUMPY_FIX.format(_find_numpy())
+    if any(text in error for text in _OLD_COVERAGE):
+        return _WORKSPACE_FIX if _is_python_of_the_system_with_ros() else _COVERAGE_FIX
+    return ""
 
 
 def _find_numpy() -> str:

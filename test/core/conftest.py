@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from shared_folder import SHARED
 
 from pose_ros.config import RuntimeConfig
@@ -20,10 +19,6 @@ from pose_ros.runtime.telemetry import disable_telemetry
 disable_telemetry()  # some tests import the libraries themselves
 # Background jobs of a shell ignore Ctrl-C, and so do their child processes. The tested programs must not ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-settings.register_profile(
-    "pose_ros", deadline=None, derandomize=True
-)  # no deadline, because the first example compiles
-settings.load_profile("pose_ros")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import re
 import shutil
@@ -112,10 +113,9 @@ def test_pixi_has_the_floors_of_the_package() -> None:
 
 
 def test_apt_versions_suit_pytest() -> None:
-    """``colcon test`` may run with the pytest of apt: 6.2 on Ubuntu 22.04, which has no setting ``pythonpath``."""
+    """``colcon test`` may run with the pytest of apt: 7.4 on Ubuntu 24.04."""
     options = PYPROJECT["tool"]["pytest"]["ini_options"]
-    assert tuple(map(int, options["minversion"].split("."))) <= (6, 2)
-    assert "pythonpath" not in options
+    assert tuple(map(int, options["minversion"].split("."))) <= (7, 4)
     assert not [option for option in options["addopts"] if option.startswith("-p ")]
 
 
@@ -153,6 +153,27 @@ def test_a_workspace_needs_ros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(module.SetupError, match="no ROS 2 is sourced"):
         module.make(tmp_path, None, has_tests=False)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("numpy", ["1.21.5", "2.2.0"])
+def test_a_workspace_keeps_the_numpy_of_ros_and_gets_a_coverage_for_numba(
+    numpy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """colcon of apt brings a coverage with which numba cannot be imported."""
+    module = load("underlay/ros_venv.py", monkeypatch)
+    facts = {"executable": sys.executable, "version": sys.version_info[:2], "include": "/", "has_venv": True}
+    python = load("underlay/pythons.py", monkeypatch).Python(**facts, has_rclpy=True, numpy=numpy)
+    installed: list[str] = []
+    monkeypatch.setenv("ROS_DISTRO", "humble")
+    monkeypatch.setattr(module, "choose_python", lambda *_: python)
+    monkeypatch.setattr(module, "require_tools", lambda *_, builds: None)
+    monkeypatch.setattr(module, "run", lambda *_: f"{numpy} /numpy\n")
+    monkeypatch.setattr(module.Environment, "create", lambda self: self.prefix.mkdir())
+    monkeypatch.setattr(module.Environment, "pip", lambda _, *words: installed.extend(words))
+    env = module.make(tmp_path, None, has_tests=False)
+    assert (env.prefix / "COLCON_IGNORE").exists()
+    assert Path(installed[installed.index("--constraint") + 1]).read_text() == f"numpy=={numpy[0]}.*\n"
+    assert set(PYPROJECT["project"]["dependencies"]) | {"coverage>=7.6.1"} <= set(installed)
 
 
 @pytest.fixture
@@ -244,14 +265,15 @@ def test_missing_files_of_a_distribution_are_reported(
     assert len(faults) == len(expected) and all(text in fault for text, fault in zip(expected, faults, strict=True))
 
 
-def test_unwanted_and_large_files_of_a_wheel_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwanted_and_large_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = load("underlay/distributions.py", monkeypatch)
+    monkeypatch.setattr(module, "IN_SDIST", (*module.IN_SDIST, "docs/_pages/readme.md"))
     sdist, wheel = make_distributions(module, tmp_path)
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("pose_ros/ros/node/process.py", bytes(module.MOST_BESIDES_MODEL + 1000))
     faults = module.find_faults(sdist, wheel)
-    assert faults[0] == "expected no pose_ros/ros/node/process.py"
-    assert "besides the model" in faults[1]
+    assert faults[:2] == ["expected no pose_ros/ros/node/process.py", "expected no docs/_pages/readme.md"]
+    assert "besides the model" in faults[2]
 
 
 def test_the_listed_files_of_the_distributions_exist(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,13 +281,16 @@ def test_the_listed_files_of_the_distributions_exist(monkeypatch: pytest.MonkeyP
     assert [name for name in (*module.IN_SDIST, *module.IN_WHEEL) if not (ROOT / name).exists()] == []
 
 
-def test_the_manifest_grafts_every_folder_of_the_repository() -> None:
+def test_the_manifest_names_every_file_of_the_repository() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=False, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("needs a git checkout")
     folders = {line.split("/")[0] for line in listed.stdout.splitlines() if "/" in line}
-    grafted = set(re.findall(r"^graft (\S+)", (ROOT / "MANIFEST.in").read_text(), re.MULTILINE))
-    assert folders <= grafted
+    manifest = (ROOT / "MANIFEST.in").read_text()
+    assert folders <= set(re.findall(r"^graft (\S+)", manifest, re.MULTILINE))
+    patterns = " ".join(re.findall(r"^include (.+)", manifest, re.MULTILINE)).split()
+    files = [line for line in listed.stdout.splitlines() if "/" not in line]
+    assert [file for file in files if not any(fnmatch.fnmatch(file, pattern) for pattern in patterns)] == []
 
 
 def test_no_part_of_the_wheel_imports_a_part_that_is_left_out() -> None:

@@ -89,7 +89,7 @@ def _encode(suffix: str, image: np.ndarray, option: tuple[int, ...] = ()) -> byt
 
 
 def _encode_animation(suffix: str, image: np.ndarray) -> bytes:
-    if not hasattr(cv2, "Animation"):  # OpenCV before 4.11
+    if not hasattr(cv2, "imencodeanimation"):  # OpenCV before 4.12
         return b""
     animation = cv2.Animation()
     animation.frames = [np.roll(np.dstack([image, image[..., :1]]), 5 * shift, 1) for shift in range(3)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from rclpy.serialization import serialize_message
-from rosbags.rosbag2 import Writer
+from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from std_msgs.msg import Header
 
@@ -34,7 +34,6 @@ class PosesBag(OutputFile):
         model_name: Name of the model.
 
     Raises:
-        ImportError: If rosbags cannot write MCAP.
         ValueError: If the name does not end in .mcap, or the message definitions of this package are not installed.
     """
 
@@ -84,10 +83,6 @@ class PosesBag(OutputFile):
 
 
 def _open_writer(folder: Path) -> Writer:
-    try:
-        from rosbags.rosbag2 import StoragePlugin
-    except ImportError as error:
-        raise ImportError("--mcap: expected rosbags 0.10.1 or later; pip install -U rosbags") from error
     writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
     writer.open()
     return writer

@@ -116,8 +116,10 @@ def test_ctrl_c_ends_the_workers(data: Path, tmp_path: Path) -> None:
 def test_a_second_process_on_the_same_shard_is_refused(data: Path, tmp_path: Path) -> None:
     first = start(data, tmp_path / "out")
     wait_for(lambda: rows_of(tmp_path / "out"), first)
+    first.send_signal(signal.SIGSTOP)  # it must not finish before the second one starts
     second = start(data, tmp_path / "out")
     _, errors = second.communicate(timeout=TIMEOUT_S)
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 1 and "expected no other process on shard 1/1" in errors
     finish(first)
 

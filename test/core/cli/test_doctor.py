@@ -196,6 +196,23 @@ def test_a_library_for_another_numpy_is_recognised(
     assert f" {version} in " in fix and "pip uninstall numpy" in fix and "make -C src/pose_ros venv" in fix
 
 
+@pytest.mark.parametrize(
+    "message", ["module 'coverage' has no attribute 'types'", "module 'coverage.types' has no attribute 'Tracer'"]
+)
+@pytest.mark.parametrize("is_system", [True, False], ids=["system with ROS", "environment"])
+def test_numba_beside_an_old_coverage_is_recognised(
+    message: str, is_system: bool, broken: Path, examine_again: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """colcon of apt brings such a coverage. To install numba again would not help."""
+    examine_again("numba")
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    monkeypatch.setattr(probes.sys, "prefix", probes.sys.base_prefix if is_system else "/environment")
+    (broken / "numba.py").write_text(f"raise AttributeError({message!r})")
+    _, output = doctor()
+    fix = output.partition("numba (fast decoding) is broken:\n  ")[2].partition("\n")[0]
+    assert ("make -C src/pose_ros venv" if is_system else "-m pip install 'coverage>=7.6.1'") in fix
+
+
 def test_an_absent_module_is_missing_and_a_hanging_one_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probes, "_TIMEOUT_S", 1)
     absent = Probe("absent", "no_such_module", "print(1)", "nothing", "absent")
