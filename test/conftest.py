@@ -1,4 +1,4 @@
-"""Settings of all tests: folders to import from, Hypothesis, one thread for each process, one test at a time on the GPU.
+"""Settings of all tests: folders to import from, Hypothesis, one thread per process, one test at a time on the GPU.
 
 The folders hold synthetic scenes, golden cases and fake GPUs, damaged data.
 """
