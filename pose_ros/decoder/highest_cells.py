@@ -17,17 +17,16 @@ from pose_ros.decoder.jit import jit, jit_inline
 INFINITE = np.float32(np.inf).view(np.int32)
 """Bits of Inf. Those of positive NaNs are higher, and those of all negative values are negative."""
 TIED, SINGLE = 1, 2
-"""Marks of highest cells with and without an equal neighbour."""
-_CANDIDATE = 3
-"""Mark of cells that no neighbour beside, above or below exceeds."""
+"""Kinds of highest cells: with and without an equal neighbour."""
 _WORD = 8
 
 
 @jit_inline
-def make_row_buffers(cols: Any) -> Any:
-    """Return the buffers of ``find_highest`` for rows of a length: marks, the same as words, and columns."""
+def make_buffers(rows: Any, cols: Any, room: Any) -> Any:
+    """Return the buffers of ``list_rows`` and ``find_highest``, with room for a number of cells."""
     marks = np.zeros((cols + _WORD - 1) // _WORD * _WORD, np.uint8)
-    return marks, marks.view(np.uint64), np.empty(cols, np.int64)
+    cells, kinds = np.empty((3, room + 1), np.float32), np.empty(room + 1, np.uint8)
+    return np.empty(rows, np.int64), marks, marks.view(np.uint64), cells, kinds
 
 
 @jit_inline
@@ -40,13 +39,19 @@ def row_maximum(bits: Any, k: Any, row: Any) -> Any:
 
 
 @jit_inline
-def list_rows(bits: Any, k: Any, threshold: Any, found: Any) -> Any:
+def bits_above(threshold: Any) -> Any:
+    """Return the lowest bits of a float32 above a threshold that is not negative. Call it once: it takes 25 ns."""
+    return np.int32(np.float32(threshold).view(np.int32) + 1)
+
+
+@jit_inline
+def list_rows(bits: Any, k: Any, least: Any, found: Any) -> Any:
     """List the rows of channel k with a cell above a threshold.
 
     Args:
         bits: (K, H, W) bits of the heatmaps.
         k: Channel.
-        threshold: Bits of the threshold.
+        least: Lowest bits of a cell above the threshold, from ``bits_above``.
         found: (H,) filled with the rows, in order.
 
     Returns:
@@ -57,63 +62,100 @@ def list_rows(bits: Any, k: Any, threshold: Any, found: Any) -> Any:
         maximum = row_maximum(bits, k, row)
         highest = max(highest, maximum)
         found[count] = row  # overwritten by the next row unless it counts: faster than a branch
-        count += maximum > threshold
+        count += maximum >= least
     return count, highest < INFINITE
 
 
-@jit_inline
+@jit
 def find_highest(
-    heatmaps: Any, bits: Any, k: Any, row: Any, threshold: Any, finite: Any, marks: Any, words: Any, columns: Any
+    heatmaps: Any,
+    bits: Any,
+    k: Any,
+    least: Any,
+    finite: Any,
+    rows_above: Any,
+    place: Any,
+    marks: Any,
+    words: Any,
+    cells: Any,
+    kinds: Any,
+    count: Any,
 ) -> Any:
-    """List the columns of the highest cells of a row.
+    """List the highest cells of the next rows of channel k, as long as there is room for a whole row.
+
+    One call is for many rows, because each call counts references to all arrays.
 
     Args:
         heatmaps: (K, H, W) float32.
         bits: The same memory as int32.
         k: Channel.
-        row: Row.
-        threshold: Threshold, not negative.
+        least: Lowest bits of a cell above the threshold, from ``bits_above``.
         finite: Whether all positive values of the channel are finite.
-        marks: (W,) uint8, padded to whole words. Filled: SINGLE, TIED or 0.
+        rows_above: Rows with a cell above the threshold.
+        place: Index of the next of these rows.
+        marks: (W,) uint8, padded to whole words: a buffer.
         words: The same memory as uint64.
-        columns: (W,) filled with the columns, in order.
+        cells: (3, room + 1) columns, rows and values of the cells found so far. The next ones follow, in raster order.
+        kinds: (room + 1,) the same: whether each cell is SINGLE or TIED.
+        count: Number of cells found so far.
 
     Returns:
-        The number of columns.
+        The index of the next row, the new number of cells, and how many of the new ones are tied.
     """
     _, rows, cols = heatmaps.shape
-    above, below = (row - 1 if row > 0 else 1), (row + 1 if row + 1 < rows else row - 1)  # at a border: the other row
-    inner = 1
-    if finite and rows > 1 and cols > 2:
-        _mark_candidates(bits, k, above, row, below, np.float32(threshold).view(np.int32), marks)
-        inner = cols - 1
-    marks[0] = _mark(heatmaps, k, row, 0, threshold)
-    for col in range(inner, cols):
-        marks[col] = _mark(heatmaps, k, row, col, threshold)
-    return _list_marks(bits, k, above, row, below, marks, words, columns)
+    in_vectors, old, room = finite and rows > 1 and cols > 2, count, len(kinds) - 1
+    left, right = np.int64(0), cols - 1  # a bare 0 would compile _list_any twice
+    while place < len(rows_above) and count + cols <= room:
+        row = rows_above[place]
+        place += 1
+        if not in_vectors:
+            count = _list_any(heatmaps, bits, k, row, left, cols, least, cells, kinds, count)
+            continue
+        above, below = row - 1 if row > 0 else 1, row + 1 if row + 1 < rows else row - 1  # at a border: the other row
+        _mark_candidates(bits, k, above, row, below, least, marks)
+        if bits[k, row, left] >= least:
+            count = _list_any(heatmaps, bits, k, row, left, left + 1, least, cells, kinds, count)
+        count = _list_candidates(heatmaps, bits, k, above, row, below, marks, words, cells, kinds, count)
+        if bits[k, row, right] >= least:
+            count = _list_any(heatmaps, bits, k, row, right, cols, least, cells, kinds, count)
+    tied = 0
+    for n in range(old, count):
+        tied += kinds[n] == TIED
+    return place, count, tied
 
 
 @jit_inline
-def _mark_candidates(bits: Any, k: Any, above: Any, row: Any, below: Any, threshold: Any, marks: Any) -> None:
+def _mark_candidates(bits: Any, k: Any, above: Any, row: Any, below: Any, least: Any, marks: Any) -> None:
     """Mark the candidates of a row, except in its first and last column."""
     for col in range(1, bits.shape[2] - 1):
         beside = max(bits[k, row, col - 1], bits[k, row, col + 1])
-        highest = max(beside, bits[k, above, col], bits[k, below, col], np.int32(threshold + 1))
-        marks[col] = np.uint8(bits[k, row, col] >= highest) * np.uint8(_CANDIDATE)
+        highest = max(beside, bits[k, above, col], bits[k, below, col], least)
+        marks[col] = np.uint8(bits[k, row, col] >= highest)
 
 
 @jit_inline
-def _list_marks(bits: Any, k: Any, above: Any, row: Any, below: Any, marks: Any, words: Any, columns: Any) -> Any:
-    """List the highest cells of the marked columns, and return their number. Eight columns without a mark: one step."""
-    count = 0
+def _list_candidates(
+    heatmaps: Any,
+    bits: Any,
+    k: Any,
+    above: Any,
+    row: Any,
+    below: Any,
+    marks: Any,
+    words: Any,
+    cells: Any,
+    kinds: Any,
+    count: Any,
+) -> Any:
+    """Append the highest cells among the candidates. Return the new number. Eight columns without one: one step."""
     for word in range(len(words)):
         if words[word] != 0:
             for col in range(_WORD * word, _WORD * word + _WORD):
-                if marks[col] == _CANDIDATE:
-                    marks[col] = _compare_all(bits, k, above, row, below, col)
                 if marks[col] != 0:
-                    columns[count] = col
-                    count += 1
+                    # Overwritten by the next cell unless it counts: faster than a branch
+                    cells[0, count], cells[1, count], cells[2, count] = col, row, heatmaps[k, row, col]
+                    kinds[count] = _compare_all(bits, k, above, row, below, col)
+                    count += kinds[count] != 0
     return count
 
 
@@ -126,12 +168,17 @@ def _compare_all(bits: Any, k: Any, above: Any, row: Any, below: Any, col: Any) 
     return np.uint8(value >= highest) + np.uint8(value > highest)
 
 
-@jit_inline
-def _mark(heatmaps: Any, k: Any, row: Any, col: Any, threshold: Any) -> Any:
-    """Return the mark of a cell anywhere, with any neighbours."""
-    if not (heatmaps[k, row, col] > threshold and is_highest(heatmaps, k, row, col)):
-        return 0
-    return TIED if has_equal(heatmaps, k, row, col) else SINGLE
+@jit
+def _list_any(
+    heatmaps: Any, bits: Any, k: Any, row: Any, first: Any, last: Any, least: Any, cells: Any, kinds: Any, count: Any
+) -> Any:
+    """Append the highest cells of any columns, with any neighbours. Return the new number."""
+    for col in range(first, last):
+        if bits[k, row, col] >= least and is_highest(heatmaps, k, row, col):
+            cells[0, count], cells[1, count], cells[2, count] = col, row, heatmaps[k, row, col]
+            kinds[count] = TIED if has_equal(heatmaps, k, row, col) else SINGLE
+            count += 1
+    return count
 
 
 @jit

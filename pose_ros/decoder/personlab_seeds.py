@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from pose_ros.decoder.highest_cells import row_maximum
-from pose_ros.decoder.jit import jit
-from pose_ros.decoder.peaks import insert
+from pose_ros.decoder.highest_cells import bits_above, row_maximum
+from pose_ros.decoder.jit import jit, jit_inline
 
 
 @jit
@@ -106,16 +105,33 @@ def find_seeds(ranking: Any, short_offsets: Any, per_cell: Any, threshold: Any, 
     channels, rows, cols = ranking.shape
     xy, scores = np.empty((channels, max_seeds, 2)), np.empty((channels, max_seeds), np.float32)
     counts = np.zeros(channels, np.int64)
-    bits, threshold_bits = ranking.view(np.int32), np.float32(threshold).view(np.int32)
+    bits, least = ranking.view(np.int32), bits_above(threshold)
     for k in range(channels):
         for row in range(rows):
-            if row_maximum(bits, k, row) <= threshold_bits:
+            if row_maximum(bits, k, row) < least:
                 continue
             for col in range(cols):
                 if ranking[k, row, col] > threshold and _is_seed(ranking, k, row, col):
                     _, x, y = follow(short_offsets, 2 * k, np.float64(col), np.float64(row), per_cell)
-                    insert(k, x, y, ranking[k, row, col], xy, scores, counts)
+                    _insert(k, x, y, ranking[k, row, col], xy, scores, counts)
     return xy, scores, counts
+
+
+@jit_inline
+def _insert(k: Any, x: Any, y: Any, score: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Insert a peak of channel k after all peaks that are at least as strong. A full channel drops the weakest."""
+    place = counts[k]
+    if place < scores.shape[1]:
+        counts[k] += 1
+    else:
+        place -= 1
+        if not score > scores[k, place]:
+            return
+    while place > 0 and scores[k, place - 1] < score:
+        xy[k, place, 0], xy[k, place, 1] = xy[k, place - 1, 0], xy[k, place - 1, 1]
+        scores[k, place] = scores[k, place - 1]
+        place -= 1
+    xy[k, place, 0], xy[k, place, 1], scores[k, place] = x, y, score
 
 
 @jit

@@ -80,9 +80,7 @@ def refine_peaks(heatmaps: Any, xy: Any, scores: Any, counts: Any, refinement: R
         refinement: Method. Its offsets are read at the cell of a peak, also for the centre of a plateau.
     """
     method = refinement.method
-    if method == "quadratic":  # the default is separate: compiling all methods takes three times as long
-        _refine_quadratic(heatmaps, xy, scores, counts)
-    elif method == "offsets":
+    if method == "offsets":
         k, m = np.nonzero(np.arange(xy.shape[1]) < counts[:, None])
         cols, rows = np.rint(xy[k, m]).astype(np.int64).T
         xy[k, m] = _move_by_offsets(refinement.offsets, k, rows, cols)
@@ -114,14 +112,17 @@ def _refine_cells(heatmaps: Any, channels: Any, rows: Any, cols: Any, method: An
         xy[n, 0], xy[n, 1] = refine(heatmaps, channels[n], rows[n], cols[n], method, blur)
 
 
-@jit
-def _refine_quadratic(heatmaps: Any, xy: Any, scores: Any, counts: Any) -> None:
-    for k in range(len(counts)):
-        for m in range(counts[k]):
-            col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
-            if min(heatmaps[k, row, col], np.float32(1)) == scores[k, m]:
-                x, y = _quadratic(heatmaps, k, row, col)
-                _move_peak(xy, k, m, x, y)
+@jit_inline
+def refine_quadratic(heatmaps: Any, k: Any, xy: Any, scores: Any, counts: Any) -> None:
+    """Refine the peaks of channel k by parabolas, as ``refine_peaks`` does.
+
+    The default is separate: compiling all methods takes three times as long.
+    """
+    for m in range(counts[k]):
+        col, row = int(xy[k, m, 0]), int(xy[k, m, 1])
+        if min(heatmaps[k, row, col], np.float32(1)) == scores[k, m]:
+            x, y = _quadratic(heatmaps, k, row, col)
+            _move_peak(xy, k, m, x, y)
 
 
 @jit
