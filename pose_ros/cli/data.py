@@ -38,7 +38,9 @@ def inspect(
     skeleton: Annotated[
         str, typer.Option("--skeleton", help="Skeleton if the source is no configuration.")
     ] = "openpose_18",
-    plain: Annotated[bool, typer.Option("--plain", help="Show whole images, without augmentation.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Show whole images, without augmentation, each at most once.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", help="Seed that selects the samples.", min=0)] = 0,
     settings: Annotated[
         list[str] | None,
@@ -75,13 +77,13 @@ def inspect(
     if taught.names:
         taught.check()
     if plain:
-        draws = (stream.data.draw(np.random.default_rng([seed, index])) for index in range(count))
+        draws = stream.data.draw_different(np.random.default_rng(seed), count)
         samples = [fit_sample(sample, stream.size_wh, chosen) for sample in draws]
     else:
         samples = [stream.sample(0, index) for index in range(count)]
     write_image(output, arrange([draw_sample(sample, chosen) for sample in samples], columns))
     means = ", ".join(f"{value:.2f} {name}" for name, value in count_labels(samples).items())
-    typer.echo(f"{output}: {count} samples of {len(stream.data)} images; per sample: {means}")
+    typer.echo(f"{output}: {len(samples)} samples of {len(stream.data)} images; per sample: {means}")
 
 
 def _check_options(context: typer.Context, source: Path) -> None:
@@ -93,7 +95,7 @@ def _check_options(context: typer.Context, source: Path) -> None:
 
 def synthetic(
     folder: Annotated[
-        Path, typer.Argument(help="Folder for images/ and labels.json, created if missing.", show_default=False)
+        Path, typer.Argument(help="Folder for new images/ and labels.json, created if missing.", show_default=False)
     ],
     count: Annotated[int, typer.Option("--count", "-n", help="Number of images.", min=1)] = 100,
     people: Annotated[int, typer.Option("--people", help="Maximum number of people per image.", min=1, max=255)] = 5,
@@ -111,9 +113,10 @@ def synthetic(
     from rich.console import Console
     from rich.progress import track
 
-    from pose_ros.datasets.synthetic.file import write_scenes
+    from pose_ros.datasets.synthetic.file import check_new, write_scenes
     from pose_ros.datasets.synthetic.scene import SyntheticImages
 
+    check_new(folder)
     chosen = _find_skeleton(skeleton)
     images = SyntheticImages(chosen, count, (width, height), people, seed)
     indices = track(range(count), "drawing", console=Console(stderr=True))

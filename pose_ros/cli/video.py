@@ -129,6 +129,8 @@ def video(
     if depth is not None:
         config = replace(config, depth=replace(config.depth, enabled=True))
     estimator = options.load_estimator(model, spec=spec, runtime=runtime, grouping=grouping, config=config)
+    if (output, json, coco, csv, mcap) == (None,) * 5:
+        typer.echo("no results are kept; to keep them, add --output, --csv, --json, --coco or --mcap", err=True)
     rate_hz = 0.0 if output is None else frames.even_rate_hz()
     refiner, ignore = options.load_refiner(estimator), make_ignore_stage(region)
     pipeline = PosePipeline(estimator, refiner=refiner, ignore=ignore, on_depth_error=failures.add)

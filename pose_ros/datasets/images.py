@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import overload
@@ -221,6 +221,14 @@ class Mixture:
         weights = np.asarray(self.weights, float)
         data_set = self.data_sets[int(rng.choice(len(self.data_sets), p=weights / weights.sum()))]
         return data_set[int(rng.integers(len(data_set)))]
+
+    def draw_different(self, rng: np.random.Generator, count: int) -> Iterator[Sample]:
+        """Draw different samples, each with the same probability. If there are fewer, draw all of them."""
+        ends = np.cumsum([len(data_set) for data_set in self.data_sets])
+        for place in rng.choice(len(self), min(count, len(self)), replace=False).tolist():
+            number = int(np.searchsorted(ends, place, side="right"))
+            data_set = self.data_sets[number]
+            yield data_set[place - int(ends[number]) + len(data_set)]
 
 
 def _box_area(painted: tuple[FloatArray, int]) -> float:

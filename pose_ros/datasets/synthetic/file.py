@@ -11,18 +11,31 @@ import numpy as np
 from pose_ros.arrays import BoolArray
 from pose_ros.datasets.labels_file import HIDDEN, VISIBLE, LabelFile
 from pose_ros.datasets.synthetic.scene import SyntheticScene
-from pose_ros.files import unfinished_folder
+from pose_ros.files import atomic_folder
 from pose_ros.media.results import write_image
 from pose_ros.skeleton import Skeleton
+
+
+def check_new(folder: Path) -> None:
+    """Check that a folder has no data set, which would be lost.
+
+    Raises:
+        FileExistsError: If it has ``labels.json`` or ``images``.
+    """
+    found = [name for name in ("labels.json", "images") if (folder / name).exists()]
+    if found:
+        raise FileExistsError(
+            f"folder: expected no {found[0]} in {folder}, got one; give another folder, or remove it first"
+        )
 
 
 def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skeleton) -> int:
     """Write ``images/000001.png``, … and ``labels.json``.
 
-    All files appear at the end, so that the labels of an earlier data set never belong to other images.
+    All files appear at the end.
 
     Args:
-        folder: Output folder, created if missing.
+        folder: Output folder without a data set, created if missing.
         scenes: Scenes to write.
         skeleton: Skeleton of the scenes.
 
@@ -30,18 +43,18 @@ def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skele
         Number of people in all scenes.
 
     Raises:
+        FileExistsError: If the folder has a data set.
         OSError: If a file cannot be written.
     """
-    (folder / "images").mkdir(parents=True, exist_ok=True)
+    check_new(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     labels, people = LabelFile(folder / "labels.json", skeleton), 0
-    with unfinished_folder(folder) as draft:
+    with atomic_folder(folder / "images") as draft:
         for number, scene in enumerate(scenes, start=1):
-            name, found = f"images/{number:06d}.png", list(to_annotations(scene))
+            name, found = f"{number:06d}.png", list(to_annotations(scene))
             write_image(draft / name, scene.image_bgr)
-            labels.add(name, scene.camera.size_wh, found)
+            labels.add(f"images/{name}", scene.camera.size_wh, found)
             people += len(found)
-        for file in draft.glob("images/*.png"):
-            file.replace(folder / "images" / file.name)
     labels.close()
     return people
 

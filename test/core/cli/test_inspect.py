@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from pose_ros.cli.data import inspect, synthetic
+from pose_ros.datasets import preview
 from pose_ros.datasets.coco import read_coco
 from pose_ros.datasets.preview import draw_sample
 from pose_ros.datasets.sample import LABELLED, UNCERTAIN, Sample
@@ -40,9 +41,8 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize("plain", [(), ("--plain",)], ids=["augmented", "plain"])
-def test_a_sheet_of_samples(labels, tmp_path, plain):
-    result = run(labels, "-o", tmp_path / "sheet.png", "-n", 5, "--columns", 3, "--size", 64, *plain)
+def test_a_sheet_of_samples(labels, tmp_path):
+    result = run(labels, "-o", tmp_path / "sheet.png", "-n", 5, "--columns", 3, "--size", 64)
     assert result.exit_code == 0, result.output
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * 64 + 4, 3 * 64 + 2 * 4, 3)
     assert "5 samples of 1 images" in result.output
@@ -110,17 +110,39 @@ def test_settings_without_a_configuration_are_rejected(labels):
     assert "--set: expected a training configuration as source" in str(result.exception)
 
 
-def test_an_interrupted_data_set_replaces_nothing(tmp_path):
+def test_an_interrupted_data_set_leaves_nothing(tmp_path):
     def interrupt():
         yield SyntheticImages(COCO_17, 3, (96, 80), 4, 6).scene(0)
         raise KeyboardInterrupt
 
-    write_scenes(tmp_path, map(SyntheticImages(COCO_17, 2, (96, 80), 4, 5).scene, range(2)), COCO_17)
-    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    assert len(before) == 3
     with pytest.raises(KeyboardInterrupt):
         write_scenes(tmp_path, interrupt(), COCO_17)
-    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["labels.json", "images/mine.png"])
+def test_synthetic_scenes_replace_no_data_set(tmp_path, name):
+    mine = tmp_path / "data" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    command = typer.Typer()
+    command.command()(synthetic)
+    result = CliRunner().invoke(command, [str(tmp_path / "data"), "-n", "1"])
+    assert f"folder: expected no {name.partition('/')[0]} in {tmp_path / 'data'}, got one" in str(result.exception)
+    assert [file for file in (tmp_path / "data").rglob("*") if file.is_file()] == [mine]
+    assert mine.read_text() == "mine"
+
+
+def test_plain_samples_are_different_images(tmp_path, monkeypatch):
+    write_scenes(tmp_path, map(SyntheticImages(COCO_17, 7, (96, 80), 4, 5).scene, range(7)), COCO_17)
+    shown = []
+    monkeypatch.setattr(preview, "draw_sample", lambda sample, _: shown.append(sample.image_bgr) or sample.image_bgr)
+    for wanted, count in ((30, 7), (4, 4)):
+        shown.clear()
+        result = run(tmp_path / "labels.json", "--plain", "-n", wanted, "-o", tmp_path / "sheet.png")
+        assert result.exit_code == 0, result.output
+        assert len(shown) == len({image.tobytes() for image in shown}) == count
+        assert f"{count} samples of 7 images" in result.stdout
 
 
 def test_synthetic_scenes_are_written_to_files(tmp_path):
@@ -204,7 +226,7 @@ def test_all_people_of_reported_cases_are_shown(shared, tmp_path, case, source):
         pytest.skip(f"the folder of reported cases is missing ({folder})")
     result = run(folder / source, "--images", folder / "images", "-o", tmp_path / "x.jpg", "-n", 8, "--plain")
     assert result.exit_code == 0, result.output
-    assert "2 images, 8 people, 141 keypoints" in result.output and "per sample: 3.75 people" in result.output
+    assert "2 images, 8 people, 141 keypoints" in result.output and "per sample: 4.00 people" in result.output
 
 
 def test_fractions_of_a_reported_case_are_rejected(shared, tmp_path):
