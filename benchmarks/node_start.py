@@ -44,7 +44,13 @@ def read_memory_mb(pid: int) -> dict[str, float]:
             kind = known[0] if known else "other libraries" if ".so" in path else "objects, weights, activations"
         elif name == "Rss:":
             sizes[kind] += int(values[0]) * 1024 / 1e6
-    return {"resident": sum(sizes.values()), **sizes}
+    return {"resident": sum(sizes.values()), "peak": read_peak_mb(pid), **sizes}
+
+
+def read_peak_mb(pid: int) -> float:
+    """Read the most resident memory that a process had, MB."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 
 
 def measure_node(command: list[str], backend: str, cache: str) -> dict[str, float]:
@@ -114,7 +120,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             columns["nothing compiled"] = measure_node(program, backends[0], folder)
     kinds = list(dict.fromkeys(kind for column in columns.values() for kind in column))
-    names = {"s": "first result, s", "cpu_s": "first result, CPU s", "resident": "resident memory, MB"}
+    names = {
+        "peak": "peak of it, MB",
+        "s": "first result after process start, s",
+        "cpu_s": "first result, CPU s",
+        "resident": "resident memory, MB",
+    }
     rows = [(names.get(kind, kind), *(f"{column.get(kind, 0):.1f}" for column in columns.values())) for kind in kinds]
     print_table(f"Node, default model, {SIZE_WH[0]} × {SIZE_WH[1]}", ("", *columns), rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,6 +107,7 @@ class PoseEstimator:
         config: EstimatorConfig | None = None,
         progress: BuildProgress | None = None,
         notify: Notify | None = None,
+        before_warm_up: Callable[[], None] | None = None,
     ) -> PoseEstimator:
         """Load a model file. The first load with TensorRT builds an engine, which takes from seconds to an hour.
 
@@ -124,6 +125,7 @@ class PoseEstimator:
             progress: Called with the progress of an engine build, from other threads.
             notify: Called with one line of text for people, such as the reason of a build or a setting without
                 effect, also from other threads. None = settings without effect cause Python warnings.
+            before_warm_up: Called when the network is loaded, and the decoder is not.
 
         Raises:
             FileNotFoundError: If the file does not exist.
@@ -138,6 +140,8 @@ class PoseEstimator:
         with collect_less():
             runner = load_runner(source, config.runtime, progress, notify)
             try:
+                if before_warm_up is not None:
+                    before_warm_up()
                 if not isinstance(spec, ModelSpec):
                     spec = read_spec(source, runner.metadata, spec, runner)
                 return cls(runner, spec, config, grouping, _name_model(source, runner, spec), notify)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pose_ros.config import RuntimeConfig
+from pose_ros.estimator import PoseEstimator
 from pose_ros.ros.node.idle_code import find_code, return_idle_code
 from pose_ros.runtime.runner import CPU
 
@@ -108,6 +110,23 @@ def test_memory_is_returned_after_loading_and_after_the_first_image(monkeypatch:
         assert turn.acquire(timeout=120)
     assert node.close(20)
     assert steps == ["warm-up", "freed", "code", "image", "freed", "code", "image", "image", "close"]
+
+
+def test_memory_is_returned_between_the_network_and_the_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the code of the runtime and of the compiler would be in memory together."""
+    pytest.importorskip("rclpy")
+    from pose_ros.ros.node import worker
+    from pose_ros.ros.node.estimator_node import load_estimator
+    from pose_ros.ros.parameters.config import NodeConfig
+
+    steps: list[str] = []
+    warm_up = PoseEstimator._warm_up
+    monkeypatch.setattr(PoseEstimator, "_warm_up", lambda self: steps.append("warm-up") or warm_up(self))
+    monkeypatch.setattr(worker, "return_freed_memory", lambda: steps.append("freed"))
+    monkeypatch.setattr(worker, "return_idle_code", lambda: steps.append("code"))
+    config = NodeConfig(runtime=RuntimeConfig(backend="onnx", threads=1))
+    load_estimator(config, lambda *_: None, print).close()
+    assert steps == ["freed", "code", "warm-up"]
 
 
 IMPORTS = """

@@ -26,7 +26,7 @@ from pose_ros.ros.node.publisher_events import PublisherEvents
 from pose_ros.ros.node.sim_time import SimTimeCheck
 from pose_ros.ros.node.transforms import FrameTransforms
 from pose_ros.ros.node.transitions import Transitions
-from pose_ros.ros.node.worker import LOADING, Worker
+from pose_ros.ros.node.worker import LOADING, Worker, return_memory
 from pose_ros.ros.parameters.config import NodeConfig
 from pose_ros.ros.parameters.declare import FORMER_NAMES
 from pose_ros.ros.parameters.live import LiveSettings
@@ -58,6 +58,7 @@ def load_estimator(config: NodeConfig, progress: BuildProgress, notify: Notify) 
         config=config.estimator,
         progress=progress,
         notify=notify,
+        before_warm_up=return_memory,  # makes the peak lower
     )
 
 

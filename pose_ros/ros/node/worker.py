@@ -93,7 +93,7 @@ class Worker:
         finally:
             self.loaded.set()
         processor = Processor(self.estimator, self.refiner, self._cameras, self._settings, self._transforms)
-        _return_memory()
+        return_memory()
         has_run = False
         while (taken := self.waiting.take(self._batch_size(self.estimator))) is not None:
             try:
@@ -103,7 +103,7 @@ class Worker:
                     entry.source.report_failure(entry.item, error)
             if not has_run:  # the warm-up had another image size
                 has_run = True
-                _return_memory()
+                return_memory()
             self.estimator = processor.estimator
         estimator, refiner = self.estimator, self.refiner
         self.estimator = self.refiner = None
@@ -136,7 +136,7 @@ class Worker:
         self.progress = (task, fraction)
 
 
-def _return_memory() -> None:
+def return_memory() -> None:
     """Return the memory that only the start needs."""
     return_freed_memory()
     return_idle_code()
