@@ -222,6 +222,12 @@ def discard_unfinished() -> None:
         shutil.rmtree(folder.path, ignore_errors=True)
 
 
+def visible_part(path: Path) -> Path:
+    """Return a path, or for a temporary file the folder in which it is."""
+    hidden = next((each for each in (path, *path.parents) if each.name.startswith(_PREFIX)), None)
+    return path if hidden is None else hidden.parent
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path is a pipe, a device or the output of this process, which cannot be replaced by a file."""
     own_outputs = ("/dev/std", "/dev/fd/", "/proc/")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pose_ros.file_kind import HEAD_BYTES, FileKind, describe_kind, identify_bytes
+
 
 def read_json(file: Path, name: str) -> Any:
     """Read a JSON file.
@@ -33,3 +35,7 @@ def parse_json(data: bytes) -> Any:
         return json.loads(data)
     except RecursionError as error:
         raise ValueError("lists or objects that are nested too deeply") from error
+    except UnicodeDecodeError as error:
+        kind = identify_bytes(data[:HEAD_BYTES])
+        is_known = kind not in (FileKind.UNKNOWN, FileKind.TEXT)
+        raise ValueError(describe_kind(kind) if is_known else "bytes that are no text") from error

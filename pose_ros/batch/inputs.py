@@ -82,7 +82,12 @@ def read_list(file: Path) -> list[str]:
         OSError: If the file cannot be read.
         ValueError: If it is not a text.
     """
-    content = file.read_bytes()
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"--list: expected a text file with one path per line, got {file}: {error.strerror}"
+        ) from error
     if b"\0" in content:
         raise ValueError(f"--list {file}: expected one path per line, got a binary file")
     return [os.fsdecode(line) for line in content.splitlines() if line.strip()]

@@ -16,6 +16,19 @@ LOCAL = "local"
 """Address that starts a cluster on this machine, for the time of the batch."""
 
 
+def load_ray() -> Any:
+    """Import Ray.
+
+    Raises:
+        ImportError: If Ray is missing.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("--ray: expected Ray, got none; pip install 'pose_ros[ray]'") from error
+    return ray
+
+
 class RayPool:
     """Actors of a Ray cluster. Ray starts a dead one again, on another machine if its machine is gone.
 
@@ -36,10 +49,7 @@ class RayPool:
 
     def __init__(self, recipe: Recipe, size: int, address: str, gpus: float = 0.0) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker over the network
-        try:
-            import ray
-        except ImportError as error:
-            raise ImportError("--ray: expected Ray, got none; pip install 'pose_ros[ray]'") from error
+        ray = load_ray()
         self.size = size
         self._ray, self._recipe, self._address, self._gpus = ray, recipe, address, gpus
         self._idle: list[Any] = []

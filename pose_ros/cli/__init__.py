@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from pose_ros.cli.commands import LazyCommands
+from pose_ros.cli.error_text import add_advice, error_text
 from pose_ros.cli.signal_guard import EXIT_CODES, SignalGuard
 
 
@@ -29,7 +30,7 @@ class Commands(LazyCommands):
         except (ValueError, TypeError, OSError, ImportError, KeyError, RuntimeError) as error:
             if ctx.params.get("traceback"):
                 raise
-            typer.secho(f"pose_ros: {_add_advice(_error_text(error), error, ctx)}", fg="red", err=True)
+            typer.secho(f"pose_ros: {add_advice(error_text(error), error, ctx.invoked_subcommand)}", fg="red", err=True)
             raise typer.Exit(1) from None
 
 
@@ -94,20 +95,3 @@ def main(has_guard: bool = True) -> None:
         for number in EXIT_CODES:  # the end of the interpreter cannot be interrupted without a traceback
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
-
-
-def _error_text(error: Exception) -> str:
-    """Return the message of an error: without the quotes of KeyError, and with the fix for a missing PyTorch."""
-    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
-        return "torch: expected PyTorch, got none; pip install torch"
-    if isinstance(error, OSError) and error.filename is None and error.strerror:
-        return error.strerror  # without "[Errno 28]", because our sentence names the file and the reason
-    return str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)
-
-
-def _add_advice(text: str, error: Exception, context: Any) -> str:
-    """Add the command that helps to an error message that does not say what to do."""
-    if "; " in text or "\n" in text:
-        return text
-    command = "doctor" if isinstance(error, ImportError) else f"{context.invoked_subcommand} --help"
-    return f"{text}; see pose_ros {command}"

@@ -100,6 +100,7 @@ def batch(
     from pose_ros.batch.recipe import Recipe
     from pose_ros.batch.resume import STALE
     from pose_ros.batch.shards import find_shard
+    from pose_ros.cli.check_paths import check_folder
     from pose_ros.cli.doctor import version
     from pose_ros.cli.outputs import make_mcap
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
@@ -108,6 +109,7 @@ def batch(
     if stale not in STALE:
         raise ValueError(f"--stale: expected {', '.join(STALE)}, got {stale}")
     if merge:
+        check_folder("--out", out)
         _merge([Path(folder) for folder in inputs or [str(out)]], out, stale == "keep")
         return
     if gpus and ray is None:
@@ -138,6 +140,11 @@ def batch(
         convert=convert_with_cv_bridge,
         make_mcap=make_mcap,
     )
+    check_folder("--out", recipe.out)
+    if ray is not None:
+        from pose_ros.batch.ray_actors import load_ray
+
+        load_ray()
     lines = read_list(listed) if listed is not None else []
     found = find_inputs(inputs or [], lines, out=recipe.out, root=root)
     _process(found, part, recipe, stale, partial(_open_pool, recipe, jobs, ray, gpus))

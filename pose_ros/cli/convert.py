@@ -38,6 +38,7 @@ def convert(
 
     pose_ros video walk.mp4 --json walk.jsonl && pose_ros convert walk.jsonl --to openpose -o walk_openpose
     """
+    from pose_ros.cli.check_paths import check_folder
     from pose_ros.exchange.convert import convert_people
     from pose_ros.skeleton import SKELETONS
 
@@ -46,5 +47,6 @@ def convert(
             "--skeleton: expected --to openpose or pose2sim, got trc, which keeps the keypoints of the file"
         )
     target = SKELETONS[skeleton.value] if skeleton is not None else None
+    check_folder("--output", output.parent)
     count = convert_people(people, output, form.value, target)
     typer.echo(f"{output}: {count} files")

@@ -213,7 +213,7 @@ def make_configs(
         stage: {name: value for name, value in each.items() if value is not None} for stage, each in given.items()
     }
     drawing = {"boxes": boxes, "ids": ids, **({"anonymise": anonymise} if anonymise else {})}
-    built = build_config(_Settings, merge_assignments({**options, "overlay": drawing}, settings or ()))
+    built = build_config(Settings, merge_assignments({**options, "overlay": drawing}, settings or ()))
     config = EstimatorConfig(**{entry.name: getattr(built, entry.name) for entry in fields(EstimatorConfig)})
     return config, built.overlay
 
@@ -243,7 +243,7 @@ def first_given_option(context: typer.Context, names: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Settings(EstimatorConfig):
+class Settings(EstimatorConfig):
     """All settings that ``--set`` can change."""
 
     overlay: OverlayConfig = field(default_factory=OverlayConfig)

@@ -67,7 +67,7 @@ def replay(
         with require_ros("replay"):
             from pose_ros.ros.replay import player
         from pose_ros.cli.failures import Failures
-        from pose_ros.media.sources import open_source
+        from pose_ros.media.sources import check_topic, open_source
 
         config = player.ReplayConfig(
             topic=topic,
@@ -91,6 +91,7 @@ def replay(
             hwaccel=hwaccel,
             reconnect_s=reconnect_s,
         )
+        check_topic(frames, from_topic, "--from")
         result = player.replay(frames, config, ros_args or ())
         late = f", up to {result.late_ms:.0f} ms late" if result.late_ms > 1e3 / 30 else ""
         typer.echo(f"{frames.name}: {result.images} images in {result.duration_s:.1f} s{late}")

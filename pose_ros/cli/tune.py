@@ -105,10 +105,11 @@ def _count_people(
     estimator: PoseEstimator, images: Path, topic: str | None, sides: Sequence[int], first: int, failures: Failures
 ) -> list[MeasuredSize]:
     from pose_ros.evaluation.short_sides import count_people
-    from pose_ros.media.sources import open_source
+    from pose_ros.media.sources import check_topic, open_source
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
     source = open_source(str(images), topic=topic, convert=convert_with_cv_bridge, on_broken=failures.add)
+    check_topic(source, topic, "--topic")
     step = max(1, (source.count or 0) // first)  # images from the whole source, if its length is known
     total = first if source.count is None else min(first, -(-source.count // step))
     frames = _show_progress(islice(islice(source, 0, None, step), first), total)

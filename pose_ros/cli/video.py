@@ -90,7 +90,7 @@ def video(
     from pose_ros.media.addresses import is_address
     from pose_ros.media.output_file import check_suffix
     from pose_ros.media.results import check_image_ids
-    from pose_ros.media.sources import ImageFiles, Video, open_source
+    from pose_ros.media.sources import ImageFiles, Video, check_topic, open_source
     from pose_ros.media.video_file import SUFFIXES
     from pose_ros.pipeline import PosePipeline
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
@@ -123,6 +123,7 @@ def video(
         hwaccel=hwaccel,
         reconnect_s=reconnect_s,
     )
+    check_topic(frames, topic, "--topic")
     if coco is not None and isinstance(frames, ImageFiles):
         check_image_ids(file.name for file in frames.files)
     depth = find_depth(frames, depth_topic, partial(typer.echo, err=True))

@@ -46,11 +46,16 @@ def read_people(path: Path) -> Iterator[StoredFrame]:
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If a line has another form, or another skeleton than the first. The message names the line.
+        ValueError: If the file is a folder or empty, or a line has another form, or another skeleton than the first.
+            The message names the line.
     """
+    if path.is_dir():
+        raise ValueError(f"people: expected JSON Lines files, got the folder {path}; name the .jsonl files in it")
     if not path.is_file():
         raise FileNotFoundError(f"people: expected a JSON Lines file, got {path}, which does not exist")
     names: Sequence[str] | None = None
+    if not path.stat().st_size:
+        raise ValueError(f"people: expected a JSON Lines file, got {path}, which is empty; write it again")
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
             try:

@@ -138,6 +138,12 @@ def open_source(
     return _open_file(path, on_broken, hwaccel)
 
 
+def check_topic(source: Source, topic: str | None, option: str) -> None:
+    """Raise ValueError if an image topic is given for a source that is no bag: it would have no effect."""
+    if topic is not None and not isinstance(source, BagImages):
+        raise ValueError(f"{option}: expected a bag, got {source.name}")
+
+
 def _open_file(path: Path, on_broken: OnBroken, hwaccel: str) -> Source:
     kind = identify_file(path) if path.is_file() else FileKind.UNKNOWN  # reading from a pipe would take its data
     if kind is FileKind.IMAGE and path.suffix.lower() not in _JPEG_STREAMS:

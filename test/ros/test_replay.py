@@ -388,6 +388,20 @@ def test_a_broken_message_does_not_end_the_replay(
             "camera_info: expected a YAML file, got walk.avi, which is not text",
             id="no yaml",
         ),
+        pytest.param(
+            ["walk.avi", "--camera-info", "text.yaml"],
+            "camera_info text.yaml: expected a file of camera_calibration, got str 'hello'; name the YAML file",
+            id="text",
+        ),
+        pytest.param(
+            ["walk.avi", "--camera-info", "part.yaml"], "camera_calibration, got no entry 'image_width'", id="no entry"
+        ),
+        pytest.param(
+            ["walk.avi", "--topic", "bad topic!"],
+            "--topic: expected a ROS topic name, got 'bad topic!'; use letters",
+            id="name",
+        ),
+        pytest.param(["walk.avi", "--from", "/image"], "--from: expected a bag, got walk.avi", id="from a video"),
         pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
         pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
         pytest.param(["broken", "--wait", "0"], "2.png: expected a complete image", id="broken image"),
@@ -406,6 +420,8 @@ def test_errors_are_one_line(video: Path, arguments: list[str], message: str, mo
     folder = recordings.write_images(video.parent / "broken", ["1.png", "2.png"])
     (folder / "2.png").write_bytes(b"no image")
     recordings.write_bag(video.parent / "bag", {"/image": [recordings.image_message(0)]})
+    (video.parent / "text.yaml").write_text("hello")
+    (video.parent / "part.yaml").write_text("a: 1")
     result = CliRunner().invoke(app, ["replay", *arguments])
     assert result.exit_code == 1 and "Traceback" not in result.output
     assert message in result.output.strip().splitlines()[-1]

@@ -482,3 +482,10 @@ def huge_jpeg() -> bytes:
 def test_invalid_data_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="expected a complete image"):
         encode_for_browser(CompressedImage(format="jpeg", data=data))
+
+
+def test_a_bad_name_of_a_topic_is_an_error_of_one_line() -> None:
+    result = CliRunner().invoke(app, ["view", "--topic", "bad topic!"])
+    assert result.exit_code == 1
+    expected = "--topic: expected a ROS topic name, got 'bad topic!'; use letters, digits, _ and /"
+    assert result.stderr == f"pose_ros: {expected}\n"

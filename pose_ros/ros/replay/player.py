@@ -20,6 +20,7 @@ from pose_ros.ros.command_node import command_node
 from pose_ros.ros.replay.clock import RecordedClock
 from pose_ros.ros.replay.others import OtherTopics
 from pose_ros.ros.replay.recording import MESSAGE_TYPES, RecordingItem, bag_items, frame_items, read_camera_info
+from pose_ros.ros.topic_names import check_topic_name
 from pose_ros.settings import CheckedSettings, setting
 
 _NS = 1_000_000_000
@@ -108,13 +109,15 @@ class Player:
 
     Raises:
         FileNotFoundError: If the calibration file does not exist.
-        ValueError: If the calibration cannot be read, or a bag is to be compressed.
+        ValueError: If the topic has no valid name, the calibration cannot be read, or a bag is to be compressed.
     """
 
     def __init__(self, node: Node, source: Source, config: ReplayConfig) -> None:
         self._source, self._config, self._log = source, config, node.get_logger()
         self._calibration = read_camera_info(config.camera_info) if config.camera_info else None
         image_type = self._image_type()
+        if config.topic:
+            check_topic_name(config.topic, "--topic")
         topic = config.topic or ("image/compressed" if image_type is CompressedImage else "image")
         self._images = node.create_publisher(image_type, topic, _QOS)
         self._infos = None

@@ -115,6 +115,9 @@ def read_camera_info(path: str | Path) -> CameraInfo:
         ValueError: If an entry is missing or malformed.
     """
     data = read_yaml(Path(path), "camera_info")
+    expected = f"camera_info {path}: expected a file of camera_calibration"
+    if not isinstance(data, dict):
+        raise ValueError(f"{expected}, got {type(data).__name__} {data!r:.40}; name the YAML file of the calibration")
     try:
         info = CameraInfo(width=data["image_width"], height=data["image_height"])
         info.distortion_model = data["distortion_model"]
@@ -122,7 +125,8 @@ def read_camera_info(path: str | Path) -> CameraInfo:
         info.k, info.r = _numbers(data, "camera_matrix"), _numbers(data, "rectification_matrix")
         info.p = _numbers(data, "projection_matrix")
     except (KeyError, TypeError, AssertionError, ValueError) as error:
-        raise ValueError(f"camera_info {path}: expected a file of camera_calibration, got {error!r}") from error
+        text = f"no entry {error}" if isinstance(error, KeyError) else f"an entry of another form ({error})"
+        raise ValueError(f"{expected}, got {text}") from error
     return info
 
 

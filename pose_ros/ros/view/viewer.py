@@ -23,6 +23,7 @@ from pose_ros.people import TrackState
 from pose_ros.ros.command_node import command_node
 from pose_ros.ros.errors import describe_error
 from pose_ros.ros.reliability import choose_reliability
+from pose_ros.ros.topic_names import check_topic_name
 from pose_ros.ros.view.images import encode_for_browser
 from pose_ros.runtime.runner import Notify
 from pose_ros.texts import MAX_QUOTE, printable
@@ -52,7 +53,11 @@ def view(topics: Sequence[str], host: str, port: int, notify: Notify, ros_args: 
 
     Raises:
         OSError: If the address is invalid or in use.
+        ValueError: If a topic has no valid name.
     """
+    for topic in topics:
+        if topic.rstrip("/"):
+            check_topic_name(topic.rstrip("/"), "--topic")
     with command_node("pose_view", ros_args) as node, _defer_signals() as is_stopped:
         asyncio.run(_serve(node, topics, host, port, notify, is_stopped))
 

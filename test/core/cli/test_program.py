@@ -196,7 +196,7 @@ def test_settings(photo: Path) -> None:
             "decoder.score_threshold: expected a number, got str 'high'",
             id="type",
         ),
-        pytest.param(["--threads", "-3"], "RuntimeConfig.threads: expected 0 to 256, got -3", id="threads"),
+        pytest.param(["--threads", "-3"], "runtime.threads: expected 0 to 256, got -3", id="threads"),
         pytest.param(["--runtime", "abacus"], "openvino, torch, triton, got 'abacus'", id="runtime"),
         pytest.param(["--grouping", "magic"], "got 'magic'", id="grouping"),
         pytest.param(["--model", "missing.onnx"], "missing.onnx, which does not exist", id="model"),
