@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import rclpy
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+_UNREADABLE = re.compile(r"(?:Couldn't parse [^:]*: |^\[)'([^']*)'")
+"""The errors of rclpy for arguments, with the argument. Those for unknown arguments are a list of them."""
 
 
 @contextmanager
@@ -17,8 +21,19 @@ def command_node(name: str, ros_args: Sequence[str]) -> Iterator[Node]:
     Args:
         name: Name of the node.
         ros_args: ROS arguments, such as ``["--ros-args", "-r", "image:=camera/image"]``.
+
+    Raises:
+        ValueError: If ROS cannot read the arguments.
     """
-    rclpy.init(args=[name, *ros_args], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        rclpy.init(args=[name, *ros_args], signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        rule = _UNREADABLE.search(str(error))
+        if rule is None:
+            raise
+        raise ValueError(
+            f"ROS arguments: expected ROS arguments, got {rule[1]}; write -- --ros-args -r image:=camera/image"
+        ) from error
     try:
         yield rclpy.create_node(name)
     finally:

@@ -71,7 +71,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     ),
     "texts": "",
     "to_image": "arrays fields people preprocess",
-    "json_file": "",
+    "json_file": "file_kind",
     "once": "",
     "garbage": "",
     "overruled": "config decoder fields",

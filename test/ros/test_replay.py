@@ -401,6 +401,12 @@ def test_a_broken_message_does_not_end_the_replay(
             "--topic: expected a ROS topic name, got 'bad topic!'; use letters",
             id="name",
         ),
+        pytest.param(
+            ["walk.avi", "--", "--ros-args", "-r", "image:=bad topic!"],
+            "ROS arguments: expected ROS arguments, got -r image:=bad topic!; write",
+            id="remapping",
+        ),
+        pytest.param(["walk.avi", "--", "--ros-args", "--bogus"], "got --bogus; write -- --ros-args", id="argument"),
         pytest.param(["walk.avi", "--from", "/image"], "--from: expected a bag, got walk.avi", id="from a video"),
         pytest.param(["walk.avi", "--stamps", "mine"], "expected one of original, now, got 'mine'", id="stamps"),
         pytest.param(["walk.avi", "--clock", "--stamps", "now"], "expected original with clock, got now", id="clock"),
