@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from pose_ros.cli.commands import LazyCommands
-from pose_ros.cli.error_text import add_advice, error_text
 from pose_ros.cli.signal_guard import EXIT_CODES, SignalGuard
 
 
@@ -30,6 +29,8 @@ class Commands(LazyCommands):
         except (ValueError, TypeError, OSError, ImportError, KeyError, RuntimeError) as error:
             if ctx.params.get("traceback"):
                 raise
+            from pose_ros.cli.error_text import add_advice, error_text
+
             typer.secho(f"pose_ros: {add_advice(error_text(error), error, ctx.invoked_subcommand)}", fg="red", err=True)
             raise typer.Exit(1) from None
 

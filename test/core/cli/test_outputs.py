@@ -210,13 +210,20 @@ def test_earlier_results_stay_if_nothing_can_be_read(
     assert read_all(earlier) == earlier and not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize("output", ["drawn.gif", "people.json/drawn.mp4", "folder.mp4"])
+@pytest.mark.parametrize(
+    ("output", "named"),
+    [
+        ("drawn.gif", "drawn.gif"),
+        ("people.json/drawn.mp4", "people.json; choose another name"),
+        ("folder.mp4", "folder.mp4"),
+    ],
+)
 def test_earlier_results_stay_if_an_output_cannot_be_opened(
-    video: Path, tmp_path: Path, earlier: dict[Path, bytes], output: str
+    video: Path, tmp_path: Path, earlier: dict[Path, bytes], output: str, named: str
 ) -> None:
     _, table, coco = earlier
     (tmp_path / "folder.mp4").mkdir()
-    assert output in fail("video", video, "--json", table, "--coco", coco, "-o", tmp_path / output, *FAST)
+    assert named in fail("video", video, "--json", table, "--coco", coco, "-o", tmp_path / output, *FAST)
     assert read_all(earlier) == earlier and not list(tmp_path.glob(".*"))
 
 
