@@ -1,4 +1,4 @@
-"""Make text of unknown origin safe for one line of a log, a terminal, a message or a page.
+"""Write text for one line of a log, a terminal, a message or a page: of unknown origin, made safe, and counts.
 
 Names in messages, files and networks may contain line breaks, terminal escapes, or a million characters.
 """
@@ -22,3 +22,8 @@ def printable(text: object, max_length: int = MAX_LINE) -> str:
 def quote(text: str) -> str:
     """Quote a text of unknown origin. A long text is cut."""
     return repr(text) if len(text) <= MAX_QUOTE else f"{text[:MAX_QUOTE]!r}… ({len(text)} characters)"
+
+
+def format_count(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun: ``1 frame``, ``2 frames``. ``many`` is the plural, by default ``one`` and an s."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"

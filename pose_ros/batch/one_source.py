@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Optional
 
 from pose_ros.media.sources import Frame, Video
 from pose_ros.pipeline import CameraImage, PosePipeline, Stage, pass_through
+from pose_ros.texts import format_count
 
 if TYPE_CHECKING:
     from pose_ros.batch.result_files import ResultFiles
@@ -49,8 +50,9 @@ class Run:
     def __str__(self) -> str:
         if not self.frames:
             return "no frames"
+        per_frame = sum(self.people) / self.frames
         return (
-            f"{self.frames} frames in {self.seconds:.1f} s, {sum(self.people) / self.frames:.1f} people per frame; "
+            f"{format_count(self.frames, 'frame')} in {self.seconds:.1f} s, {per_frame:.1f} people per frame; "
             f"median {median(self.estimate_ms):.1f} ms per frame, network {median(self.network_ms):.1f} ms"
         )
 

@@ -25,6 +25,7 @@ from pose_ros.people import People
 from pose_ros.pipeline import CameraImage, PosePipeline
 from pose_ros.refinement import Refiner
 from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
+from pose_ros.texts import format_count
 
 
 class _CoveredTopics:
@@ -152,8 +153,9 @@ def _write_copy(bag: BagRewriter, target: Path, topics: _CoveredTopics, failures
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=bag.count)
         bag.write(target, topics.cover, failures.add, lambda: progress.advance(task))
+    images = format_count(topics.images, "image")
     typer.echo(
-        f"{target}: {topics.images} images of {len(bag.edited_topics)} topics, heads covered in {topics.covered}; "
+        f"{target}: {images} of {format_count(len(bag.edited_topics), 'topic')}, heads covered in {topics.covered}; "
         "other messages are unchanged"
     )
     typer.echo("Heads that were not found are still visible: look at the result before you publish it.", err=True)

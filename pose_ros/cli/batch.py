@@ -14,6 +14,7 @@ import typer
 from pose_ros.cli import options
 from pose_ros.cli.batch_bar import printable
 from pose_ros.cli.video import DepthTopicName, Topic
+from pose_ros.texts import format_count
 
 if TYPE_CHECKING:
     from pose_ros.batch.inputs import Input
@@ -227,7 +228,7 @@ def _run(
 def _describe_plan(plan: Plan, part: Shard) -> str:
     """Return one line: how many inputs there are, and why those of earlier runs are processed again."""
     again = {"failed before": plan.retried, "changed": plan.changed, "of other settings": plan.stale}
-    parts = [f"{len(plan.to_do)} inputs to process"]
+    parts = [f"{format_count(len(plan.to_do), 'input')} to process"]
     parts += [f"{count} {reason}" for reason, count in again.items() if count]
     parts += [f"{len(plan.complete)} complete"] * bool(plan.complete)
     parts += [f"shard {part}"] * (part.count > 1)
@@ -256,7 +257,8 @@ def _list_failures(rows: Sequence[Row]) -> None:
     if not rows:
         return
     count = len(rows)
-    typer.secho(f"pose_ros: {count} {'input is' if count == 1 else 'inputs are'} not complete:", fg="red", err=True)
+    counted = format_count(count, "input is", "inputs are")
+    typer.secho(f"pose_ros: {counted} not complete:", fg="red", err=True)
     for row in rows[:LISTED]:
         typer.secho(f"pose_ros: {printable(row.input)}: {row.error}", fg="red", err=True)
     if count > LISTED:

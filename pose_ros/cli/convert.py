@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from pose_ros.texts import format_count
+
 
 class Form(str, Enum):
     """Format of the files to write."""
@@ -49,4 +51,4 @@ def convert(
     target = SKELETONS[skeleton.value] if skeleton is not None else None
     check_folder("--output", output.parent)
     count = convert_people(people, output, form.value, target)
-    typer.echo(f"{output}: {count} files")
+    typer.echo(f"{output}: {format_count(count, 'file')}")

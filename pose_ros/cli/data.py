@@ -10,6 +10,7 @@ import typer
 
 from pose_ros.cli import options
 from pose_ros.cli.options import first_given_option
+from pose_ros.texts import format_count
 
 if TYPE_CHECKING:
     from pose_ros.datasets.augment import TrainingStream
@@ -82,8 +83,9 @@ def inspect(
     else:
         samples = [stream.sample(0, index) for index in range(count)]
     write_image(output, arrange([draw_sample(sample, chosen) for sample in samples], columns))
+    drawn = format_count(len(samples), "sample")
     means = ", ".join(f"{value:.2f} {name}" for name, value in count_labels(samples).items())
-    typer.echo(f"{output}: {len(samples)} samples of {len(stream.data)} images; per sample: {means}")
+    typer.echo(f"{output}: {drawn} of {format_count(len(stream.data), 'image')}; per sample: {means}")
 
 
 def _check_options(context: typer.Context, source: Path) -> None:
@@ -122,7 +124,8 @@ def synthetic(
     indices = track(range(count), "drawing", console=Console(stderr=True))
     scenes = (images.scene(index) for index in indices)
     people_count = write_scenes(folder, scenes, chosen)
-    typer.echo(f"{folder / 'labels.json'}: {people_count} people in {count} images")
+    drawn = f"{format_count(people_count, 'person', 'people')} in {format_count(count, 'image')}"
+    typer.echo(f"{folder / 'labels.json'}: {drawn}")
 
 
 def _open_stream(

@@ -19,6 +19,7 @@ INSTALLED = Path("/usr/share/doc/opencv-doc/examples/data")
 URL = "https://raw.githubusercontent.com/opencv/opencv/4.12.0/samples/data/vtest.avi"
 CHECKSUM = "sha256:45cddc9490be69345cbdab64ca583be65987e864ca408038e648db99e10516cf"
 ADVICE = "use a video of your own: pose_ros video my.mp4 -o drawn.mp4 --ids"
+OFFLINE = f"on Debian and Ubuntu, sudo apt install opencv-doc, or {ADVICE}"
 
 
 def demo(output: VideoOutput = Path("pose_ros_demo.mp4"), max_frames: MaxFrames = None) -> None:
@@ -29,6 +30,7 @@ def demo(output: VideoOutput = Path("pose_ros_demo.mp4"), max_frames: MaxFrames 
     pose_ros demo
     """
     clip = load_clip()
+    typer.echo(f"clip: {clip}")
     video(str(clip), output=output, max_frames=max_frames, ids=True)
     typer.echo(f"{output}: the people with their ids; next, {ADVICE}")
 
@@ -52,7 +54,7 @@ def load_clip() -> Path:
         with download_bar(NAME) as progress:
             download(URL, cached, CHECKSUM, progress)
     except (OSError, ValueError) as error:
-        raise OSError(f"demo: expected the clip {NAME}, got: {error}; {ADVICE}") from error
+        raise OSError(f"demo: expected the clip {NAME}, got: {error}; {OFFLINE}") from error
     return cached
 
 

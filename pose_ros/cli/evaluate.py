@@ -11,6 +11,7 @@ import typer
 
 from pose_ros.cli import options
 from pose_ros.cli.options import Runtime, SetOption, Spec, Threads, load_estimator, make_configs, refuse_twice
+from pose_ros.texts import format_count
 
 if TYPE_CHECKING:
     from pose_ros.config import EstimatorConfig
@@ -96,7 +97,8 @@ def evaluate(
         described = [*_describe_model(estimator, sides), *_describe_settings(config)]
     _print_table(evaluations)
     if output is not None:
-        notes = [f"data: {len(labelled)} images of {data}", *described, *["with mirrored images"] * flip]
+        source = f"data: {format_count(len(labelled), 'image')} of {data}"
+        notes = [source, *described, *["with mirrored images"] * flip]
         _write_report(output, name, evaluations, pictures, notes)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from pose_ros.texts import format_count
+
 LISTED = 50
 """Most failures in the list at the end."""
 
@@ -52,7 +54,7 @@ class Failures:
         if not self._messages:
             return
         count = len(self._messages)
-        typer.secho(f"pose_ros: {count} {'image' if count == 1 else 'images'} could not be read:", fg="red", err=True)
+        typer.secho(f"pose_ros: {format_count(count, 'image')} could not be read:", fg="red", err=True)
         for message in list(self._messages)[:LISTED]:
             typer.secho(f"pose_ros: {message}", fg="red", err=True)
         if count > LISTED:

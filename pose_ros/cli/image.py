@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pose_ros.cli import options
+from pose_ros.texts import format_count
 
 if TYPE_CHECKING:
     from pose_ros.estimator import PoseEstimator
@@ -78,7 +79,7 @@ def image(
             if target is not None:
                 anonymiser = Anonymiser(estimator.skeleton, region)
                 write_image(target, draw_covered(anonymiser, frame.image_bgr, people, overlay))
-            typer.echo(f"{inputs[frame.index]}: {len(people)} {'person' if len(people) == 1 else 'people'}")
+            typer.echo(f"{inputs[frame.index]}: {format_count(len(people), 'person', 'people')}")
             done += 1
         failures.stop_if_none(done)
     failures.finish()

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pose_ros.cli import options
+from pose_ros.texts import format_count
 
 LabelOutput = Annotated[
     Path, typer.Option("--output", "-o", help="Label file to write: COCO JSON with keypoint_scores.")
@@ -83,8 +84,9 @@ def label(
         taught.update(count_scored(found))
     failures.stop_if_none(images)
     labels.close()
-    typer.echo(f"{output}: {people} people in {images} images")
-    typer.echo(f"{output}: taught: {taught['people']} people with {taught['keypoints']} keypoints")
+    typer.echo(f"{output}: {format_count(people, 'person', 'people')} in {format_count(images, 'image')}")
+    scored = format_count(taught["people"], "person", "people")
+    typer.echo(f"{output}: taught: {scored} with {format_count(taught['keypoints'], 'keypoint')}")
     if not taught["people"]:
         text = f"{output}: teaches nothing, and pose_ros train would stop: no person has enough keypoints with a score"
         typer.secho(f"{text} of at least {DEFAULT_GATES.label}", fg="yellow", err=True)
@@ -106,4 +108,4 @@ def merge_labels(
 
     check_paths(files, [("--output", output)])
     teacher.merge(files, output)
-    typer.echo(f"{output}: merged {len(files)} files")
+    typer.echo(f"{output}: merged {format_count(len(files), 'file')}")

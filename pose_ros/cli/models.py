@@ -14,7 +14,7 @@ from pose_ros.cli.tables import format_table
 
 if TYPE_CHECKING:
     from pose_ros.fields import ModelSpec
-    from pose_ros.models.catalogue import Entry
+    from pose_ros.models.catalogue import Entry, PublishedResult
     from pose_ros.runtime.runner import TensorSpec
 
 app = typer.Typer(
@@ -219,12 +219,17 @@ def _entry_rows(entry: Entry) -> list[tuple[str, str]]:
         ("file", entry.file + (f", {entry.size_mb:g} MB" if entry.size_mb else "")),
         ("address", entry.url or entry.page),
         ("checksum", entry.checksum),
-        *(("published", f"AP {one.ap:.1f}, {one.data}, {one.test}".rstrip(", ")) for one in entry.results),
-        ("published", entry.speed),
+        *(_result_row(one) for one in entry.results),
+        ("measured" if entry.is_ours else "published", entry.speed),
         ("note", entry.note),
         ("local file", str(entry.path) if entry.path.is_file() else "no"),
     ]
     return [(name, value) for name, value in rows if value]
+
+
+def _result_row(result: PublishedResult) -> tuple[str, str]:
+    source = "measured" if result.is_ours else "published"
+    return source, f"AP {result.ap:.1f}, {result.data}, {result.test}".rstrip(", ")
 
 
 def _make_table(rows: dict[str, str]) -> object:

@@ -6,6 +6,7 @@ A broken library may raise any exception, end the process or hang. Then only its
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -80,7 +81,7 @@ class Probe:
             return f"sudo apt install {self.apt.format(distro=distro)}"
         if self.pip and _is_python_of_the_system_with_ros():
             return _WORKSPACE_FIX
-        return self.fix or f"{sys.executable} -m pip install {self.pip}"
+        return self.fix or f"{sys.executable} -m pip install {shlex.quote(self.pip)}"
 
 
 @dataclass(frozen=True)

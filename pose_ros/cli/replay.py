@@ -11,6 +11,7 @@ import typer
 from pose_ros.cli.launched import exit_0_on_signals
 from pose_ros.cli.options import RECONNECT_S, Hwaccel, Reconnect, Strict, warn
 from pose_ros.cli.ros_needed import require_ros
+from pose_ros.texts import format_count
 
 
 def replay(
@@ -94,5 +95,5 @@ def replay(
         check_topic(frames, from_topic, "--from")
         result = player.replay(frames, config, ros_args or ())
         late = f", up to {result.late_ms:.0f} ms late" if result.late_ms > 1e3 / 30 else ""
-        typer.echo(f"{frames.name}: {result.images} images in {result.duration_s:.1f} s{late}")
+        typer.echo(f"{frames.name}: {format_count(result.images, 'image')} in {result.duration_s:.1f} s{late}")
         failures.finish()

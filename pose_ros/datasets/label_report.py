@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pose_ros.arrays import BoolArray, LongArray
+from pose_ros.texts import format_count
 
 
 @dataclass
@@ -60,8 +61,13 @@ class LabelReport:
         """Return the report as lines of text."""
         total, used = sum(self.keypoints.values()), Counter({name: n for name, n in self.keypoints.items() if n})
         missing = [name for name, count in self.keypoints.items() if not count]
-        counts = f"{self.images} images, {self.people} people, {total} keypoints, {self.ignored} ignored areas"
-        lines = [counts, "labelled keypoints: " + (_list_counts(used, after=True) or "none")]
+        counts = (
+            format_count(self.images, "image"),
+            format_count(self.people, "person", "people"),
+            format_count(total, "keypoint"),
+            format_count(self.ignored, "ignored area"),
+        )
+        lines = [", ".join(counts), "labelled keypoints: " + (_list_counts(used, after=True) or "none")]
         lines += [f"keypoints without labels: {', '.join(missing)}"] if missing and used else []
         lines += [f"note: {_list_counts(self.notes)}"] if self.notes else []
         lines += [f"left out: {_list_counts(self.left_out)}"] if self.left_out else []

@@ -11,6 +11,7 @@ from pose_ros.datasets.labels import DEFAULT_GATES, Gates
 from pose_ros.datasets.sample import LABELLED
 from pose_ros.people import People
 from pose_ros.skeleton import Skeleton
+from pose_ros.texts import format_count
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class Taught:
     def lines(self) -> list[str]:
         """Return the counts as lines of text."""
         rendered = " and rendered people" * self.is_rendered
-        lines = [f"taught: {self.people} people with {sum(self.keypoints.values())} keypoints{rendered}"]
+        people = format_count(self.people, "person", "people")
+        keypoints = format_count(sum(self.keypoints.values()), "keypoint")
+        lines = [f"taught: {people} with {keypoints}{rendered}"]
         missing = [] if self.is_rendered else [name for name, count in self.keypoints.items() if not count]
         return lines + [f"not taught, because no label has them: {', '.join(missing)}"] * bool(missing)
 

@@ -22,6 +22,8 @@ from pose_ros.yaml_text import read_yaml
 FILE = Path(__file__).with_name("catalogue.yaml")
 COMMERCIAL = ("yes", "no", "unclear")
 NOT_PINNED = "not pinned"
+OURS = "143 images of COCO val2017"
+"""Images that this package measures on."""
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{8,64}|md5:[0-9a-f]{32}")
 
 
@@ -38,6 +40,11 @@ class PublishedResult:
     ap: float
     data: str
     test: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this package has measured it."""
+        return self.data == OURS
 
 
 @dataclass(frozen=True)

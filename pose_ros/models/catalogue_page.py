@@ -10,10 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pose_ros.files import atomic_write
-from pose_ros.models.catalogue import Entry, PublishedResult, entries
+from pose_ros.models.catalogue import OURS, Entry, entries
 
-OURS = "143 images of COCO val2017"
-"""Images that this package measures on."""
 _HEAD = """\
 # Model catalogue
 
@@ -42,7 +40,7 @@ def _table(catalogue: Sequence[Entry]) -> Iterator[str]:
     yield "| name | grouping | keypoints | AP | data | licence | commercial |"
     yield "|---|---|---|---:|---|---|---|"
     for entry in catalogue:
-        published = next((result for result in entry.results if not _is_ours(result)), None)
+        published = next((result for result in entry.results if not result.is_ours), None)
         score = f"{published.ap:.1f} | {published.data}" if published else "|"
         facts = f"{entry.grouping} | {entry.skeleton} | {score}"
         yield f"| {entry.name} | {facts} | {_shorten(entry.weights_licence)} | {entry.commercial} |"
@@ -52,11 +50,7 @@ def _ours(catalogue: Sequence[Entry]) -> Iterator[str]:
     yield "| name | AP | test |"
     yield "|---|---:|---|"
     for entry in catalogue:
-        yield from (f"| {entry.name} | {one.ap:.1f} | {one.test} |" for one in entry.results if _is_ours(one))
-
-
-def _is_ours(result: PublishedResult) -> bool:
-    return result.data == OURS
+        yield from (f"| {entry.name} | {one.ap:.1f} | {one.test} |" for one in entry.results if one.is_ours)
 
 
 def _shorten(licence: str) -> str:

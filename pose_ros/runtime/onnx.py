@@ -46,7 +46,7 @@ _PACKAGE_FIXES = {
     "coreml": "only onnxruntime on macOS has it",
 }
 _LIBRARY_FIXES = {
-    "cuda": "this build needs matching versions of CUDA and cuDNN: pip install onnxruntime-gpu[cuda,cudnn]",
+    "cuda": "this build needs matching versions of CUDA and cuDNN: pip install 'onnxruntime-gpu[cuda,cudnn]'",
     "tensorrt": "this build needs matching versions of TensorRT, CUDA and cuDNN, or use runtime tensorrt",
     "openvino": "use device cpu, or install the driver of the device",
     "coreml": "use provider cpu",

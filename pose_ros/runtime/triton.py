@@ -264,6 +264,6 @@ def _import_client() -> tuple[Any, type[Any]]:
         from tritonclient.utils import InferenceServerException
     except ImportError as error:
         raise Unavailable(
-            "triton", f"its client cannot be imported: {error}", "pip install tritonclient[grpc]"
+            "triton", f"its client cannot be imported: {error}", "pip install 'tritonclient[grpc]'"
         ) from error
     return client, InferenceServerException

@@ -38,13 +38,15 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "depth": "arrays config decoder people skeleton",
     "pipeline": "arrays config depth estimator people refinement tracking view_choice",
     "batch": (
-        "arrays config decoder depth estimator file_kind files media models people pipeline refinement runtime skeleton"
+        "arrays config decoder depth estimator file_kind files media models people pipeline refinement runtime "
+        "skeleton texts"
     ),
     "media": (
         "arrays config decoder fields file_kind files once people preprocess protobuf skeleton texts to_image yaml_text"
     ),
     "datasets": (
-        "arrays consensus files json_file media people refinement settings similarity skeleton view_merging yaml_text"
+        "arrays consensus files json_file media people refinement settings similarity skeleton texts view_merging "
+        "yaml_text"
     ),
     "evaluation": (
         "arrays consensus datasets decoder estimator fields files json_file media people preprocess refinement "

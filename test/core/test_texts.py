@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pose_ros.texts import MAX_LINE, MAX_QUOTE, printable, quote
+from pose_ros.texts import MAX_LINE, MAX_QUOTE, format_count, printable, quote
 
 FORGED = "rgb8\n[INFO] [1.0] [pose_estimator]: all is well\x1b[2J\r\u202e\ud800\0"
 
@@ -28,3 +28,8 @@ def test_other_texts_are_cut_and_escaped(make: Callable[[str], str], text: str) 
     assert line.encode()
     if len(text) > MAX_LINE:
         assert line.endswith(f"… ({len(text)} characters)")
+
+
+def test_a_noun_agrees_with_its_count() -> None:
+    assert [format_count(count, "frame") for count in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+    assert [format_count(count, "person", "people") for count in (1, 3)] == ["1 person", "3 people"]

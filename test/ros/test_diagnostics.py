@@ -204,6 +204,7 @@ def status_of(state: str = "ACTIVE", config: DiagnosticsConfig | None = None, **
         pytest.param({"latency_median_ms": 250.0}, WARN, "median latency 250 ms", id="high latency"),
         pytest.param({"latency_median_ms": 1000.0}, ERROR, "median latency 1000 ms", id="very high latency"),
         pytest.param({"dropped_share": 0.6}, WARN, "60% of the images dropped: the network takes 12 ms", id="dropped"),
+        pytest.param({"broken_recent": 1}, WARN, "1 image failed in the last 5 s", id="broken image"),
         pytest.param({"broken_recent": 4}, WARN, "4 images failed in the last 5 s", id="broken images"),
         pytest.param(
             {"latency_median_ms": 1200.0, "dropped_share": 0.9},

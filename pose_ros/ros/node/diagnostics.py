@@ -18,7 +18,7 @@ from pose_ros.ros.node.loss import describe_loss
 from pose_ros.ros.node.statistics import WINDOW_S, CameraSnapshot
 from pose_ros.ros.qos import OVERRIDABLE, qos_events
 from pose_ros.runtime.runner import Runner
-from pose_ros.texts import printable
+from pose_ros.texts import format_count, printable
 
 OK, WARN, ERROR, STALE = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR, DiagnosticStatus.STALE
 _MIB = 2**20
@@ -94,7 +94,7 @@ def _find_problems(now: CameraSnapshot, limits: DiagnosticsConfig) -> Iterator[_
     if now.image_age_s < limits.warn_age_s and now.answer_age_s >= limits.error_age_s:
         yield WARN, f"images arrive, but no poses were published for {now.answer_age_s:.1f} s"
     if now.broken_recent:
-        yield WARN, f"{now.broken_recent} images failed in the last {WINDOW_S:g} s: see the log"
+        yield WARN, f"{format_count(now.broken_recent, 'image')} failed in the last {WINDOW_S:g} s: see the log"
     if loss := describe_loss(now.lost_share, now.missing_share, limits.warn_lost):
         yield WARN, f"{loss}: see the log"
     latency = f"median latency {now.latency_median_ms:.0f} ms"

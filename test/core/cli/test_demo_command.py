@@ -51,7 +51,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_clip_is_downloaded_once_and_drawn(cached: Path, served: Path) -> None:
     first = run("demo")
     assert first.exit_code == 0, first.output
-    assert cached.read_bytes() == served.read_bytes()
+    assert cached.read_bytes() == served.read_bytes() and f"clip: {cached}\n" in first.stdout
     assert len(list(open_source(Path("pose_ros_demo.mp4")))) == 3
     served.unlink()
     second = run("demo", "--max-frames", 2, "-o", "two.mp4")
@@ -68,7 +68,9 @@ def test_a_damaged_clip_in_the_cache_is_replaced(cached: Path, served: Path) -> 
 def test_the_installed_clip_is_used_in_place(cached: Path) -> None:
     demo.INSTALLED.mkdir()
     recordings.write_video(demo.INSTALLED / "vtest.avi", 3)
-    assert demo.load_clip() == demo.INSTALLED / "vtest.avi" and not cached.exists()
+    installed = demo.INSTALLED / "vtest.avi"
+    assert demo.load_clip() == installed and not cached.exists()
+    assert f"clip: {installed}\n" in run("demo").stdout
 
 
 @pytest.mark.parametrize("fault", ["gone", "another file"])
@@ -79,4 +81,5 @@ def test_without_the_clip_the_error_names_the_next_step(cached: Path, served: Pa
         recordings.write_video(served, 4)
     result = run("demo")
     assert result.exit_code == 1 and not Path("pose_ros_demo.mp4").exists() and not cached.exists()
+    assert "; on Debian and Ubuntu, sudo apt install opencv-doc, or use" in result.stderr
     assert result.stderr.strip().endswith("use a video of your own: pose_ros video my.mp4 -o drawn.mp4 --ids")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -224,6 +225,8 @@ def test_an_absent_module_is_missing_and_a_hanging_one_is_broken(monkeypatch: py
     assert findings[2].text == "no answer within 1 s; run pose_ros doctor again"
     assert findings[3].text == "1.0"
     assert findings[0].probe.remedy().endswith("-m pip install absent")
+    quoted = replace(findings[0].probe, pip="absent[extra]").remedy()  # zsh takes brackets for a pattern
+    assert quoted.endswith("-m pip install 'absent[extra]'")
 
 
 REFUSED = "raise Unavailable('tensorrt', 'too old:\\n8.0', 'sudo apt install it')"

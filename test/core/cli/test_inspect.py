@@ -45,7 +45,7 @@ def test_a_sheet_of_samples(labels, tmp_path):
     result = run(labels, "-o", tmp_path / "sheet.png", "-n", 5, "--columns", 3, "--size", 64)
     assert result.exit_code == 0, result.output
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (2 * 64 + 4, 3 * 64 + 2 * 4, 3)
-    assert "5 samples of 1 images" in result.output
+    assert "5 samples of 1 image;" in result.output
 
 
 def test_a_folder_holds_images_without_people(labels, tmp_path):
@@ -197,11 +197,11 @@ def test_the_labels_are_reported(labels, tmp_path):
     content["annotations"].append({**content["annotations"][0], "id": 2, "category_id": 2})
     labels.write_text(json.dumps(content))
     result = run(labels, "-o", tmp_path / "sheet.png", "-n", 1, "--plain")
-    assert f"{labels}: 1 images, 1 people, 18 keypoints, 0 ignored areas" in result.output
+    assert f"{labels}: 1 image, 1 person, 18 keypoints, 0 ignored areas" in result.output
     assert f"{labels}: labelled keypoints: nose 1, neck 1, " in result.output
     assert f"{labels}: left out: 1 annotations of category dog (2)" in result.output
     both = run(labels, "-o", tmp_path / "sheet.png", "-n", 1, "--plain", "--category", "1", "--category", "dog")
-    assert f"{labels}: 1 images, 2 people" in both.output and "left out" not in both.output
+    assert f"{labels}: 1 image, 2 people" in both.output and "left out" not in both.output
 
 
 def test_a_category_needs_a_label_file(tmp_path):

@@ -236,8 +236,11 @@ def test_models_show() -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("default", ("pose_ros_movenet", "AP 36.1, 143 images", "default.onnx")),
-        ("higherhrnet_w32", ("arXiv:1908.10357", "AP 67.1, COCO val2017, one scale, flip", "commercial use: yes")),
+        ("default", ("pose_ros_movenet", "measured    AP 36.1, 143 images", "measured    43 ms", "default.onnx")),
+        (
+            "higherhrnet_w32",
+            ("arXiv:1908.10357", "published   AP 67.1, COCO val2017, one scale, flip", "commercial use: yes"),
+        ),
         ("openpose_body25", ("commercial use: no", "md5:78287b57cf85fa89c03f1393d368e5b7", "body_25")),
     ],
 )

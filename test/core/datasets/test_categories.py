@@ -92,7 +92,7 @@ def test_what_is_left_out_is_reported_with_the_reason(tmp_path, name):
     labels = write(tmp_path, name)
     image_set = open_data_set(DataConfig(labels=str(labels)), OPENPOSE_18)
     lines = describe_labels([image_set])
-    assert f"{labels}: 1 images, 2 people, 36 keypoints, 0 ignored areas" in lines
+    assert f"{labels}: 1 image, 2 people, 36 keypoints, 0 ignored areas" in lines
     assert any("labelled keypoints: nose 2, neck 2, right_shoulder 2" in line for line in lines)
     assert f"{labels}: left out: {LEFT_OUT[name]}" in lines
     report = read_data(labels).report

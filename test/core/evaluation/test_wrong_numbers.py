@@ -267,10 +267,10 @@ def test_the_command_reports_the_labels_and_chooses_a_category(tmp_path: Path) -
     labels.write_text(json.dumps(content))
     result = run_command("--data", labels, "--results", write_results(tmp_path))
     assert result.exit_code == 0, result.output
-    assert f"{labels}: 1 images, 3 people, 51 keypoints, 0 ignored areas" in result.stderr
+    assert f"{labels}: 1 image, 3 people, 51 keypoints, 0 ignored areas" in result.stderr
     assert f"{labels}: left out: 1 annotations of category dog (2)" in result.stderr
     result = run_command("--data", labels, "--results", tmp_path / "results.json", "--category", "dog")
-    assert f"{labels}: 1 images, 1 people, 17 keypoints" in result.stderr
+    assert f"{labels}: 1 image, 1 person, 17 keypoints" in result.stderr
 
 
 def evaluate_case(folder: Path, results: str) -> dict[str, str]:

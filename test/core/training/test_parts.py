@@ -273,7 +273,7 @@ def test_the_inputs_of_a_run_report_their_labels(tmp_path: Path) -> None:
     sizes = {"network": "pose_ros_mobilenet_v1_075", "size_wh": [64, 64]}
     notes = open_run_inputs(make_config(tmp_path, 1, data=data, validation={"data": data}, **sizes)).notes
     assert notes[1] == "data: 1 training images, 1 validation images"
-    assert notes.count(f"{labels}: 1 images, 1 people, 18 keypoints, 0 ignored areas") == 2
+    assert notes.count(f"{labels}: 1 image, 1 person, 18 keypoints, 0 ignored areas") == 2
     assert notes.count(f"{labels}: left out: 1 annotations of an image that is not listed") == 2
 
 
@@ -296,7 +296,7 @@ def test_validation_images_are_as_large_as_those_of_the_running_model(tmp_path: 
     inputs = open_run_inputs(make_config(tmp_path, 1, data=data, validation={"data": data}, **settings))
     assert inputs.network.spec.input.short_side == 160
     assert inputs.validation[0].size_wh == (192, 160)
-    assert "taught: 1 people with 18 keypoints" in inputs.notes
+    assert "taught: 1 person with 18 keypoints" in inputs.notes
 
 
 def test_batches_hold_images_of_one_size() -> None:
