@@ -119,7 +119,8 @@ def turn_upright(image: Image, matrix: tuple[int, int, int, int]) -> Image:
 
 
 def _display_matrix(frame: Any) -> tuple[int, int, int, int]:
-    for each in frame.side_data:
+    for item in frame.side_data:
+        each = item if hasattr(item, "type") else frame.side_data[item]  # since PyAV 19, iteration gives the types
         if each.type.name == "DISPLAYMATRIX":
             values = np.frombuffer(bytes(each), np.int32)
             return int(values[0]), int(values[1]), int(values[3]), int(values[4])
@@ -130,6 +131,10 @@ def _duration_s(container: Any, stream: Any) -> float | None:
     if container.duration:
         return float(container.duration) / av.time_base
     return float(stream.duration * stream.time_base) if stream.duration else None
+
+
+# Titles that are no UTF-8 must not end a video. PyAV 19 has removed the option.
+_METADATA = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 
 
 def _open(address: str, name: str, is_live: bool, hwaccel: str) -> Any:
@@ -144,7 +149,7 @@ def _open(address: str, name: str, is_live: bool, hwaccel: str) -> Any:
             format=kind,
             options=options,
             timeout=TIMEOUT_S if is_remote else None,
-            metadata_errors="replace",
+            **_METADATA,
             hwaccel=_hardware(hwaccel) if hwaccel else None,
         )
     except av.FFmpegError as error:  # its text has the address, with the password
@@ -167,7 +172,7 @@ def _hardware(hwaccel: str) -> Any:
     try:
         from av.codec.hwaccel import HWAccel, hwdevices_available
     except ImportError as error:
-        raise ValueError("--hwaccel: expected PyAV 14 or later; pip install -U av") from error
+        raise ValueError("--hwaccel: expected PyAV 14.1 or later; pip install -U av") from error
     available = hwdevices_available()
     if hwaccel not in available:
         raise ValueError(

@@ -236,6 +236,7 @@ README = "![a](docs/a.gif) [b](docs/b.md#c) [d](https://example.org) [e](#f)"
 def test_the_description_for_pip_has_no_relative_links(
     repository: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("setuptools", reason="needs setuptools, which Python 3.12 and later do not bring")
     assert load("setup.py", monkeypatch).make_long_description(README, repository, "0.2.0") == expected
 
 

@@ -63,7 +63,7 @@ def test_every_format_is_recognised_and_decoded(suffix: str, name: str) -> None:
         pytest.param(np.dstack([COLOURED, RAMP]), ".png", (), 4, id="png with alpha"),
         pytest.param(WIDE, ".png", (), 6, id="png of 16 bits"),
         pytest.param(np.dstack([WIDE, WIDE[..., 0]]), ".tiff", (), 8, id="tiff of 16 bits with alpha"),
-        pytest.param(COLOURED.astype(np.float32), ".tiff", (), 12, id="tiff of float32"),
+        pytest.param(COLOURED.astype(np.float32), ".tiff", (cv2.IMWRITE_TIFF_COMPRESSION, 5), 12, id="tiff of float32"),
         pytest.param(COLOURED, ".jpg", (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), 3, id="progressive jpeg"),
         pytest.param(COLOURED, ".tiff", (cv2.IMWRITE_TIFF_COMPRESSION, 1), 3, id="tiff without compression"),
     ],
