@@ -47,6 +47,8 @@ def encode(image: np.ndarray, suffix: str, *options: int) -> bytes:
     ],
 )
 def test_every_format_is_recognised_and_decoded(suffix: str, name: str) -> None:
+    if suffix == ".jp2" and tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 12):
+        pytest.skip("OpenCV before 4.12 cannot read JPEG 2000 safely, so it is refused")
     data = encode(COLOURED, suffix)
     header = read_header(data)
     assert (header.format, header.size_wh) == (name, (64, 48)) and name in FORMATS
@@ -179,6 +181,7 @@ HOSTILE = {
 def test_hostile_images_are_refused_before_decoding(
     data: bytes, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cv2, "__version__", "4.12.0")  # older ones refuse every JPEG 2000
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("the image was decoded"))
     with pytest.raises(ValueError, match=f"^expected .*{reason}"):
         decode_image(data)
