@@ -134,8 +134,9 @@ int cudaStreamSynchronize(void *stream) {
 int cudaMemcpyAsync(void *to, const void *from, size_t nbytes, int kind, void *stream) {
     Work *work = stream;
     if (find(stream, STREAM) < 0 || kind != 4 || work->count == MOST) return result("cudaMemcpyAsync", 1);
-    work->copies[work->count++] = (Copy){to, from, nbytes};
-    return result("cudaMemcpyAsync", 0);
+    int code = result("cudaMemcpyAsync", 0);
+    if (!code) work->copies[work->count++] = (Copy){to, from, nbytes};
+    return code;
 }
 
 int cudaStreamBeginCapture(void *stream, int mode) {
