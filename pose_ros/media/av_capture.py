@@ -143,21 +143,19 @@ def _open(address: str, name: str, is_live: bool, hwaccel: str) -> Any:
         address, kind = f"/dev/video{address}" if address.isdecimal() else address, "v4l2"
     is_remote = is_address(address)
     options = _stream_options(address, is_live) if is_remote else {} if kind else _OF_FILES
-    reason = None
-    while reason is None:
-        try:
-            return av.open(
-                address if is_remote or kind else f"file:{address}",
-                format=kind,
-                options=options,
-                timeout=TIMEOUT_S if is_remote else None,
-                **_METADATA,
-                hwaccel=_hardware(hwaccel) if hwaccel else None,
-            )
-        except InterruptedError:  # by a signal, such as Ctrl-C at a pipe without a writer
-            continue  # Python calls the handler now
-        except av.FFmpegError as error:  # its text has the address, with the password
-            reason = error.strerror or "no reason"
+    try:
+        return av.open(
+            address if is_remote or kind else f"file:{address}",
+            format=kind,
+            options=options,
+            timeout=TIMEOUT_S if is_remote else None,
+            **_METADATA,
+            hwaccel=_hardware(hwaccel) if hwaccel else None,
+        )
+    except InterruptedError:  # by a signal, such as Ctrl-C at a pipe without a writer: Python calls the handler now
+        return _open(address, name, is_live, hwaccel)
+    except av.FFmpegError as error:  # its text has the address, with the password
+        reason = error.strerror
     if is_remote or kind:
         raise ConnectionError(f"{name}: expected a stream, got: {reason}")
     raise ValueError(f"video {name}: expected a video that FFmpeg can read, got an unreadable one ({reason})")
