@@ -138,13 +138,20 @@ def measure(
         node = rclpy.create_node("listener")
         for prefix in prefixes:
             node.create_subscription(PersonPoseArray, f"pose_estimator/{prefix}poses", on_poses, 100)
-        end_s = time.monotonic() + START_TIMEOUT_S
-        while len(rows) < options.images + options.skip:
-            if not rows and time.monotonic() > end_s:
-                sys.exit(f"node: expected results within {START_TIMEOUT_S:.0f} s, got none")
-            rclpy.spin_once(node, timeout_sec=1.0)
+        collect(node, rows, options)
         rclpy.shutdown()
     return Results(*np.array(rows[options.skip :]).T)
+
+
+def collect(node: Any, received: list[Any], options: argparse.Namespace) -> None:
+    """Spin until the callbacks of a node have filled a list with what is skipped and what is measured."""
+    import rclpy
+
+    end_s = time.monotonic() + START_TIMEOUT_S
+    while len(received) < options.images + options.skip:
+        if not received and time.monotonic() > end_s:
+            sys.exit(f"{node.get_name()}: expected messages within {START_TIMEOUT_S:.0f} s, got none")
+        rclpy.spin_once(node, timeout_sec=1.0)
 
 
 def measure_bare(options: argparse.Namespace, size_wh: tuple[int, int], rate_hz: float) -> np.ndarray:
@@ -163,11 +170,7 @@ def measure_bare(options: argparse.Namespace, size_wh: tuple[int, int], rate_hz:
     node = rclpy.create_node("receiver")
     node.create_subscription(Image, "image", on_image, qos_profile_sensor_data)
     with run_process(*camera_command(options, "image", size_wh, rate_hz)):
-        end_s = time.monotonic() + START_TIMEOUT_S
-        while len(ages_ms) < options.images + options.skip:
-            if not ages_ms and time.monotonic() > end_s:
-                sys.exit(f"receiver: expected images within {START_TIMEOUT_S:.0f} s, got none")
-            rclpy.spin_once(node, timeout_sec=1.0)
+        collect(node, ages_ms, options)
     rclpy.shutdown()
     return np.array(ages_ms[options.skip :])
 

@@ -15,7 +15,7 @@ from pose_ros.media.bag import Bag
 from pose_ros.media.depth_images import decode_depth
 from pose_ros.media.depth_topics import find_depth_topic, is_rectified
 from pose_ros.media.recorded_message import COMPRESSED_IMAGE, IMAGE, RecordedMessage
-from pose_ros.media.sources import BagImages, Frame, Source
+from pose_ros.media.sources import BagImages, Frame, Source, check_topic
 from pose_ros.pipeline import CameraImage
 from pose_ros.runtime.runner import Notify
 
@@ -44,10 +44,11 @@ def find_depth(frames: Source, wanted: str | None, notify: Notify) -> DepthTopic
     Raises:
         ValueError: If the wanted topic cannot be used.
     """
-    if wanted == OFF or (wanted is None and not isinstance(frames, BagImages)):
+    if wanted == OFF:
         return None
+    check_topic(frames, wanted, "--depth-topic")
     if not isinstance(frames, BagImages):
-        raise ValueError(f"--depth-topic: expected a bag, got {frames.name}")
+        return None
     bag = frames.bag
     topic = find_depth_topic(bag.image_topic, bag.types) if wanted is None else _check_topic(bag, wanted)
     if topic is None:

@@ -17,11 +17,12 @@ LOCAL = "local"
 
 
 def load_ray() -> Any:
-    """Import Ray.
+    """Import Ray, which would report to its maker over the network otherwise.
 
     Raises:
         ImportError: If Ray is missing.
     """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
     except ImportError as error:
@@ -48,7 +49,6 @@ class RayPool:
     """
 
     def __init__(self, recipe: Recipe, size: int, address: str, gpus: float = 0.0) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its maker over the network
         ray = load_ray()
         self.size = size
         self._ray, self._recipe, self._address, self._gpus = ray, recipe, address, gpus

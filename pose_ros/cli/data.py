@@ -115,10 +115,9 @@ def synthetic(
     from rich.console import Console
     from rich.progress import track
 
-    from pose_ros.datasets.synthetic.file import check_new, write_scenes
+    from pose_ros.datasets.synthetic.file import write_scenes
     from pose_ros.datasets.synthetic.scene import SyntheticImages
 
-    check_new(folder)
     chosen = _find_skeleton(skeleton)
     images = SyntheticImages(chosen, count, (width, height), people, seed)
     indices = track(range(count), "drawing", console=Console(stderr=True))

@@ -139,7 +139,7 @@ def open_source(
 
 
 def check_topic(source: Source, topic: str | None, option: str) -> None:
-    """Raise ValueError if an image topic is given for a source that is no bag: it would have no effect."""
+    """Raise ValueError if a topic is given for a source that is no bag: it would have no effect."""
     if topic is not None and not isinstance(source, BagImages):
         raise ValueError(f"{option}: expected a bag, got {source.name}")
 

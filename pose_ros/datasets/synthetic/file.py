@@ -16,7 +16,7 @@ from pose_ros.media.results import write_image
 from pose_ros.skeleton import Skeleton
 
 
-def check_new(folder: Path) -> None:
+def _check_new(folder: Path) -> None:
     """Check that a folder has no data set, which would be lost.
 
     Raises:
@@ -46,7 +46,7 @@ def write_scenes(folder: Path, scenes: Iterable[SyntheticScene], skeleton: Skele
         FileExistsError: If the folder has a data set.
         OSError: If a file cannot be written.
     """
-    check_new(folder)
+    _check_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
     labels, people = LabelFile(folder / "labels.json", skeleton), 0
     with atomic_folder(folder / "images") as draft:

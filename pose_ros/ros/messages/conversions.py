@@ -19,7 +19,7 @@ from pose_ros.arrays import AnyArray
 from pose_ros.media.decoding import MAX_IMAGE_MB
 from pose_ros.media.image_messages import decode_message, stamp_ns
 from pose_ros.msg import Keypoint, PersonPose, PersonPoseArray
-from pose_ros.people import People
+from pose_ros.people import People, find_bounds
 from pose_ros.ros.messages.columns import make_messages
 from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
 
@@ -95,7 +95,7 @@ def people_to_message(
         "id": people.ids.tolist(),
         "state": people.states.tolist(),
         "score": people.person_scores.tolist(),
-        "box": _find_boxes(xy),
+        "box": find_bounds(xy),
         "keypoints": _make_points(Keypoint, ("x", "y", "score"), np.dstack([xy, people.scores])),
         "velocity": _values(people, "velocities", (2,)),
         "refined": [False] * count if refined is None else refined.tolist(),
@@ -115,13 +115,6 @@ def people_to_message(
         keypoint_names=list(keypoint_names),
         people=make_messages(PersonPose, count, columns),
     )
-
-
-def _find_boxes(xy: Any) -> Any:
-    """Return the boxes (N, 4) of keypoints (N, K, 2), of which absent ones are NaN. NaN for a person without any."""
-    by_keypoint = np.ascontiguousarray(xy.transpose(1, 0, 2))  # NumPy is faster along the first axis
-    low, high = np.fmin.reduce(by_keypoint), np.fmax.reduce(by_keypoint)
-    return np.concatenate([low, high], axis=1)
 
 
 def latency_ms(header: Header, now_ns: int) -> float:

@@ -130,9 +130,6 @@ class CameraStatistics:
 
     def loss(self, now_s: float) -> tuple[float, float]:
         """Return ``lost_share`` and ``missing_share`` of a snapshot at this moment."""
-        return self._loss(now_s)
-
-    def _loss(self, now_s: float) -> tuple[float, float]:
         start_s = max(self._subscribed_s, now_s - LOSS_WINDOW_S)
         lost = sum(count for _, count in self._lost.since(start_s))
         sent = lost + len(self._received.since(start_s))
@@ -158,7 +155,7 @@ class CameraStatistics:
         times = [times_ms for _, times_ms in self._answered.since(start_s)]
         dropped = sum(count for _, count in self._dropped.since(start_s))
         broken = len(self._broken.since(start_s))
-        lost_share, missing_share = self._loss(now_s)
+        lost_share, missing_share = self.loss(now_s)
         latencies, network, decode = np.array(times, float).reshape(-1, 3).T
         return CameraSnapshot(
             received=self._received.total,

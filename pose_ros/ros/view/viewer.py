@@ -55,9 +55,8 @@ def view(topics: Sequence[str], host: str, port: int, notify: Notify, ros_args: 
         OSError: If the address is invalid or in use.
         ValueError: If a topic has no valid name.
     """
-    for topic in topics:
-        if topic.rstrip("/"):
-            check_topic_name(topic.rstrip("/"), "--topic")
+    for topic in filter(None, (each.rstrip("/") for each in topics)):
+        check_topic_name(topic, "--topic")
     with command_node("pose_view", ros_args) as node, _defer_signals() as is_stopped:
         asyncio.run(_serve(node, topics, host, port, notify, is_stopped))
 
