@@ -45,7 +45,9 @@ OVERRIDABLE_EXCEPT_RELIABILITY = QoSOverridingOptions(
 """The same without the reliability, for subscriptions with a ``RequestedReliability``."""
 
 GRAPH_DELAY_S = 0.5
-"""Delay before a mismatch is reported: DDS discovers an endpoint before ROS knows the name of its node."""
+"""Delay before a mismatch is reported: DDS discovers an endpoint before ROS knows it and the name of its node."""
+MAX_LOOKS = 20
+"""Number of times that the graph is searched for the peer, each after ``GRAPH_DELAY_S``."""
 
 RAW, COMPRESSED = IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 SUFFIX = "/compressed"
@@ -243,9 +245,14 @@ def _join_items(items: list[str]) -> str:
 
 
 def _node_name(info: Any) -> str:
-    if not info.node_name or info.node_name.startswith("_"):  # rmw's placeholders, such as _NODE_NAME_UNKNOWN_
+    if not _has_name(info):
         return "a node without a name"
     return printable(f"{info.node_namespace.rstrip('/')}/{info.node_name}", MAX_QUOTE)
+
+
+def _has_name(info: Any) -> bool:
+    """Tell whether the graph knows the node. rmw has placeholders, such as _NODE_NAME_UNKNOWN_."""
+    return bool(info.node_name) and not info.node_name.startswith("_")
 
 
 def _incompatible_policies(offered: QoSProfile, requested: QoSProfile) -> list[str]:
@@ -282,31 +289,43 @@ _IS_INCOMPATIBLE: dict[str, Callable[[QoSProfile, QoSProfile], bool]] = {
 
 
 class _MismatchReporter:
-    """Reports each incompatible peer once, after ``GRAPH_DELAY_S``, when the name of its node is known."""
+    """Reports each incompatible peer once, as soon as the graph has it and the name of its node."""
 
     def __init__(self, node: Node, topic: str, notify: Notify, is_publisher: bool) -> None:
         self._node, self._notify, self._is_publisher = node, notify, is_publisher
         self._name = node.resolve_topic_name(topic)
         self._reported: set[bytes] = set()
         self._timer: Any = None
+        self._looks = self._missing = 0
 
     def __call__(self, event: Any) -> None:
-        """Handle an event of the middleware. It names the policy, but not the peer."""
+        """Handle an event of the middleware. It tells how many peers are new, but not which ones."""
+        self._looks, self._missing = 0, self._missing + event.total_count_change
         if self._timer is None:
             clock = Clock(clock_type=ClockType.STEADY_TIME)
-            self._timer = self._node.create_timer(GRAPH_DELAY_S, self._report, clock=clock)
+            self._timer = self._node.create_timer(GRAPH_DELAY_S, self._look, clock=clock)
 
-    def _report(self) -> None:
-        self._node.destroy_timer(self._timer)
-        self._timer = None
+    def _look(self) -> None:
+        """Report the new peers that the graph has, and stop when there are enough."""
+        self._looks += 1
+        is_last = self._looks >= MAX_LOOKS
         own = _own_endpoint(self._node.publishers if self._is_publisher else self._node.subscriptions, self._name)
-        if own is None:
-            return  # the publisher or subscription was destroyed
+        if own is not None:  # not destroyed
+            self._report(own, without_name=is_last)
+        if own is None or self._missing <= 0 or is_last:
+            self._node.destroy_timer(self._timer)
+            self._timer, self._missing = None, 0
+
+    def _report(self, own: _Endpoint, without_name: bool) -> None:
         peers = {bytes(info.endpoint_gid): (info, self._check_peer(info, own)) for info in self._find_peers()}
         incompatible = {gid: peer for gid, peer in peers.items() if peer[1]}
+        self._reported &= incompatible.keys()
         for gid in incompatible.keys() - self._reported:
-            self._notify(self._describe(own, *incompatible[gid]))
-        self._reported = set(incompatible)
+            info, policies = incompatible[gid]
+            if without_name or _has_name(info):
+                self._notify(self._describe(own, info, policies))
+                self._reported.add(gid)
+                self._missing -= 1
 
     def _find_peers(self) -> list[Any]:
         node = self._node

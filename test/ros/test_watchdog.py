@@ -401,7 +401,37 @@ def test_a_subscriber_reports_each_incompatible_publisher_once(graph: Any, make_
     make_other_node("second").create_publisher(Image, "/image", qos_profile_sensor_data)
     graph.until(lambda: len(reports) > 1, "the second is reported")
     assert [text.split()[1] for text in reports] == ["/front/driver", "/second"]
-    assert list(graph.node.timers) == []
+    graph.until(lambda: not list(graph.node.timers), "it stops to look")
+
+
+@pytest.mark.parametrize("what", ["endpoint", "name", "name for ever"])
+def test_a_graph_that_learns_late_delays_the_report(
+    graph: Any, make_other_node: Any, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    looks: list[int] = []
+    find_peers = peers._MismatchReporter._find_peers
+
+    def find_late(reporter: Any) -> list[Any]:
+        looks.append(len(reports))
+        found = find_peers(reporter)
+        if what == "endpoint":
+            return found if len(looks) > 3 else []
+        for info in found:
+            if what == "name for ever" or len(looks) <= 3:
+                info.node_name = "_NODE_NAME_UNKNOWN_"
+        return found
+
+    monkeypatch.setattr(peers, "GRAPH_DELAY_S", 0.05)
+    monkeypatch.setattr(peers._MismatchReporter, "_find_peers", find_late)
+    reports: list[str] = []
+    events = qos_events(graph.node, "image", reports.append, is_publisher=False)
+    graph.node.create_subscription(Image, "image", ignore, RELIABLE_REQUEST, event_callbacks=events)
+    make_other_node("driver").create_publisher(Image, "/image", qos_profile_sensor_data)
+    graph.until(lambda: reports, "it is reported")
+    assert looks[:4] == [0] * 4
+    assert reports[0].startswith("/image: a node without a name" if what == "name for ever" else "/image: /driver ")
+    graph.until(lambda: not list(graph.node.timers), "it stops to look")
+    assert len(reports) == 1
 
 
 def test_a_publisher_reports_each_incompatible_subscriber_once(graph: Any, make_other_node: Any) -> None:

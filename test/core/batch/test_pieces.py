@@ -20,20 +20,20 @@ from pose_ros.batch.pieces import END_NS, find_bounds
 from pose_ros.batch.tasks import JoinTask, PieceTask
 from pose_ros.config import EstimatorConfig, PreprocessConfig, RefinementConfig, SmoothingConfig, TrackingConfig
 from pose_ros.media.sources import Frame, Video, open_source
+from pose_ros.media.video_file import VideoFile
 
 pytestmark = pytest.mark.usefixtures("people_by_brightness")
 CONFIG = EstimatorConfig(smoothing=SmoothingConfig(enabled=True), tracking=TrackingConfig(hits=2, bridge_s=0.3))
 
 
-def write_moving_video(path: Path, count: int = 40, code: str = "mp4v", scale: int = 1) -> Path:
+def write_moving_video(path: Path, count: int = 40, code: str = "mp4v") -> Path:
     """Write a video whose frames differ, also within a group of pictures."""
-    size_wh = (64 * scale, 48 * scale)
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 10, size_wh)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 10, (64, 48))
     noise = np.random.default_rng(0).integers(0, 40, (48, 64, 3), np.uint8)
     for index in range(count):
         frame = recordings.frame_image(index) // 2 + np.roll(noise, index, axis=1)
         cv2.circle(frame, (index % 64, 24), 10, (255, 200, 100), -1)
-        writer.write(cv2.resize(frame, size_wh, interpolation=cv2.INTER_NEAREST))
+        writer.write(frame)
     writer.release()
     return path
 
@@ -43,7 +43,8 @@ def compare(path: Path, tmp_path: Path, **settings: Any) -> list[Any]:
     whole, tasks, expected, _ = process_input(path, tmp_path / "whole", 0, **{"config": CONFIG, **settings})
     assert len(tasks) == 1 and expected.frames > 20 and whole
     joined, tasks, row, notes = process_input(path, tmp_path / "joined", 1, **{"config": CONFIG, **settings})
-    assert joined == whole
+    assert joined.keys() == whole.keys()
+    assert all(joined[name] == whole[name] for name in whole if not name.endswith(".mp4"))
     assert (row.frames, row.people, row.error) == (expected.frames, expected.people, expected.error)
     assert not any("differ" in note for note in notes) and not (tmp_path / "joined/.batch/pieces" / path.name).exists()
     return tasks
@@ -79,11 +80,21 @@ def test_pieces_of_a_bag_are_one_pass(storage: str, tmp_path: Path) -> None:
     assert sum(isinstance(task, PieceTask) for task in tasks) >= 4
 
 
-def test_drawn_videos_and_camera_motion_see_the_images(tmp_path: Path) -> None:
-    # x264 writes other bytes each time for 64 x 48 pixels, because it reads memory that it has not written.
-    video = write_moving_video(tmp_path / "walk.avi", code="MJPG", scale=3)
+def test_drawn_videos_and_camera_motion_see_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images that are drawn are compared, because x264 may write other bytes for the same images."""
+    drawn: dict[str, list[Any]] = {"whole": [], "joined": []}
+    write = VideoFile.write
+
+    def record(self: VideoFile, image_bgr: np.ndarray, stamp_ns: int | None = None) -> None:
+        drawn[self.path.parent.name].append((stamp_ns, image_bgr.tobytes()))
+        write(self, image_bgr, stamp_ns)
+
+    monkeypatch.setattr(VideoFile, "write", record)
+    video = write_moving_video(tmp_path / "walk.avi", code="MJPG")
     config = replace(CONFIG, tracking=TrackingConfig(camera_motion=True))
     compare(video, tmp_path, kinds=("json", "video"), config=config)
+    assert len(drawn["whole"]) == 40 and drawn["joined"] == drawn["whole"]
+    assert (tmp_path / "joined/walk.avi.drawn.mp4").stat().st_size > 0
 
 
 def test_depth_of_a_bag_is_paired_as_in_one_pass(tmp_path: Path) -> None:
