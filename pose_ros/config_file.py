@@ -23,7 +23,6 @@ from pose_ros.yaml_text import BoundedLoader, parse_yaml, read_yaml
 
 T = TypeVar("T")
 EXTENDS = "extends"
-_MAX_SUGGESTIONS = 12
 
 
 class _Located(str):
@@ -132,7 +131,7 @@ def _find_near_names(entry: str, kind: type[Any]) -> list[str]:
     near = difflib.get_close_matches(entry, dict.fromkeys(last), n=3, cutoff=0.6)
     found = [name for each in near for name, end in zip(names, last, strict=True) if end == each]
     top = [name for name in names if "." not in name] if entry else []
-    return (found or difflib.get_close_matches(entry, top, n=3, cutoff=0.4) or top)[:_MAX_SUGGESTIONS]
+    return found or difflib.get_close_matches(entry, top, n=3, cutoff=0.4) or top
 
 
 def _list_names(kind: type[Any], prefix: str = "") -> Iterator[str]:

@@ -228,6 +228,17 @@ def visible_part(path: Path) -> Path:
     return path if hidden is None else hidden.parent
 
 
+def describe_os_error(error: OSError) -> str:
+    """Return the message of an error of the file system, with the name of the user's file instead of a temporary one.
+
+    An error without a file has a message of ours, or the one of the system.
+    """
+    if error.filename is None:
+        return error.strerror or str(error) or repr(error)
+    name = error.filename if isinstance(error.filename, int) else visible_part(Path(os.fsdecode(error.filename)))
+    return f"{name}: expected to read or write it, got: {error.strerror}"
+
+
 def is_stream(path: Path) -> bool:
     """Whether a path is a pipe, a device or the output of this process, which cannot be replaced by a file."""
     own_outputs = ("/dev/std", "/dev/fd/", "/proc/")

@@ -20,6 +20,7 @@ from requirements import read_requirements
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".floors"
+TESTS = "test/core -q --numprocesses auto --maxprocesses 8 --dist worksteal"
 EXTRAS = ("dev", "evaluate", "openvino", "partition", "view")
 
 
@@ -135,7 +136,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("corner", nargs="?", choices=CORNERS, help="only this corner (default: both)")
     parser.add_argument("--python", help="path of the interpreter (default: found or downloaded by uv)")
-    parser.add_argument("--tests", default="test/core -q", help="arguments of pytest (default: %(default)s)")
+    parser.add_argument(
+        "--tests",
+        default=TESTS,
+        help="arguments of pytest (default: %(default)s)",
+    )
     wanted = parser.parse_args()
     status = 0
     for name, corner in CORNERS.items():

@@ -16,6 +16,7 @@ from pose_ros.batch.recipe import Recipe, fingerprint
 from pose_ros.batch.tasks import Cut, Failed, Finished, JoinTask, PieceTask, Stored, Task, TaskReport, TaskResult
 from pose_ros.decoder import fields_to_read
 from pose_ros.estimator import PoseEstimator
+from pose_ros.files import describe_os_error
 from pose_ros.media.regions import find_region, load_regions
 from pose_ros.media.sources import ImageFiles
 from pose_ros.pipeline import CameraImage, PosePipeline, pass_through
@@ -62,8 +63,7 @@ class BatchWorker:
         try:
             result = self._do(task, on_progress)
         except Exception as error:
-            is_unnamed = isinstance(error, OSError) and error.filename is None and error.strerror
-            text = str(error.strerror if is_unnamed and isinstance(error, OSError) else error) or repr(error)
+            text = describe_os_error(error) if isinstance(error, OSError) else str(error) or repr(error)
             result = Failed(text, isinstance(error, OSError) and error.errno in _FATAL)
         notes = tuple(self._notes)
         self._notes.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -148,7 +148,17 @@ def batch(
         load_ray()
     lines = read_list(listed) if listed is not None else []
     found = find_inputs(inputs or [], lines, out=recipe.out, root=root)
+    _check_topics(found, {"--topic": topic, "--depth-topic": depth_topic})
     _process(found, part, recipe, stale, partial(_open_pool, recipe, jobs, ray, gpus))
+
+
+def _check_topics(found: Sequence[Input], topics: Mapping[str, str | None]) -> None:
+    """Raise ValueError if a topic is given, and no input is a bag: it would have no effect."""
+    from pose_ros.media.bag_folder import is_bag
+
+    given = [option for option, topic in topics.items() if topic is not None]
+    if given and found and not any(is_bag(each.path) for each in found):
+        raise ValueError(f"{given[0]}: expected a bag among the inputs, got {format_count(len(found), 'other input')}")
 
 
 def _make_absolute(config: EstimatorConfig) -> EstimatorConfig:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
 
-from pose_ros.files import visible_part
+from pose_ros.files import describe_os_error
 
 _SETTING = re.compile(r"\b([A-Za-z]+Config)\.(?=[a-z])")
 
@@ -20,7 +19,7 @@ def error_text(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "torch":
         return "torch: expected PyTorch, got none; pip install torch"
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else _file_error_text(error)  # no file: a sentence of ours
+        return describe_os_error(error)
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error) or repr(error)
     return _name_settings(text)
 
@@ -31,11 +30,6 @@ def add_advice(text: str, error: Exception, command: str | None) -> str:
         return text
     helpful = "doctor" if isinstance(error, ImportError) else f"{command} --help"
     return f"{text}; see pose_ros {helpful}"
-
-
-def _file_error_text(error: OSError) -> str:
-    name = error.filename if isinstance(error.filename, int) else visible_part(Path(str(error.filename)))
-    return f"{name}: expected to read or write it, got: {error.strerror}"
 
 
 def _name_settings(text: str) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pose_ros.texts import format_count
+
 if TYPE_CHECKING:
     from pose_ros.arrays import Image
     from pose_ros.cli.failures import Failures
@@ -154,7 +156,7 @@ def show_cost(reference: Path, model: Path, options: PrecisionOptions, failures:
     estimators = (closing(PoseEstimator.load(file, config=config, notify=notes)) for file in (reference, model))
     with next(estimators) as first, next(estimators) as second:
         report = compare(first, second, images)
-    typer.echo(f"compared with float32 on {report.images} images of {options.report_images}:")
+    typer.echo(f"compared with float32 on {format_count(report.images, 'image')} of {options.report_images}:")
     typer.echo(format_table([(f"  {name}", value) for name, value in report.rows()]))
 
 
@@ -162,7 +164,8 @@ def _print_report(report: QuantiseReport, method: str) -> None:
     before, after = report.bytes_before / 1e6, report.bytes_after / 1e6
     typer.echo(f"{report.path}: {report.spec.name} in 8-bit integers, {before:.1f} MB -> {after:.1f} MB")
     typer.echo(
-        f"{len(report.quantised)} layers quantised with {report.images} images ({method}), "
+        f"{format_count(len(report.quantised), 'layer')} quantised with "
+        f"{format_count(report.images, 'image')} ({method}), "
         f"{len(report.kept)} kept in float32, in {report.seconds:.0f} s"
     )
     for remark in report.remarks:

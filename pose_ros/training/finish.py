@@ -17,6 +17,7 @@ from pose_ros.checkpoint import save_checkpoint
 from pose_ros.config_file import to_plain
 from pose_ros.files import atomic_write
 from pose_ros.network.model import PoseNetwork
+from pose_ros.texts import format_count
 from pose_ros.training.config import TrainingConfig
 from pose_ros.training.run_inputs import RunInputs
 
@@ -51,9 +52,9 @@ def model_card(network: PoseNetwork, config: TrainingConfig, inputs: RunInputs, 
         "keypoints": f"{len(spec.skeleton)} ({spec.skeleton.name}): {', '.join(spec.skeleton.keypoint_names)}",
         "outputs": f"{', '.join(head.field for head in spec.heads)}, at stride {spec.stride:g}",
         "licence of the weights": spec.licence,
-        "steps": f"{step} of {config.batch} samples, {skipped} skipped",
+        "steps": f"{step} of {format_count(config.batch, 'sample')}, {skipped} skipped",
         "size": f"{config.size_wh[0]} x {config.size_wh[1]} px",
-        "data": f"{inputs.epoch} images, {step * config.batch / inputs.epoch:.1f} epochs",
+        "data": f"{format_count(inputs.epoch, 'image')}, {step * config.batch / inputs.epoch:.1f} epochs",
         "seed": str(config.seed),
         "precision": config.precision,
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, NumPy {np.__version__}, "

@@ -57,7 +57,7 @@ ALLOWED = {  # layer -> the layers that it imports. A layer is a folder, or a fi
     "export": "arrays checkpoint config estimator fields files media models network preprocess runtime",
     "training": (
         "arrays checkpoint config config_file cores datasets decoder evaluation export fields files media models "
-        "network people preprocess settings skeleton to_image"
+        "network people preprocess settings skeleton texts to_image"
     ),
     "live": "texts",
     "exchange": "arrays files json_file people skeleton",

@@ -55,6 +55,18 @@ def test_each_input_has_the_outputs_of_its_own_command(data: Path, batch: Any, t
     ]
 
 
+def test_an_error_of_the_file_system_is_described(
+    data: Path, batch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("pose_ros.batch.open_input.open_source", fail)
+    assert batch(data / "a").exit_code == 1
+    (row,) = read_rows(tmp_path / "out/manifest.jsonl")
+    assert row.error == f"{data}/a/walk.avi: expected to read or write it, got: Permission denied"
+
+
 def test_a_second_run_does_what_is_left(data: Path, batch: Any, pools: list[InlinePool], tmp_path: Path) -> None:
     out = tmp_path / "out"
     (data / "broken.avi").write_bytes(b"x" * 100)

@@ -165,7 +165,7 @@ def test_h264_over_rtsp(video_library: str) -> None:
         frames = list(islice(source, 5))
     assert all(recordings.frame_number(frame.image_bgr) in range(20) for frame in frames)
     stamps = [frame.stamp_ns for frame in frames]
-    assert stamps[0] == 0 and stamps == sorted(set(stamps))
+    assert stamps[0] >= 0 and stamps == sorted(set(stamps))  # the first frame may have been replaced by a newer one
     assert source.name == address(server, "/stream", "rtsp", "***")
 
 
