@@ -83,7 +83,6 @@ def download(
             return
         try:
             _fetch(url, file, progress, _Limits(timeout_s, max_bytes, time.monotonic() + max_s))
-            file.flush()
             os.fsync(file.fileno())
             verify(part, checksum)
         except ValueError as error:
@@ -144,7 +143,8 @@ def _open_part(part: Path) -> IO[bytes]:
         state = part.lstat()
         if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1:
             _remove_part(part)
-    return open(part, "ab", opener=_open_nofollow)
+    # Without a buffer, so that the size in an error is true, and a full disk is noticed when the data are written
+    return open(part, "ab", buffering=0, opener=_open_nofollow)
 
 
 def _open_nofollow(path: str, flags: int) -> int:
@@ -216,12 +216,18 @@ def _receive(answer: Any, file: IO[bytes], got: int, progress: DownloadProgress 
         limits.check(got + len(piece))
         if got == 0 and (is_web_page(piece) or answer.headers.get_content_type() == "text/html"):
             raise ValueError(_web_page_message(answer.url))
-        file.write(piece)
+        _write_all(file, piece)
         got += len(piece)
         if progress:
             progress(got, total)
     if got < total:
         raise http.client.IncompleteRead(b"", total - got)
+
+
+def _write_all(file: IO[bytes], piece: bytes) -> None:
+    left = memoryview(piece)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _web_page_message(url: str) -> str:

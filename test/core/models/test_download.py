@@ -107,6 +107,16 @@ def respond(request: BaseHTTPRequestHandler, site: Site) -> None:
     return None
 
 
+def test_the_error_tells_how_much_of_a_small_file_is_there(site: Site, tmp_path: Path) -> None:
+    site.cut_at = 100
+    with pytest.raises(OSError, match="the whole file, got 100 bytes and then no more data"):
+        download(site.url, tmp_path / "model.pth")
+    assert (tmp_path / "model.pth.part").read_bytes() == BODY[:100]
+    site.cut_at = 0
+    download(site.url, tmp_path / "model.pth", checksum=f"sha256:{SHA256}")
+    assert site.requested_ranges == [None, "bytes=100-"]
+
+
 def download_half(site: Site, target: Path) -> None:
     """Interrupt a download after half of the file."""
     site.cut_at = HALF
