@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from itertools import islice
 from typing import Any
 
@@ -37,12 +38,15 @@ class OpenCvCapture(Capture):
             if self._address.isdecimal():
                 capture = cv2.VideoCapture(int(self._address))
             elif is_address(self._address):
+                # OpenCV 4.11 takes RTSP by UDP only, which loses packets, and which many networks block
+                os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
                 limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
                 options = [value for limit in limits for value in (limit, round(1e3 * TIMEOUT_S))]
                 capture = cv2.VideoCapture(self._address, cv2.CAP_FFMPEG, options)
             else:
                 capture = cv2.VideoCapture(self._address)
         if capture.isOpened():
+            capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # off by default in OpenCV 4.11
             return capture
         if is_address(self._address) or is_device(self._address):
             raise ConnectionError(f"{self._name}: expected a stream that OpenCV can open, got none")

@@ -64,6 +64,7 @@ def test_no_stage_compiles_functions_for_text() -> None:
 def call(toy: Path, **environment: str) -> list[int]:
     """Return value, cache hits and cache misses of ``outer(1)`` in a new process."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "PYTHON"))}
+    kept["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # colcon installs the package into a folder of its own
     done = subprocess.run(
         [sys.executable, "-c", CALL],
         cwd=toy.parent,

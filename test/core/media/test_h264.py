@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from contextlib import closing
 from fractions import Fraction
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import recordings
 from stream_servers import address, http_server
 
+from pose_ros.media.opencv_capture import OpenCvCapture
 from pose_ros.media.sources import open_source
 from pose_ros.media.video_file import LONGEST_GAP_S, VideoFile
 from pose_ros.media.video_library import open_capture
@@ -118,9 +120,9 @@ def test_rotated_videos_are_read_upright(tmp_path: Path, degrees: int) -> None:
     stored = next(iter(open_source(plain))).image_bgr
     shown = next(iter(open_source(tmp_path / "turned.mp4"))).image_bgr
     assert np.abs(shown.astype(int) - np.rot90(stored, -degrees // 90)).max() <= 2
-    capture = cv2.VideoCapture(str(tmp_path / "turned.mp4"))
-    assert capture.read()[1].shape == shown.shape
-    capture.release()
+    with closing(OpenCvCapture(str(tmp_path / "turned.mp4"), "turned.mp4", is_live=False)) as capture:
+        by_opencv = capture.read()
+    assert by_opencv is not None and by_opencv.image_bgr.shape == shown.shape
 
 
 @pytest.mark.parametrize(

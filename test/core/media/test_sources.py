@@ -463,6 +463,10 @@ class Capture:
     def get(self, name: int) -> float:
         return self.values.get(name, 0.0)
 
+    def set(self, name: int, value: float) -> bool:
+        self.values[name] = value
+        return True
+
     def read(self) -> tuple[bool, np.ndarray | None]:
         if not self.left_ms:
             return False, None
