@@ -20,7 +20,7 @@ RUN apt-get update \
 # TENSORRT to an empty value to skip TensorRT.
 ARG TENSORRT=10.13.*
 ARG CUDA=12
-COPY pyproject.toml setup.py package.xml README.md LICENSE /opt/pose_ros/
+COPY pyproject.toml setup.py package.xml README.md LICENSE NOTICE /opt/pose_ros/
 RUN python3 -m venv --system-site-packages /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir "numpy<2" /opt/pose_ros \
         ${TENSORRT:+"tensorrt-cu${CUDA}==${TENSORRT}" "cuda-bindings==${CUDA}.*"}

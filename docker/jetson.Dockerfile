@@ -23,7 +23,7 @@ RUN apt-get update \
 
 # Install only the dependencies in pyproject.toml. The code of the package comes from the workspace. NumPy stays at
 # version 1, for which the ROS 2 messages are built.
-COPY pyproject.toml setup.py package.xml README.md LICENSE /opt/pose_ros/
+COPY pyproject.toml setup.py package.xml README.md LICENSE NOTICE /opt/pose_ros/
 RUN python3 -m venv --system-site-packages /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir "numpy<2" /opt/pose_ros
 COPY --from=build /ws/install /ws/install

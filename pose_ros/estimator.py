@@ -15,7 +15,7 @@ from pose_ros.config import AUTO, DecoderConfig, EstimatorConfig
 from pose_ros.decoder import fields_to_read, make_decoder
 from pose_ros.fields import PERSON_FIELDS, Fields, ModelSpec
 from pose_ros.garbage import collect_less
-from pose_ros.models.model_file import CHECKSUM_KEY, DEFAULT_MODEL, read_spec
+from pose_ros.models.model_file import CHECKSUM_KEY, find_model, read_spec
 from pose_ros.once import Once
 from pose_ros.overruled import overruled_settings
 from pose_ros.people import People
@@ -113,7 +113,7 @@ class PoseEstimator:
 
         Args:
             model: ONNX file, or checkpoint that ``pose_ros.checkpoint`` reads (requires torch), or
-                ``"triton://HOST[:PORT]/MODEL"`` on a server. None = default model of this package.
+                ``"triton://HOST[:PORT]/MODEL"`` on a server. None or ``"default"`` = model of this package.
             runtime: ``"tensorrt"``, ``"onnx"``, ``"openvino"``, ``"torch"``, ``"triton"`` or ``"auto"``. Auto
                 selects the first that works on this machine, torch for a checkpoint, or triton for an address.
                 ``runner.reason`` then gives the reason. Any other value overrides ``config.runtime.backend``.
@@ -133,7 +133,7 @@ class PoseEstimator:
             ValueError: If the model cannot be read, has no description, or does not match it, or if settings are
                 incompatible.
         """
-        source = find_address(model) or Path(model or DEFAULT_MODEL)
+        source = find_address(model) or find_model(Path(model) if model else None)
         config = config or EstimatorConfig()
         if runtime != "auto":
             config = replace(config, runtime=replace(config.runtime, backend=runtime))

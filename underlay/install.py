@@ -87,6 +87,8 @@ def set_up(wanted: str | None, torch: str | None) -> None:
     """
     distro = os.environ.get("ROS_DISTRO") or None
     env = Environment(ROOT, choose_python(wanted, ROOT / ".venv", distro), distro)
+    if env.has_ros:
+        workspace.check_path(ROOT)
     for product in (env.prefix, ROOT / ".colcon"):
         discard_unfinished(product)
     require_tools(env.python, distro, builds=env.python.has_known_ros_wheels or bool(distro))

@@ -17,6 +17,7 @@ from environment import COVERAGE, Environment, run
 from pythons import choose_python, require_tools
 from requirements import read_requirements
 from steps import SetupError
+from workspace import check_path
 
 ROOT = Path(__file__).resolve().parents[1]
 CHECK = "import cv2, numba, numpy, onnxruntime, rclpy, rosbags, typer, yaml; print(numpy.__version__, numpy.__file__)"
@@ -48,6 +49,7 @@ def make(workspace: Path, python_name: str | None, has_tests: bool) -> Environme
     distro = os.environ.get("ROS_DISTRO")
     if not distro:
         raise SetupError("no ROS 2 is sourced; run: source /opt/ros/<distro>/setup.bash")
+    check_path(workspace)
     env = Environment(workspace, choose_python(python_name, workspace / ".venv", distro), distro)
     require_tools(env.python, distro, builds=True)
     if not env.executable.exists():

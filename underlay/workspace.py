@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from environment import Environment, run
+from steps import SetupError
 
 SOURCE = ".colcon/src/pose_ros"
 
@@ -23,6 +24,12 @@ PosePipeline(PoseEstimator.load(config=config))
 def stamp(root: Path, step: str) -> Path:
     """Return the stamp file of a step that changes the workspace."""
     return root / ".colcon/stamps" / step
+
+
+def check_path(folder: Path) -> None:
+    """Raise SetupError if ROS 2 cannot build in a folder: its CMake files cut paths at letters beyond ASCII."""
+    if not str(folder).isascii():
+        raise SetupError(f"path: expected ASCII letters, for the build of the messages, got {folder}; move the folder")
 
 
 def lay_out(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Workers of a batch as actors of a Ray cluster. Needs ``pip install pose_ros[ray]``.
+"""Workers of a batch as actors of a Ray cluster. Needs ``pip install 'ray>=2.20'``.
 
 Each actor holds one estimator. The inputs and the folder of the outputs must have the same paths on all machines.
 """
@@ -26,7 +26,7 @@ def load_ray() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise ImportError("--ray: expected Ray, got none; pip install 'pose_ros[ray]'") from error
+        raise ImportError("--ray: expected Ray, got none; pip install 'ray>=2.20'") from error
     return ray
 
 

@@ -11,12 +11,23 @@ from typing import Annotated, Any
 
 import typer
 
-from pose_ros.cli.commands import LazyCommands
+from pose_ros.cli.commands import HELP, LazyCommands
 from pose_ros.cli.signal_guard import EXIT_CODES, SignalGuard
 
 
 class Commands(LazyCommands):
     """Command group that reports exceptions of the library as one red line and an exit code."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the options of the program. ``--install-completion`` writes a file meanwhile."""
+        try:
+            return super().make_context(*args, **options)
+        except OSError as error:
+            from pose_ros.files import describe_os_error
+
+            advice = "write the text of --show-completion to another file"
+            typer.secho(f"pose_ros: {describe_os_error(error)}; {advice}", fg="red", err=True)
+            raise SystemExit(1) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the selected command."""
@@ -36,17 +47,23 @@ class Commands(LazyCommands):
 
 
 # Without rich, which takes 0.15 s to import, and which the help and the errors of options would load.
-app = typer.Typer(cls=Commands, invoke_without_command=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=Commands,
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings=HELP,
+)
 
 
 FIRST_STEPS = """\
 pose_ros finds people in images, videos and recordings. The commonest tasks:
 
-  pose_ros demo                                        see it work on a clip of pedestrians
-  pose_ros image photo.jpg -o drawn.jpg                find the people in a photo
-  pose_ros video walk.mp4 -o drawn.mp4 --csv p.csv     find the people in a video. 0 = first webcam
-  pose_ros bag my_bag -o drawn.mp4                     find the people in a ROS 2 recording
-  pose_ros doctor                                      check what works on this machine
+  pose_ros demo                           see it work on a clip of pedestrians
+  pose_ros image photo.jpg -o drawn.jpg   find the people in a photo
+  pose_ros video walk.mp4 -o drawn.mp4    in a video. 0 = first webcam
+  pose_ros bag my_bag -o drawn.mp4        in a ROS 2 recording
+  pose_ros doctor                         check what works on this machine
 
 All commands: pose_ros --help. Options of a command: pose_ros image --help"""
 

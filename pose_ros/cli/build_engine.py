@@ -25,13 +25,13 @@ def build_engine(
 
     pose_ros build-engine model.onnx --set runtime.best_size=352x480
     """
-    from pose_ros.models.model_file import DEFAULT_MODEL
+    from pose_ros.models.model_file import find_model
     from pose_ros.runtime.tensorrt.runner import TensorRTRunner
 
     config, _ = make_configs(settings, None, None, False, False)
     start_s = time.monotonic()
     with BuildBar() as bar:
-        runner = TensorRTRunner(model or DEFAULT_MODEL, config.runtime, bar.progress, bar.notify)
+        runner = TensorRTRunner(find_model(model), config.runtime, bar.progress, bar.notify)
     with runner:
         if not runner.plan.is_file():
             raise OSError(f"engine: expected a writable folder, got {runner.plan.parent}; set runtime.cache")

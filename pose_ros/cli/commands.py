@@ -25,6 +25,8 @@ class Listed(NamedTuple):
     example: str = ""
 
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 COMMANDS = {
     "demo": Listed("demo:demo", "Find the people in a clip of pedestrians, and draw them."),
     "image": Listed("image:image", "Find people in images."),
@@ -92,6 +94,6 @@ def _load_command(name: str) -> Any:
     found = getattr(import_module(f"pose_ros.cli.{module}"), attribute)
     if isinstance(found, typer.Typer):
         return typer.main.get_command(found)
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings=HELP)
     app.command(name, help=f"{entry.summary}\n\n{entry.example}" if entry.example else None)(found)
     return typer.main.get_command(app)

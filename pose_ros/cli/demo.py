@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from pose_ros.cli.video import MaxFrames, VideoOutput, video
-from pose_ros.files import user_cache
+from pose_ros.files import describe_os_error, user_cache
 
 NAME = "vtest.avi"
 FRAME_COUNT = 795
@@ -29,6 +29,13 @@ def demo(output: VideoOutput = Path("pose_ros_demo.mp4"), max_frames: MaxFrames 
 
     pose_ros demo
     """
+    from pose_ros.cli.check_paths import check_paths
+    from pose_ros.media.output_file import check_suffix
+    from pose_ros.media.video_file import SUFFIXES
+
+    if output is not None:  # before the download
+        check_suffix("--output", output, SUFFIXES)
+        check_paths([], [("--output", output)])
     clip = load_clip()
     typer.echo(f"clip: {clip}")
     video(str(clip), output=output, max_frames=max_frames, ids=True)
@@ -54,6 +61,10 @@ def load_clip() -> Path:
         with download_bar(NAME) as progress:
             download(URL, cached, CHECKSUM, progress)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise OSError(
+                f"demo: {describe_os_error(error)}; set XDG_CACHE_HOME to a folder that takes files"
+            ) from error
         raise OSError(f"demo: expected the clip {NAME}, got: {error}; {OFFLINE}") from error
     return cached
 

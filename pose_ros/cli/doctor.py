@@ -91,10 +91,12 @@ LIBRARY = (
     Probe("rosbags", "rosbags", _ROSBAGS, "reading bags", "rosbags"),
     _module_probe("onnx", "onnx", "pose_ros export, models describe", "onnx"),
     _module_probe("aiohttp", "aiohttp", "pose_ros view", "aiohttp"),
+    _module_probe("PyAV", "av", "H.264 that browsers play, exact times of videos", "av>=17"),
     _module_probe("PyTorch", "torch", "checkpoints, export, training", "torch"),
     _module_probe("pycocotools", "pycocotools", "pose_ros evaluate, validation of pose_ros train", "pycocotools"),
     _module_probe("Matplotlib", "matplotlib", "reports of pose_ros evaluate, plots of pose_ros tune", "matplotlib"),
     _module_probe("SciPy", "scipy", "labels in .mat files, decoder.matching partition", "scipy"),
+    _module_probe("Ray", "ray", "pose_ros batch --ray", "ray>=2.20"),
     _module_probe("TensorBoard", "tensorboard", "curves of pose_ros train", "tensorboard"),
     Probe("pose_ros", "pose_ros.estimator", _ESTIMATE, "everything", fix=_REINSTALL, required=True),
 )

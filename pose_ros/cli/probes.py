@@ -131,7 +131,7 @@ def _run_probe(probe: Probe) -> Finding:
         return Finding(probe, "missing", "")
     if child.returncode == REFUSED:
         reason, _, fix = child.stdout.removesuffix("\n").rpartition("\n")
-        return Finding(probe, "missing", _last_line(reason), fix)
+        return Finding(probe, "missing", _last_line(reason), _name_python(fix))
     if child.returncode != 0:
         text = _last_line(child.stderr) or f"ended with code {child.returncode}"
         return Finding(probe, "broken", text, _find_cure(child.stderr))
@@ -157,6 +157,11 @@ def _find_numpy() -> str:
     for package in distributions(name="numpy"):  # the first one is imported, the others are hidden
         return f"{package.version} in {package.locate_file('')}"
     return "the installed one"
+
+
+def _name_python(fix: str) -> str:
+    """Name the Python that runs this program in a fix by pip."""
+    return f"{sys.executable} -m {fix}" if fix.startswith("pip install ") else fix
 
 
 def _last_line(text: str) -> str:

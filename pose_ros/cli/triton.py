@@ -41,9 +41,9 @@ def triton_repository(
     pose_ros models triton-repository model.onnx -o triton_models
     """
     from pose_ros.export.triton_repository import TritonOptions, write_repository
-    from pose_ros.models.model_file import DEFAULT_MODEL
+    from pose_ros.models.model_file import find_model
 
     options = TritonOptions(max_batch, queue_us, accelerator.value, plan)
-    folder = write_repository(model or DEFAULT_MODEL, output, name or "", spec, options)
+    folder = write_repository(find_model(model), output, name or "", spec, options)
     typer.echo(f"{folder}: config.pbtxt and version 1")
     typer.echo(f"next: tritonserver --model-repository={output.resolve()}, then --model triton://HOST/{folder.name}")

@@ -34,6 +34,8 @@ def view(
 
     pose_ros view --topic /pose_estimator
     """
+    with require_ros("view"):
+        pass  # without ROS, aiohttp does not help
     try:
         import aiohttp  # noqa: F401
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,8 @@ def read_people(path: Path) -> Iterator[StoredFrame]:
                     raise ValueError("other keypoint_names than in the first line")
             except (ValueError, TypeError, KeyError, OverflowError) as error:
                 text = f"no entry {error}" if isinstance(error, KeyError) else str(error)
+                if isinstance(error, json.JSONDecodeError):
+                    text = "text that is not JSON; name the file that --json has written"
                 raise ValueError(f"{path}, line {number}: expected the people of one image, got {text}") from error
             names = frame.skeleton.keypoint_names
             yield frame

@@ -32,6 +32,7 @@ FOLDER_RATE_HZ = 10.0
 """Frame rate of a folder of images, frames per second."""
 _JPEG_STREAMS = (".mjpg", ".mjpeg")
 _STREAM = "stream"
+_CAMERA_ADVICE = "plug the camera in, look for it in /dev/video*, and join the group video: sudo adduser $USER video"
 _NS = 1_000_000_000
 _SEEK_EARLY_NS = _NS
 """A search in a video ends early by this time, because the frame rate of some files is a guess."""
@@ -127,7 +128,10 @@ def open_source(
     if isinstance(path, str) and is_address(text):
         return _open_address(text, notify, hwaccel, reconnect_s)
     if is_device(text) and (text.startswith("/dev/") or not Path(text).exists()):
-        return LiveStream(text, f"camera {text}", notify, hwaccel, reconnect_s)
+        try:
+            return LiveStream(text, f"camera {text}", notify, hwaccel, reconnect_s)
+        except ConnectionError as error:
+            raise ConnectionError(f"{error}; {_CAMERA_ADVICE}") from error
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(

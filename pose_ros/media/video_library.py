@@ -46,7 +46,7 @@ def open_capture(address: str, name: str, *, is_live: bool = False, hwaccel: str
         if can_open(address):
             return AvCapture(address, name, is_live, hwaccel)
     if hwaccel:
-        raise ValueError("--hwaccel: expected PyAV, got OpenCV only; pip install 'pose_ros[video]'")
+        raise ValueError("--hwaccel: expected PyAV, got OpenCV only; pip install 'av>=17'")
     from pose_ros.media.opencv_capture import OpenCvCapture
 
     return OpenCvCapture(address, name, is_live)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -150,9 +150,17 @@ def find(name: str, file: Path = FILE) -> Entry:
     """
     known = {entry.name: entry for entry in entries(file)}
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or list(known)
-        raise ValueError(f"model: expected a name such as {', '.join(near)}, got {name!r}")
+        advice = "pose_ros models list shows all"
+        raise ValueError(f"model: expected a name such as {', '.join(_near(name, known))}, got {name!r}; {advice}")
     return known[name]
+
+
+def _near(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names of the same family, else similar ones. The family is the word before the first underscore."""
+    word = name.lower().replace("-", "_").partition("_")[0]
+    family = difflib.get_close_matches(word, {each.partition("_")[0] for each in known}, n=1, cutoff=0.75)
+    similar = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    return [each for each in known if each.partition("_")[0] in family] or similar or list(known)
 
 
 def _name(entry: Any, number: int) -> str:

@@ -18,6 +18,13 @@ CHECKSUM_KEY = "pose_ros.sha256"
 """Entry of a model on a server with the checksum of its file."""
 REPOSITORY_HINT = "pose_ros models triton-repository writes it"
 DEFAULT_MODEL = Path(__file__).with_name("default.onnx")
+DEFAULT = "default"
+"""Name that stands for the default model of this package, in place of a file."""
+
+
+def find_model(file: Path | None) -> Path:
+    """Return the file of a model. None, and the name ``default`` without such a file, mean the default model."""
+    return DEFAULT_MODEL if file is None or (file.name == DEFAULT and not file.is_file()) else file
 
 
 def read_spec(

@@ -45,7 +45,7 @@ def without_av(monkeypatch: pytest.MonkeyPatch) -> None:
 def video_library(request: pytest.FixtureRequest) -> str:
     """Read and write videos by each library that can."""
     if request.param == "av":
-        pytest.importorskip("av", reason="needs PyAV: pip install 'pose_ros[video]'")
+        pytest.importorskip("av", reason="needs PyAV: pip install 'av>=17'")
     else:
         request.getfixturevalue("without_av")
     return request.param

@@ -155,6 +155,59 @@ def test_a_workspace_needs_ros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("folder", ["a folder", "Kl\u00f6n"])
+def test_a_path_that_ros_cannot_build_in_is_refused_at_once(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CMake files of rosidl cut a path at letters beyond ASCII, but not at spaces."""
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    module = load("underlay/ros_venv.py", monkeypatch)
+    reached: list[object] = []
+    monkeypatch.setattr(module, "choose_python", lambda *_: reached.append("python") or pytest.skip.Exception)
+    monkeypatch.setattr(module, "require_tools", lambda *_, **__: pytest.fail("too late"))
+    if folder.isascii():
+        load("underlay/workspace.py", monkeypatch).check_path(tmp_path / folder)
+    else:
+        with pytest.raises(module.SetupError, match=r"path: expected ASCII letters.*; move the folder"):
+            module.make(tmp_path / folder, None, has_tests=False)
+        assert reached == []
+
+
+def test_the_images_have_the_files_that_they_need() -> None:
+    """What CMake installs and pip reads is in the context of Docker, and pip's files are copied."""
+    admitted = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    installed = {name.partition("/")[0] for name in re.findall(r"\b(?:scripts|examples)/\w+", cmake)}
+    (folders,) = re.findall(r"foreach\(folder (launch [^)]*)\)", cmake)
+    assert installed == {"scripts", "examples"}
+    licences = set(PYPROJECT["project"]["license-files"])
+    assert installed | set(folders.split()) | licences <= admitted
+    for file in ("desktop", "jetson"):
+        (copied,) = re.findall(r"^COPY (pyproject.toml .*) /opt/pose_ros/$", _read(f"docker/{file}.Dockerfile"), re.M)
+        assert licences | {"setup.py", "package.xml", "README.md"} <= set(copied.split())
+
+
+def test_advice_of_pip_has_the_versions_of_pyproject() -> None:
+    project = PYPROJECT["project"]
+    extras = [each for requirements in project["optional-dependencies"].values() for each in requirements]
+    known = {*project["dependencies"], *extras}
+    floors = {re.sub(r"\.0$", "", each) for each in known}
+    files = [*(ROOT / "pose_ros").rglob("*.py"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.yaml")]
+    named = {
+        (file.name, each)
+        for file in files
+        for each in re.findall(r"""pip install ['"]([a-z_\[\]-]+>=[\d.]+)""", file.read_text(encoding="utf-8"))
+    }
+    named = {(file, each) for file, each in named if not each.startswith("coverage")}  # a floor for numba only
+    assert len(named) >= 5 and {each for _, each in named} <= floors | known, named
+    # pip knows the extras of this package only in a folder with its files
+    assert not [file for file in files if re.search(r"pip install ['\"]?pose_ros\[", file.read_text(encoding="utf-8"))]
+
+
+def _read(file: str) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("numpy", ["1.21.5", "2.2.0"])
 def test_a_workspace_keeps_the_numpy_of_ros_and_gets_a_coverage_for_numba(
     numpy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -212,3 +212,18 @@ def test_a_node_that_cannot_start_reports_why_and_exits_with_1(start: Start, arg
     code, output = wait_for_exit(start(str(PROGRAM), "--ros-args", *arguments))
     assert (code, "Traceback" in output) == (1, False)
     assert reason in output
+
+
+def test_help_tells_that_every_option_is_a_ros_argument(start: Start) -> None:
+    code, output = wait_for_exit(start(str(PROGRAM), "--help"))
+    assert code == 0 and "pose_node --ros-args -r image:=/camera/image_raw" in output
+
+
+@pytest.mark.parametrize("command", [[str(PROGRAM)], [sys.executable, "-m", "pose_ros", "view"]], ids=["node", "view"])
+def test_a_log_folder_that_cannot_be_written_is_named(
+    start: Start, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_LOG_DIR", "/proc/none/log")
+    code, output = wait_for_exit(start(*command))
+    assert code == 1
+    assert "log: expected a folder that takes files, got /proc/none/log; set ROS_LOG_DIR to one" in output

@@ -21,6 +21,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_POLL_S = 0.1
 STOP_TIMEOUT_S = 3.0
 ERROR_PERIOD_S = 5.0
+USAGE = """\
+Find people in the images of a topic. Every option is a ROS argument:
+
+  ros2 run pose_ros pose_node --ros-args -r image:=/camera/image_raw
+  ros2 run pose_ros pose_node --ros-args -p preprocess.short_side:=256
+  ros2 run pose_ros pose_node --ros-args --params-file my.yaml
+
+Topics and parameters: docs/node.md and docs/parameters.md, or ros2 param describe.
+"""
 
 
 class _StopSignal:
@@ -52,6 +61,10 @@ def main(args: list[str] | None = None) -> int:
 
 def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int:
     """Run ``main`` with another function that loads the estimator. None = ``load_estimator``."""
+    given = sys.argv if args is None else args
+    if {"-h", "--help"} & set(given[1:]) and "--ros-args" not in given:
+        sys.stdout.write(USAGE)
+        return 0
     stop = _StopSignal()
     for number in SIGNALS:
         signal.signal(number, stop)
@@ -62,6 +75,7 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
 
+    from pose_ros.ros.command_node import add_log_advice
     from pose_ros.ros.node.estimator_node import PoseEstimatorNode, load_estimator
     from pose_ros.ros.parameters.unused import find_unused_files
 
@@ -71,9 +85,9 @@ def run(args: list[str] | None = None, load: LoadEstimator | None = None) -> int
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = PoseEstimatorNode(load or load_estimator, may_start=lambda: not stop.requested)
     except (ParameterException, RuntimeError, TypeError, ValueError) as error:
-        sys.stderr.write(f"pose_estimator: {printable(error)}\n")
+        sys.stderr.write(f"pose_estimator: {printable(add_log_advice(str(error)))}\n")
         return 1
-    for text in find_unused_files(node, sys.argv if args is None else args):
+    for text in find_unused_files(node, given):
         node.get_logger().warning(text)
     executor = SingleThreadedExecutor()
     executor.add_node(node)

@@ -48,7 +48,7 @@ def results(out: Path) -> dict[str, bytes]:
 
 
 def test_every_result_is_there_once_although_an_actor_is_killed(inputs: list[Input], tmp_path: Path) -> None:
-    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'pose_ros[ray]'")
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'ray>=2.20'")
     run(ProcessPool(Recipe(tmp_path / "calm", runtime="onnx", config=CONFIG), 1), inputs, tmp_path / "calm")
     pool = RayPool(Recipe(tmp_path / "out", runtime="onnx", config=CONFIG, piece_s=1.0), 2, "local")
     killed: list[Any] = []
@@ -66,7 +66,7 @@ def test_every_result_is_there_once_although_an_actor_is_killed(inputs: list[Inp
 
 
 def test_an_actor_that_cannot_load_the_model_ends_the_batch(inputs: list[Input], tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="needs Ray: pip install 'pose_ros[ray]'")
+    pytest.importorskip("ray", reason="needs Ray: pip install 'ray>=2.20'")
     (tmp_path / "model.onnx").write_bytes(b"nonsense")
     recipe = Recipe(tmp_path / "out", model=tmp_path / "model.onnx", runtime="onnx", config=CONFIG)
     with pytest.raises(RuntimeError, match=r"model\.onnx"):
@@ -75,5 +75,5 @@ def test_an_actor_that_cannot_load_the_model_ends_the_batch(inputs: list[Input],
 
 def test_ray_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(ImportError, match=r"--ray: expected Ray, got none; pip install 'pose_ros\[ray\]'"):
+    with pytest.raises(ImportError, match=r"--ray: expected Ray, got none; pip install 'ray>=2.20'"):
         RayPool(Recipe(tmp_path), 1, "local")

@@ -48,6 +48,22 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         server.shutdown()
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("x.txt", "--output: expected a name ending in"), ("/proc/x.mp4", "--output: expected a folder that takes new")],
+)
+def test_the_output_is_checked_before_the_download(cached: Path, served: Path, name: str, message: str) -> None:
+    result = run("demo", "-o", name)
+    assert result.exit_code == 1 and result.stderr.startswith(f"pose_ros: {message}") and not cached.exists()
+
+
+def test_a_cache_that_cannot_be_written_is_named(cached: Path, served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
+    last = run("demo").stderr.splitlines()[-1]
+    assert last.startswith("pose_ros: demo: /proc/none: expected to read or write it, got: ")
+    assert last.endswith("; set XDG_CACHE_HOME to a folder that takes files")
+
+
 def test_the_clip_is_downloaded_once_and_drawn(cached: Path, served: Path) -> None:
     first = run("demo")
     assert first.exit_code == 0, first.output

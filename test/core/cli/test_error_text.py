@@ -92,7 +92,7 @@ def test_a_folder_that_takes_no_files_is_named_with_its_option(line: str, option
 def test_a_missing_ray_is_reported_before_the_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     result = run("batch", "images", "-o", "new", "--ray", "local")
-    assert result.stderr == "pose_ros: --ray: expected Ray, got none; pip install 'pose_ros[ray]'\n"
+    assert result.stderr == "pose_ros: --ray: expected Ray, got none; pip install 'ray>=2.20'\n"
     assert not (folder / "new").exists()
 
 

@@ -69,6 +69,15 @@ def test_every_command_exists_with_its_options(page: Path) -> None:
     assert [(line, fault) for line in commands(page) if (fault := find_fault(line))] == []
 
 
+INSTALLED = set(re.findall(r"(?:scripts|examples)/(\S+?)[\s)]", (ROOT / "CMakeLists.txt").read_text()))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_program_of_ros2_run_is_installed(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert set(re.findall(r"ros2 run pose_ros ([\w.]+)", text)) <= INSTALLED and "pose_node" in INSTALLED
+
+
 def is_python(name: str) -> bool:
     """Return whether a name is that of a module or object of the package, such as ``decoder.make_decoder``."""
     try:

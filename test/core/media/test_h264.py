@@ -19,7 +19,7 @@ from pose_ros.media.sources import open_source
 from pose_ros.media.video_file import LONGEST_GAP_S, VideoFile
 from pose_ros.media.video_library import open_capture
 
-av = pytest.importorskip("av", reason="needs PyAV: pip install 'pose_ros[video]'")
+av = pytest.importorskip("av", reason="needs PyAV: pip install 'av>=17'")
 from pose_ros.media.av_capture import turn_upright  # noqa: E402
 from pose_ros.media.av_writer import find_encoder  # noqa: E402
 

@@ -503,6 +503,11 @@ def test_an_impossible_rate_of_a_video_is_replaced(
     assert open_source(path).rate_hz == expected
 
 
+def test_a_missing_camera_is_explained(video_library: str) -> None:
+    with pytest.raises(ConnectionError, match=r"camera 63: expected a stream.*; plug the camera in, .*/dev/video"):
+        open_source("63")
+
+
 @pytest.mark.usefixtures("without_av")
 def test_a_number_is_a_camera_unless_it_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)

@@ -428,7 +428,13 @@ def test_get_removes_a_file_with_a_wrong_checksum(site: Site, model_folder: Path
 
 def test_get_of_the_default_model_prints_its_path(site: Site, model_folder: Path) -> None:
     assert str(catalogue.FILE.parent / "default.onnx") in run("default").stdout
-    assert "a name such as" in run("nothing").stderr
+    assert run("nothing").stderr.endswith("got 'nothing'; pose_ros models list shows all\n")
+
+
+@pytest.mark.parametrize("name", ["posenet", "PoseNet", "posnet", "posenet_mobilenet"])
+def test_a_wrong_name_lists_those_of_its_family(name: str) -> None:
+    named = run(name).stderr.partition("such as ")[2].partition(", got")[0].split(", ")
+    assert len(named) == 5 and all(each.startswith("posenet_mobilenet_v1_") for each in named)
 
 
 def test_other_bytes_than_those_asked_for_are_refused(site: Site, tmp_path: Path) -> None:
