@@ -219,7 +219,9 @@ def test_help_tells_that_every_option_is_a_ros_argument(start: Start) -> None:
     assert code == 0 and "pose_node --ros-args -r image:=/camera/image_raw" in output
 
 
-@pytest.mark.parametrize("command", [[str(PROGRAM)], [str(PROGRAM.with_name("pose_ros")), "view"]], ids=["node", "view"])
+@pytest.mark.parametrize(
+    "command", [[str(PROGRAM)], [str(PROGRAM.with_name("pose_ros")), "view"]], ids=["node", "view"]
+)
 def test_a_log_folder_that_cannot_be_written_is_named(
     start: Start, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
