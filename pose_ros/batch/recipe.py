@@ -11,7 +11,7 @@ from typing import Any
 from pose_ros.batch.result_files import MakeMcap
 from pose_ros.config import EstimatorConfig, OverlayConfig
 from pose_ros.media.image_messages import Converter, no_converter
-from pose_ros.models.model_file import find_model
+from pose_ros.models.model_file import DEFAULT_MODEL
 from pose_ros.runtime.model_checksum import model_sha256, sha256_of_json
 from pose_ros.runtime.triton_address import find_address
 
@@ -78,7 +78,7 @@ class Recipe:
             del config["runtime"][name]
         second, ignored = self.config.refinement.model, self.config.regions.ignore
         values: dict[str, Any] = {
-            "model": _identify_model(self.model),
+            "model": _identify_model(self.model or DEFAULT_MODEL),
             "refinement": _identify_model(second) if second else "",
             "ignored": hashlib.sha256(Path(ignored).read_bytes()).hexdigest()[:16] if ignored else "",
             "description": hashlib.sha256(self.spec.read_bytes()).hexdigest()[:16] if self.spec else "",
@@ -104,9 +104,9 @@ class Recipe:
         return self.out / f"{name}{SUFFIXES[kind]}"
 
 
-def _identify_model(model: Path | str | None) -> str:
+def _identify_model(model: Path | str) -> str:
     """Return the checksum of a model file, or the address of a model on a server."""
-    return find_address(model) or model_sha256(find_model(Path(model) if model else None))[:16]
+    return find_address(model) or model_sha256(model)[:16]
 
 
 def fingerprint(settings: dict[str, str]) -> str:

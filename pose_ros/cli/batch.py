@@ -104,6 +104,7 @@ def batch(
     from pose_ros.cli.check_paths import check_folder
     from pose_ros.cli.doctor import version
     from pose_ros.cli.outputs import make_mcap
+    from pose_ros.models.model_file import DEFAULT_MODEL, find_model
     from pose_ros.ros.messages.cv_bridge import convert_with_cv_bridge
     from pose_ros.runtime.triton_address import find_address
 
@@ -126,7 +127,7 @@ def batch(
         Path(os.path.abspath(out)),
         tuple(kind for kind, is_wanted in wanted.items() if is_wanted) or ("json",),
         *(
-            find_address(model) or (model and model.absolute()),
+            find_address(model) or (None if find_model(model) == DEFAULT_MODEL else model and model.absolute()),
             spec and spec.absolute(),
             runtime,
             grouping,

@@ -24,7 +24,7 @@ DEFAULT = "default"
 
 def find_model(file: Path | None) -> Path:
     """Return the file of a model. None, and the name ``default`` without such a file, mean the default model."""
-    return DEFAULT_MODEL if file is None or (file.name == DEFAULT and not file.is_file()) else file
+    return DEFAULT_MODEL if file is None or (str(file) == DEFAULT and not file.is_file()) else file
 
 
 def read_spec(

@@ -12,7 +12,7 @@ from pose_ros.checkpoint.loading import load_content
 from pose_ros.checkpoint.own import is_own
 from pose_ros.checkpoint.reading import read_file, state_of
 from pose_ros.fields import InputSpec
-from pose_ros.models.model_file import find_model
+from pose_ros.models.model_file import DEFAULT, find_model
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig
@@ -37,12 +37,17 @@ def build_initial_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
         network.spec = replace(network.spec, input=_set_short_side(network.spec.input, config.short_side))
     loaded, count = [], len(network.state_dict())
     if config.init.file is not None:
-        file = find_model(config.init.file)
+        file = weights_file(config.init.file)
         loaded.append(f"{_fill_weights(network, file, config.init.parts)} of {count} entries from {file}")
     if config.init.backbone is not None:
         file = config.init.backbone
         loaded.append(f"{_fill_weights(network, file, 'backbone')} of {count} entries from {file}")
     return network, f"initial weights: {', then '.join(loaded) or 'random'}"
+
+
+def weights_file(file: Path) -> Path:
+    """Return the file of the initial weights. ``default`` is the default model, also as an absolute path."""
+    return find_model(Path(DEFAULT)) if file.name == DEFAULT and not file.is_file() else file
 
 
 def _set_short_side(input: InputSpec, short_side: int) -> InputSpec:

@@ -94,6 +94,13 @@ class TestWeightsToBeginWith:
     def needs_torch(self) -> None:
         pytest.importorskip("torch")
 
+    def test_default_is_the_model_of_this_package(self, tmp_path: Path) -> None:
+        from pose_ros.training import start
+
+        (tmp_path / "default").mkdir()  # e.g. the output folder of a run
+        assert start.weights_file(tmp_path / "default") == DEFAULT_MODEL
+        assert start.weights_file(tmp_path / "other.pt") == tmp_path / "other.pt"
+
     def test_a_model_with_folded_normalisations_is_refused(self, tmp_path: Path) -> None:
         pytest.importorskip("onnx")
         from pose_ros.export.to_onnx import ExportOptions, export
