@@ -23,7 +23,19 @@ _STRENGTH = 0.75
 def draw_panels(
     fields: Fields, people: People, spec: ModelSpec, config: DecoderConfig, background: Image | None = None
 ) -> Image:
-    """Draw fields, peaks and people side by side.
+    """Draw the panels of ``make_panels`` side by side, (PANEL_HEIGHT, any, 3) BGR."""
+    return np.hstack(make_panels(fields, people, spec, config, background))
+
+
+def make_panels(
+    fields: Fields,
+    people: People,
+    spec: ModelSpec,
+    config: DecoderConfig,
+    background: Image | None = None,
+    height: int = PANEL_HEIGHT,
+) -> list[Image]:
+    """Draw one panel for each field, one for the peaks and one for the people.
 
     Args:
         fields: Fields of one image.
@@ -32,9 +44,10 @@ def draw_panels(
         spec: Description of the model.
         config: Settings of the peak search.
         background: Network input, (H, W, 3) BGR. None = a dark image of the size of the input.
+        height: Height of a panel with its title, pixels.
 
     Returns:
-        The panels, (PANEL_HEIGHT, any, 3) BGR.
+        The panels, (height, W, 3) BGR each, all of one width.
     """
     canvas = background
     if canvas is None:
@@ -46,7 +59,7 @@ def draw_panels(
         named["peaks"] = _draw_peaks(canvas, fields, spec, config)
     placed = to_image(people, spec, ImageTransform.unchanged((canvas.shape[1], canvas.shape[0])))
     named["people"] = draw(canvas, placed, spec.skeleton, OverlayConfig(ids=True))
-    return np.hstack([_make_panel(name.replace("_", " "), panel) for name, panel in named.items()])
+    return [_make_panel(name.replace("_", " "), panel, height) for name, panel in named.items()]
 
 
 def network_input_wh(fields: Fields, people: People, spec: ModelSpec) -> SizeWH:
@@ -128,7 +141,6 @@ def _draw_peaks(canvas: Image, fields: Fields, spec: ModelSpec, config: DecoderC
     return image
 
 
-def _make_panel(title: str, image: Image) -> Image:
-    height = PANEL_HEIGHT - BAR_PX
-    width = max(1, round(image.shape[1] * height / image.shape[0]))
-    return add_title(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), title)
+def _make_panel(title: str, image: Image, height: int) -> Image:
+    width = max(1, round(image.shape[1] * (height - BAR_PX) / image.shape[0]))
+    return add_title(cv2.resize(image, (width, height - BAR_PX), interpolation=cv2.INTER_AREA), title)
