@@ -102,6 +102,40 @@ def test_every_parameter_exists(page: Path) -> None:
     assert named - NAMES - ELSEWHERE - RENAMED - training == set()
 
 
+def find_rejected(text: str) -> list[str]:
+    """Return the parameters of ``ros2 param set`` that an active node rejects. The command may be wrapped."""
+    listed = " ".join((ROOT / "docs/parameters.md").read_text(encoding="utf-8").split())
+    effect = dict(re.findall(r"- `([a-z_.0-9]+)` \(default [^)]*? · (live|configure|restart)\):", listed))
+    assert effect.keys() == NAMES
+    rejected, inactive = [], False
+    for transition, name in re.findall(
+        r"ros2\s+(?:lifecycle\s+set\s+/\S+\s+(\w+)|param\s+set\s+/\S+\s+([\w.]+))", text
+    ):
+        inactive = transition != "activate" and (inactive or transition == "deactivate")
+        if name and effect.get(name) != "live" and not (inactive and effect.get(name) == "configure"):
+            rejected.append(name)
+    return rejected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_parameter_that_is_set_may_change(page: Path) -> None:
+    assert find_rejected(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ros2 param set /pose_estimator overlay.anonymise blur", []),
+        ("`ros2 param\nset /pose_estimator preprocess.short_side 256`", ["preprocess.short_side"]),
+        ("ros2 lifecycle set /a deactivate\nros2 param set /a model b.onnx\nros2 lifecycle set /a activate", []),
+        ("ros2 lifecycle set /a deactivate\nros2 param set /a autostart false", ["autostart"]),
+        ("ros2 param set /pose_estimator nothing 1", ["nothing"]),
+    ],
+)
+def test_parameters_that_an_active_node_rejects_are_found(text: str, expected: list[str]) -> None:
+    assert find_rejected(text) == expected
+
+
 def launch_arguments() -> set[str]:
     text = (ROOT / "pose_ros/ros/launching/arguments.py").read_text() + (ROOT / "launch/replay.launch.py").read_text()
     return set(re.findall(r'"(\w+)"', text)) | ELSEWHERE

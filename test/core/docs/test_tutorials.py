@@ -57,6 +57,10 @@ OUTPUTS = {
 }
 
 
+LASTING = re.compile(r"ros2 (run|launch|topic (echo|hz)) |pose_ros (view|replay)\b|\S+/lib/pose_ros/")
+"""Start of a command that runs until Ctrl-C."""
+
+
 def command_of(block: Block) -> str:
     """Return the commands that the test runs. Empty = none."""
     if block.note.startswith("not run: "):
@@ -85,6 +89,24 @@ def test_every_command_of_the_tutorial_works(name: str, tmp_path: Path) -> None:
             )  # fmt: skip
             assert result.returncode == 0, f"{command}\n{result.stdout[-1000:]}\n{result.stderr[-2000:]}"
     assert [file for file in OUTPUTS[name] if not (tmp_path / file).is_file()] == []
+
+
+def find_blocked(text: str) -> list[str]:
+    """Return the commands of a block that are never reached, because the one before them runs until Ctrl-C."""
+    lines = [line for line in text.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
+    lasting = [number for number, line in enumerate(lines) if LASTING.match(line) and "--once" not in line]
+    return lines[lasting[0] + 1 :] if lasting else []
+
+
+@pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
+def test_every_command_of_a_pasted_block_is_reached(page: Path) -> None:
+    assert [line for block in fenced_blocks(page) if block.language == "sh" for line in find_blocked(block.text)] == []
+
+
+def test_commands_after_one_that_runs_until_ctrl_c_are_found() -> None:
+    assert find_blocked("ros2 topic hz /poses\nros2 topic echo /poses --once\n") == ["ros2 topic echo /poses --once"]
+    assert find_blocked("ros2 topic echo /poses --once\nros2 topic hz /poses\n") == []
+    assert find_blocked("pose_ros view --port 0 \\\n  --topic /a\n\n# comment\nls\n") == ["ls"]
 
 
 @pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
