@@ -19,38 +19,41 @@ The public models that `pose_ros models get` downloads and `pose_ros export` rea
 everything that is known about one. [From a public checkpoint to AP and to the node](tutorials/checkpoint.md) uses one,
 [models.md](models.md#which-network) helps to choose.
 
-- *AP*: published AP of the COCO keypoints, in percent. Publishers test in different ways: with several scales, mirrored
-  images or a separate detector of people. So compare with care.
+- *Published AP*: AP of the COCO keypoints, in percent, as the publisher states it. Publishers test in different ways:
+  with several scales, mirrored images or a separate detector of people. So compare with care.
+- *Our AP*: AP of the same keypoints through this package: [how we measured](#our-ap).
 - *Licence*: of the weights. *Commercial*: whether it permits commercial use. This is no legal advice.
+
+`pose_ros models list` has one AP for each model: the published one, or ours if none is published.
 """
 _OURS_HEAD = f"""
-## Our measurements
+## Our AP
 
-AP of `pose_ros evaluate` with default settings, on {OURS}. With so few images,
-differences of one or two points mean little. The other models have not been measured.
+`pose_ros evaluate` with default settings, on {OURS}. With so few images, differences of one or
+two points mean little. Models without a value have not been measured. The tests:
 """
 
 
 def make_page(catalogue: Sequence[Entry]) -> str:
     """Make the page, as Markdown."""
-    return _HEAD + "\n" + "\n".join(_table(catalogue)) + "\n" + _OURS_HEAD + "\n" + "\n".join(_ours(catalogue)) + "\n"
+    return _HEAD + "\n" + "\n".join(_table(catalogue)) + "\n" + _OURS_HEAD + "\n" + "\n".join(_tests(catalogue)) + "\n"
 
 
 def _table(catalogue: Sequence[Entry]) -> Iterator[str]:
-    yield "| name | grouping | keypoints | AP | data | licence | commercial |"
-    yield "|---|---|---|---:|---|---|---|"
+    yield "| name | grouping | keypoints | published AP | data | our AP | licence | commercial |"
+    yield "|---|---|---|---:|---|---:|---|---|"
     for entry in catalogue:
         published = next((result for result in entry.results if not result.is_ours), None)
-        score = f"{published.ap:.1f} | {published.data}" if published else "|"
-        facts = f"{entry.grouping} | {entry.skeleton} | {score}"
+        ours = next((result for result in entry.results if result.is_ours), None)
+        scores = f"{published.ap:.1f} | {published.data} |" if published else "| |"
+        scores += f" {ours.ap:.1f}" if ours else ""
+        facts = f"{entry.grouping} | {entry.skeleton} | {scores}"
         yield f"| {entry.name} | {facts} | {_shorten(entry.weights_licence)} | {entry.commercial} |"
 
 
-def _ours(catalogue: Sequence[Entry]) -> Iterator[str]:
-    yield "| name | AP | test |"
-    yield "|---|---:|---|"
+def _tests(catalogue: Sequence[Entry]) -> Iterator[str]:
     for entry in catalogue:
-        yield from (f"| {entry.name} | {one.ap:.1f} | {one.test} |" for one in entry.results if one.is_ours)
+        yield from (f"- `{entry.name}`: {result.test}" for result in entry.results if result.is_ours)
 
 
 def _shorten(licence: str) -> str:
