@@ -1,6 +1,7 @@
 """Configure Sphinx: the pages of docs/, the navigation of index.md, and the API from the docstrings.
 
-Only extensions that rosdoc2 allows are used. The Markdown stays readable without Sphinx.
+Apart from the optional copy button, only extensions that rosdoc2 allows are used. The Markdown stays readable without
+Sphinx.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ LINK = re.compile(r"(\]\(|^\[[^]\n]+\]: )(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(\)|$
 project = "pose_ros"
 copyright = "pose_ros contributors, Apache-2.0"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+if importlib.util.find_spec("sphinx_copybutton"):
+    extensions.append("sphinx_copybutton")
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["requirements.txt"]
 myst_heading_anchors = 4
@@ -45,6 +48,8 @@ python_use_unqualified_type_names = True
 
 html_theme = "furo" if importlib.util.find_spec("furo") else "alabaster"
 html_title = "pose_ros"
+html_static_path = ["_static"]
+html_css_files = ["wide.css"] if html_theme == "furo" else []
 html_copy_source = False
 
 if (ROOT / "package.xml").is_file():

@@ -40,12 +40,12 @@ def make_page(catalogue: Sequence[Entry]) -> str:
 
 
 def _table(catalogue: Sequence[Entry]) -> Iterator[str]:
-    yield "| name | grouping | keypoints | published AP | data | our AP | licence | commercial |"
+    yield "| name | grouping | keypoints | published AP | on COCO | our AP | licence | commercial |"
     yield "|---|---|---|---:|---|---:|---|---|"
     for entry in catalogue:
         published = next((result for result in entry.results if not result.is_ours), None)
         ours = next((result for result in entry.results if result.is_ours), None)
-        scores = f"{published.ap:.1f} | {published.data} |" if published else "| |"
+        scores = f"{published.ap:.1f} | {published.data.removeprefix('COCO ')} |" if published else "| |"
         scores += f" {ours.ap:.1f}" if ours else ""
         facts = f"{entry.grouping} | {entry.skeleton} | {scores}"
         yield f"| {entry.name} | {facts} | {_shorten(entry.weights_licence)} | {entry.commercial} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -24,5 +25,7 @@ def test_the_site_is_built_without_a_warning_and_loads_nothing_from_other_hosts(
     navigation = pages["index.html"].read_text(encoding="utf-8")
     assert all(part in navigation for part in ("Tutorials", "How-to", "Concepts", "Reference", "Help"))
     assert "PoseEstimator.load" in pages["api/estimator.html"].read_text(encoding="utf-8")
+    if importlib.util.find_spec("sphinx_copybutton"):
+        assert "copybutton.js" in navigation
     loaded = re.compile(r'<(?:script|img|iframe)[^>]+src="(?:https?:)?//|<link[^>]+href="(?:https?:)?//')
     assert [name for name, page in pages.items() if loaded.search(page.read_text(encoding="utf-8"))] == []
