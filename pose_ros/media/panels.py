@@ -51,8 +51,8 @@ def make_panels(
     """
     canvas = background
     if canvas is None:
-        width, height = network_input_wh(fields, people, spec)
-        canvas = np.full((height, width, 3), 40, np.uint8)
+        input_width, input_height = network_input_wh(fields, people, spec)
+        canvas = np.full((input_height, input_width, 3), 40, np.uint8)
     images = {name: _field_image(name, array, fields) for name, array in vars(fields).items() if array is not None}
     named = {name: _blend(canvas, image, spec) for name, image in images.items() if image is not None}
     if fields.heatmaps is not None:
