@@ -19,8 +19,8 @@ The public models that `pose_ros models get` downloads and `pose_ros export` rea
 everything that is known about one. [From a public checkpoint to AP and to the node](tutorials/checkpoint.md) uses one,
 [models.md](models.md#which-network) helps to choose.
 
-- *Published AP*: AP of the COCO keypoints, in percent, as the publisher states it. Publishers test in different ways:
-  with several scales, mirrored images or a separate detector of people. So compare with care.
+- *Published AP*: AP of the COCO keypoints, in percent, as the publisher states it, and the part of COCO. Publishers
+  test in different ways: with several scales, mirrored images or a separate detector of people. So compare with care.
 - *Our AP*: AP of the same keypoints through this package: [how we measured](#our-ap).
 - *Licence*: of the weights. *Commercial*: whether it permits commercial use. This is no legal advice.
 
@@ -40,12 +40,12 @@ def make_page(catalogue: Sequence[Entry]) -> str:
 
 
 def _table(catalogue: Sequence[Entry]) -> Iterator[str]:
-    yield "| name | grouping | keypoints | published AP | on COCO | our AP | licence | commercial |"
-    yield "|---|---|---|---:|---|---:|---|---|"
+    yield "| name | grouping | keypoints | published AP | our AP | licence | commercial |"
+    yield "|---|---|---|---|---:|---|---|"
     for entry in catalogue:
         published = next((result for result in entry.results if not result.is_ours), None)
         ours = next((result for result in entry.results if result.is_ours), None)
-        scores = f"{published.ap:.1f} | {published.data.removeprefix('COCO ')} |" if published else "| |"
+        scores = f"{published.ap:.1f} ({published.data.removeprefix('COCO ')}) |" if published else "|"
         scores += f" {ours.ap:.1f}" if ours else ""
         facts = f"{entry.grouping} | {entry.skeleton} | {scores}"
         yield f"| {entry.name} | {facts} | {_shorten(entry.weights_licence)} | {entry.commercial} |"
@@ -57,7 +57,7 @@ def _tests(catalogue: Sequence[Entry]) -> Iterator[str]:
 
 
 def _shorten(licence: str) -> str:
-    return licence.replace("academic or non-profit research only", "research only")
+    return licence.replace("academic or non-profit research only", "research only").removeprefix("provided ")
 
 
 def main(path: str) -> None:

@@ -21,7 +21,9 @@ def test_published_and_own_ap_have_columns_of_their_own() -> None:
     columns = rows[0].index("published AP"), rows[0].index("our AP")
     found = {row[0]: [row[column] for column in columns] for row in rows[2:]}
     for entry in entries():
-        published = [f"{result.ap:.1f}" for result in entry.results if not result.is_ours]
+        published = [
+            f"{result.ap:.1f} ({result.data.replace('COCO ', '')})" for result in entry.results if not result.is_ours
+        ]
         ours = [f"{result.ap:.1f}" for result in entry.results if result.is_ours]
         assert found.pop(entry.name) == [(published or [""])[0], (ours or [""])[0]]
         assert [line for line in lines if line.startswith(f"- `{entry.name}`: ")] or not ours
