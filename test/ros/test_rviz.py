@@ -137,3 +137,8 @@ def test_every_panel_of_the_foxglove_layout_has_a_place() -> None:
         end for key in ("first", "second") for end in find_values(FOXGLOVE["layout"], key) if isinstance(end, str)
     ]
     assert sorted(placed) == sorted(FOXGLOVE["configById"])
+
+
+def test_every_plot_of_the_foxglove_layout_has_a_title() -> None:
+    plots = [panel for name, panel in FOXGLOVE["configById"].items() if name.startswith("Plot!")]
+    assert len(plots) == 2 and all(panel["foxglovePanelTitle"] for panel in plots)
