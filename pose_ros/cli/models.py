@@ -38,8 +38,8 @@ def list_models(
     if json:
         typer.echo(_to_json(entries()))
         return
-    rows = [("name", "grouping", "AP", "licence of the weights", "commercial", "")]
-    rows += [(e.name, e.grouping, _format_ap(e), e.weights_licence, e.commercial, _location(e)) for e in entries()]
+    rows = [("name", "grouping", "AP", "our AP", "licence of the weights", "commercial", "")]
+    rows += [(e.name, e.grouping, *_format_ap(e), e.weights_licence, e.commercial, _location(e)) for e in entries()]
     typer.echo(format_table(rows))
 
 
@@ -185,8 +185,13 @@ def _checksum_note(checksum: str) -> str:
     return "not verified: no checksum is published" if checksum == "not pinned" else f"matches {checksum[:17]}…"
 
 
-def _format_ap(entry: Entry) -> str:
-    return f"{entry.results[0].ap:.1f}" if entry.results else "-"
+def _format_ap(entry: Entry) -> tuple[str, str]:
+    """Return the published AP, and the one that this package has measured."""
+    return _format_result(entry.published), _format_result(entry.measured)
+
+
+def _format_result(result: PublishedResult | None) -> str:
+    return f"{result.ap:.1f}" if result else "-"
 
 
 def _location(entry: Entry) -> str:

@@ -117,6 +117,16 @@ class Entry:
         """Path of the file, also before its download."""
         return FILE.parent / self.file if self.is_ours else user_cache("models") / self.name / self.file
 
+    @property
+    def published(self) -> PublishedResult | None:
+        """First result that the publisher states."""
+        return next((result for result in self.results if not result.is_ours), None)
+
+    @property
+    def measured(self) -> PublishedResult | None:
+        """First result that this package has measured."""
+        return next((result for result in self.results if result.is_ours), None)
+
     def _fail(self, field: str, expected: str, got: object) -> None:
         raise ValueError(f"{self.name}.{field}: expected {expected}, got {got!r}")
 

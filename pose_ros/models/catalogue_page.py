@@ -24,7 +24,7 @@ everything that is known about one. [From a public checkpoint to AP and to the n
 - *Our AP*: AP of the same keypoints through this package: [how we measured](#our-ap).
 - *Licence*: of the weights. *Commercial*: whether it permits commercial use. This is no legal advice.
 
-`pose_ros models list` has one AP for each model: the published one, or ours if none is published.
+`pose_ros models list` prints both.
 """
 _OURS_HEAD = f"""
 ## Our AP
@@ -43,8 +43,7 @@ def _table(catalogue: Sequence[Entry]) -> Iterator[str]:
     yield "| name | grouping | keypoints | published AP | our AP | licence | commercial |"
     yield "|---|---|---|---|---:|---|---|"
     for entry in catalogue:
-        published = next((result for result in entry.results if not result.is_ours), None)
-        ours = next((result for result in entry.results if result.is_ours), None)
+        published, ours = entry.published, entry.measured
         scores = f"{published.ap:.1f} ({published.data.removeprefix('COCO ')}) |" if published else "|"
         scores += f" {ours.ap:.1f}" if ours else ""
         facts = f"{entry.grouping} | {entry.skeleton} | {scores}"

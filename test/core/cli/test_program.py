@@ -256,8 +256,8 @@ def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here.parent.mkdir(parents=True)
     here.write_bytes(b"weights")
     head, first, second, third, *_ = succeed("models", "list").splitlines()
-    assert head.split() == ["name", "grouping", "AP", "licence", "of", "the", "weights", "commercial"]
-    assert first.split() == ["default", "paf", "36.1", "Apache-2.0", "yes", "installed", "(default)"]
+    assert head.split() == ["name", "grouping", "AP", "our", "AP", "licence", "of", "the", "weights", "commercial"]
+    assert first.split() == ["default", "paf", "-", "36.1", "Apache-2.0", "yes", "installed", "(default)"]
     assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "MIT", "yes", "downloaded"]
     assert third.split() == ["trt_pose_densenet121_att", "paf", "-", "MIT", "yes"]
     listed = json.loads(succeed("models", "list", "--json"))
