@@ -258,8 +258,8 @@ def test_models_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head, first, second, third, *_ = succeed("models", "list").splitlines()
     assert head.split() == ["name", "grouping", "AP", "our", "AP", "licence", "of", "the", "weights", "commercial"]
     assert first.split() == ["default", "paf", "-", "36.1", "Apache-2.0", "yes", "installed", "(default)"]
-    assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "MIT", "yes", "downloaded"]
-    assert third.split() == ["trt_pose_densenet121_att", "paf", "-", "MIT", "yes"]
+    assert second.split() == ["trt_pose_resnet18_att", "paf", "-", "-", "MIT", "yes", "downloaded"]
+    assert third.split() == ["trt_pose_densenet121_att", "paf", "-", "-", "MIT", "yes"]
     listed = json.loads(succeed("models", "list", "--json"))
     assert [entry["name"] for entry in listed][:2] == ["default", "trt_pose_resnet18_att"]
     assert [entry["path"] for entry in listed][1:3] == [str(here), None]
