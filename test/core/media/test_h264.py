@@ -185,7 +185,7 @@ def test_unknown_hardware_is_refused_with_the_choices(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("without_av")
 def test_hardware_decoding_needs_pyav(tmp_path: Path) -> None:
     path = recordings.write_video(tmp_path / "walk.avi", 2)
-    with pytest.raises(ValueError, match=r"--hwaccel: expected PyAV, got OpenCV only; pip install 'pose_ros\[video\]'"):
+    with pytest.raises(ValueError, match=r"--hwaccel: expected PyAV, got OpenCV only; pip install 'av>=17'"):
         open_source(path, hwaccel="cuda")
 
 
