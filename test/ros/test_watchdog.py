@@ -40,6 +40,7 @@ RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFOR
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 RELIABLE_REQUEST = QoSProfile(depth=5, reliability=RELIABLE)
 SILENCE_S = 0.3
+ATTEMPTS, DISCOVERY_S = 4, 30.0
 PUBLISHER = """
 import sys, time
 import rclpy
@@ -57,20 +58,38 @@ while rclpy.ok():
 
 @pytest.fixture
 def make_other_node(graph: Any, domain_id: int) -> Iterator[Callable[..., Any]]:
-    """Return ``make_other_node("driver", namespace="/front")``, which makes a node in a separate context."""
-    contexts = []
+    """Return ``make_other_node("driver", namespace="/front")``, which makes a node in a separate context.
+
+    It was seen twice that Fast DDS did not connect two participants of one process within 120 s. Then the second one is
+    made again.
+    """
+    nodes = []
 
     def make_other_node(name: str, **options: Any) -> Any:
-        context = rclpy.Context()
-        rclpy.init(context=context, domain_id=domain_id)
-        node = rclpy.create_node(name, context=context, **options)
-        contexts.append((context, node))
-        return node
+        for _ in range(ATTEMPTS):
+            context = rclpy.Context()
+            rclpy.init(context=context, domain_id=domain_id)
+            node = rclpy.create_node(name, context=context, **options)
+            if graph.waits_until(lambda node=node: know_each_other(graph.node, node), DISCOVERY_S):
+                nodes.append(node)
+                return node
+            destroy(node)
+        pytest.fail(f"Fast DDS did not connect two participants in {ATTEMPTS} attempts")
 
     yield make_other_node
-    for context, node in contexts:
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+    for node in nodes:
+        destroy(node)
+
+
+def know_each_other(one: Any, other: Any) -> bool:
+    """Return whether each node is in the graph of the other one."""
+    return one.get_name() in other.get_node_names() and other.get_name() in one.get_node_names()
+
+
+def destroy(node: Any) -> None:
+    """Destroy a node and its context."""
+    node.destroy_node()
+    rclpy.shutdown(context=node.context)
 
 
 def ignore(message: Any) -> None:
