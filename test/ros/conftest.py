@@ -35,6 +35,18 @@ FIRST_LOCK_PORT = 22119  # same scheme as domain_coordinator of ROS: a process t
 TURNS = itertools.count(os.getpid())
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run a test that has waited in vain once more, on another domain, because Fast DDS sometimes does not connect.
+
+    It was seen in three runs of all tests, each time in another test, and not explained. The plugin comes with colcon.
+    Other failures are final.
+    """
+    if config.pluginmanager.hasplugin("rerunfailures"):
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.flaky(reruns=1, only_rerun="timed out after"))
+
+
 @pytest.fixture
 def domain_id(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Reserve a DDS domain on this machine, limited to localhost. Child processes inherit it."""
