@@ -122,12 +122,13 @@ def batch(
     jobs, threads = _share_cores(jobs, config.runtime.threads, _may_use_gpu(runtime, config.runtime.device))
     config = replace(config, runtime=replace(config.runtime, threads=threads))
     config = _make_absolute(config)
+    file = find_model(model)
     wanted = {"json": json, "coco": coco, "csv": csv, "mcap": mcap, "video": draw}
     recipe = Recipe(
         Path(os.path.abspath(out)),
         tuple(kind for kind, is_wanted in wanted.items() if is_wanted) or ("json",),
         *(
-            find_address(model) or (None if find_model(model) == DEFAULT_MODEL else model and model.absolute()),
+            find_address(model) or (None if file == DEFAULT_MODEL else file.absolute()),
             spec and spec.absolute(),
             runtime,
             grouping,

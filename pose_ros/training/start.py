@@ -12,7 +12,7 @@ from pose_ros.checkpoint.loading import load_content
 from pose_ros.checkpoint.own import is_own
 from pose_ros.checkpoint.reading import read_file, state_of
 from pose_ros.fields import InputSpec
-from pose_ros.models.model_file import DEFAULT, find_model
+from pose_ros.models.model_file import DEFAULT, DEFAULT_MODEL
 from pose_ros.network import zoo
 from pose_ros.network.model import PoseNetwork
 from pose_ros.training.config import TrainingConfig
@@ -47,7 +47,7 @@ def build_initial_network(config: TrainingConfig) -> tuple[PoseNetwork, str]:
 
 def weights_file(file: Path) -> Path:
     """Return the file of the initial weights. ``default`` is the default model, also as an absolute path."""
-    return find_model(Path(DEFAULT)) if file.name == DEFAULT and not file.is_file() else file
+    return DEFAULT_MODEL if file.name == DEFAULT and not file.is_file() else file
 
 
 def _set_short_side(input: InputSpec, short_side: int) -> InputSpec:

@@ -90,19 +90,13 @@ class Graph:
         return messages
 
     def until(self, condition: Callable[[], object], what: str, timeout_s: float = TIMEOUT_S) -> None:
-        """Spin until the condition holds. Fail after the time-out."""
-        if not self.waits_until(condition, timeout_s):
-            pytest.fail(f"timed out after {timeout_s} s waiting until {what}")
-
-    def waits_until(self, condition: Callable[[], object], timeout_s: float) -> bool:
-        """Spin until the condition holds, and return whether it does. A machine that stood still gets more time."""
+        """Spin until the condition holds. Fail after the time-out. A machine that stood still gets more time."""
         end, spins = time.monotonic() + timeout_s, 0
         while not condition():
             if time.monotonic() > end and spins > LEAST_SPINS:
-                return False
+                pytest.fail(f"timed out after {timeout_s} s waiting until {what}")
             self.executor.spin_once(timeout_sec=0.02)
             spins += 1
-        return True
 
     def close(self) -> None:
         """Destroy all nodes, and shut down the context."""
